@@ -1,0 +1,5 @@
+"""`python -m lsbook` is the command line."""
+
+from lsbook.cli import main
+
+main()

@@ -1,0 +1,130 @@
+"""The command line: build · train · verify · data · bench. A user's mistake is one line and exit code 2."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lsbook.catalogue import DATASETS
+from lsbook.errors import UserError, one_of
+from lsbook.store import Store
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="When does label smoothing help? Build the book, train its runs, check its records.",
+)
+
+
+def main() -> None:
+    """Console entry point."""
+    try:
+        sys.exit(app(_join_pairs(sys.argv[1:]), standalone_mode=False))
+    except UserError as error:
+        _fail(str(error))
+    except typer.TyperException as error:
+        _fail(f"{error.format_message()}; see lsbook --help")
+    except (typer.Abort, KeyboardInterrupt):
+        print("lsbook: stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def _join_pairs(arguments: list[str]) -> list[str]:
+    """`-p NAME VALUE`, as papermill has it, to the `-p NAME=VALUE` that an option of one value can take."""
+    joined = []
+    rest = iter(arguments)
+    for argument in rest:
+        joined.append(argument)
+        if argument == "-p":
+            pair = [part for part in (next(rest, None), next(rest, None)) if part is not None]
+            if len(pair) < 2 or "=" in pair[0]:
+                raise UserError("-p takes a name and a value, as in: -p alpha 0.2")
+            joined.append("=".join(pair))
+    return joined
+
+
+def _fail(message: str) -> None:
+    print("lsbook:", " ".join(message.split()), file=sys.stderr)
+    sys.exit(2)
+
+
+@app.command()
+def build(
+    chapters: Annotated[list[str] | None, typer.Argument(help="Chapters to build; all when none is named.")] = None,
+    profile: Annotated[str | None, typer.Option(help="smoke, laptop, paper or auto: the best recorded.")] = None,
+    p: Annotated[list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="A chapter's parameter.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the result (default _build).")] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Chapters executed at a time.")] = 2,
+    notebook: Annotated[bool, typer.Option("--notebook", help="Stop at the executed notebooks.")] = False,
+) -> None:
+    """Execute chapters and render them; prints the path of the first page."""
+    from lsbook import book
+
+    print(
+        book.build(
+            chapters or (),
+            profile=profile,
+            parameters=dict(pair.split("=", 1) for pair in p or ()),
+            out=out,
+            jobs=jobs,
+            notebook=notebook,
+        )
+    )
+
+
+@app.command()
+def train(
+    dataset: Annotated[str, typer.Option(help="Data set.")],
+    model: Annotated[str, typer.Option(help="Network.")],
+    alpha: Annotated[float, typer.Option(help="Label smoothing factor in [0, 1).")],
+    seed: Annotated[int, typer.Option(help="Seed of initial weights, order and views.")] = 0,
+    profile: Annotated[str, typer.Option(help="Whose recipe: smoke, laptop or paper.")] = "laptop",
+    tensorboard: Annotated[str | None, typer.Option(metavar="DIR", help="Write scalars there.")] = None,
+) -> None:
+    """Train one run and record it; one that is recorded is only shown."""
+    from lsbook.experiments.obtain import obtain
+    from lsbook.experiments.profiles import run
+
+    [record] = obtain([run(profile, dataset, model, alpha, seed)], tensorboard=tensorboard)
+    print(record.folder)
+    for name, value in record.metrics.items():
+        print(f"{name:22}{value:.4f}")
+
+
+@app.command()
+def verify(path: Annotated[Path | None, typer.Argument(help="Folder of records (default results/).")] = None) -> None:
+    """Check every recorded run against its checksums."""
+    if path is not None and not path.is_dir():
+        raise UserError(f"{path} is not a folder of recorded runs")
+    store = Store(path)
+    problems = store.verify()
+    if problems:
+        for problem in problems:
+            print("lsbook:", problem, file=sys.stderr)
+        sys.exit(2)
+    print(f"{len(store)} recorded runs are whole")
+
+
+@app.command()
+def data(names: Annotated[list[str] | None, typer.Argument(help="Data sets; all when none is named.")] = None) -> None:
+    """Find, download and check data sets."""
+    from lsbook.data import images
+
+    for name in names or DATASETS:
+        one_of("data set", name, DATASETS)
+        for split in images.SPLITS:
+            part = images.load(name, split)
+            print(f"{name:8} {split:8} {len(part):6} images  {part.variant}  sha256 {part.fingerprint[:12]}")
+
+
+@app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Benchmarks; all when none is named.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Time our way against the plain way, in turn, in one process; prints medians and ratios."""
+    from lsbook import bench as benchmarks
+
+    benchmarks.main(names or (), as_json=json)

@@ -1,0 +1,155 @@
+"""Image data sets as arrays: found, checked, decoded once.
+
+A data set is looked for under `LSBOOK_DATA` or `data/`, in this order: Parquet files in the Hub's image layout
+(`<name>/<split>*.parquet`), torchvision's own files, a download through torchvision. `digits` comes with scikit-learn.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+
+from lsbook.catalogue import DATASETS
+from lsbook.data import sources
+from lsbook.errors import UserError, one_of
+from lsbook.paths import data_path
+
+SPLITS = ("train", "heldout", "test")
+
+
+@dataclass(frozen=True)
+class Images:
+    """One split.
+
+    pixels: (N, C, H, W) uint8; labels: (N,) int64; classes: names in label order.
+    fingerprint: SHA-256 of the content of the file the split was taken from.
+    variant: what distinguishes this copy, such as lossy re-encoding.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    fingerprint: str
+    variant: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def first(self, n: int) -> "Images":
+        """The first n examples; UserError when there are fewer."""
+        if n > len(self):
+            raise UserError(f"{n} training examples asked for, but the training split has {len(self)}")
+        return Images(self.pixels[:n], self.labels[:n], self.classes, self.fingerprint, self.variant)
+
+
+def load(name: str, split: str) -> Images:
+    """The images of a split: `train`, `heldout` (the last ones of the training file) or `test`.
+
+    CIFAR-10 is split 40 000 / 10 000 / 10 000, as in the paper. UserError when the files are missing or damaged.
+    """
+    one_of("data set", name, DATASETS)
+    one_of("split", split, SPLITS)
+    part = "test" if split == "test" else "train"
+    whole = _digits(part) if name == "digits" else _from_files(name, part)
+    heldout = DATASETS[name].heldout
+    rows = {"train": slice(None, -heldout), "heldout": slice(-heldout, None), "test": slice(None)}[split]
+    return Images(whole.pixels[rows], whole.labels[rows], whole.classes, whole.fingerprint, whole.variant)
+
+
+def _digits(part: str) -> Images:
+    """scikit-learn's 8 × 8 digits, bilinearly scaled to 32 × 32; the last 300 of the 1 797 are the test set."""
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    rows = slice(None, -300) if part == "train" else slice(-300, None)
+    scaled = [
+        Image.fromarray((image * (255 / 16)).astype(np.uint8)).resize((32, 32), Image.Resampling.BILINEAR)
+        for image in digits.images[rows]
+    ]
+    return _images(np.stack(scaled)[:, None], digits.target[rows], DATASETS["digits"].classes, "embedded")
+
+
+def _from_files(name: str, part: str) -> Images:
+    root = data_path()
+    files = sources.parquet_files(root, name, part)
+    if files:
+        return _cached(files, name, part, lambda: _decode_parquet(files, name))
+    return _read_torchvision(root, name, part)
+
+
+def _decode_parquet(files: list[Path], name: str) -> Images:
+    """Decode the Hub's layout: a column of {bytes, path} and one of labels, names of classes in the metadata."""
+    images, labels, classes = sources.read_parquet(files, DATASETS[name])
+    lossy = images[0][:2] == b"\xff\xd8"  # the first bytes of a JPEG file
+    channels, height, width = DATASETS[name].shape
+    pixels = np.empty((len(images), channels, height, width), np.uint8)
+    for i, encoded in enumerate(images):
+        pixels[i] = _decode(encoded, pixels.shape[1:], f"{files[0].parent} row {i}")
+    return _images(pixels, labels, classes, "JPEG re-encoded" if lossy else "lossless copy")
+
+
+def _decode(encoded: bytes, shape: tuple[int, int, int], where: str) -> np.ndarray:
+    from PIL import Image
+
+    channels, height, width = shape
+    try:
+        with Image.open(BytesIO(encoded)) as image:
+            array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    except OSError as error:
+        raise UserError(f"{where}: the image cannot be decoded ({error})") from None
+    if array.shape[:2] != (height, width):
+        raise UserError(f"{where}: expected {height} × {width} pixels, found {array.shape[0]} × {array.shape[1]}")
+    return array[None] if channels == 1 else array.transpose(2, 0, 1)
+
+
+def _read_torchvision(root: Path, name: str, part: str) -> Images:
+    pixels, labels = sources.read_torchvision(root, name, part)
+    pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
+    return _images(np.ascontiguousarray(pixels), labels, DATASETS[name].classes, "original files")
+
+
+def _images(pixels: np.ndarray, labels, classes: tuple[str, ...], variant: str) -> Images:
+    labels = np.asarray(labels, np.int64)
+    if len(labels) == 0 or labels.min() < 0 or labels.max() >= len(classes):
+        raise UserError(f"labels must lie in 0 … {len(classes) - 1} and there must be some")
+    return Images(pixels, labels, tuple(classes), _fingerprint(pixels, labels, classes), variant)
+
+
+def _fingerprint(pixels: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> str:
+    digest = hashlib.sha256(json.dumps([list(pixels.shape), list(classes)]).encode())
+    digest.update(np.ascontiguousarray(pixels))
+    digest.update(labels.astype("<i8"))
+    return digest.hexdigest()
+
+
+def _cached(files: list[Path], name: str, part: str, decode) -> Images:
+    """The decoded arrays, kept beside the source and named by its checksum; a damaged copy is decoded again."""
+    checksum = hashlib.sha256(b"".join(sources.sha256(f).encode() for f in files)).hexdigest()
+    path = sources.writable_folder(files[0].parent / ".decoded") / f"{name}-{part}-{checksum[:16]}.npz"
+    if path.is_file():
+        with suppress(OSError, ValueError, KeyError, sources.BadZipFile), np.load(path, allow_pickle=False) as kept:
+            images = _images(kept["pixels"], kept["labels"], tuple(kept["classes"].tolist()), str(kept["variant"]))
+            if images.fingerprint == str(kept["fingerprint"]):
+                return images
+    images = decode()
+    with suppress(OSError):  # a full or read-only disk costs only the next start's time
+        _write_cache(path, images)
+    return images
+
+
+def _write_cache(path: Path, images: Images) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+        try:
+            np.savez(file, **vars(images))
+            os.replace(file.name, path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,27 @@
+"""Lets torchvision's Python side be imported beside a torch build its compiled operators do not fit.
+
+Its wheel for GPUs cannot load those operators next to a CPU-only torch, and then registering their shape functions
+fails. The data sets and transforms need none of them, so declaring the two schemas is enough.
+"""
+
+import importlib.util
+
+_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+_kept = []  # torch forgets a library's declarations when the object goes
+
+
+def declare_missing() -> None:
+    """Declare `torchvision::nms` and `torchvision::qnms` where the compiled operators did not load; else do nothing."""
+    import torch
+
+    if _kept or importlib.util.find_spec("torchvision") is None:
+        return
+    try:
+        import torchvision  # noqa: F401  (a matched pair imports)
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        library = torch.library.Library("torchvision", "DEF")
+        for name in ("nms", "qnms"):
+            library.define(name + _SCHEMA)
+        _kept.append(library)

@@ -1,0 +1,112 @@
+"""Where data files are: Parquet in the Hub's layout, torchvision's own files, downloads, and their checks."""
+
+import hashlib
+import importlib
+import json
+import os
+from pathlib import Path
+from zipfile import BadZipFile  # noqa: F401  (what NumPy raises for a damaged .npz)
+
+import numpy as np
+
+from lsbook.catalogue import DATASETS, Dataset
+from lsbook.errors import UserError
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def parquet_files(root: Path, name: str, part: str) -> list[Path]:
+    """Parquet files of one part, in order: `<name>/<part>*.parquet`, also one folder further down."""
+    folder = root / name
+    return sorted([*folder.glob(f"{part}*.parquet"), *folder.glob(f"*/{part}*.parquet")])
+
+
+def read_parquet(files: list[Path], dataset: Dataset) -> tuple[list[bytes], np.ndarray, tuple[str, ...]]:
+    """Encoded images, labels (N,) and class names. UserError names the file that is damaged or lacks a column."""
+    import pyarrow
+    import pyarrow.parquet
+
+    images, labels, classes = [], [], dataset.classes
+    for path in files:
+        try:
+            table = pyarrow.parquet.read_table(path)
+        except (pyarrow.ArrowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{path} is damaged (SHA-256 {sha256(path)}): {reason}; get it anew") from None
+        image = _column(path, table.column_names, dataset.image_columns)
+        label = _column(path, table.column_names, dataset.label_columns)
+        images += table[image].combine_chunks().field("bytes").to_pylist()
+        labels.append(table[label].to_numpy())
+        classes = _class_names(table.schema, label) or classes
+    return images, np.concatenate(labels), classes
+
+
+def _column(path: Path, present: list[str], wanted: tuple[str, ...]) -> str:
+    for name in wanted:
+        if name in present:
+            return name
+    raise UserError(f"{path} has columns {', '.join(present)}, but none of {', '.join(wanted)}")
+
+
+def _class_names(schema, label: str) -> tuple[str, ...]:
+    """Names from the schema's metadata: our own `label_names`, or the Hub's feature description."""
+    metadata = schema.metadata or {}
+    if b"label_names" in metadata:
+        return tuple(json.loads(metadata[b"label_names"]))
+    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+    return tuple(features.get(label, {}).get("names", ()))
+
+
+def read_torchvision(root: Path, name: str, part: str) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (N, H, W[, C]) and labels from torchvision's files below `root`, downloaded when they are not there."""
+    datasets = _torchvision_datasets(name)
+    kind = getattr(datasets, DATASETS[name].torchvision)
+    try:
+        data = kind(root, train=part == "train", download=False)
+    except RuntimeError:  # torchvision's "not found or corrupted"
+        download(root, name, datasets.utils)
+        data = kind(root, train=part == "train", download=True)  # its own checks, then unpacks
+    return np.asarray(data.data), np.asarray(data.targets)
+
+
+def download(root: Path, name: str, utils) -> None:
+    """Fetch a data set's archives with a progress bar and check them by SHA-256. utils: torchvision.datasets.utils."""
+    dataset = DATASETS[name]
+    for folder, address, checksum in dataset.archives:
+        path = root / folder / address.rpartition("/")[2]
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            utils.download_url(address, str(path.parent), path.name)
+        except (OSError, RuntimeError) as error:
+            raise UserError(
+                f"{name} not found under {root} and its download failed ({error}); run `lsbook data {name}` "
+                f"({dataset.size}) with a network, set LSBOOK_DATA, or use the profile smoke"
+            ) from None
+        found = sha256(path)
+        if found != checksum:
+            path.unlink()
+            raise UserError(f"{address}: SHA-256 is {found}, expected {checksum}; the file was removed, try again")
+
+
+def _torchvision_datasets(name: str):
+    try:
+        from lsbook.data.operators import declare_missing
+
+        declare_missing()
+        return importlib.import_module("torchvision.datasets")
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f'{name} has no Parquet files here and reading it otherwise needs {error.name}: pip install -e ".[train]"'
+        ) from None
+
+
+def writable_folder(beside: Path) -> Path:
+    """`beside`, or the user's cache folder when its parent is marked read-only (even to root) or not ours."""
+    parent = beside.parent
+    if os.access(parent, os.W_OK) and parent.stat().st_mode & 0o200:
+        return beside
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lsbook"

@@ -1,0 +1,47 @@
+"""The three profiles: how a data set and a network are trained in each.
+
+smoke: embedded data, seconds. laptop: real data, at most 10 000 images and many epochs, so that networks become
+overconfident as large ones do. paper: the paper's protocol.
+"""
+
+from lsbook.errors import UserError, one_of
+from lsbook.run import Recipe, Run
+
+PROFILES = ("smoke", "laptop", "paper")  # from the cheapest to the best evidence
+
+# (profile, data set, model): number of training images and recipe.
+RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
+    ("smoke", "digits", "alexnet-16"): (
+        1_197,
+        Recipe(steps=300, batch=64, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip"),
+    ),
+    ("laptop", "cifar10", "alexnet"): (
+        10_000,
+        Recipe(steps=6_240, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip"),
+    ),
+    # 390 000 steps of plain SGD, cross-entropy × 3; the decay is the tutorial's 0.004, which the recorded evidence has
+    # to confirm on held-out data against the report's 0.04.
+    ("paper", "cifar10", "alexnet"): (
+        40_000,
+        Recipe(
+            steps=390_000,
+            learning_rate=0.1,
+            schedule="steps",
+            milestones=(1 / 3, 2 / 3),
+            weight_decay=0.004,
+            decayed="hidden-linear",
+            loss_scale=3.0,
+            augmentation="crop24-flip",
+        ),
+    ),
+}
+
+
+def run(profile: str, dataset: str, model: str, alpha: float, seed: int) -> Run:
+    """The run of a profile. UserError, listing what there is, when the profile has no recipe for the pair."""
+    one_of("profile", profile, PROFILES)
+    if (profile, dataset, model) not in RECIPES:
+        pairs = [f"{d} {m}" for p, d, m in RECIPES if p == profile]
+        raise UserError(f"profile {profile} has no recipe for {dataset} {model}; it has {', '.join(pairs)}")
+    examples, recipe = RECIPES[profile, dataset, model]
+    return Run(dataset=dataset, model=model, alpha=alpha, seed=seed, recipe=recipe, examples=examples)

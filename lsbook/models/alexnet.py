@@ -1,0 +1,84 @@
+"""The paper's small AlexNet for CIFAR-10: the network of TensorFlow's CIFAR-10 tutorial, on 24 × 24 crops.
+
+conv 5×5×64, max-pool, LRN; conv 5×5×64, LRN, max-pool; 384 and 192 rectified units; K outputs.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lsbook.models.base import Classifier, initialise
+
+
+class AlexNet(Classifier):
+    """width: channels of both convolutions; the hidden layers have 6 and 3 times as many units (384, 192 at 64)."""
+
+    def __init__(self, shape: tuple[int, int, int], n_classes: int, width: int = 64):
+        super().__init__()
+        channels, height, breadth = shape
+        self.conv1 = nn.Conv2d(channels, width, kernel_size=5, padding=2)
+        self.conv2 = nn.Conv2d(width, width, kernel_size=5, padding=2)
+        self.norm = LocalResponseNorm(width)
+        self.fc3 = nn.Linear(width * _pooled(height) * _pooled(breadth), 6 * width)
+        self.fc4 = nn.Linear(6 * width, 3 * width)
+        self.output = nn.Linear(3 * width, n_classes)
+        initialise(self)
+
+    def penultimate(self, x: Tensor) -> Tensor:
+        x = self.norm(F.relu(_pool(self.conv1(x))))  # the same as pooling after the ReLU, on a quarter of the values
+        x = _pool(self.norm(F.relu(self.conv2(x))))
+        x = F.relu(self.fc3(x.flatten(start_dim=1)))
+        return F.relu(self.fc4(x))
+
+
+def _pool(x: Tensor) -> Tensor:
+    """3 × 3 maxima, two apart; a window may reach past the right and lower edge (TensorFlow's SAME)."""
+    return F.max_pool2d(x, kernel_size=3, stride=2, ceil_mode=True)
+
+
+def _pooled(size: int) -> int:
+    """Height or width after both pools."""
+    for _ in range(2):
+        size = -(-(size - 3) // 2) + 1
+    return size
+
+
+class LocalResponseNorm(nn.Module):
+    """x / (1 + a Σ x²)^¾ with the sum over the 9 channels around each (Krizhevsky et al. 2012, section 3.3).
+
+    a = 0.001 / 9 and the exponent are the tutorial's. The sum is a product with a banded matrix, which runs at
+    matrix speed where `torch.nn.LocalResponseNorm(9, 0.001, 0.75, 1)`, equal in value, pools over a fifth dimension.
+    """
+
+    def __init__(self, channels: int, reach: int = 4, a: float = 0.001 / 9):
+        super().__init__()
+        index = torch.arange(channels)
+        band = (index[:, None] - index[None, :]).abs() <= reach
+        self.register_buffer("band", a * band.float(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _Normalise.apply(x, self.band)
+
+
+class _Normalise(torch.autograd.Function):
+    """x s^-¾, s = 1 + band·x², with a gradient that keeps only x and s."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, band: Tensor) -> Tensor:
+        s = _across_channels(x.square(), band).add_(1.0)
+        ctx.save_for_backward(x, s, band)
+        root = s.rsqrt()
+        return root.sqrt().mul_(root).mul_(x)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
+        x, s, band = ctx.saved_tensors
+        root = s.rsqrt()
+        scale = root.sqrt().mul_(root).mul_(gradient)  # gradient · s^-¾
+        shared = _across_channels((scale * x).div_(s), band).mul_(x).mul_(-1.5)
+        return shared.add_(scale), None
+
+
+def _across_channels(x: Tensor, band: Tensor) -> Tensor:
+    """(N, C, H, W) times a symmetric (C, C) matrix over the channels."""
+    return (x.permute(0, 2, 3, 1) @ band.to(x.dtype)).permute(0, 3, 1, 2)

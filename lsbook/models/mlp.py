@@ -1,0 +1,30 @@
+"""The fully connected network of the MNIST experiment: two hidden layers of 1200 (teacher) or 800 (student) units."""
+
+from torch import Tensor, nn
+
+from lsbook.models.base import Classifier, initialise
+
+
+class MLP(Classifier):
+    """Two rectified hidden layers, each followed by dropout when `dropout` > 0.
+
+    shape: (C, H, W) of the input; hidden: units a layer; dropout: probability of zeroing a unit in training.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], n_classes: int, hidden: int = 1200, dropout: float = 0.0):
+        super().__init__()
+        channels, height, width = shape
+        self.hidden = nn.Sequential(
+            nn.Flatten(),
+            *_layer(channels * height * width, hidden, dropout),
+            *_layer(hidden, hidden, dropout),
+        )
+        self.output = nn.Linear(hidden, n_classes)
+        initialise(self)
+
+    def penultimate(self, x: Tensor) -> Tensor:
+        return self.hidden(x)
+
+
+def _layer(n_in: int, n_out: int, dropout: float) -> list[nn.Module]:
+    return [nn.Linear(n_in, n_out), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]

@@ -1,0 +1,27 @@
+"""Where the project's folders are, seen from its root, from `book/` or from anywhere below."""
+
+import os
+from pathlib import Path
+
+TABLE_OF_CONTENTS = "_toc.yml"
+
+
+def project_root() -> Path:
+    """The nearest folder at or above the working directory that holds the book, else the working directory."""
+    here = Path.cwd()
+    return next((p for p in (here, *here.parents) if (p / TABLE_OF_CONTENTS).is_file()), here)
+
+
+def results_path() -> Path:
+    """The folder of recorded runs: `LSBOOK_RESULTS`, else `results/` of the project."""
+    return _from_environment("LSBOOK_RESULTS", "results")
+
+
+def data_path() -> Path:
+    """The folder of data sets: `LSBOOK_DATA`, else `data/` of the project."""
+    return _from_environment("LSBOOK_DATA", "data")
+
+
+def _from_environment(variable: str, default: str) -> Path:
+    value = os.environ.get(variable)
+    return project_root() / (value or default)

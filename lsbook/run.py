@@ -1,0 +1,181 @@
+"""A run: everything that decides the outcome of a training, and nothing else."""
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any
+
+from lsbook.catalogue import DATASETS, MODELS
+from lsbook.errors import UserError, one_of
+
+OPTIMISERS = ("sgd",)
+SCHEDULES = ("constant", "one-cycle", "steps", "linear")
+AUGMENTATIONS = ("none", "crop24-flip", "shift2")
+DECAYED = ("weights", "hidden-linear")
+PRECISIONS = ("mixed", "float32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a network is trained.
+
+    steps: optimiser steps; batch: images a step.
+    schedule: of the learning rate over the run: constant; one-cycle (linear rise over the first fifth, cosine fall
+        to 0); steps (divided by 10 at each fraction of the run in `milestones`); linear (falls to 0).
+    weight_decay: λ of the penalty λ/2 ‖w‖² on `decayed`: every weight matrix and kernel, or only the hidden linear
+        layers'. Biases and normalisations never decay.
+    loss_scale: factor of the loss (3 in the paper's CIFAR protocol).
+    augmentation: "crop24-flip" (random 24 × 24 crop and flip; the central crop in evaluation), "shift2" (shift by up
+        to 2 pixels, zeros moved in), "none". Every image is standardised on its own after it.
+    precision: "mixed" is bfloat16 autocast where the hardware computes in it, float32 elsewhere.
+    revision: raised when the training code changes what the other fields mean.
+    """
+
+    steps: int
+    batch: int = 128
+    optimiser: str = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.0
+    schedule: str = "constant"
+    milestones: tuple[float, ...] = ()
+    weight_decay: float = 0.0
+    decayed: str = "weights"
+    loss_scale: float = 1.0
+    augmentation: str = "none"
+    precision: str = "mixed"
+    revision: int = 1
+
+    def __post_init__(self):
+        for name in ("steps", "batch", "revision"):
+            _whole(self, name, 1)
+        for name in ("learning_rate", "momentum", "weight_decay", "loss_scale"):
+            _number(self, name)
+        _require(self.learning_rate > 0, "learning_rate must be above 0")
+        _require(self.loss_scale > 0, "loss_scale must be above 0")
+        _require(0 <= self.momentum < 1, f"momentum must be in [0, 1), not {self.momentum}")
+        _require(self.weight_decay >= 0, "weight_decay must not be negative")
+        object.__setattr__(self, "milestones", tuple(float(m) for m in self.milestones))
+        _require(
+            (self.schedule == "steps") == bool(self.milestones)
+            and all(0 < m < 1 for m in self.milestones)
+            and list(self.milestones) == sorted(set(self.milestones)),
+            'milestones: rising fractions of the run in (0, 1), with schedule "steps" and only with it',
+        )
+        for name, allowed in {
+            "optimiser": OPTIMISERS,
+            "schedule": SCHEDULES,
+            "decayed": DECAYED,
+            "augmentation": AUGMENTATIONS,
+            "precision": PRECISIONS,
+        }.items():
+            one_of(name, getattr(self, name), allowed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One training. `key` names it: two runs with the same fields are the same run, wherever they were done.
+
+    alpha: label smoothing factor in [0, 1) (section 1 of the paper).
+    examples: number of training images, the first ones of the training split.
+    teacher, temperature, beta: of a student only; the distilled loss weighs the teacher's targets by beta.
+    """
+
+    dataset: str
+    model: str
+    alpha: float
+    seed: int
+    recipe: Recipe
+    examples: int
+    teacher: "Run | None" = None
+    temperature: float | None = None
+    beta: float | None = None
+
+    def __post_init__(self):
+        one_of("data set", self.dataset, DATASETS)
+        one_of("model", self.model, MODELS)
+        _number(self, "alpha")
+        _require(0 <= self.alpha < 1, f"alpha must be in [0, 1), not {self.alpha:g}")
+        _whole(self, "seed", 0)
+        _whole(self, "examples", 1)
+        _require(isinstance(self.recipe, Recipe), "recipe must be a Recipe")
+        _require(self.teacher is None or isinstance(self.teacher, Run), "teacher must be a Run")
+        student = [value is not None for value in (self.teacher, self.temperature, self.beta)]
+        _require(all(student) or not any(student), "a student needs all three: teacher, temperature and beta")
+        if self.teacher:
+            _number(self, "temperature")
+            _number(self, "beta")
+            _require(self.temperature > 0, f"temperature must be above 0, not {self.temperature:g}")
+            _require(0 <= self.beta <= 1, f"beta must be in [0, 1], not {self.beta:g}")
+
+    @cached_property
+    def key(self) -> str:
+        """12 hex digits of the SHA-256 of the canonical JSON."""
+        return hashlib.sha256(canonical_json(self).encode()).hexdigest()[:12]
+
+    @property
+    def folder(self) -> str:
+        """Where the run's record lies below a store: `<dataset>-<model>/<key>`."""
+        return f"{self.dataset}-{self.model}/{self.key}"
+
+    def __str__(self) -> str:
+        return f"{self.dataset} {self.model} alpha={self.alpha:g} seed={self.seed} ({self.key})"
+
+
+def as_dict(value: Run | Recipe) -> dict[str, Any]:
+    """The fields as JSON values. Fields at their default are left out, so a later field renames no earlier run."""
+    result = {}
+    for field in fields(value):
+        item = getattr(value, field.name)
+        if item != field.default:
+            nested = isinstance(item, Run | Recipe)
+            result[field.name] = as_dict(item) if nested else list(item) if isinstance(item, tuple) else item
+    return result
+
+
+def canonical_json(run: Run) -> str:
+    """The one JSON text of a run: sorted names, no spaces."""
+    return json.dumps(as_dict(run), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def from_dict(values: dict[str, Any]) -> Run:
+    """The inverse of `as_dict`. UserError, listing the allowed ones, for an unknown or missing field."""
+    values = dict(values)
+    if isinstance(values.get("recipe"), dict):
+        values["recipe"] = _construct(Recipe, values["recipe"])
+    if isinstance(values.get("teacher"), dict):
+        values["teacher"] = from_dict(values["teacher"])
+    return _construct(Run, values)
+
+
+def _construct(kind, values):
+    for name in values:
+        one_of(f"field of {kind.__name__}", name, [field.name for field in fields(kind)])
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise UserError(f"{kind.__name__}: {error}") from None
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise UserError(message)
+
+
+def _number(owner, name: str) -> None:
+    """Make the field a float, so that 0 and 0.0 are one run."""
+    value = getattr(owner, name)
+    _require(
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
+        f"{name} must be a number, not {value!r}",
+    )
+    object.__setattr__(owner, name, float(value))
+
+
+def _whole(owner, name: str, least: int) -> None:
+    value = getattr(owner, name)
+    _require(
+        isinstance(value, int) and not isinstance(value, bool) and value >= least,
+        f"{name} must be a whole number of at least {least}, not {value!r}",
+    )

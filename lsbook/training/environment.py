@@ -1,0 +1,56 @@
+"""Where and with what a run was made: the part of a record that does not decide its outcome."""
+
+import datetime
+import platform
+import resource
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lsbook.training.precision import computes_in_bfloat16
+
+
+def describe(device: torch.device, precision: str) -> dict:
+    """Versions, device, number format, threads, commit and date."""
+    bfloat16 = precision == "mixed" and computes_in_bfloat16(device)
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else _processor(),
+        "threads": torch.get_num_threads(),
+        "precision": "bfloat16" if bfloat16 else "float32",
+        "commit": source_commit(),
+        "recorded": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def peak_memory() -> int:
+    """Largest resident size of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts kilobytes
+
+
+def source_commit() -> str:
+    """The commit of this source tree, marked when files differ from it; "unknown" outside a checkout."""
+    here = Path(__file__).parent
+
+    def git(*arguments):
+        return subprocess.run(
+            ["git", "-C", here, *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + (" with changes" if git("diff", "HEAD", "--stat", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _processor() -> str:
+    """Model name of the CPU and the matrix units that matter for speed."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return name + (" (AMX)" if computes_in_bfloat16(torch.device("cpu")) else "")

@@ -1,0 +1,209 @@
+"""The one training loop: recipe in, loss passed in, what the store keeps out.
+
+Images lie on the training device as bytes; each batch is cut, mirrored and standardised there. Order and views of a
+step are functions of the seed and the step alone.
+"""
+
+import contextlib
+import itertools
+import math
+import time
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from lsbook.analysis import calibration
+from lsbook.catalogue import MODELS
+from lsbook.data.images import Images, load
+from lsbook.errors import UserError
+from lsbook.models.base import Classifier
+from lsbook.run import Run
+from lsbook.training import augmentation, environment, optimisation, precision, summary
+from lsbook.training.losses import Loss, smoothed_cross_entropy
+
+POINTS = 20  # measurements along a run
+MEASURED = 2_000  # held-out images in each of them
+TRAIN_MEASURED = 10_000  # training images whose accuracy and calibration are kept at the end
+
+
+class Splits(NamedTuple):
+    """The data of a run; `train` has the run's number of examples."""
+
+    train: Images
+    heldout: Images
+    test: Images
+
+
+def splits(run: Run) -> Splits:
+    """The data of a run, from its files. UserError when they are missing or damaged."""
+    train, heldout, test = (load(run.dataset, split) for split in ("train", "heldout", "test"))
+    return Splits(train.first(run.examples), heldout, test)
+
+
+class Outcome(NamedTuple):
+    """What `Store.put` takes of a run."""
+
+    metrics: dict[str, float]
+    history: dict[str, list[float]]
+    environment: dict
+    arrays: dict[str, np.ndarray]
+
+
+def train(
+    run: Run,
+    data: Splits,
+    *,
+    loss: Loss | None = None,
+    device: torch.device | None = None,
+    tensorboard: str | None = None,
+    progress: bool = True,
+) -> Outcome:
+    """Train a network as `run` says and measure it.
+
+    loss: smoothed cross-entropy with the run's alpha when not given.
+    tensorboard: folder for scalars (loss, accuracy, ECE, learning rate).
+    The same run gives the same outcome, bit for bit, on the same CPU with the same number of threads.
+    UserError when the loss stops being finite.
+    """
+    device = device or precision.device()
+    started = time.perf_counter()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(run.seed)
+        view = augmentation.named(run.recipe.augmentation)
+        model = MODELS[run.model].build(view.shape(data.train.pixels.shape[1:]), len(data.train.classes))
+        model.to(device, memory_format=torch.channels_last)
+        trainer = Trainer(run, model, data.train, loss or smoothed_cross_entropy(run.alpha))
+        history = _steps(run, trainer, data.heldout, tensorboard, progress)
+    return _outcome(run, model, data, history, time.perf_counter() - started)
+
+
+class Trainer:
+    """A network, its data on its device, its loss and optimiser; `step(i)` does the i-th step of the recipe."""
+
+    def __init__(self, run: Run, model: Classifier, images: Images, loss: Loss):
+        self.recipe, self.seed, self.model, self.loss = run.recipe, run.seed, model, loss
+        self.device = model.output.weight.device
+        self.pixels = torch.from_numpy(images.pixels).to(self.device)
+        self.labels = torch.from_numpy(images.labels).to(self.device)
+        self.augmentation = augmentation.named(run.recipe.augmentation)
+        self.optimiser = optimisation.optimiser(model, run.recipe)
+        self.batch = min(run.recipe.batch, len(images))
+        self._order = _Order(run.seed, len(images), self.batch)
+
+    def step(self, i: int) -> Tensor:
+        """Returns the loss, a scalar still on the device."""
+        index = self._order(i).to(self.device)
+        generator = torch.Generator(self.device).manual_seed(_seed(self.seed, "views", i))
+        views = self.augmentation.draw(tuple(self.pixels.shape[1:]), len(index), generator)
+        images = self.augmentation.take(self.pixels, index, views)
+        with precision.autocast(self.device, self.recipe.precision):
+            logits = self.model(images)
+        loss = self.recipe.loss_scale * self.loss(logits.float(), self.labels[index])
+        for group in self.optimiser.param_groups:
+            group["lr"] = optimisation.learning_rate(self.recipe, i)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimiser.step()
+        return loss.detach()
+
+
+class _Order:
+    """Which examples step i sees: whole batches of a new permutation for each pass through the data."""
+
+    def __init__(self, seed: int, n: int, batch: int):
+        self.seed, self.n, self.batch = seed, n, batch
+        self.epoch, self.permutation = None, None
+
+    def __call__(self, i: int) -> Tensor:
+        epoch, within = divmod(i, self.n // self.batch)
+        if epoch != self.epoch:
+            generator = torch.Generator().manual_seed(_seed(self.seed, "order", epoch))
+            self.epoch, self.permutation = epoch, torch.randperm(self.n, generator=generator)
+        return self.permutation[within * self.batch : (within + 1) * self.batch]
+
+
+def _seed(seed: int, purpose: str, i: int) -> int:
+    """A seed of its own for every run, purpose and step."""
+    entropy = [seed, {"order": 0, "views": 1}[purpose], i]
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _steps(run: Run, trainer: Trainer, heldout: Images, tensorboard: str | None, progress: bool) -> dict:
+    """All steps; returns the history at POINTS steps spaced evenly, the last one among them."""
+    steps = run.recipe.steps
+    heldout = heldout.first(min(MEASURED, len(heldout)))
+    points = np.linspace(0, steps, min(POINTS, steps) + 1).round().astype(int).tolist()
+    history = {}
+    with _scalars(tensorboard, run) as write, _bar(run, progress) as bar:
+        for start, end in itertools.pairwise(points):
+            total = torch.zeros((), device=trainer.device)
+            for i in range(start, end):
+                total += trainer.step(i)
+                bar.update()
+            values = {
+                "step": end,
+                "loss": float(total) / (end - start),
+                "learning_rate": optimisation.learning_rate(run.recipe, end - 1),
+            }
+            if not math.isfinite(values["loss"]):
+                raise UserError(f"{run}: the loss is {values['loss']} at step {end}; lower the learning rate")
+            values |= _measure(trainer, heldout)
+            for name, value in values.items():
+                history.setdefault(name, []).append(value)
+            write(end, values)
+            bar.set_postfix(loss=f"{values['loss']:.3f}", accuracy=f"{values['accuracy']:.3f}", refresh=False)
+    return history
+
+
+def _bar(run: Run, progress: bool) -> tqdm:
+    return tqdm(total=run.recipe.steps, desc=str(run), disable=not progress, mininterval=1)
+
+
+def _measure(trainer: Trainer, heldout: Images) -> dict[str, float]:
+    """Held-out accuracy and ECE, as fractions."""
+    answers = summary.respond(trainer.model, heldout, trainer.augmentation, trainer.recipe.precision)
+    probabilities = calibration.softmax(answers.logits)
+    return {
+        "accuracy": float(np.mean(answers.logits.argmax(axis=1) == answers.labels)),
+        "ece": calibration.expected_calibration_error(probabilities, answers.labels),
+    }
+
+
+@contextlib.contextmanager
+def _scalars(folder: str | None, run: Run):
+    """A function that writes a step's values for TensorBoard, or does nothing."""
+    if folder is None:
+        yield lambda step, values: None
+        return
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ModuleNotFoundError:
+        raise UserError('writing scalars needs tensorboard: pip install -e ".[train]"') from None
+    with SummaryWriter(f"{folder}/{run.folder}") as writer:
+        yield lambda step, values: [
+            writer.add_scalar(name, value, step) for name, value in values.items() if name != "step"
+        ]
+
+
+def _outcome(run: Run, model: Classifier, data: Splits, history: dict, seconds: float) -> Outcome:
+    view = augmentation.named(run.recipe.augmentation)
+    measured = data._replace(train=data.train.first(min(TRAIN_MEASURED, len(data.train))))
+    answers = [summary.respond(model, images, view, run.recipe.precision) for images in measured]
+    metrics = summary.metrics(*answers)
+    templates = model.templates().detach().float().cpu().numpy()
+    # The first seed keeps every logit; the others' numbers and shown examples are enough for intervals.
+    arrays = summary.arrays(templates, metrics["temperature"], *answers, full=run.seed == 0)
+    where = environment.describe(model.output.weight.device, run.recipe.precision) | {
+        "training_seconds": round(seconds, 1),
+        "images_per_second": round(run.recipe.steps * min(run.recipe.batch, len(data.train)) / seconds),
+        "peak_memory_mb": round(environment.peak_memory() / 1e6),
+        "data": {
+            "variant": data.train.variant,
+            "train_sha256": data.train.fingerprint,
+            "test_sha256": data.test.fingerprint,
+        },
+    }
+    return Outcome(metrics, history, where, arrays)

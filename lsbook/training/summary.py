@@ -1,0 +1,103 @@
+"""What a record keeps of a trained network: numbers on the splits, and small arrays for the figures."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from lsbook.analysis import calibration
+from lsbook.analysis.projection import span_coordinates
+from lsbook.data.images import Images
+from lsbook.models.base import Classifier
+from lsbook.training.augmentation import Augmentation
+from lsbook.training.precision import autocast
+
+EVALUATION_BATCH = 500
+SHOWN = 100  # examples of each class whose activations are kept, about as many as Figure 1 of the paper shows
+
+
+class Responses(NamedTuple):
+    """A network's answers to a split's evaluation views: penultimate activations (N, d + 1), with the constant 1 that
+    meets the bias, logits (N, K), both float32, and the labels (N,)."""
+
+    activations: np.ndarray
+    logits: np.ndarray
+    labels: np.ndarray
+
+
+@torch.no_grad()
+def respond(model: Classifier, images: Images, augmentation: Augmentation, precision: str) -> Responses:
+    """Evaluate in batches. The model is left in the mode (training or not) that it was in."""
+    device = model.output.weight.device
+    pixels = torch.from_numpy(images.pixels)
+    was_training = model.training
+    model.eval()
+    activations, logits = [], []
+    for index in torch.arange(len(images)).split(EVALUATION_BATCH):
+        views = augmentation.central(tuple(pixels.shape[1:]), len(index), device)
+        batch = pixels[index].to(device)
+        with autocast(device, precision):
+            hidden = model.penultimate(augmentation.take(batch, torch.arange(len(index), device=device), views))
+            logits.append(model.output(hidden).float())
+        activations.append(hidden.float())
+    model.train(was_training)
+    return Responses(_with_one(_numpy(activations)), _numpy(logits), images.labels)
+
+
+def metrics(train: Responses, heldout: Responses, test: Responses) -> dict[str, float]:
+    """Accuracy and ECE as fractions, NLL in nats; the temperature is fitted on the held-out split alone."""
+    temperature = calibration.fit_temperature(heldout.logits, heldout.labels)
+    result = {"temperature": temperature}
+    for name, split in {"train": train, "heldout": heldout, "test": test}.items():
+        result |= {f"{name}_{measure}": value for measure, value in _measures(split).items()}
+    result |= {f"test_scaled_{measure}": value for measure, value in _measures(test, temperature).items()}
+    return result
+
+
+def arrays(
+    templates: np.ndarray, temperature: float, train: Responses, heldout: Responses, test: Responses, full: bool
+) -> dict[str, np.ndarray]:
+    """What figures need, under these names:
+
+    templates (K, r); train_activations, test_activations (n, r), in the templates' span, and train_labels, test_labels
+    (n,), of the first examples of each class; test_confidence, test_scaled_confidence, test_hit (N,): the largest
+    probability at temperature 1 and at `temperature`, and whether its class is right, of every test image;
+    when `full`, heldout_logits, test_logits (N, K), heldout_targets and test_targets (N,) of all images.
+    """
+    result = {}
+    for name, split in {"train": train, "test": test}.items():
+        shown = first_of_each_class(split.labels, SHOWN)
+        activations, span_templates = span_coordinates(split.activations[shown], templates)
+        result[f"{name}_activations"] = activations.astype(np.float16)
+        result[f"{name}_labels"] = split.labels[shown].astype(np.uint16)
+    result["templates"] = span_templates.astype(np.float32)
+    for name, value in {"test_confidence": 1.0, "test_scaled_confidence": temperature}.items():
+        result[name] = calibration.softmax(test.logits, value).max(axis=1).astype(np.float16)
+    result["test_hit"] = test.logits.argmax(axis=1) == test.labels
+    if full:
+        for name, split in {"heldout": heldout, "test": test}.items():
+            result[f"{name}_logits"] = split.logits.astype(np.float16)
+            result[f"{name}_targets"] = split.labels.astype(np.uint16)
+    return result
+
+
+def first_of_each_class(labels: np.ndarray, n: int) -> np.ndarray:
+    """Rows, in order, of the first n examples of each class."""
+    return np.sort(np.concatenate([np.flatnonzero(labels == label)[:n] for label in np.unique(labels)]))
+
+
+def _measures(split: Responses, temperature: float = 1.0) -> dict[str, float]:
+    probabilities = calibration.softmax(split.logits, temperature)
+    return {
+        "accuracy": float(np.mean(split.logits.argmax(axis=1) == split.labels)),
+        "ece": calibration.expected_calibration_error(probabilities, split.labels),
+        "nll": calibration.negative_log_likelihood(split.logits, split.labels, temperature),
+    }
+
+
+def _with_one(activations: np.ndarray) -> np.ndarray:
+    return np.concatenate([activations, np.ones((len(activations), 1), np.float32)], axis=1)
+
+
+def _numpy(parts: list[torch.Tensor]) -> np.ndarray:
+    return torch.cat(parts).cpu().numpy()

@@ -1,0 +1,34 @@
+"""What tests share: the real data's folder, and stores and data that live only as long as a test."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+REAL_DATA = Path(os.environ.get("LSBOOK_DATA") or "data").resolve()
+
+
+def pytest_collection_modifyitems(items):
+    """Tests marked `real_data` run only where the files are, and say so elsewhere."""
+    if (REAL_DATA / "cifar10").is_dir():
+        return
+    reason = f"no real data under {REAL_DATA}: set LSBOOK_DATA to a folder with cifar10/ and mnist/"
+    for item in items:
+        if item.get_closest_marker("real_data"):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch) -> Path:
+    """An empty results folder, used by whatever asks for the default store."""
+    monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path / "results"))
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def data_folder(tmp_path, monkeypatch) -> Path:
+    """An empty data folder in place of the real one."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setenv("LSBOOK_DATA", str(folder))
+    return folder

@@ -1,0 +1,100 @@
+"""Runs: what is checked when one is made, and what its key depends on."""
+
+import dataclasses
+import json
+
+import pytest
+
+from lsbook.errors import UserError
+from lsbook.run import Recipe, Run, as_dict, canonical_json, from_dict
+
+RECIPE = Recipe(steps=100)
+RUN = Run(dataset="digits", model="mlp", alpha=0.1, seed=0, recipe=RECIPE, examples=10)
+
+
+def test_key_is_the_hash_of_the_canonical_json():
+    """Checked with: printf '%s' '<the JSON below>' | sha256sum"""
+    assert canonical_json(RUN) == (
+        '{"alpha":0.1,"dataset":"digits","examples":10,"model":"mlp","recipe":{"steps":100},"seed":0}'
+    )
+    assert RUN.key == "822810bb738f"
+
+
+def test_zero_and_zero_point_zero_are_one_run():
+    whole, real = dataclasses.replace(RUN, alpha=0), dataclasses.replace(RUN, alpha=0.0)
+    assert whole == real
+    assert whole.key == real.key
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"alpha": 0.2},
+        {"seed": 1},
+        {"dataset": "mnist"},
+        {"model": "mlp-800"},
+        {"examples": 11},
+        {"recipe": Recipe(steps=100, revision=2)},
+        {"recipe": Recipe(steps=100, learning_rate=0.2)},
+        {"teacher": RUN, "temperature": 2.0, "beta": 0.5},
+    ],
+)
+def test_every_field_changes_the_key(change):
+    assert dataclasses.replace(RUN, **change).key != RUN.key
+
+
+def test_a_run_survives_json():
+    recipe = Recipe(steps=10, schedule="steps", milestones=(1 / 3, 2 / 3))
+    student = dataclasses.replace(RUN, recipe=recipe, teacher=RUN, temperature=2, beta=1)
+    assert from_dict(json.loads(json.dumps(as_dict(student)))) == student
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"alpha": -0.1}, r"alpha must be in \[0, 1\), not -0.1"),
+        ({"alpha": 1}, r"alpha must be in \[0, 1\), not 1"),
+        ({"alpha": "abc"}, "alpha must be a number, not 'abc'"),
+        ({"alpha": float("nan")}, "alpha must be a number"),
+        ({"alpha": True}, "alpha must be a number"),
+        ({"seed": -1}, "seed must be a whole number of at least 0"),
+        ({"seed": 1.5}, "seed must be a whole number"),
+        ({"examples": 0}, "examples must be a whole number of at least 1"),
+        ({"dataset": "cifar"}, "unknown data set 'cifar': choose from cifar10, mnist, digits"),
+        ({"model": "vgg"}, "unknown model 'vgg': choose from mlp"),
+        ({"teacher": RUN}, "a student needs all three"),
+        ({"teacher": RUN, "temperature": 0, "beta": 1}, "temperature must be above 0"),
+        ({"teacher": RUN, "temperature": 1, "beta": 1.1}, r"beta must be in \[0, 1\]"),
+    ],
+)
+def test_bad_values_are_refused(change, message):
+    with pytest.raises(UserError, match=message):
+        dataclasses.replace(RUN, **change)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"steps": 0}, "steps must be a whole number of at least 1"),
+        ({"schedule": "cosine"}, "unknown schedule 'cosine': choose from constant, one-cycle, steps, linear"),
+        ({"schedule": "steps"}, "milestones"),
+        ({"milestones": (0.5,)}, "milestones"),
+        ({"schedule": "steps", "milestones": (0.7, 0.3)}, "milestones"),
+        ({"augmentation": "mixup"}, "unknown augmentation 'mixup'"),
+        ({"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
+        ({"learning_rate": 0}, "learning_rate must be above 0"),
+        ({"weight_decay": -1}, "weight_decay must not be negative"),
+    ],
+)
+def test_bad_recipes_are_refused(values, message):
+    with pytest.raises(UserError, match=message):
+        Recipe(**{"steps": 1} | values)
+
+
+def test_unknown_and_missing_fields_are_refused():
+    with pytest.raises(UserError, match="unknown field of Run 'alfa': choose from dataset, model, alpha"):
+        from_dict(as_dict(RUN) | {"alfa": 0.1})
+    with pytest.raises(UserError, match="unknown field of Recipe 'lr': choose from steps"):
+        from_dict(as_dict(RUN) | {"recipe": {"steps": 1, "lr": 0.1}})
+    with pytest.raises(UserError, match="seed"):
+        from_dict({name: value for name, value in as_dict(RUN).items() if name != "seed"})

@@ -1,0 +1,174 @@
+"""The store: a record appears whole or not at all, and damage is noticed."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lsbook.errors import UserError
+from lsbook.run import Recipe, Run
+from lsbook.store import Store
+
+CONTENT = {
+    "metrics": {"test_accuracy": 0.5},
+    "history": {"step": [1, 2], "loss": [2.0, 1.0]},
+    "environment": {"device": "a test"},
+    "arrays": {"templates": np.arange(6, dtype=np.float32).reshape(2, 3), "labels": np.array([0, 1])},
+}
+
+
+def run(seed: int = 0) -> Run:
+    return Run(dataset="digits", model="mlp", alpha=0.1, seed=seed, recipe=Recipe(steps=1), examples=1)
+
+
+@pytest.fixture
+def store(tmp_path) -> Store:
+    return Store(tmp_path / "results")
+
+
+def test_what_is_put_comes_back(store):
+    store.put(run(), **CONTENT)
+    record = store.get(run())
+    assert record.run == run()
+    assert record.metrics == CONTENT["metrics"]
+    assert record.history == CONTENT["history"]
+    assert record.environment == CONTENT["environment"]
+    assert record.folder == store.path / "digits-mlp" / run().key
+    for name, array in CONTENT["arrays"].items():
+        np.testing.assert_array_equal(record.arrays[name], array)
+    assert run() in store
+    assert [r.run for r in store] == [run()]
+
+
+def test_what_was_never_put_is_none(store):
+    assert store.get(run()) is None
+    assert run() not in store
+    assert len(store) == 0
+    assert store.verify() == []
+
+
+def test_checksums_satisfy_sha256sum(store):
+    folder = store.put(run(), **CONTENT).folder
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
+
+
+@pytest.mark.parametrize("name", ["record.json", "arrays.npz", "SHA256SUMS"])
+def test_one_flipped_byte_is_noticed(store, name):
+    store.put(run(1), **CONTENT)
+    path = store.put(run(0), **CONTENT).folder / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=run(0).key):
+        store.get(run(0))
+    [problem] = store.verify()
+    assert run(0).key in problem
+    assert store.get(run(1)).metrics == CONTENT["metrics"]
+
+
+def test_a_missing_file_and_a_wrong_folder_are_noticed(store):
+    first, second = (store.put(run(seed), **CONTENT).folder for seed in (0, 1))
+    (first / "arrays.npz").unlink()
+    second.rename(second.with_name("0" * 12))
+    assert len(store.verify()) == 2
+    with pytest.raises(UserError, match="not readable"):
+        store.get(run(0))
+
+
+def test_putting_again_keeps_a_whole_record_and_replaces_a_damaged_one(store):
+    folder = store.put(run(), **CONTENT).folder
+    before = (folder / "record.json").read_bytes()
+    other = CONTENT | {"metrics": {"test_accuracy": 0.9}}
+    assert store.put(run(), **other).metrics == CONTENT["metrics"]
+    assert (folder / "record.json").read_bytes() == before
+    (folder / "record.json").write_text("{}")
+    assert store.put(run(), **other).metrics == other["metrics"]
+    assert store.verify() == []
+
+
+def test_a_number_that_is_not_finite_is_not_recorded(store):
+    with pytest.raises(ValueError, match="JSON"):
+        store.put(run(), **CONTENT | {"metrics": {"loss": float("nan")}})
+    assert list(store.path.glob("*/*")) == []
+    assert [p.name for p in store.path.iterdir()] == [".lock"]
+
+
+def test_a_file_in_place_of_the_folder_is_one_line(tmp_path):
+    (tmp_path / "results").write_text("")
+    store = Store(tmp_path / "results")
+    for write in (store.check_writable, lambda: store.put(run(), **CONTENT)):
+        with pytest.raises(UserError, match="results") as caught:
+            write()
+        assert "\n" not in str(caught.value)
+
+
+def test_nothing_is_unpickled(store):
+    folder = store.put(run(), **CONTENT | {"arrays": {}}).folder
+    np.savez(folder / "arrays.npz", evil=np.array([{"an": "object"}], dtype=object))
+    sums = subprocess.run(["sha256sum", "arrays.npz", "record.json"], cwd=folder, capture_output=True, text=True)
+    (folder / "SHA256SUMS").write_text(sums.stdout)
+    with pytest.raises(ValueError, match="allow_pickle"):
+        store.get(run()).arrays  # noqa: B018
+
+
+WRITER = """
+import sys, numpy as np
+from lsbook.run import Run, Recipe
+from lsbook.store import Store
+arrays = {"a": np.random.default_rng(0).random((200, 1000))}
+for seed in range(int(sys.argv[2]), int(sys.argv[3])):
+    run = Run(dataset="digits", model="mlp", alpha=0.1, seed=seed, recipe=Recipe(steps=1), examples=1)
+    Store(sys.argv[1]).put(run, metrics={"seed": seed}, history={}, environment={}, arrays=arrays)
+    print(seed, flush=True)
+"""
+
+
+def writer(path: Path, first: int, last: int) -> subprocess.Popen:
+    command = [sys.executable, "-c", WRITER, str(path), str(first), str(last)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_writer_killed_at_any_moment_leaves_whole_records_only(store):
+    rng = np.random.default_rng(0)
+    written = 0
+    for trial in range(6):
+        with writer(store.path, 1_000 * trial, 1_000 * (trial + 1)) as process:
+            process.stdout.readline()  # it is at work
+            time.sleep(rng.uniform(0, 0.2))
+            process.kill()
+            written += 1 + len(process.stdout.readlines())
+    assert store.verify() == []
+    assert written <= len(store) <= written + 6  # killed between the rename and the line that reports it
+    store.put(run(10_000), **CONTENT)
+    assert [p.name for p in store.path.iterdir() if p.name.startswith(".writing")] == []
+
+
+def test_writers_at_once_neither_lose_nor_double_a_record(store):
+    writers = [writer(store.path, first, 12) for first in (0, 4, 0)]
+    for process in writers:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in writers] == [0, 0, 0]
+    assert sorted(record.run.seed for record in store) == list(range(12))
+    assert store.verify() == []
+
+
+def test_reading_needs_no_torch(store):
+    store.put(run(), **CONTENT)
+    script = (
+        "import sys; sys.modules['torch'] = None; from lsbook.store import Store;"
+        "print([r.metrics for r in Store(sys.argv[1])])"
+    )
+    command = [sys.executable, "-c", script, str(store.path)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
+    assert answer.stdout.strip() == str([CONTENT["metrics"]])
+
+
+def test_a_record_is_plain_json(store):
+    text = json.loads((store.put(run(), **CONTENT).folder / "record.json").read_text())
+    assert text["key"] == run().key
+    assert text["metrics"] == CONTENT["metrics"]
