@@ -3,7 +3,14 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+from lsbook.data.operators import declare_missing
+
+declare_missing()  # torchmetrics imports torchvision
+hypothesis.settings.register_profile("lsbook", deadline=None)  # no test decides on time
+hypothesis.settings.load_profile("lsbook")
 
 REAL_DATA = Path(os.environ.get("LSBOOK_DATA") or "data").resolve()
 

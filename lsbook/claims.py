@@ -1,0 +1,248 @@
+"""The paper's claims and the rule, fixed before looking, by which the scorecard decides them.
+
+d is smoothed − hard (or what the claim's quantity names) times the claimed sign, so that a claim reads d > −margin.
+It is reproduced when the whole 95 % interval of d is above −margin, contradicted when the whole interval is below,
+undecided otherwise, and not tested with fewer than three seeds in an arm.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from lsbook.analysis.statistics import Interval, paired_interval, seeds, welch_interval
+
+REPRODUCED, CONTRADICTED, UNDECIDED, NOT_TESTED = "reproduced", "contradicted", "undecided", "not tested"
+LEAST_SEEDS = 3
+_UNKNOWN = Interval(math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One measured quantity of a claim, with its claimed sign (+1 or −1) and its margin, both in `units`."""
+
+    quantity: str
+    sign: int
+    units: str
+    margin: float = 0.0
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of one part, or of several that are told apart by name.
+
+    alpha: smoothing factor of the smoothed arm; see `alpha_on`.
+    design: "independent" (networks trained apart, Welch), "paired" (runs of one teacher or network), None: either.
+    least_test: fewest test examples on which the claim can be tested.
+    """
+
+    id: str
+    text: str
+    parts: tuple[Part, ...]
+    alpha: float = 0.1
+    design: str | None = "independent"
+    least_test: int = 0
+
+    def alpha_on(self, dataset: str) -> float:
+        """Smoothing factor on a data set: 0.05 for C6 and C7 on CIFAR and Tiny ImageNet, else 0.1."""
+        return self.alpha if dataset.startswith(("cifar", "tiny-imagenet")) else 0.1
+
+    def part(self, name: str = "") -> Part:
+        """The part of that name. Raises ValueError, listing the names, when there is none."""
+        for part in self.parts:
+            if part.name == name:
+                return part
+        raise ValueError(f"part: {self.id} has no part {name!r}, only {[part.name for part in self.parts]}")
+
+
+class Verdict(NamedTuple):
+    """What a claim, or one part of it, came to.
+
+    mean, low, high: of d, in the part's units, NaN when not tested or when parts are combined.
+    seeds: number of runs in the smaller arm.
+    """
+
+    claim: str
+    verdict: str
+    mean: float
+    low: float
+    high: float
+    seeds: int
+    part: str = ""
+
+
+def decide(claim: Claim, hard: np.ndarray, smoothed: np.ndarray, part: str = "", n_test: int = 0) -> Verdict:
+    """Verdict from two arms of networks trained independently.
+
+    hard, smoothed: (S,) and (S',), the quantity of each run; for a claim that compares others, d = smoothed − hard
+    is the difference that its quantity names.
+    part: name of the part, for a claim of several; n_test: number of test examples, which C7 needs.
+    Raises ValueError for NaN, an unknown part, or a claim whose runs come in pairs.
+    """
+    _require_design(claim, "independent")
+    found = claim.part(part)
+    hard, smoothed = seeds("hard", hard), seeds("smoothed", smoothed)
+    n_seeds = min(hard.size, smoothed.size)
+    if n_seeds < LEAST_SEEDS or n_test < claim.least_test:
+        return _verdict(claim, part, NOT_TESTED, n_seeds)
+    return _judge(claim, found, welch_interval(found.sign * hard, found.sign * smoothed), n_seeds)
+
+
+def decide_paired(claim: Claim, differences: np.ndarray, part: str = "") -> Verdict:
+    """Verdict from differences (S,), one a pair of runs, in the order that the claim's quantity names.
+
+    Raises ValueError for NaN, an unknown part, or a claim whose arms are independent.
+    """
+    _require_design(claim, "paired")
+    found = claim.part(part)
+    differences = seeds("differences", differences)
+    if differences.size < LEAST_SEEDS:
+        return _verdict(claim, part, NOT_TESTED, differences.size)
+    return _judge(claim, found, paired_interval(found.sign * differences), differences.size)
+
+
+def combine(verdicts: Sequence[Verdict]) -> Verdict:
+    """Verdict on a claim from one verdict on each of its parts.
+
+    Contradicted when one part is, reproduced when all are, else not tested when one part is not, else undecided.
+    Raises ValueError unless these are all the parts of one claim, each once.
+    """
+    given = sorted((verdict.claim, verdict.part) for verdict in verdicts)
+    if not any(given == sorted((claim.id, part.name) for part in claim.parts) for claim in CLAIMS.values()):
+        raise ValueError("verdicts: expected one for each part of one claim")
+    claim = CLAIMS[verdicts[0].claim]
+    found = {verdict.verdict for verdict in verdicts}
+    order = (CONTRADICTED, NOT_TESTED, UNDECIDED, REPRODUCED)
+    return _verdict(claim, "", next(v for v in order if v in found), min(verdict.seeds for verdict in verdicts))
+
+
+def _judge(claim: Claim, part: Part, interval: Interval, n_seeds: int) -> Verdict:
+    threshold = -part.margin
+    above, below = interval.low > threshold, interval.high < threshold
+    verdict = REPRODUCED if above else CONTRADICTED if below else UNDECIDED
+    return _verdict(claim, part.name, verdict, n_seeds, interval)
+
+
+def _verdict(claim, part, verdict, n_seeds, interval=_UNKNOWN) -> Verdict:
+    return Verdict(claim.id, verdict, *interval, n_seeds, part)
+
+
+def _require_design(claim: Claim, design: str) -> None:
+    if claim.design not in (None, design):
+        raise ValueError(f"claim: the runs of {claim.id} are {claim.design}, not {design}")
+
+
+_CLAIMS = (
+    Claim("C1", "smoothing does not cost accuracy", (Part("test accuracy", +1, "points", margin=0.5),)),
+    Claim(
+        "C2",
+        "training clusters get tighter",
+        (Part("within- over between-class scatter in the plane, training", -1, "ratio"),),
+    ),
+    Claim(
+        "C3",
+        "clusters move toward a regular triangle",
+        (Part("shortest over longest side of the triangle of class centroids, training", +1, "ratio"),),
+    ),
+    Claim(
+        "C4",
+        "projections shrink",
+        (Part("mean distance of projections from the plane's origin", -1, "activation units"),),
+    ),
+    Claim(
+        "C5",
+        "two similar classes form an arc",
+        (Part("sd of arc length over sd of radius, seen from the third class's training centroid", +1, "ratio"),),
+    ),
+    Claim(
+        "C6",
+        "smoothing lowers the calibration error",
+        (Part("test ECE at T = 1", -1, "fraction"),),
+        alpha=0.05,
+    ),
+    Claim(
+        "C7",
+        "smoothing calibrates about as well as temperature scaling",
+        (Part("test ECE, smoothed at T = 1 − hard at its fitted T", -1, "fraction", margin=0.02),),
+        alpha=0.05,
+        least_test=10_000,
+    ),
+    Claim(
+        "C8",
+        "validation activations spread toward the centre",
+        (Part("validation over training within-class scatter in the plane", +1, "ratio"),),
+    ),
+    Claim("C9", "smoothing calibrates translation", (Part("next-token ECE at T = 1", -1, "fraction"),)),
+    Claim(
+        "C10",
+        "smoothing raises BLEU, and no temperature makes up for it",
+        (Part("test BLEU, each model at its best T on validation text", +1, "BLEU"),),
+    ),
+    Claim(
+        "C11",
+        "smoothing worsens the likelihood of translations",
+        (
+            Part("test NLL at T = 1", +1, "nats a token", name="T = 1"),
+            Part("test NLL, each model at its best T on validation text", +1, "nats a token", name="best T"),
+        ),
+    ),
+    Claim(
+        "C12",
+        "on MNIST a smoothed teacher is better and its student worse",
+        (
+            Part("test error of the teacher", -1, "points", name="teacher"),
+            Part("test error of the student", +1, "points", name="student"),
+        ),
+    ),
+    Claim("C13", "moderate smoothing helps the CIFAR-10 teacher", (Part("test accuracy, teacher", +1, "points"),)),
+    Claim(
+        "C14",
+        "the hard teacher's student beats the student trained alone",
+        (Part("test accuracy at equal γ, hard teacher's student − student alone", +1, "points"),),
+        design=None,
+    ),
+    Claim(
+        "C15",
+        "a smoothed teacher distils worse",
+        (Part("test accuracy at equal γ, hard teacher's student − smoothed teacher's student", +1, "points"),),
+        design=None,
+    ),
+    Claim(
+        "C16",
+        "smoothing erases information late in training",
+        (
+            Part("mutual information at the end of training", -1, "nats", name="end"),
+            Part("mutual information at its peak − at the end", +1, "nats", name="fall"),
+        ),
+    ),
+    Claim(
+        "C17",
+        "the tightening shows in the Transformer",
+        (Part("within- over between-class scatter in the plane, frequent tokens, training", -1, "ratio"),),
+    ),
+    Claim(
+        "C18",
+        "logit gaps become constant",
+        (
+            Part("sd over mean of true − other logits, training", -1, "ratio", name="variation"),
+            Part("distance of the mean gap from the smoothed optimum, training", -1, "nats", name="optimum"),
+        ),
+    ),
+    Claim(
+        "C19",
+        "even the student alone can beat the smoothed teacher's student",
+        (Part("test accuracy, student alone − smoothed teacher's student, best-known α", +1, "points"),),
+        design=None,
+    ),
+    Claim(
+        "C20",
+        "temperature raises the hard model's BLEU",
+        (Part("test BLEU of the hard model, at its best T on validation text − at T = 1", +1, "BLEU"),),
+        design="paired",
+    ),
+)
+
+CLAIMS = {claim.id: claim for claim in _CLAIMS}

@@ -1,0 +1,157 @@
+"""Published numbers, each with where it stands: the paper (Müller et al. 2019) and its replication (Wagner et al.).
+
+Accuracies and errors are in percent; expected calibration errors, fractions of 1, have no unit.
+"""
+
+from dataclasses import dataclass
+
+PAPER, REPLICATION = "paper", "replication"
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published number.
+
+    where: its table, figure or section; source: PAPER or REPLICATION; spread: the ± printed with it, if any.
+    checked: False when the number was not compared with the source's text; tables mark it with a dagger.
+    """
+
+    value: float
+    unit: str
+    where: str
+    source: str = PAPER
+    spread: float | None = None
+    checked: bool = True
+
+
+@dataclass(frozen=True)
+class Panels:
+    """A row of Figure 1: network, three classes, and the axes' half-widths, None where they are not known."""
+
+    dataset: str
+    model: str
+    classes: tuple[str, str, str]
+    hard_limit: float | None = None
+    smoothed_limit: float | None = None
+
+
+def _rows(source: str, where: str, unit: str, rows: dict, checked: bool = True) -> dict:
+    """Row -> arm -> Published, of rows whose arms hold a value or a pair (value, spread)."""
+
+    def published(entry):
+        value, spread = entry if isinstance(entry, tuple) else (entry, None)
+        return Published(value, unit, where, source, spread, checked)
+
+    return {row: {arm: published(entry) for arm, entry in arms.items()} for row, arms in rows.items()}
+
+
+# (data set, model, metric) -> arm. The speech row prints two values with smoothing.
+TABLE_1 = (
+    _rows(
+        PAPER,
+        "Table 1",
+        "%",
+        {
+            ("imagenet", "inception-v2", "top-1 error"): {"hard": 23.1, "smoothed": 22.8},
+            ("imagenet", "inception-v2", "top-5 error"): {"hard": 6.3, "smoothed": 6.1},
+            ("wsj", "bilstm-attention", "word error rate"): {"hard": 8.9, "smoothed": 7.0, "smoothed, second": 6.7},
+        },
+    )
+    | _rows(PAPER, "Table 1", "BLEU", {("wmt14-en-de", "transformer", "BLEU"): {"hard": 25.3, "smoothed": 25.8}})
+    | _rows(PAPER, "Table 1", "", {("wmt14-en-de", "transformer", "perplexity"): {"hard": 4.67, "smoothed": 4.92}})
+)
+
+# source -> (data set, model) -> arm: top-1 test accuracy without smoothing and with α = 0.1.
+TABLE_2 = {
+    PAPER: _rows(
+        PAPER,
+        "Table 2",
+        "%",
+        {
+            ("cifar10", "alexnet"): {"hard": (86.8, 0.2), "smoothed": (86.7, 0.3)},
+            ("cifar100", "resnet-56"): {"hard": (72.1, 0.3), "smoothed": (72.7, 0.3)},
+            ("imagenet", "inception-v4"): {"hard": 80.9, "smoothed": 80.9},
+        },
+    ),
+    REPLICATION: _rows(
+        REPLICATION,
+        "report",
+        "%",
+        {
+            ("cifar10", "alexnet"): {"hard": 85.01, "smoothed": 85.47},
+            ("cifar10", "resnet-56"): {"hard": 93.59, "smoothed": 93.33},
+            ("cifar100", "resnet-56"): {"hard": 71.61, "smoothed": 72.07},
+            ("tiny-imagenet", "resnet-50"): {"hard": 72.20, "smoothed": 72.30},
+            ("mnist", "mlp"): {"hard": 99.06, "smoothed": 99.31},
+        },
+    ),
+}
+
+# source -> (data set, model) -> arm: expected calibration errors (Figure 2 draws the paper's) without smoothing at
+# T = 1, without smoothing at the fitted temperature, that temperature, and with smoothing of the named α at T = 1.
+TABLE_3 = {
+    PAPER: _rows(
+        PAPER,
+        "Table 3",
+        "",
+        {
+            ("cifar100", "resnet-56"): {"hard": 0.150, "scaled": 0.021, "temperature": 1.9, "smoothed 0.05": 0.024},
+            ("imagenet", "inception-v4"): {"hard": 0.071, "scaled": 0.022, "temperature": 1.4, "smoothed 0.1": 0.035},
+        },
+    )
+    | _rows(
+        PAPER,
+        "Table 3",
+        "",
+        {("wmt14-en-de", "transformer"): {"hard": 0.056, "scaled": 0.018, "temperature": 1.13, "smoothed 0.1": 0.019}},
+        checked=False,
+    ),
+    REPLICATION: _rows(
+        REPLICATION,
+        "report",
+        "",
+        {
+            ("cifar100", "resnet-56"): {
+                "hard": 0.207,
+                "scaled": 0.029,
+                "temperature": 2.9,
+                "smoothed 0.05": 0.053,
+                "smoothed 0.1": 0.043,
+            },
+            ("cifar10", "alexnet"): {"hard": 0.097, "scaled": 0.012, "temperature": 2.5, "smoothed 0.05": 0.026},
+            ("cifar10", "resnet-56"): {"hard": 0.049, "scaled": 0.006, "temperature": 3.1, "smoothed 0.05": 0.028},
+            ("mnist", "mlp"): {"hard": 0.002, "scaled": 0.001, "temperature": 1.06, "smoothed 0.05": 0.056},
+        },
+    ),
+}
+
+# source -> network -> arm: test error. The hard teacher uses dropout, the smoothed one none, and students no
+# regularisation.
+MNIST_DISTILLATION = {
+    PAPER: _rows(
+        PAPER,
+        "section 4",
+        "%",
+        {"teacher": {"hard": 0.67, "smoothed": 0.59}, "student": {"hard": 0.74, "smoothed": 0.91}},
+    ),
+    REPLICATION: _rows(
+        REPLICATION,
+        "report",
+        "%",
+        {"teacher": {"hard": 0.81, "smoothed": 0.69}, "student": {"hard": 0.93, "smoothed": 1.05}},
+    ),
+}
+
+# Training examples and augmented views of each behind the mutual information.
+MUTUAL_INFORMATION = {
+    "examples": Published(600, "", "Figure 6", checked=False),
+    "views": Published(10, "", "Figure 6", checked=False),
+}
+
+# In the order of its rows. Every row has about 100 examples a class and α = 0.1.
+FIGURE_1 = (
+    Panels("cifar10", "alexnet", ("airplane", "automobile", "bird"), 1.6, 0.4),
+    Panels("cifar100", "resnet-56", ("beaver", "dolphin", "otter"), 1.6, 0.8),
+    Panels("imagenet", "inception-v4", ("tench", "meerkat", "cleaver"), 0.6, 0.3),
+    Panels("imagenet", "inception-v4", ("toy poodle", "miniature poodle", "tench")),
+)
