@@ -6,7 +6,6 @@ A data set is looked for under `LSBOOK_DATA` or `data/`, in this order: Parquet 
 
 import hashlib
 import json
-import os
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -149,7 +148,7 @@ def _write_cache(path: Path, images: Images) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
         try:
             np.savez(file, **vars(images))
-            os.replace(file.name, path)
+            Path(file.name).replace(path)
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise

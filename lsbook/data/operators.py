@@ -12,10 +12,10 @@ _kept = []  # torch forgets a library's declarations when the object goes
 
 def declare_missing() -> None:
     """Declare `torchvision::nms` and `torchvision::qnms` where the compiled operators did not load; else do nothing."""
+    if _kept or not all(map(importlib.util.find_spec, ("torch", "torchvision"))):
+        return
     import torch
 
-    if _kept or importlib.util.find_spec("torchvision") is None:
-        return
     try:
         import torchvision  # noqa: F401  (a matched pair imports)
     except RuntimeError as error:

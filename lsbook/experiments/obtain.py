@@ -2,22 +2,66 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from lsbook.catalogue import DATASETS
 from lsbook.errors import UserError, one_of
-from lsbook.experiments.profiles import PROFILES
+from lsbook.experiments.profiles import DEFAULT_SEEDS, PROFILES
 from lsbook.run import Run
 from lsbook.store import Record, Store
 
 
-def choose_profile(profile: str, runs_of: Callable[[str], Sequence[Run]], store: Store | None = None) -> str:
-    """`profile` itself; for "auto" the best one of which every run asked for is recorded, else laptop."""
+@dataclass(frozen=True)
+class Arms:
+    """Recorded runs of a comparison: hard targets against smoothing with `alpha`, each in the order of the seeds."""
+
+    profile: str
+    alpha: float
+    hard: list[Record]
+    smoothed: list[Record]
+
+    @property
+    def records(self) -> list[Record]:
+        """All of them."""
+        return [*self.hard, *self.smoothed]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """ "0-4" or "0,2,5" to a list. UserError for anything else, and for a seed that comes twice."""
+    try:
+        ranges = [[int(end) for end in part.split("-")] for part in text.split(",")]
+        seeds = [seed for ends in ranges for seed in range(ends[0], ends[-1] + 1)]
+        well_formed = all(len(ends) <= 2 for ends in ranges)
+    except ValueError:
+        well_formed = False
+    if not well_formed or not seeds or len(set(seeds)) < len(seeds):
+        raise UserError(f'seeds must be whole numbers such as "0-4" or "0,2,5", each once, not {text!r}')
+    return seeds
+
+
+def compare(
+    profile: str, alpha: float, seeds: str, runs_of: Callable[[str, float, int], Run], store: Store | None = None
+) -> Arms:
+    """The two arms of a chapter: its hard and its smoothed runs, which differ in alpha alone.
+
+    profile: a name, or "auto": the best one of which every run asked for is recorded, else laptop.
+    seeds: such as "0-4", or "auto": as many as the profile has by default.
+    runs_of: (profile, alpha, seed) -> Run.
+    """
     one_of("profile", profile, ("auto", *PROFILES))
-    if profile != "auto":
-        return profile
     store = store or Store()
-    recorded = (p for p in reversed(PROFILES) if all(run in store for run in runs_of(p)))
-    return next(recorded, "laptop")
+
+    def arm(name: str, factor: float) -> list[Run]:
+        wanted = parse_seeds(DEFAULT_SEEDS[name] if seeds == "auto" else seeds)
+        return [runs_of(name, factor, seed) for seed in wanted]
+
+    if profile == "auto":
+        recorded = (p for p in reversed(PROFILES) if all(run in store for run in arm(p, 0.0) + arm(p, alpha)))
+        profile = next(recorded, "laptop")
+    hard, smoothed = arm(profile, 0.0), arm(profile, alpha)
+    if hard == smoothed:
+        raise UserError("alpha must be above 0 here: smoothed networks are compared with hard ones")
+    records = obtain(hard + smoothed, store)
+    return Arms(profile, smoothed[0].alpha, records[: len(hard)], records[len(hard) :])
 
 
 def obtain(runs: Sequence[Run], store: Store | None = None, *, tensorboard: str | None = None) -> list[Record]:
@@ -33,13 +77,13 @@ def obtain(runs: Sequence[Run], store: Store | None = None, *, tensorboard: str 
 def _train(runs: list[Run], store: Store, tensorboard: str | None) -> dict[Run, Record]:
     training = _training()
     store.check_writable()
-    print(f"training {len(runs)} run{'s'[: len(runs) > 1]} that {_estimate(runs, store)}", file=sys.stderr, flush=True)
+    print(f"{len(runs)} of the runs asked for have to be trained first; {_estimate(runs, store)}", file=sys.stderr)
     records, data = {}, {}
     for run in runs:
-        what = run.dataset, run.examples
-        if what not in data:
-            data = {what: training.splits(run)}
-        records[run] = store.put(run, **training.train(run, data[what], tensorboard=tensorboard)._asdict())
+        source = run.dataset, run.examples
+        if source not in data:
+            data = {source: training.splits(run)}  # one data set in memory at a time
+        records[run] = store.put(run, **training.train(run, data[source], tensorboard=tensorboard)._asdict())
     return records
 
 
@@ -48,22 +92,17 @@ def _training():
     try:
         import lsbook.training
     except ModuleNotFoundError as error:
-        raise UserError(
-            f'a run is not recorded and training it needs {error.name}: pip install -e ".[train]"'
-        ) from None
+        raise UserError(f'training a run needs {error.name}: pip install -e ".[train]"') from None
     return lsbook.training
 
 
 def _estimate(runs: list[Run], store: Store) -> str:
-    """How long the runs will take, judged by the fastest record of the same network on this store."""
-    images = {}
+    """How long the runs take, judged by the fastest record of each network in this store."""
+    speeds = {}
     for record in store:
-        what = record.run.dataset, record.run.model
-        images[what] = max(images.get(what, 0), record.environment["images_per_second"])
-    seconds = 0.0
-    for run in runs:
-        speed = images.get((run.dataset, run.model))
-        if speed is None:
-            return f"were never recorded here for {DATASETS[run.dataset].title}; the first bar tells how long one takes"
-        seconds += run.recipe.steps * run.recipe.batch / speed
-    return f"would take {seconds:.0f} s at the speed of recorded ones"
+        network = record.run.dataset, record.run.model
+        speeds[network] = max(speeds.get(network, 0), record.environment["images_per_second"])
+    if any((run.dataset, run.model) not in speeds for run in runs):
+        return "the first one's bar will tell how long each takes"
+    seconds = sum(run.recipe.steps * run.recipe.batch / speeds[run.dataset, run.model] for run in runs)
+    return f"that took {seconds / 60:.1f} minutes where such runs were recorded"

@@ -1,0 +1,34 @@
+# make book       build the book; prints the path of its first page
+# make test       lint, and every test but the long ones
+# make test-all   lint, and every test
+# make lint       ruff
+# make clean      remove what the targets above have made
+# Each sets up its own virtual environment first. Another Python: make PYTHON=python3.12 book
+
+PYTHON ?= python3
+
+.PHONY: book test test-all lint clean
+
+book: .venv-book/ready
+	.venv-book/bin/lsbook build
+
+test: lint
+	.venv/bin/pytest -m "not long"
+
+test-all: lint
+	.venv/bin/pytest
+
+lint: .venv/ready
+	.venv/bin/ruff check
+
+clean:
+	rm -rf _build .venv .venv-book lsbook.egg-info .pytest_cache .ruff_cache .hypothesis
+
+.venv-book/ready: EXTRAS = book
+.venv/ready: EXTRAS = book,train,test
+.venv-book/ready .venv/ready: pyproject.toml requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "lsbook needs Python 3.11 or newer; name one, as in: make PYTHON=python3.12" >&2; exit 2; }
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --constraint requirements.txt --editable ".[$(EXTRAS)]"
+	touch $@

@@ -1,0 +1,271 @@
+"""The book: papermill executes the chapters of the table of contents, Jupyter Book renders them.
+
+Everything happens in a copy, `<out>/source`; the pages replace those of the build before,
+`<out>/html`, once they are complete. The same sources and records give the same bytes.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lsbook.errors import UserError, one_of
+from lsbook.paths import TABLE_OF_CONTENTS, data_path, project_root, results_path
+
+try:
+    import jupyter_book  # noqa: F401  (called as a program)
+    import nbformat
+    import papermill
+    import yaml
+except ModuleNotFoundError as error:
+    raise UserError(f'{error.name} is not installed; run pip install -e ".[book]"') from error
+
+SOURCES = (TABLE_OF_CONTENTS, "_config.yml", "_static", "book")
+INJECTED, ERROR_MARK = "injected-parameters", "papermill-error-cell-tag"  # papermill's tags for cells it adds
+READERS = {"str": str, "int": int, "float": float, "bool": lambda text: {"true": True, "false": False}[text.lower()]}
+
+
+def build(names=(), profile=None, parameters=None, out=None, jobs=2, notebook=False) -> Path:
+    """Build the book, or only the chapters `names`, each with the index page; return its index.html.
+
+    profile: the chapters' parameter of that name.
+    parameters: name -> value, given to those of the chapters that declare it.
+    out: folder to build in, `_build` of the project by default.
+    jobs: how many chapters are executed at the same time.
+    notebook: stop at the executed notebooks and return their folder.
+    Raises UserError for an unknown chapter or parameter, an unfit value, a folder that cannot be
+    written, and the first chapter that fails; the pages built before then stay as they are.
+    """
+    chosen = _chosen(names)
+    given = _share_out(({} if profile is None else {"profile": profile}) | (parameters or {}), chosen)
+    out = Path(out or project_root() / "_build").absolute()
+    source = _copy_sources(out, chosen)
+    environment = _environment(source)
+    notebooks = {name: given[name] for name in chosen if _file(name).suffix == ".ipynb"}
+    asyncio.run(_execute_all(notebooks, source / "book", environment, jobs))
+    timings = {name: _normalise(source / "book" / f"{name}.ipynb") for name in notebooks}
+    (out / "timings.json").write_text(json.dumps(timings, indent=1) + "\n")
+    if notebook:
+        return source / "book"
+    pages = _render(source, environment, strict=not names)
+    return _replace(out / "html", pages) / "index.html"
+
+
+def chapters() -> list[str]:
+    """Names (file stems) of the table of contents, the index first."""
+
+    def files(node):
+        if isinstance(node, dict):
+            return [node[key] for key in ("root", "file") if key in node] + files(list(node.values()))
+        return [name for item in node for name in files(item)] if isinstance(node, list) else []
+
+    return [Path(name).stem for name in files(_contents())]
+
+
+def check_parameters(chapter: str, parameters: dict) -> dict:
+    """`parameters` as the types that the chapter declares for them: {"alpha": "0.2"} -> {"alpha": 0.2}.
+
+    Raises UserError for a name that the chapter does not declare or a value that does not fit.
+    """
+    declared = _declared(chapter)
+    for name in parameters:
+        one_of(f"parameter of chapter {chapter}", name, declared)
+    return {name: _typed(name, value, declared[name]) for name, value in parameters.items()}
+
+
+def _declared(chapter: str) -> dict[str, str]:
+    """Parameter -> annotated type, as written in the cell tagged `parameters`."""
+    path = _file(chapter)
+    if path.suffix != ".ipynb":
+        return {}
+    return {name: found["inferred_type_name"] for name, found in papermill.inspect_notebook(path).items()}
+
+
+def _typed(name: str, value, kind: str):
+    try:
+        return READERS[kind](str(value)) if kind in READERS else value
+    except (KeyError, ValueError):
+        raise UserError(f"parameter {name} takes a value of type {kind}, not {value!r}") from None
+
+
+def _share_out(parameters: dict, chosen: list[str]) -> dict[str, dict]:
+    """Chapter -> those of the parameters that it declares, typed; none may be left over."""
+    declared = {chapter: _declared(chapter) for chapter in chosen}
+    allowed = list(dict.fromkeys(name for names in declared.values() for name in names))
+    for name in parameters:
+        one_of("parameter", name, allowed)
+    return {
+        chapter: check_parameters(chapter, {name: parameters[name] for name in parameters if name in names})
+        for chapter, names in declared.items()
+    }
+
+
+def _contents() -> dict:
+    path = project_root() / TABLE_OF_CONTENTS
+    if not path.is_file():
+        raise UserError(f"no {TABLE_OF_CONTENTS} in {path.parent} or above; run this inside the project")
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _chosen(names) -> list[str]:
+    known = chapters()
+    for name in names:
+        one_of("chapter", name, known)
+    return [name for name in known if not names or name in names or name == known[0]]
+
+
+def _file(chapter: str) -> Path:
+    paths = [project_root() / "book" / f"{chapter}{suffix}" for suffix in (".ipynb", ".md")]
+    for path in paths:
+        if path.is_file():
+            return path
+    raise UserError(f"chapter {chapter} is in {TABLE_OF_CONTENTS}, but there is no {paths[0]}")
+
+
+def _copy_sources(out: Path, chosen: list[str]) -> Path:
+    """A clean copy of what the book is made from, its table of contents cut down to `chosen`."""
+    source = out / "source"
+    for made, mark in ((source, TABLE_OF_CONTENTS), (out / "html", "searchindex.js")):
+        if made.exists() and not (made / mark).is_file():
+            raise UserError(f"{made} is in the way and no earlier build of this book; choose another --out")
+    try:
+        shutil.rmtree(source, ignore_errors=True)
+        source.mkdir(parents=True)
+        for name in SOURCES:
+            path = project_root() / name
+            (shutil.copytree if path.is_dir() else shutil.copy)(path, source / name)
+    except OSError as error:
+        raise UserError(f"cannot build in {out}: {error.strerror}") from error
+    if chosen != chapters():
+        kept = {key: value for key, value in _contents().items() if key not in ("parts", "chapters")}
+        kept["chapters"] = [{"file": f"book/{name}"} for name in chosen[1:]]
+        (source / TABLE_OF_CONTENTS).write_text(yaml.safe_dump(kept))
+    return source
+
+
+def _environment(source: Path) -> dict[str, str]:
+    """What kernels and Sphinx see: the project's records, and nothing that varies between two builds."""
+    return os.environ | {
+        "LSBOOK_RESULTS": str(results_path()),
+        "LSBOOK_DATA": str(data_path()),
+        "SOURCE_DATE_EPOCH": _commit_time(),
+        "PYTHONHASHSEED": "0",
+        "TZ": "UTC",
+        "LC_ALL": "C.UTF-8",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "IPYTHONDIR": str(source / ".ipython"),  # not the reader's own settings
+        "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this interpreter, not one of the same name elsewhere
+    }
+
+
+def _commit_time() -> str:
+    """Seconds since 1970 of the project's last commit, "0" without one."""
+    command = ["git", "-C", project_root(), "log", "-1", "--format=%ct"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "0"
+    except OSError:
+        return "0"
+
+
+async def _execute_all(notebooks: dict[str, dict], folder: Path, environment: dict, jobs: int) -> None:
+    """Execute the notebooks (chapter -> parameters) in place, `jobs` at a time; the first failure stops all."""
+    slots = asyncio.Semaphore(max(jobs, 1))
+    with tqdm(total=len(notebooks), desc="chapters", unit="chapter") as bar:
+
+        async def one(chapter: str) -> None:
+            async with slots:
+                await _execute(chapter, notebooks[chapter], folder, environment)
+            bar.set_postfix_str(f"{chapter} done", refresh=False)
+            bar.update()
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for chapter in notebooks:
+                    group.create_task(one(chapter))
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+
+
+async def _execute(chapter: str, parameters: dict, folder: Path, environment: dict) -> None:
+    """Execute one notebook in a process of its own, which ends when this call is cancelled."""
+    path = folder / f"{chapter}.ipynb"
+    command = [sys.executable, "-m", "papermill", path, path, "--cwd", folder, "--kernel", "python3"]
+    command += ["--language", "python", "--no-progress-bar", "--parameters_yaml", yaml.safe_dump(parameters)]
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=pipe
+    )
+    try:
+        _, log = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()  # its kernel notices within a second and ends too
+            await process.wait()
+    if process.returncode:
+        last_line = log.decode().strip().rpartition("\n")[2]
+        raise UserError(f"chapter {chapter}{_failure(path) or f' failed: {last_line}'}")
+
+
+def _failure(path: Path) -> str | None:
+    """Where and how the executed notebook failed; None when no cell of it did."""
+    for number, cell in _source_cells(nbformat.read(path, as_version=4)):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                name = "" if output.ename == UserError.__name__ else f"{output.ename}: "
+                return f", cell {number} failed: {name}{' '.join(output.evalue.split())}"
+    return None
+
+
+def _source_cells(notebook):
+    """(number, cell) of the executed notebook's cells, numbered from 1 as in the source."""
+    added = {INJECTED, ERROR_MARK}
+    return enumerate((cell for cell in notebook.cells if added.isdisjoint(cell.metadata.get("tags", []))), start=1)
+
+
+def _normalise(path: Path) -> dict:
+    """Take out of an executed notebook what differs between two runs; return its timings in seconds.
+
+    Progress bars (standard error) go; an object's address in an output is refused.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    for number, cell in _source_cells(notebook):
+        if " at 0x" in json.dumps(cell.get("outputs", [])):
+            raise UserError(f"chapter {path.stem}, cell {number} shows an object's address; end its last line with ;")
+    timings = {"seconds": notebook.metadata.pop("papermill")["duration"], "cells": []}
+    for cell in notebook.cells:
+        timings["cells"].append(cell.metadata.pop("papermill", {}).get("duration"))
+        cell.metadata.pop("execution", None)
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+        if INJECTED in cell.metadata.get("tags", []):
+            cell.id = INJECTED
+            cell.metadata.tags.append("hide-input")
+    nbformat.write(notebook, path)
+    return timings
+
+
+def _render(source: Path, environment: dict, strict: bool) -> Path:
+    """Run Jupyter Book. Warnings are errors if `strict`: not in a part of the book, whose links lead to the rest."""
+    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", source]
+    command += ["-W", "-n", "--keep-going"] if strict else []
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        print(done.stderr.replace(f"{source}/", "").strip(), file=sys.stderr)
+        raise UserError("Jupyter Book did not accept the chapters; its warnings are above")
+    return source / "_build" / "html"
+
+
+def _replace(old: Path, new: Path) -> Path:
+    """Put the folder `new` in the place of `old`."""
+    aside = old.with_name(old.name + ".old")
+    shutil.rmtree(aside, ignore_errors=True)
+    if old.exists():
+        old.rename(aside)
+    new.rename(old)
+    shutil.rmtree(aside, ignore_errors=True)
+    return old

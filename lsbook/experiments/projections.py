@@ -1,0 +1,210 @@
+"""Figure 1 and Table 2 for AlexNet on CIFAR-10: projections of three classes, and the claims about them."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from lsbook import claims, paper
+from lsbook.analysis import projection
+from lsbook.analysis.statistics import mean_interval
+from lsbook.analysis.targets import optimal_logit_gap
+from lsbook.catalogue import DATASETS
+from lsbook.errors import UserError, one_of
+from lsbook.experiments import captions, profiles
+from lsbook.experiments.obtain import Arms, compare
+from lsbook.page import Table, Text
+from lsbook.run import Run
+from lsbook.store import Record
+
+# The data set and network of each profile.
+NETWORK = {"smoke": ("digits", "alexnet-16"), "laptop": ("cifar10", "alexnet"), "paper": ("cifar10", "alexnet")}
+SPLIT_TITLES = {"train": "training", "test": "test"}
+
+
+class Panel(NamedTuple):
+    """One panel of Figure 1: points (N, 2), their class's place among the three (N,), templates (3, 2), names."""
+
+    title: str
+    points: np.ndarray
+    labels: np.ndarray
+    templates: np.ndarray
+    classes: tuple[str, ...]
+    smoothed: bool
+
+
+class Measure(NamedTuple):
+    """A part of a claim, measured on both arms: one value a seed."""
+
+    verdict: claims.Verdict
+    hard: np.ndarray
+    smoothed: np.ndarray
+
+
+def arms(profile: str = "auto", alpha: float = 0.1, seeds: str = "auto") -> Arms:
+    """The recorded runs of the chapter, trained where they are missing."""
+    return compare(profile, alpha, seeds, run)
+
+
+def run(profile: str, alpha: float, seed: int) -> Run:
+    """The run behind one point of the chapter."""
+    return profiles.run(profile, *NETWORK[profile], alpha, seed)
+
+
+def three_classes(arms: Arms, classes: str) -> tuple[int, int, int]:
+    """Labels of three classes given by name, such as "airplane,automobile,bird"; "auto": the paper's, or the first.
+
+    UserError unless they are three different classes of the data set.
+    """
+    dataset = arms.hard[0].run.dataset
+    names = DATASETS[dataset].classes
+    if classes == "auto":
+        rows = [row.classes for row in paper.FIGURE_1 if row.dataset == dataset]
+        chosen = list(rows[0] if rows else names[:3])
+    else:
+        chosen = [name.strip() for name in classes.split(",")]
+    for name in chosen:
+        one_of(f"class of {DATASETS[dataset].title}", name, names)
+    if len(chosen) != 3 or len(set(chosen)) != 3:
+        raise UserError(f"classes must name three different classes, not {classes!r}")
+    return tuple(names.index(name) for name in chosen)
+
+
+def panels(arms: Arms, classes: tuple[int, int, int]) -> list[Panel]:
+    """The four columns of Figure 1, from the first seed: hard training and test, smoothed training and test."""
+    return [
+        _panel(arm[0], split, classes, smoothed)
+        for smoothed, arm in enumerate((arms.hard, arms.smoothed))
+        for split in SPLIT_TITLES
+    ]
+
+
+def _panel(record: Record, split: str, classes: tuple[int, int, int], smoothed: bool) -> Panel:
+    points, labels, templates = _projected(record, split, classes)
+    names = DATASETS[record.run.dataset].classes
+    target = f"α = {record.run.alpha:g}" if smoothed else "hard targets"
+    title = f"{target}, {SPLIT_TITLES[split]}"
+    return Panel(title, points, labels, templates, tuple(names[k] for k in classes), bool(smoothed))
+
+
+def _projected(record: Record, split: str, classes: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Points (N, 2) of the three classes' shown examples, their place among the three (N,), templates (3, 2)."""
+    templates = record.arrays["templates"][list(classes)]
+    plane = projection.template_plane(templates)
+    labels = record.arrays[f"{split}_labels"]
+    rows = np.isin(labels, classes)
+    points = projection.project(record.arrays[f"{split}_activations"][rows], plane)
+    places = np.argmax(labels[rows, None] == np.array(classes), axis=1)
+    return points, places, projection.project(templates, plane)
+
+
+def measure(arms: Arms, classes: tuple[int, int, int]) -> list[Measure]:
+    """Claims C1–C4, C8 and C18, each part measured on every run and decided."""
+    functions: dict[tuple[str, str], Callable[[Record], float]] = {
+        ("C1", ""): lambda record: 100 * record.metrics["test_accuracy"],
+        ("C2", ""): lambda record: projection.within_between_scatter(*_projected(record, "train", classes)[:2]),
+        ("C3", ""): lambda record: projection.triangle_regularity(*_projected(record, "train", classes)[:2]),
+        ("C4", ""): lambda record: projection.mean_distance(_projected(record, "train", classes)[0]),
+        ("C8", ""): lambda record: _spread(record, "test", classes) / _spread(record, "train", classes),
+        ("C18", "variation"): lambda record: projection.gap_variation(*_training_logits(record)),
+        ("C18", "optimum"): lambda record: _distance_from_optimum(record, arms.alpha),
+    }
+    measures = []
+    for (claim, part), value in functions.items():
+        hard, smoothed = (np.array([value(record) for record in arm]) for arm in (arms.hard, arms.smoothed))
+        measures.append(Measure(claims.decide(claims.CLAIMS[claim], hard, smoothed, part), hard, smoothed))
+    return measures
+
+
+def _spread(record: Record, split: str, classes: tuple[int, int, int]) -> float:
+    return projection.within_scatter(*_projected(record, split, classes)[:2])
+
+
+def _training_logits(record: Record) -> tuple[np.ndarray, np.ndarray]:
+    """Logits (N, K) and labels (N,) of the training examples kept, of all classes."""
+    logits = record.arrays["train_activations"].astype(np.float64) @ record.arrays["templates"].T
+    return logits, record.arrays["train_labels"]
+
+
+def _distance_from_optimum(record: Record, alpha: float) -> float:
+    """|mean gap − the gap that is best for smoothed targets|, in nats (C18)."""
+    logits, labels = _training_logits(record)
+    return abs(float(projection.logit_gaps(logits, labels).mean()) - optimal_logit_gap(logits.shape[1], alpha))
+
+
+def verdicts(measures: list[Measure]) -> list[claims.Verdict]:
+    """One a claim, its parts combined."""
+    parts: dict[str, list[claims.Verdict]] = {}
+    for found in measures:
+        parts.setdefault(found.verdict.claim, []).append(found.verdict)
+    return [claims.combine(found) for found in parts.values()]
+
+
+def verdict_text(arms: Arms, measures: list[Measure]) -> Text:
+    """The outcome in a sentence, contradictions first."""
+    return Text(captions.verdict_sentence(arms.profile, verdicts(measures)))
+
+
+def claim_table(arms: Arms, measures: list[Measure]) -> Table:
+    """Each claim's quantity on both arms, the difference, and the verdict."""
+    rows = []
+    for found in measures:
+        verdict = found.verdict
+        claim = claims.CLAIMS[verdict.claim]
+        part = claim.part(verdict.part)
+        rows.append(
+            (
+                f"{claim.id}: {claim.text}",
+                f"{part.quantity} ({part.units})",
+                _with_interval(found.hard),
+                _with_interval(found.smoothed),
+                f"{part.sign * verdict.mean:+.3g} [{_ends(verdict, part.sign)}]" if verdict.seeds > 2 else "—",
+                verdict.verdict,
+            )
+        )
+    return Table(
+        "table-projection-claims",
+        f"The claims about projections, {captions.STANDING[arms.profile]}. The difference is smoothed − hard with its "
+        f"95 % Welch interval; other intervals are 95 % Student t over seeds. "
+        + captions.made_from(arms.profile, arms.records),
+        ("Claim", "Quantity", "Hard", f"Smoothed (α = {arms.alpha:g})", "Difference", "Verdict"),
+        tuple(rows),
+    )
+
+
+def _ends(verdict: claims.Verdict, sign: int) -> str:
+    low, high = sorted((sign * verdict.low, sign * verdict.high))
+    return f"{low:+.3g}, {high:+.3g}"
+
+
+def _with_interval(values: np.ndarray) -> str:
+    if len(values) < 2:
+        return f"{values[0]:.3g}"
+    interval = mean_interval(values)
+    return f"{interval.mean:.3g} ± {interval.high - interval.mean:.2g}"
+
+
+def accuracy_table(arms: Arms) -> Table:
+    """Table 2's row for this network: the paper, the replication and the recorded runs."""
+    dataset, model = arms.hard[0].run.dataset, arms.hard[0].run.model
+    rows = []
+    for source, published in paper.TABLE_2.items():
+        if (dataset, model) in published:
+            row = published[dataset, model]
+            rows.append((source.capitalize(), *(_published(row[arm]) for arm in ("hard", "smoothed")), "0.1"))
+    ours = [
+        _with_interval(np.array([100 * r.metrics["test_accuracy"] for r in arm])) for arm in (arms.hard, arms.smoothed)
+    ]
+    rows.append((f"Here, {captions.STANDING[arms.profile].split(',')[0]}", *ours, f"{arms.alpha:g}"))
+    return Table(
+        "table-accuracy",
+        "Test accuracy in percent without and with label smoothing (Table 2 of the paper). The paper's ± is as "
+        "printed; ours is the 95 % Student t interval over seeds. " + captions.made_from(arms.profile, arms.records),
+        ("", "Hard", "Smoothed", "α"),
+        tuple(rows),
+    )
+
+
+def _published(number: paper.Published) -> str:
+    spread = f" ± {number.spread:g}" if number.spread is not None else ""
+    return f"{number.value:g}{spread}{'' if number.checked else '†'}"

@@ -1,0 +1,65 @@
+"""What a chapter's cells put on the page: numbers for its text, numbered tables, figures as SVG."""
+
+from dataclasses import dataclass
+from html import escape
+
+HASH_SALT = "lsbook"  # makes the identifiers inside an SVG the same in every build
+
+
+def begin() -> None:
+    """Show figures as SVG that are the same in every build. Called once, in a chapter's first cell."""
+    import matplotlib
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
+    matplotlib.rcParams["svg.hashsalt"] = HASH_SALT
+    set_matplotlib_formats("svg", metadata={"Date": None})
+
+
+def numbers(**values: float | str) -> None:
+    """Give numbers or words a name, under which the chapter's text shows them: {glue:text}`name`."""
+    from myst_nb import glue
+
+    for name, value in values.items():
+        glue(name, value, display=False)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A computed paragraph, in Markdown."""
+
+    markdown: str
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        return {"text/markdown": self.markdown, "text/plain": self.markdown}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A numbered table. rows: cells as text (Markdown), the first of each row names it; name: for references to it."""
+
+    name: str
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        return {"text/markdown": self.markdown(), "text/html": self.html(), "text/plain": self.plain()}
+
+    def markdown(self) -> str:
+        """For the book: a MyST directive, which numbers the table."""
+        rule = ["---"] + ["---:"] * (len(self.header) - 1)
+        lines = [f"| {' | '.join(row)} |" for row in (self.header, rule, *self.rows)]
+        return "\n".join([f"```{{table}} {self.caption}", f":name: {self.name}", *lines, "```"])
+
+    def html(self) -> str:
+        """For a notebook."""
+
+        def line(tag, cells):
+            return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+        body = line("th", self.header) + "".join(line("td", row) for row in self.rows)
+        return f"<table><caption>{escape(self.caption)}</caption>{body}</table>"
+
+    def plain(self) -> str:
+        """For a terminal."""
+        return "\n".join([self.caption, *("  ".join(row) for row in (self.header, *self.rows))])

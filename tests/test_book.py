@@ -1,0 +1,195 @@
+"""A book of two small notebooks, built with the project's own configuration."""
+
+import hashlib
+import re
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from lsbook import book
+from lsbook.errors import UserError
+
+PROJECT = Path(__file__).parents[1]
+PARAMETERS = """\
+profile: str = "smoke"  # which runs
+alpha: float = 0.1  # smoothing
+seeds: int = 2  # how many
+show: bool = True  # or not
+"""
+FIGURE = """\
+import matplotlib.pyplot as plt
+plt.rcParams["svg.hashsalt"] = "test"
+%config InlineBackend.figure_formats = ["svg"]
+plt.plot([alpha, 1.0])
+plt.show()
+"""
+REFUSING = """\
+from lsbook.errors import UserError
+raise UserError("no such class")
+"""
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+TABLE_OF_CONTENTS = """\
+format: jb-book
+root: book/index
+chapters:
+  - file: book/first
+    sections:
+      - file: book/second
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Root of a project whose book has an index page and two notebooks; the working directory meanwhile."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "book").mkdir()
+    (root / "_toc.yml").write_text(TABLE_OF_CONTENTS)
+    shutil.copy(PROJECT / "_config.yml", root)
+    shutil.copytree(PROJECT / "_static", root / "_static")
+    shutil.copytree(PROJECT / "book" / "_extra", root / "book" / "_extra")
+    shutil.copy(PROJECT / "book" / "references.bib", root / "book")
+    (root / "book" / "index.md").write_text(
+        "# Index\n\nSee [](second.ipynb) and {cite:t}`muller2019`.\n\n```{bibliography}\n```\n"
+    )
+    write_chapter(root, "first", "print('a progress bar', file=__import__('sys').stderr)\nprint(profile, alpha + 1)")
+    write_chapter(root, "second", FIGURE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        yield root
+
+
+@pytest.fixture(scope="module")
+def built(project):
+    """Folder of the book's pages, with alpha = 0.25."""
+    return book.build(parameters={"alpha": "0.25"}).parent
+
+
+def write_chapter(root: Path, name: str, code: str) -> None:
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL})
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell(f"# Chapter {name}\n\nThe gap is $\\log(1/\\alpha)$.", id="title"),
+        nbformat.v4.new_code_cell(PARAMETERS, id="parameters", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(code, id="code"),
+    ]
+    nbformat.write(notebook, root / "book" / f"{name}.ipynb")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+@pytest.fixture
+def restored(project):
+    """The second chapter's path; the test may change it."""
+    path = project / "book" / "second.ipynb"
+    before = path.read_bytes()
+    yield path
+    path.write_bytes(before)
+
+
+def test_chapters_are_those_of_the_table_of_contents_in_order(project):
+    assert book.chapters() == ["index", "first", "second"]
+
+
+def test_parameters_get_the_type_of_their_annotation(project):
+    given = {"alpha": "0.2", "seeds": "3", "show": "false", "profile": "paper"}
+    assert book.check_parameters("first", given) == {"alpha": 0.2, "seeds": 3, "show": False, "profile": "paper"}
+    alpha = book.check_parameters("first", {"alpha": 0})["alpha"]
+    assert (alpha, type(alpha)) == (0.0, float)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"names": ["third"]}, "unknown chapter 'third': choose from index, first, second"),
+        ({"parameters": {"alhpa": "0.2"}}, "unknown parameter 'alhpa': choose from profile, alpha, seeds, show"),
+        ({"parameters": {"alpha": "much"}}, "alpha takes a value of type float, not 'much'"),
+        ({"parameters": {"seeds": 2.5}}, "seeds takes a value of type int, not 2.5"),
+        ({"parameters": {"show": "2"}}, "show takes a value of type bool, not '2'"),
+        ({"names": ["index"], "profile": "smoke"}, "unknown parameter 'profile'"),
+        ({"out": "_config.yml"}, "_config.yml: Not a directory"),
+        ({"out": "others"}, "others/html is in the way"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(project, arguments, message):
+    (project / "others" / "html").mkdir(parents=True, exist_ok=True)
+    with pytest.raises(UserError, match=re.escape(message)):
+        book.build(**arguments)
+    assert not (project / "others" / "source").exists()
+
+
+def test_outputs_come_from_the_given_parameters(built):
+    assert "smoke 1.25" in (built / "book" / "first.html").read_text()
+
+
+def test_the_notebook_to_download_has_no_progress_bars_and_no_timings(built):
+    text = (built / "_sources" / "book" / "first.ipynb").read_text()
+    outputs = nbformat.reads(text, as_version=4).cells[-1].outputs
+    assert [(output.name, output.text) for output in outputs] == [("stdout", "smoke 1.25\n")]
+    assert "_time" not in text
+
+
+def test_every_image_is_there(built):
+    images = [
+        (page.parent / source).resolve()
+        for page in built.rglob("*.html")
+        for source in re.findall(r'<img\b[^>]*?\bsrc="([^"]+)"', page.read_text())
+    ]
+    assert any(image.suffix == ".svg" for image in images)
+    assert [image for image in images if not image.is_file()] == []
+
+
+def test_no_page_loads_anything_from_another_host(built):
+    for page in built.rglob("*.html"):
+        tags = re.findall(r"<(?:script|link|img|iframe|source|object|embed)\b[^>]*>", page.read_text())
+        assert [tag for tag in tags if re.search(r'(?:src|href|data)="(?:https?:)?//', tag)] == [], page
+        inline = "".join(re.findall(r"<script\b[^>]*>(.*?)</script>", page.read_text(), re.DOTALL))
+        assert re.findall(r"https?://\S+", inline) == [], page
+    assert 'src="../_static/../mathjax/tex-svg.js?' in (built / "book" / "first.html").read_text()
+    assert (built / "mathjax" / "tex-svg.js").is_file()
+
+
+def test_a_second_build_gives_the_same_bytes(built, tmp_path):
+    again = book.build(parameters={"alpha": 0.25}, out=tmp_path).parent
+    assert digests(again) == digests(built)
+
+
+def test_a_failing_cell_is_named_and_the_pages_before_stay(project, built, restored):
+    before = digests(built)
+    write_chapter(project, "second", "1 / 0")
+    with pytest.raises(UserError, match="^chapter second, cell 3 failed: ZeroDivisionError: division by zero$"):
+        book.build(parameters={"alpha": 0.25})
+    write_chapter(project, "second", REFUSING)
+    with pytest.raises(UserError, match="^chapter second, cell 3 failed: no such class$"):
+        book.build(["second"], notebook=True)
+    assert digests(built) == before
+
+
+def test_a_warning_of_jupyter_book_fails_the_build_and_is_shown(project, built, capfd):
+    before = digests(built)
+    index = project / "book" / "index.md"
+    text = index.read_text()
+    index.write_text(text + "\nSee [](nowhere.md).\n")
+    with pytest.raises(UserError, match="Jupyter Book did not accept the chapters"):
+        book.build(parameters={"alpha": 0.25})
+    index.write_text(text)
+    assert re.search(r"book/index\.md:\d+: WARNING: .*nowhere", capfd.readouterr().err)
+    assert digests(built) == before
+
+
+def test_an_object_address_in_an_output_is_refused(project, restored, tmp_path):
+    write_chapter(project, "second", "object()")
+    with pytest.raises(UserError, match="chapter second, cell 3 shows an object's address"):
+        book.build(["second"], out=tmp_path, notebook=True)
+
+
+def test_chosen_chapters_stop_at_the_executed_notebooks(project, tmp_path):
+    folder = book.build(["first"], profile="laptop", out=tmp_path, notebook=True)
+    cells = nbformat.read(folder / "first.ipynb", as_version=4).cells
+    assert [cell.id for cell in cells] == ["title", "parameters", "injected-parameters", "code"]
+    assert [output.text for output in cells[-1].outputs] == ["laptop 1.1\n"]
+    assert not nbformat.read(folder / "second.ipynb", as_version=4).cells[-1].outputs
+    assert "second" not in (folder.parent / "_toc.yml").read_text()
