@@ -1,5 +1,6 @@
 """What a chapter's cells put on the page: numbers for its text, numbered tables, figures as SVG."""
 
+import re
 from dataclasses import dataclass
 from html import escape
 
@@ -47,7 +48,7 @@ class Table:
 
     def markdown(self) -> str:
         """For the book: a MyST directive, which numbers the table."""
-        rule = ["---"] + ["---:"] * (len(self.header) - 1)
+        rule = ["---:" if all(map(_is_number, column)) else "---" for column in zip(*self.rows, strict=True)]
         lines = [f"| {' | '.join(row)} |" for row in (self.header, rule, *self.rows)]
         return "\n".join([f"```{{table}} {self.caption}", f":name: {self.name}", *lines, "```"])
 
@@ -63,3 +64,8 @@ class Table:
     def plain(self) -> str:
         """For a terminal."""
         return "\n".join([self.caption, *("  ".join(row) for row in (self.header, *self.rows))])
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a cell starts as a number does, or is a dash: such columns are set flush right."""
+    return bool(re.match(r"[+\-−]?\d|—$|$", cell))

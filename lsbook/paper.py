@@ -52,13 +52,21 @@ TABLE_1 = (
         "Table 1",
         "%",
         {
-            ("imagenet", "inception-v2", "top-1 error"): {"hard": 23.1, "smoothed": 22.8},
-            ("imagenet", "inception-v2", "top-5 error"): {"hard": 6.3, "smoothed": 6.1},
-            ("wsj", "bilstm-attention", "word error rate"): {"hard": 8.9, "smoothed": 7.0, "smoothed, second": 6.7},
+            ("ImageNet", "Inception-v2", "top-1 error"): {"hard": 23.1, "smoothed": 22.8},
+            ("ImageNet", "Inception-v2", "top-5 error"): {"hard": 6.3, "smoothed": 6.1},
+            ("WSJ speech", "BiLSTM with attention", "word error rate"): {
+                "hard": 8.9,
+                "smoothed": 7.0,
+                "smoothed, second": 6.7,
+            },
         },
     )
-    | _rows(PAPER, "Table 1", "BLEU", {("wmt14-en-de", "transformer", "BLEU"): {"hard": 25.3, "smoothed": 25.8}})
-    | _rows(PAPER, "Table 1", "", {("wmt14-en-de", "transformer", "perplexity"): {"hard": 4.67, "smoothed": 4.92}})
+    | _rows(
+        PAPER, "Table 1", "BLEU", {("WMT14 English–German", "Transformer", "BLEU"): {"hard": 25.3, "smoothed": 25.8}}
+    )
+    | _rows(
+        PAPER, "Table 1", "", {("WMT14 English–German", "Transformer", "perplexity"): {"hard": 4.67, "smoothed": 4.92}}
+    )
 )
 
 # source -> (data set, model) -> arm: top-1 test accuracy without smoothing and with α = 0.1.

@@ -34,8 +34,9 @@ class Panel(NamedTuple):
 
 
 class Measure(NamedTuple):
-    """A part of a claim, measured on both arms: one value a seed."""
+    """A part of a claim, measured on both arms: one value a seed. title: in a few words, for a diagram."""
 
+    title: str
     verdict: claims.Verdict
     hard: np.ndarray
     smoothed: np.ndarray
@@ -100,27 +101,34 @@ def _projected(record: Record, split: str, classes: tuple[int, int, int]) -> tup
 
 def measure(arms: Arms, classes: tuple[int, int, int]) -> list[Measure]:
     """Claims C1–C4, C8 and C18, each part measured on every run and decided."""
-    functions: dict[tuple[str, str], Callable[[Record], float]] = {
-        ("C1", ""): lambda record: 100 * record.metrics["test_accuracy"],
-        ("C2", ""): lambda record: projection.within_between_scatter(*_projected(record, "train", classes)[:2]),
-        ("C3", ""): lambda record: projection.triangle_regularity(*_projected(record, "train", classes)[:2]),
-        ("C4", ""): lambda record: projection.mean_distance(_projected(record, "train", classes)[0]),
-        ("C8", ""): lambda record: _spread(record, "test", classes) / _spread(record, "train", classes),
-        ("C18", "variation"): lambda record: projection.gap_variation(*_training_logits(record)),
-        ("C18", "optimum"): lambda record: _distance_from_optimum(record, arms.alpha),
-    }
+
+    def training(function: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Record], float]:
+        return lambda record: function(*_projected(record, "train", classes)[:2])
+
+    def spread_ratio(record: Record) -> float:
+        test, train = (
+            projection.within_scatter(*_projected(record, split, classes)[:2]) for split in ("test", "train")
+        )
+        return test / train
+
+    quantities = [
+        ("C1", "", "test accuracy", lambda record: 100 * record.metrics["test_accuracy"]),
+        ("C2", "", "scatter within / between", training(projection.within_between_scatter)),
+        ("C3", "", "shortest / longest side", training(projection.triangle_regularity)),
+        ("C4", "", "distance from the origin", training(lambda points, _: projection.mean_distance(points))),
+        ("C8", "", "scatter test / training", spread_ratio),
+        ("C18", "variation", "logit gaps, sd / mean", lambda record: projection.gap_variation(*_logits(record))),
+        ("C18", "optimum", "mean gap from the best", lambda record: _distance_from_optimum(record, arms.alpha)),
+    ]
     measures = []
-    for (claim, part), value in functions.items():
+    for claim, part, title, value in quantities:
         hard, smoothed = (np.array([value(record) for record in arm]) for arm in (arms.hard, arms.smoothed))
-        measures.append(Measure(claims.decide(claims.CLAIMS[claim], hard, smoothed, part), hard, smoothed))
+        verdict = claims.decide(claims.CLAIMS[claim], hard, smoothed, part)
+        measures.append(Measure(title, verdict, hard, smoothed))
     return measures
 
 
-def _spread(record: Record, split: str, classes: tuple[int, int, int]) -> float:
-    return projection.within_scatter(*_projected(record, split, classes)[:2])
-
-
-def _training_logits(record: Record) -> tuple[np.ndarray, np.ndarray]:
+def _logits(record: Record) -> tuple[np.ndarray, np.ndarray]:
     """Logits (N, K) and labels (N,) of the training examples kept, of all classes."""
     logits = record.arrays["train_activations"].astype(np.float64) @ record.arrays["templates"].T
     return logits, record.arrays["train_labels"]
@@ -128,7 +136,7 @@ def _training_logits(record: Record) -> tuple[np.ndarray, np.ndarray]:
 
 def _distance_from_optimum(record: Record, alpha: float) -> float:
     """|mean gap − the gap that is best for smoothed targets|, in nats (C18)."""
-    logits, labels = _training_logits(record)
+    logits, labels = _logits(record)
     return abs(float(projection.logit_gaps(logits, labels).mean()) - optimal_logit_gap(logits.shape[1], alpha))
 
 
@@ -145,43 +153,61 @@ def verdict_text(arms: Arms, measures: list[Measure]) -> Text:
     return Text(captions.verdict_sentence(arms.profile, verdicts(measures)))
 
 
+def numbers(arms: Arms, classes: tuple[int, int, int]) -> dict[str, float | str]:
+    """What the chapter's text quotes by name."""
+    names = DATASETS[arms.hard[0].run.dataset].classes
+    hard, smoothed = (
+        np.mean([projection.mean_distance(_projected(record, "train", classes)[0]) for record in arm])
+        for arm in (arms.hard, arms.smoothed)
+    )
+    return {
+        "class_names": ", ".join(names[k] for k in classes[:2]) + f" and {names[classes[2]]}",
+        "made_from": captions.made_from(arms.profile, arms.records),
+        "hard_distance": float(hard),
+        "smoothed_distance": float(smoothed),
+        "best_gap": optimal_logit_gap(len(names), arms.alpha),
+    }
+
+
+def diagrams(measures: list[Measure]) -> list[tuple[str, str, np.ndarray, np.ndarray]]:
+    """(title, unit, hard, smoothed) of every measure but the accuracy, which has a table."""
+    return [
+        (f"{m.verdict.claim}: {m.title}", claims.CLAIMS[m.verdict.claim].part(m.verdict.part).units, m.hard, m.smoothed)
+        for m in measures
+        if m.verdict.claim != "C1"
+    ]
+
+
 def claim_table(arms: Arms, measures: list[Measure]) -> Table:
-    """Each claim's quantity on both arms, the difference, and the verdict."""
-    rows = []
-    for found in measures:
-        verdict = found.verdict
-        claim = claims.CLAIMS[verdict.claim]
-        part = claim.part(verdict.part)
-        rows.append(
-            (
-                f"{claim.id}: {claim.text}",
-                f"{part.quantity} ({part.units})",
-                _with_interval(found.hard),
-                _with_interval(found.smoothed),
-                f"{part.sign * verdict.mean:+.3g} [{_ends(verdict, part.sign)}]" if verdict.seeds > 2 else "—",
-                verdict.verdict,
-            )
-        )
+    """Each quantity on both arms, the difference, and the verdict."""
     return Table(
         "table-projection-claims",
-        f"The claims about projections, {captions.STANDING[arms.profile]}. The difference is smoothed − hard with its "
-        f"95 % Welch interval; other intervals are 95 % Student t over seeds. "
+        f"The claims about projections, {captions.STANDING[arms.profile]}. An arrow gives the claimed direction of the "
+        "difference smoothed − hard, which has a 95 % Welch interval; other intervals are 95 % Student t over seeds. "
         + captions.made_from(arms.profile, arms.records),
-        ("Claim", "Quantity", "Hard", f"Smoothed (α = {arms.alpha:g})", "Difference", "Verdict"),
-        tuple(rows),
+        ("claim", "hard", f"smoothed, α = {arms.alpha:g}", "difference", "verdict"),
+        tuple(_claim_row(found) for found in measures),
     )
 
 
-def _ends(verdict: claims.Verdict, sign: int) -> str:
-    low, high = sorted((sign * verdict.low, sign * verdict.high))
-    return f"{low:+.3g}, {high:+.3g}"
+def _claim_row(found: Measure) -> tuple[str, ...]:
+    verdict = found.verdict
+    part = claims.CLAIMS[verdict.claim].part(verdict.part)
+    unit = "" if part.units == "ratio" else f", {part.units}"
+    claimed = "↑" if part.sign > 0 else "↓"
+    difference = "—"
+    if verdict.verdict != claims.NOT_TESTED:
+        low, high = sorted((part.sign * verdict.low, part.sign * verdict.high))
+        difference = f"{part.sign * verdict.mean:+.3g} [{low:+.3g}, {high:+.3g}]"
+    name = f"{verdict.claim}: {found.title}{unit} {claimed}"
+    return name, _with_interval(found.hard), _with_interval(found.smoothed), difference, verdict.verdict
 
 
 def _with_interval(values: np.ndarray) -> str:
     if len(values) < 2:
         return f"{values[0]:.3g}"
     interval = mean_interval(values)
-    return f"{interval.mean:.3g} ± {interval.high - interval.mean:.2g}"
+    return f"{interval.mean:.3g}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{interval.high - interval.mean:.2g}"
 
 
 def accuracy_table(arms: Arms) -> Table:

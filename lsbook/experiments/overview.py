@@ -1,0 +1,44 @@
+"""What the landing page shows: which runs are recorded."""
+
+from collections import defaultdict
+
+from lsbook.catalogue import DATASETS, MODELS
+from lsbook.errors import one_of
+from lsbook.page import Table
+from lsbook.store import Record, Store
+
+
+def recorded(datasets: str = "all", store: Store | None = None) -> Table:
+    """One row a setting (data set, network, number of examples and steps, α) with its seeds and cost.
+
+    datasets: "all", or names separated by commas. UserError for an unknown one.
+    """
+    wanted = list(DATASETS) if datasets == "all" else [name.strip() for name in datasets.split(",")]
+    for name in wanted:
+        one_of("data set", name, DATASETS)
+    settings: dict[tuple, list[Record]] = defaultdict(list)
+    for record in store or Store():
+        run = record.run
+        if run.dataset in wanted:
+            settings[run.dataset, run.model, run.examples, run.recipe.steps, run.alpha].append(record)
+    return Table(
+        "table-recorded",
+        "The recorded runs behind this book. Time is the median of one training.",
+        ("data, network", "images", "steps", "α", "seeds", "test accuracy, %", "time, s", "device"),
+        tuple(_row(*setting, records) for setting, records in sorted(settings.items())),
+    )
+
+
+def _row(dataset: str, model: str, examples: int, steps: int, alpha: float, records: list[Record]) -> tuple[str, ...]:
+    seconds = sorted(record.environment["training_seconds"] for record in records)
+    accuracy = sum(100 * record.metrics["test_accuracy"] for record in records) / len(records)
+    return (
+        f"{DATASETS[dataset].title}, {MODELS[model].title}",
+        f"{examples:,}",
+        f"{steps:,}",
+        f"{alpha:g}",
+        f"{len(records)}",
+        f"{accuracy:.1f}",
+        f"{seconds[len(seconds) // 2]:.0f}",
+        " and ".join(sorted({record.environment["device"] for record in records})),
+    )
