@@ -133,7 +133,8 @@ def _cached(files: list[Path], name: str, part: str, decode) -> Images:
     checksum = hashlib.sha256(b"".join(sources.sha256(f).encode() for f in files)).hexdigest()
     path = sources.writable_folder(files[0].parent / ".decoded") / f"{name}-{part}-{checksum[:16]}.npz"
     if path.is_file():
-        with suppress(OSError, ValueError, KeyError, sources.BadZipFile), np.load(path, allow_pickle=False) as kept:
+        # Whatever a damaged copy raises, decoding again mends it.
+        with suppress(Exception), np.load(path, allow_pickle=False) as kept:
             images = _images(kept["pixels"], kept["labels"], tuple(kept["classes"].tolist()), str(kept["variant"]))
             if images.fingerprint == str(kept["fingerprint"]):
                 return images

@@ -5,7 +5,6 @@ import importlib
 import json
 import os
 from pathlib import Path
-from zipfile import BadZipFile  # noqa: F401  (what NumPy raises for a damaged .npz)
 
 import numpy as np
 

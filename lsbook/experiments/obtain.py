@@ -48,7 +48,7 @@ def compare(
     runs_of: (profile, alpha, seed) -> Run.
     """
     one_of("profile", profile, ("auto", *PROFILES))
-    store = store or Store()
+    store = Store() if store is None else store
 
     def arm(name: str, factor: float) -> list[Run]:
         wanted = parse_seeds(DEFAULT_SEEDS[name] if seeds == "auto" else seeds)
@@ -66,7 +66,7 @@ def compare(
 
 def obtain(runs: Sequence[Run], store: Store | None = None, *, tensorboard: str | None = None) -> list[Record]:
     """The records of `runs`, in order; those that are missing are trained and recorded first."""
-    store = store or Store()
+    store = Store() if store is None else store
     records = {run: store.get(run) for run in runs}
     missing = [run for run, record in records.items() if record is None]
     if missing:

@@ -17,7 +17,7 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
     for name in wanted:
         one_of("data set", name, DATASETS)
     settings: dict[tuple, list[Record]] = defaultdict(list)
-    for record in store or Store():
+    for record in Store() if store is None else store:
         run = record.run
         if run.dataset in wanted:
             settings[run.dataset, run.model, run.examples, run.recipe.steps, run.alpha].append(record)

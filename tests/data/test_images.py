@@ -1,0 +1,273 @@
+"""The loader, on small files in each of the layouts that it reads."""
+
+import dataclasses
+import functools
+import hashlib
+import http.server
+import io
+import json
+import pickle
+import tarfile
+import threading
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from lsbook.catalogue import DATASETS
+from lsbook.data import images, sources
+from lsbook.errors import UserError
+
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
+LABELS = np.arange(12) % 10
+
+
+def encoded(pixels, kind="PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def write_parquet(path, pixels, labels, columns=("image", "label"), metadata=None, kind="PNG") -> None:
+    column = pa.array([{"bytes": encoded(p, kind), "path": None} for p in pixels])
+    table = pa.table({columns[0]: column, columns[1]: pa.array(labels)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+
+
+@pytest.fixture
+def small_heldout(monkeypatch):
+    """Two held-out examples, so that twelve are enough."""
+    for name in ("cifar10", "mnist"):
+        monkeypatch.setitem(DATASETS, name, dataclasses.replace(DATASETS[name], heldout=2))
+
+
+@pytest.fixture
+def cifar(data_folder, small_heldout):
+    write_parquet(data_folder / "cifar10" / "train.parquet", PIXELS, LABELS)
+    write_parquet(data_folder / "cifar10" / "test.parquet", PIXELS[:3], LABELS[:3])
+    return data_folder / "cifar10"
+
+
+def test_parquet_comes_back_as_it_was_written(cifar):
+    train, heldout, test = (images.load("cifar10", split) for split in images.SPLITS)
+    assert train.pixels.dtype == np.uint8
+    assert train.labels.dtype == np.int64
+    np.testing.assert_array_equal(train.pixels, PIXELS[:10].transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(heldout.pixels, PIXELS[10:].transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(test.labels, LABELS[:3])
+    assert train.classes == DATASETS["cifar10"].classes
+    assert train.variant == "lossless copy"
+    assert train.fingerprint == heldout.fingerprint != test.fingerprint
+
+
+@pytest.mark.parametrize("columns", [("img", "label"), ("image", "fine_label")])
+def test_column_names_may_vary(data_folder, small_heldout, columns):
+    write_parquet(data_folder / "cifar10" / "data" / "train-00000-of-00001.parquet", PIXELS, LABELS, columns)
+    np.testing.assert_array_equal(images.load("cifar10", "train").labels, LABELS[:10])
+
+
+def test_several_files_are_read_in_order(data_folder, small_heldout):
+    for part, rows in enumerate((slice(0, 5), slice(5, 12))):
+        write_parquet(data_folder / "cifar10" / f"train-0000{part}-of-00002.parquet", PIXELS[rows], LABELS[rows])
+    np.testing.assert_array_equal(images.load("cifar10", "train").labels, LABELS[:10])
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"label_names": json.dumps([f"c{k}" for k in range(10)])},
+        {"huggingface": json.dumps({"info": {"features": {"label": {"names": [f"c{k}" for k in range(10)]}}}})},
+    ],
+)
+def test_class_names_come_from_the_files_metadata(data_folder, small_heldout, metadata):
+    write_parquet(data_folder / "cifar10" / "train.parquet", PIXELS, LABELS, metadata=metadata)
+    assert images.load("cifar10", "train").classes == tuple(f"c{k}" for k in range(10))
+
+
+def test_a_lossy_copy_says_so(data_folder, small_heldout):
+    write_parquet(data_folder / "cifar10" / "train.parquet", PIXELS, LABELS, kind="JPEG")
+    assert images.load("cifar10", "train").variant == "JPEG re-encoded"
+
+
+def test_grey_images_have_one_channel(data_folder, small_heldout):
+    grey = PIXELS[:, :28, :28, 0]
+    write_parquet(data_folder / "mnist" / "train.parquet", grey, LABELS)
+    np.testing.assert_array_equal(images.load("mnist", "train").pixels, grey[:10, None])
+
+
+def test_the_fingerprint_is_of_content_not_of_encoding(cifar):
+    before = images.load("cifar10", "train").fingerprint
+    write_parquet(cifar / "train.parquet", PIXELS, LABELS, columns=("img", "label"))
+    assert images.load("cifar10", "train").fingerprint == before
+    changed = PIXELS.copy()
+    changed[0, 0, 0, 0] ^= 1
+    write_parquet(cifar / "train.parquet", changed, LABELS)
+    assert images.load("cifar10", "train").fingerprint != before
+
+
+def test_decoding_happens_once_and_a_damaged_cache_is_made_anew(cifar, monkeypatch):
+    first = images.load("cifar10", "train")
+    [kept] = (cifar / ".decoded").glob("cifar10-train-*.npz")
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "_decode", lambda *_: pytest.fail("decoded again"))
+        assert images.load("cifar10", "train").fingerprint == first.fingerprint
+    content = bytearray(kept.read_bytes())
+    content[-len(content) // 2] ^= 1
+    kept.write_bytes(content)
+    np.testing.assert_array_equal(images.load("cifar10", "train").pixels, first.pixels)
+    kept.write_bytes(b"")
+    np.testing.assert_array_equal(images.load("cifar10", "train").pixels, first.pixels)
+
+
+def test_a_read_only_folder_is_left_alone(cifar, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    cifar.chmod(0o555)
+    try:
+        images.load("cifar10", "train")
+        assert not (cifar / ".decoded").exists()
+        assert len(list((tmp_path / "cache" / "lsbook").glob("*.npz"))) == 1
+    finally:
+        cifar.chmod(0o755)
+
+
+def test_a_truncated_parquet_file_is_one_line_with_its_checksum(cifar):
+    path = cifar / "train.parquet"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match=f"train.parquet is damaged .SHA-256 {sources.sha256(path)}.") as caught:
+        images.load("cifar10", "train")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_image_that_cannot_be_decoded_is_named_by_row(data_folder, small_heldout):
+    column = pa.array([{"bytes": encoded(PIXELS[0]), "path": None}, {"bytes": b"no image", "path": None}])
+    (data_folder / "cifar10").mkdir()
+    pq.write_table(pa.table({"image": column, "label": [0, 1]}), data_folder / "cifar10" / "train.parquet")
+    with pytest.raises(UserError, match="cifar10 row 1: the image cannot be decoded"):
+        images.load("cifar10", "train")
+
+
+@pytest.mark.parametrize(
+    ("pixels", "labels", "columns", "message"),
+    [
+        (PIXELS, LABELS + 1, ("image", "label"), "labels must lie in 0 … 9"),
+        (PIXELS[:, :30], LABELS, ("image", "label"), "expected 32 × 32 pixels, found 30 × 32"),
+        (PIXELS, LABELS, ("image", "target"), "has columns image, target, but none of label, fine_label"),
+        (PIXELS, LABELS, ("picture", "label"), "but none of image, img"),
+    ],
+)
+def test_files_that_do_not_fit_are_refused(data_folder, small_heldout, pixels, labels, columns, message):
+    write_parquet(data_folder / "cifar10" / "train.parquet", pixels, labels, columns)
+    with pytest.raises(UserError, match=message):
+        images.load("cifar10", "train")
+
+
+def write_torchvision(root, monkeypatch) -> None:
+    """CIFAR-10 as torchvision unpacks it, with twelve images a file and checksums to match."""
+    sources._torchvision_datasets("cifar10")
+    from torchvision.datasets import CIFAR10
+
+    folder = root / CIFAR10.base_folder
+    folder.mkdir()
+
+    def write(name, content):
+        (folder / name).write_bytes(pickle.dumps(content))
+        return name, hashlib.md5((folder / name).read_bytes()).hexdigest()
+
+    batch = {"data": PIXELS.transpose(0, 3, 1, 2).reshape(12, -1), "labels": LABELS.tolist()}
+    name, checksum = write("batches.meta", {"label_names": list(DATASETS["cifar10"].classes)})
+    monkeypatch.setattr(CIFAR10, "meta", {"filename": name, "key": "label_names", "md5": checksum})
+    monkeypatch.setattr(CIFAR10, "train_list", [list(write("data_batch_1", batch))])
+    monkeypatch.setattr(CIFAR10, "test_list", [list(write("test_batch", batch))])
+
+
+def test_torchvisions_own_files_are_read(data_folder, small_heldout, monkeypatch):
+    write_torchvision(data_folder, monkeypatch)
+    train = images.load("cifar10", "train")
+    np.testing.assert_array_equal(train.pixels, PIXELS[:10].transpose(0, 3, 1, 2))
+    np.testing.assert_array_equal(train.labels, LABELS[:10])
+    assert train.variant == "original files"
+
+
+def test_no_data_and_no_network_is_one_line(data_folder, monkeypatch):
+    nowhere = dataclasses.replace(DATASETS["cifar10"], archives=(("", "http://127.0.0.1:9/cifar.tar.gz", "0" * 64),))
+    monkeypatch.setitem(DATASETS, "cifar10", nowhere)
+    with pytest.raises(UserError, match="lsbook data cifar10.*170 MB.*profile smoke") as caught:
+        images.load("cifar10", "train")
+    assert "\n" not in str(caught.value)
+    assert [p for p in data_folder.rglob("*") if p.is_file()] == []
+
+
+@pytest.fixture
+def served(tmp_path):
+    """Address of a local server for the files of a folder."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    handler.log_message = lambda *_: None
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def offer(monkeypatch, address: str, checksum: str) -> None:
+    """Let CIFAR-10 be downloaded from there."""
+    dataset = dataclasses.replace(DATASETS["cifar10"], heldout=2, archives=(("", address, checksum),))
+    monkeypatch.setitem(DATASETS, "cifar10", dataset)
+
+
+def test_a_download_is_checked_before_use(data_folder, tmp_path, served, monkeypatch):
+    (tmp_path / "cifar.tar.gz").write_bytes(b"something else")
+    offer(monkeypatch, f"{served}/cifar.tar.gz", "0" * 64)
+    with pytest.raises(UserError, match=f"SHA-256 is {sources.sha256(tmp_path / 'cifar.tar.gz')}, expected {'0' * 64}"):
+        images.load("cifar10", "train")
+    assert not (data_folder / "cifar.tar.gz").exists()
+
+
+def test_what_is_downloaded_is_read(data_folder, tmp_path, served, monkeypatch):
+    write_torchvision(tmp_path, monkeypatch)
+    from torchvision.datasets import CIFAR10
+
+    archive = tmp_path / CIFAR10.filename
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(tmp_path / CIFAR10.base_folder, arcname=CIFAR10.base_folder)
+    monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(archive.read_bytes()).hexdigest())
+    offer(monkeypatch, f"{served}/{archive.name}", sources.sha256(archive))
+    np.testing.assert_array_equal(images.load("cifar10", "train").labels, LABELS[:10])
+
+
+def test_digits_are_embedded(data_folder):
+    train, heldout, test = (images.load("digits", split) for split in images.SPLITS)
+    assert (len(train), len(heldout), len(test)) == (1197, 300, 300)
+    assert train.pixels.shape[1:] == (1, 32, 32)
+    digits = load_digits()
+    np.testing.assert_array_equal(np.concatenate([train.labels, heldout.labels, test.labels]), digits.target)
+    blocks = train.pixels.reshape(-1, 8, 4, 8, 4).mean(axis=(2, 4)) * 16 / 255
+    assert np.corrcoef(blocks.ravel(), digits.images[:1197].ravel())[0, 1] > 0.95
+
+
+@pytest.mark.parametrize(("name", "split"), [("cifar", "train"), ("digits", "validation")])
+def test_unknown_names_list_the_allowed_ones(name, split):
+    with pytest.raises(UserError, match="choose from"):
+        images.load(name, split)
+
+
+def test_more_examples_than_there_are_is_refused():
+    with pytest.raises(UserError, match="1198 training examples asked for, but the training split has 1197"):
+        images.load("digits", "train").first(1198)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["cifar10", "mnist"])
+def test_the_real_files(name):
+    sizes = {"cifar10": (40_000, 10_000, 10_000), "mnist": (50_000, 10_000, 10_000)}[name]
+    for split, size in zip(images.SPLITS, sizes, strict=True):
+        part = images.load(name, split)
+        assert part.pixels.shape == (size, *DATASETS[name].shape)
+        assert part.classes == DATASETS[name].classes
+        shares = np.bincount(part.labels, minlength=10) / size
+        assert shares.min() > 0.08
+        assert shares.max() < 0.13

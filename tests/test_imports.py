@@ -1,0 +1,89 @@
+"""Arrows point one way, and what must work without torch does."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "lsbook"
+
+# Module or package of ours -> what of ours it may import, besides itself.
+LEAVES = {"errors", "paths", "catalogue"}
+ALLOWED = {
+    "errors": set(),
+    "paths": set(),
+    "catalogue": set(),
+    "run": LEAVES,
+    "store": LEAVES | {"run"},
+    "analysis": LEAVES,
+    "paper": LEAVES,
+    "claims": LEAVES | {"analysis"},
+    "plots": LEAVES | {"analysis"},
+    "page": LEAVES,
+    "sphinx_offline": set(),
+    "models": LEAVES,
+    "data": LEAVES,
+    "training": LEAVES | {"run", "analysis", "models", "data"},
+    "experiments": LEAVES | {"run", "store", "analysis", "claims", "paper", "page"},
+    "bench": LEAVES | {"run", "store", "analysis", "models", "data", "training", "experiments"},
+    "book": LEAVES,
+    "cli": LEAVES | {"store", "experiments", "data", "book", "bench"},
+    "__main__": {"cli"},
+}
+# Imports that happen only inside the call that needs them.
+WITHIN_CALLS = {"experiments": {"training"}}
+
+
+def imports(path: Path, within_calls: bool) -> set[str]:
+    """First name below lsbook of everything that a file imports, at the top or inside functions."""
+    found = set()
+    tree = ast.parse(path.read_text())
+    top = set(tree.body)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom) and (node in top) != within_calls:
+            module = getattr(node, "module", None)
+            names = [a.name if module is None else f"{module}.{a.name}" for a in node.names]
+            found |= {name.split(".")[1] for name in names if name.startswith("lsbook.")}
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_arrows_point_one_way(path):
+    owner = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    if owner == "__init__":
+        return
+    allowed = ALLOWED[owner] | {owner}
+    assert imports(path, within_calls=False) <= allowed
+    assert imports(path, within_calls=True) <= allowed | WITHIN_CALLS.get(owner, set())
+
+
+def test_the_book_side_imports_neither_torch_nor_data_libraries():
+    script = (
+        "import sys\n"
+        "for name in ('torch', 'torchvision', 'sklearn', 'pyarrow', 'PIL.Image'): sys.modules[name] = None\n"
+        "import lsbook.claims, lsbook.paper, lsbook.experiments, lsbook.store, lsbook.cli\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_the_training_side_imports_nothing_of_the_book():
+    script = (
+        "import sys\n"
+        "for name in ('papermill', 'jupyter_book', 'sphinx', 'IPython', 'matplotlib'): sys.modules[name] = None\n"
+        "import lsbook.training, lsbook.cli, lsbook.experiments.obtain, lsbook.experiments.profiles\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_importing_does_nothing():
+    """No random state is touched, no thread count is set, no global setting of matplotlib changes."""
+    script = (
+        "import matplotlib, torch, numpy as np\n"
+        "before = torch.get_rng_state().clone(), torch.get_num_threads(), dict(matplotlib.rcParams)\n"
+        "import lsbook.training, lsbook.plots, lsbook.experiments, lsbook.page, lsbook.models.alexnet\n"
+        "after = torch.get_rng_state(), torch.get_num_threads(), dict(matplotlib.rcParams)\n"
+        "assert torch.equal(before[0], after[0]) and before[1:] == after[1:]\n"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)

@@ -1,0 +1,238 @@
+"""Training: the definition of the loss, determinism, what is measured, and what a killed process leaves."""
+
+import dataclasses
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.tensorboard import SummaryWriter  # noqa: F401  (what the scalars are written with)
+
+from lsbook.analysis import calibration, projection, targets
+from lsbook.data.images import load
+from lsbook.errors import UserError
+from lsbook.run import Recipe, Run
+from lsbook.store import Store
+from lsbook.training import Splits, optimisation, train
+from lsbook.training.losses import smoothed_cross_entropy
+
+RECIPE = Recipe(steps=40, batch=64, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip")
+
+
+def run(alpha=0.0, seed=0, recipe=RECIPE, model="alexnet-16") -> Run:
+    return Run(dataset="digits", model=model, alpha=alpha, seed=seed, recipe=recipe, examples=400)
+
+
+@pytest.fixture(scope="module")
+def data() -> Splits:
+    return Splits(load("digits", "train").first(400), load("digits", "heldout"), load("digits", "test"))
+
+
+@pytest.fixture(scope="module")
+def outcome(data):
+    return train(run(0.1), data, progress=False)
+
+
+def test_the_loss_is_the_papers():
+    """PyTorch's label smoothing against the definition: y (1 − α) + α / K."""
+    generator = np.random.default_rng(0)
+    logits, labels = generator.normal(size=(50, 10)), generator.integers(10, size=50)
+    for alpha in (0.0, 0.1, 0.6):
+        ours = targets.cross_entropy(logits, targets.smooth_targets(labels, 10, alpha)).mean()
+        theirs = smoothed_cross_entropy(alpha)(torch.from_numpy(logits), torch.from_numpy(labels))
+        assert float(theirs) == pytest.approx(ours, abs=1e-12)
+
+
+def test_training_learns(outcome):
+    """Chance is 0.1 and log 10 nats."""
+    assert outcome.metrics["test_accuracy"] > 0.5
+    assert outcome.metrics["test_nll"] < np.log(10)
+    assert outcome.history["loss"][-1] < outcome.history["loss"][0]
+
+
+def test_the_same_run_gives_the_same_outcome_bit_for_bit(data, outcome):
+    torch.manual_seed(123)  # nothing outside the run matters
+    again = train(run(0.1), data, progress=False)
+    assert again.metrics == outcome.metrics
+    assert again.history == outcome.history
+    for name, array in outcome.arrays.items():
+        np.testing.assert_array_equal(again.arrays[name], array)
+
+
+@pytest.mark.parametrize("other", [run(0.1, seed=1), run(0.2)])
+def test_another_seed_or_factor_gives_another(data, outcome, other):
+    assert train(other, data, progress=False).metrics != outcome.metrics
+
+
+def test_training_leaves_the_random_state_alone(data):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    train(run(recipe=Recipe(steps=2, batch=8)), data, progress=False)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_arrays_agree_with_the_metrics(data, outcome):
+    """float16 keeps three digits: enough for accuracy to the example or two, ECE to a thousandth."""
+    arrays, metrics = outcome.arrays, outcome.metrics
+    logits, labels = arrays["test_logits"].astype(float), arrays["test_targets"]
+    assert np.mean(logits.argmax(axis=1) == labels) == pytest.approx(metrics["test_accuracy"], abs=0.007)
+    ece = calibration.expected_calibration_error(calibration.softmax(logits), labels)
+    assert ece == pytest.approx(metrics["test_ece"], abs=5e-3)
+    assert calibration.negative_log_likelihood(logits, labels) == pytest.approx(metrics["test_nll"], abs=2e-3)
+    assert np.mean(arrays["test_hit"]) == metrics["test_accuracy"]
+    temperature = calibration.fit_temperature(arrays["heldout_logits"].astype(float), arrays["heldout_targets"])
+    assert temperature == pytest.approx(metrics["temperature"], rel=5e-3)
+
+
+def test_the_shown_activations_give_the_logits(outcome):
+    arrays = outcome.arrays
+    rows = np.concatenate([np.flatnonzero(arrays["test_targets"] == k)[:100] for k in range(10)])
+    logits = arrays["test_activations"].astype(float) @ arrays["templates"].T
+    np.testing.assert_allclose(logits, arrays["test_logits"][np.sort(rows)].astype(float), atol=0.03)
+    np.testing.assert_array_equal(arrays["test_labels"], arrays["test_targets"][np.sort(rows)])
+    assert projection.template_plane(arrays["templates"][:3]).basis.shape == (2, 10)
+
+
+def test_further_seeds_keep_no_full_logits(data):
+    arrays = train(run(seed=1, recipe=Recipe(steps=1, batch=8)), data, progress=False).arrays
+    assert "test_logits" not in arrays
+    assert {"templates", "train_activations", "test_activations", "test_confidence", "test_hit"} <= set(arrays)
+
+
+def test_history_has_evenly_spaced_points(outcome):
+    assert outcome.history["step"] == list(range(2, 41, 2))
+    assert {len(values) for values in outcome.history.values()} == {20}
+    assert all(0 <= value <= 1 for name in ("accuracy", "ece") for value in outcome.history[name])
+
+
+def test_the_environment_says_what_ran(outcome, data):
+    environment = outcome.environment
+    assert environment["torch"] == torch.__version__
+    assert environment["data"]["train_sha256"] == data.train.fingerprint
+    assert environment["precision"] in ("float32", "bfloat16")
+    assert environment["training_seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    ("recipe", "expected"),
+    [
+        (Recipe(steps=100, learning_rate=2.0), {0: 2.0, 99: 2.0}),
+        (Recipe(steps=100, learning_rate=2.0, schedule="linear"), {0: 2.0, 50: 1.0, 99: 0.02}),
+        (
+            Recipe(steps=90, learning_rate=1.0, schedule="steps", milestones=(1 / 3, 2 / 3)),
+            {0: 1.0, 29: 1.0, 30: 0.1, 59: 0.1, 60: 0.01, 89: 0.01},
+        ),
+        (Recipe(steps=100, learning_rate=1.0, schedule="one-cycle"), {0: 0.05, 9: 0.5, 19: 1.0, 20: 1.0, 60: 0.5}),
+    ],
+)
+def test_schedules(recipe, expected):
+    for step, rate in expected.items():
+        assert optimisation.learning_rate(recipe, step) == pytest.approx(rate)
+
+
+def test_only_hidden_linear_weights_decay():
+    from lsbook.models.alexnet import AlexNet
+
+    model = AlexNet((1, 24, 24), 10, width=16)
+    recipe = Recipe(steps=1, weight_decay=0.004, decayed="hidden-linear")
+    decayed, rest = optimisation.optimiser(model, recipe).param_groups
+    assert decayed["weight_decay"] == 0.004
+    assert rest["weight_decay"] == 0
+    assert {id(p) for p in decayed["params"]} == {id(model.fc3.weight), id(model.fc4.weight)}
+    everything = optimisation.optimiser(model, Recipe(steps=1, weight_decay=1e-4)).param_groups[0]
+    assert len(everything["params"]) == 5
+
+
+def test_a_passed_loss_is_used(data):
+    calls = []
+
+    def loss(logits, labels):
+        calls.append(len(labels))
+        return smoothed_cross_entropy(0.0)(logits, labels)
+
+    train(run(recipe=Recipe(steps=3, batch=16)), data, loss=loss, progress=False)
+    assert calls == [16, 16, 16]
+
+
+def test_each_pass_sees_every_example_once(data):
+    from lsbook.training.loop import _Order
+
+    order = _Order(seed=3, n=20, batch=5)
+    passes = [torch.cat([order(i) for i in range(first, first + 4)]).tolist() for first in (0, 4)]
+    assert [sorted(seen) for seen in passes] == [list(range(20))] * 2
+    assert passes[0] != passes[1]
+    assert order(1).tolist() == passes[0][5:10]  # a step's examples do not depend on the steps before
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(data):
+    with pytest.raises(UserError, match="the loss is (nan|inf) at step"):
+        train(run(recipe=Recipe(steps=20, batch=64, learning_rate=1e6)), data, progress=False)
+
+
+def test_scalars_for_tensorboard(data, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    short = run(recipe=Recipe(steps=4, batch=16))
+    history = train(short, data, tensorboard=str(tmp_path), progress=False).history
+    events = EventAccumulator(str(tmp_path / short.folder)).Reload()
+    assert sorted(events.Tags()["scalars"]) == ["accuracy", "ece", "learning_rate", "loss"]
+    assert [e.value for e in events.Scalars("loss")] == pytest.approx(history["loss"])
+
+
+def test_a_progress_bar_with_remaining_time_is_shown(data, capsys):
+    train(run(recipe=Recipe(steps=2, batch=8)), data)
+    shown = capsys.readouterr().err
+    assert "digits alexnet-16 alpha=0 seed=0" in shown
+    assert "2/2 [" in shown
+
+
+def test_mlp_trains_with_shifts(data):
+    recipe = Recipe(steps=60, batch=50, learning_rate=0.1, schedule="linear", momentum=0.9, augmentation="shift2")
+    assert train(run(recipe=recipe, model="mlp-800"), data, progress=False).metrics["test_accuracy"] > 0.6
+
+
+def test_a_killed_training_leaves_the_store_valid(tmp_path):
+    """Trainings one after another, killed at random moments; what they recorded is whole."""
+    script = """
+import sys
+from lsbook.experiments.obtain import obtain
+from lsbook.run import Recipe, Run
+from lsbook.store import Store
+runs = [Run(dataset="digits", model="alexnet-16", alpha=0.1, seed=seed, recipe=Recipe(steps=2, batch=8), examples=20)
+        for seed in range(1, 200)]
+print("ready", flush=True)
+obtain(runs, Store(sys.argv[1]))
+"""
+    generator = random.Random(0)
+    store = Store(tmp_path / "results")
+    recorded = 0
+    for _ in range(3):
+        command = [sys.executable, "-c", script, str(store.path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+            process.stdout.readline()
+            while len(store) == recorded and process.poll() is None:  # it has to have done something of its own
+                time.sleep(0.01)
+            time.sleep(generator.uniform(0, 0.3))
+            process.send_signal(signal.SIGKILL)
+        assert store.verify() == []
+        recorded = len(store)
+    assert recorded >= 3
+    assert sorted(record.run.seed for record in store) == list(range(1, recorded + 1))
+
+
+@pytest.mark.real_data
+def test_a_short_training_on_real_images():
+    """Two passes over 2 000 real images: well above chance."""
+    data = Splits(load("cifar10", "train").first(2_000), load("cifar10", "heldout"), load("cifar10", "test"))
+    data = Splits(data.train, data.heldout.first(500), data.test.first(500))
+    recipe = Recipe(
+        steps=60, batch=64, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip"
+    )
+    real = Run(dataset="cifar10", model="alexnet-16", alpha=0.1, seed=0, recipe=recipe, examples=2_000)
+    outcome = train(real, data, progress=False)
+    assert outcome.metrics["test_accuracy"] > 0.2
+    assert outcome.environment["data"]["variant"]
