@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lsbook.analysis import calibration
 from lsbook.catalogue import MODELS
 from lsbook.data.images import Images, load
 from lsbook.errors import UserError
@@ -148,9 +147,11 @@ def _steps(run: Run, trainer: Trainer, heldout: Images, tensorboard: str | None,
                 "loss": float(total) / (end - start),
                 "learning_rate": optimisation.learning_rate(run.recipe, end - 1),
             }
-            if not math.isfinite(values["loss"]):
-                raise UserError(f"{run}: the loss is {values['loss']} at step {end}; lower the learning rate")
-            values |= _measure(trainer, heldout)
+            answers = summary.respond(trainer.model, heldout, trainer.augmentation, trainer.recipe.precision)
+            if not (math.isfinite(values["loss"]) and np.isfinite(answers.logits).all()):
+                raise UserError(f"{run}: the network is not finite any more at step {end}; lower the learning rate")
+            measured = summary.measures(answers)
+            values |= {name: measured[name] for name in ("accuracy", "ece")}
             for name, value in values.items():
                 history.setdefault(name, []).append(value)
             write(end, values)
@@ -160,16 +161,6 @@ def _steps(run: Run, trainer: Trainer, heldout: Images, tensorboard: str | None,
 
 def _bar(run: Run, progress: bool) -> tqdm:
     return tqdm(total=run.recipe.steps, desc=str(run), disable=not progress, mininterval=1)
-
-
-def _measure(trainer: Trainer, heldout: Images) -> dict[str, float]:
-    """Held-out accuracy and ECE, as fractions."""
-    answers = summary.respond(trainer.model, heldout, trainer.augmentation, trainer.recipe.precision)
-    probabilities = calibration.softmax(answers.logits)
-    return {
-        "accuracy": float(np.mean(answers.logits.argmax(axis=1) == answers.labels)),
-        "ece": calibration.expected_calibration_error(probabilities, answers.labels),
-    }
 
 
 @contextlib.contextmanager

@@ -49,8 +49,8 @@ def metrics(train: Responses, heldout: Responses, test: Responses) -> dict[str, 
     temperature = calibration.fit_temperature(heldout.logits, heldout.labels)
     result = {"temperature": temperature}
     for name, split in {"train": train, "heldout": heldout, "test": test}.items():
-        result |= {f"{name}_{measure}": value for measure, value in _measures(split).items()}
-    result |= {f"test_scaled_{measure}": value for measure, value in _measures(test, temperature).items()}
+        result |= {f"{name}_{measure}": value for measure, value in measures(split).items()}
+    result |= {f"test_scaled_{measure}": value for measure, value in measures(test, temperature).items()}
     return result
 
 
@@ -86,7 +86,8 @@ def first_of_each_class(labels: np.ndarray, n: int) -> np.ndarray:
     return np.sort(np.concatenate([np.flatnonzero(labels == label)[:n] for label in np.unique(labels)]))
 
 
-def _measures(split: Responses, temperature: float = 1.0) -> dict[str, float]:
+def measures(split: Responses, temperature: float = 1.0) -> dict[str, float]:
+    """Accuracy and ECE, as fractions, and NLL in nats, of softmax(logits / temperature)."""
     probabilities = calibration.softmax(split.logits, temperature)
     return {
         "accuracy": float(np.mean(split.logits.argmax(axis=1) == split.labels)),

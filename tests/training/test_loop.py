@@ -131,7 +131,7 @@ def test_the_environment_says_what_ran(outcome, data):
 )
 def test_schedules(recipe, expected):
     for step, rate in expected.items():
-        assert optimisation.learning_rate(recipe, step) == pytest.approx(rate)
+        assert optimisation.learning_rate(recipe, step) == pytest.approx(rate, rel=1e-3)
 
 
 def test_only_hidden_linear_weights_decay():
@@ -169,7 +169,7 @@ def test_each_pass_sees_every_example_once(data):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(data):
-    with pytest.raises(UserError, match="the loss is (nan|inf) at step"):
+    with pytest.raises(UserError, match="not finite any more at step"):
         train(run(recipe=Recipe(steps=20, batch=64, learning_rate=1e6)), data, progress=False)
 
 
@@ -191,7 +191,7 @@ def test_a_progress_bar_with_remaining_time_is_shown(data, capsys):
 
 
 def test_mlp_trains_with_shifts(data):
-    recipe = Recipe(steps=60, batch=50, learning_rate=0.1, schedule="linear", momentum=0.9, augmentation="shift2")
+    recipe = Recipe(steps=60, batch=50, learning_rate=0.01, schedule="linear", momentum=0.9, augmentation="shift2")
     assert train(run(recipe=recipe, model="mlp-800"), data, progress=False).metrics["test_accuracy"] > 0.6
 
 
@@ -227,11 +227,9 @@ obtain(runs, Store(sys.argv[1]))
 @pytest.mark.real_data
 def test_a_short_training_on_real_images():
     """Two passes over 2 000 real images: well above chance."""
-    data = Splits(load("cifar10", "train").first(2_000), load("cifar10", "heldout"), load("cifar10", "test"))
-    data = Splits(data.train, data.heldout.first(500), data.test.first(500))
-    recipe = Recipe(
-        steps=60, batch=64, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip"
-    )
+    sizes = {"train": 2_000, "heldout": 500, "test": 500}
+    data = Splits(*(load("cifar10", split).first(n) for split, n in sizes.items()))
+    recipe = dataclasses.replace(RECIPE, steps=60)
     real = Run(dataset="cifar10", model="alexnet-16", alpha=0.1, seed=0, recipe=recipe, examples=2_000)
     outcome = train(real, data, progress=False)
     assert outcome.metrics["test_accuracy"] > 0.2

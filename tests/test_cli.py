@@ -1,0 +1,159 @@
+"""The command line: a mistake is one line on standard error and exit code 2, and nothing is half-written."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lsbook import cli, training
+from lsbook.catalogue import DATASETS
+from lsbook.errors import UserError
+from lsbook.store import Store
+
+PROJECT = Path(__file__).parents[1]
+SMOKE = ["train", "--dataset", "digits", "--model", "alexnet-16", "--profile", "smoke"]
+
+
+@pytest.fixture
+def lsbook(results, data_folder, monkeypatch, capsys):
+    """Calls the command line in this process; returns exit code, standard output and standard error."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["lsbook", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        captured = capsys.readouterr()
+        return exit_.value.code or 0, captured.out, captured.err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([*SMOKE, "--alpha", "-0.1"], "alpha must be in [0, 1), not -0.1"),
+        ([*SMOKE, "--alpha", "1"], "alpha must be in [0, 1), not 1"),
+        ([*SMOKE, "--alpha", "abc"], "'--alpha'"),
+        ([*SMOKE, "--alpha", "nan"], "alpha must be a number"),
+        ([*SMOKE, "--alpha", "0.1", "--seed", "-1"], "seed must be a whole number of at least 0, not -1"),
+        ([*SMOKE, "--alpha", "0.1", "--profile", "huge"], "unknown profile 'huge': choose from smoke, laptop, paper"),
+        ([*SMOKE, "--alpha", "0.1", "--dataset", "cifar10"], "profile smoke has no recipe for cifar10 alexnet-16"),
+        (["data", "cifar"], "unknown data set 'cifar': choose from cifar10, mnist, digits"),
+        (["build", "preface"], "unknown chapter 'preface': choose from index, label_smoothing, projections"),
+        (["build", "-p", "alhpa", "0.2"], "unknown parameter 'alhpa': choose from"),
+        (["build", "-p", "alpha", "abc"], "alpha takes a value of type float, not 'abc'"),
+        (["build", "-p", "alpha"], "-p takes a name and a value"),
+        (["build", "--out", "LICENSE"], "cannot build in"),
+        (["bench", "nothing"], "unknown benchmark 'nothing': choose from"),
+        (["verify", "nowhere"], "nowhere is not a folder of recorded runs"),
+        (["train"], "Missing option"),
+        (["trian"], "No such command 'trian'"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(lsbook, results, monkeypatch, arguments, message):
+    monkeypatch.chdir(PROJECT)
+    code, out, err = lsbook(*arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("lsbook: ")
+    assert message in err
+    assert err.count("\n") == 1
+    assert not results.exists()
+
+
+@pytest.mark.parametrize(
+    ("chapter", "parameter", "value", "message"),
+    [
+        ("projections", "alpha", "-0.1", "alpha must be in [0, 1), not -0.1"),
+        ("projections", "alpha", "1", "alpha must be in [0, 1), not 1"),
+        ("projections", "alpha", "0", "alpha must be above 0 here"),
+        ("projections", "profile", "huge", "unknown profile 'huge': choose from auto, smoke, laptop, paper"),
+        ("projections", "seeds", "a-b", "seeds must be whole numbers"),
+        ("label_smoothing", "alpha", "0", "alpha must be a number between 0 and 1 here"),
+        ("label_smoothing", "n_classes", "1", "n_classes must be a whole number of at least 2"),
+    ],
+)
+def test_a_bad_parameter_names_chapter_and_cell(
+    lsbook, results, monkeypatch, tmp_path, chapter, parameter, value, message
+):
+    monkeypatch.chdir(PROJECT)
+    code, out, err = lsbook("build", chapter, "-p", parameter, value, "--out", str(tmp_path / "out"), "--notebook")
+    line = err.splitlines()[-1]
+    assert (code, out) == (2, "")
+    assert line.startswith(f"lsbook: chapter {chapter}, cell 3 failed: ")
+    assert message in line
+    assert not (tmp_path / "out" / "html").exists()
+    assert not results.exists()
+
+
+def test_a_smoke_run_is_recorded_once_and_verified(lsbook, results):
+    code, out, err = lsbook(*SMOKE, "--alpha", "0.1", "--seed", "7")
+    assert code == 0
+    assert "test_accuracy" in out
+    assert "have to be trained first" in err
+    [record] = Store(results)
+    assert (record.run.alpha, record.run.seed) == (0.1, 7)
+    code, again, err = lsbook(*SMOKE, "--alpha", "0.1", "--seed", "7")
+    assert (code, again, err) == (0, out, "")
+    assert lsbook("verify") == (0, "1 recorded runs are whole\n", "")
+    path = record.folder / "record.json"
+    path.write_bytes(path.read_bytes().replace(b"0.1", b"0.2", 1))
+    for command in (["verify"], [*SMOKE, "--alpha", "0.1", "--seed", "7"]):
+        code, _, err = lsbook(*command)
+        assert code == 2
+        assert "record.json does not match its checksum" in err
+        assert err.count("\n") == 1
+
+
+def test_a_results_folder_that_cannot_be_written_is_noticed_before_training(lsbook, results, monkeypatch):
+    results.write_text("a file in its place")
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained in vain"))
+    code, _, err = lsbook(*SMOKE, "--alpha", "0.1")
+    assert code == 2
+    assert "cannot be written" in err
+    assert results.read_text() == "a file in its place"
+
+
+def test_missing_data_without_network_is_one_line(lsbook, results, monkeypatch):
+    nowhere = dataclasses.replace(DATASETS["cifar10"], archives=(("", "http://127.0.0.1:9/cifar.tar.gz", "0" * 64),))
+    monkeypatch.setitem(DATASETS, "cifar10", nowhere)
+    code, _, err = lsbook("train", "--dataset", "cifar10", "--model", "alexnet", "--alpha", "0.1")
+    assert code == 2
+    assert "cifar10 not found under" in err.splitlines()[-1]
+    assert list(results.glob("*/*")) == []
+
+
+def test_torch_missing_names_the_command_that_installs_it(results, tmp_path):
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{PROJECT}"}
+    command = [sys.executable, "-m", "lsbook", *SMOKE, "--alpha", "0.1"]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert answer.stderr == 'lsbook: training a run needs torch: pip install -e ".[train]"\n'
+    assert not results.exists()
+
+
+def test_data_lists_what_is_there(lsbook):
+    code, out, _ = lsbook("data", "digits")
+    assert code == 0
+    assert [line.split()[:3] for line in out.splitlines()] == [
+        ["digits", "train", "1197"],
+        ["digits", "heldout", "300"],
+        ["digits", "test", "300"],
+    ]
+
+
+def test_no_module_of_ours_turns_other_errors_into_exit_code_2(lsbook, monkeypatch):
+    """A bug keeps its traceback."""
+
+    def broken(*_):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(Store, "verify", broken)
+    monkeypatch.setattr(sys, "argv", ["lsbook", "verify"])
+    with pytest.raises(ValueError, match="a bug"):
+        cli.main()
+    assert not issubclass(ValueError, UserError)
