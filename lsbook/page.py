@@ -48,7 +48,8 @@ class Table:
 
     def markdown(self) -> str:
         """For the book: a MyST directive, which numbers the table."""
-        rule = ["---:" if all(map(_is_number, column)) else "---" for column in zip(*self.rows, strict=True)]
+        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
+        rule = ["---:" if all(map(_is_number, column)) else "---" for column in columns]
         lines = [f"| {' | '.join(row)} |" for row in (self.header, rule, *self.rows)]
         return "\n".join([f"```{{table}} {self.caption}", f":name: {self.name}", *lines, "```"])
 

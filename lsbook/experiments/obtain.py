@@ -25,10 +25,13 @@ class Arms:
         return [*self.hard, *self.smoothed]
 
 
-def parse_seeds(text: str) -> list[int]:
-    """ "0-4" or "0,2,5" to a list. UserError for anything else, and for a seed that comes twice."""
+def parse_seeds(text: str | int) -> list[int]:
+    """Seeds such as "0-4" or "0,2,5", or a single one, which papermill passes as a number, to a list.
+
+    UserError for anything else, and for a seed that comes twice.
+    """
     try:
-        ranges = [[int(end) for end in part.split("-")] for part in text.split(",")]
+        ranges = [[int(end) for end in part.split("-")] for part in str(text).split(",")]
         seeds = [seed for ends in ranges for seed in range(ends[0], ends[-1] + 1)]
         well_formed = all(len(ends) <= 2 for ends in ranges)
     except ValueError:

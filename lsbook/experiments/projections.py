@@ -63,7 +63,7 @@ def three_classes(arms: Arms, classes: str) -> tuple[int, int, int]:
         rows = [row.classes for row in paper.FIGURE_1 if row.dataset == dataset]
         chosen = list(rows[0] if rows else names[:3])
     else:
-        chosen = [name.strip() for name in classes.split(",")]
+        chosen = [name.strip() for name in str(classes).split(",")]
     for name in chosen:
         one_of(f"class of {DATASETS[dataset].title}", name, names)
     if len(chosen) != 3 or len(set(chosen)) != 3:

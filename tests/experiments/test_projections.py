@@ -1,0 +1,200 @@
+"""The chapter's tables and panels, on records whose geometry is known."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+from lsbook import claims, paper
+from lsbook.errors import UserError
+from lsbook.experiments import captions, projections
+from lsbook.experiments.obtain import Arms, compare, obtain, parse_seeds
+from lsbook.store import Store
+
+ENVIRONMENT = {
+    "device": "a device",
+    "precision": "float32",
+    "torch": "2.0",
+    "commit": "abc",
+    "images_per_second": 1000,
+    "training_seconds": 3.0,
+    "data": {"variant": "a variant"},
+}
+CORNERS = np.array([[np.cos(a), np.sin(a)] for a in (0, 2 * np.pi / 3, 4 * np.pi / 3)])
+
+
+def arrays(size: float, spread: float, test_spread: float, seed: int) -> dict:
+    """Ten classes in ten dimensions; those of the first three are at `size` times the corners of a triangle."""
+    generator = np.random.default_rng(seed)
+    templates = np.eye(10)
+    templates[:3] = np.eye(3, 10) - np.eye(3, 10).mean(axis=0)  # a regular triangle around 0
+    labels = np.repeat(np.arange(10), 100)
+    centres = size * templates
+    result = {"templates": templates.astype(np.float32)}
+    for split, deviation in {"train": spread, "test": test_spread}.items():
+        noise = deviation * generator.standard_normal((1000, 10))
+        result[f"{split}_activations"] = (centres[labels] + noise).astype(np.float16)
+        result[f"{split}_labels"] = labels.astype(np.uint16)
+    return result
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> Store:
+    """Three seeds an arm of the laptop profile; smoothed clusters are smaller, tighter for it, and spread in test."""
+    store = Store(tmp_path_factory.mktemp("results"))
+    for seed in range(3):
+        for alpha, size, spread, test_spread, accuracy in ((0.0, 8, 1.5, 2.0, 0.74), (0.1, 4, 0.2, 0.8, 0.75)):
+            run = projections.run("laptop", alpha, seed)
+            metrics = {"test_accuracy": accuracy + seed / 1000}
+            content = arrays(size, spread, test_spread, seed)
+            store.put(run, metrics=metrics, history={}, environment=ENVIRONMENT, arrays=content)
+    return store
+
+
+@pytest.fixture(scope="module")
+def arms(store) -> Arms:
+    return compare("laptop", 0.1, "0-2", projections.run, store)
+
+
+def test_the_measures_are_those_of_the_geometry(arms):
+    found = {(m.verdict.claim, m.verdict.part): m for m in projections.measure(arms, (0, 1, 2))}
+    side = np.sqrt(2)  # of the triangle of templates; its corners are side / √3 from the centre
+    scatter = found["C2", ""]
+    # within: 2 dimensions of variance s²; between: squared distance size² side² / 3
+    assert scatter.hard.mean() == pytest.approx(2 * 1.5**2 / (64 * side**2 / 3), rel=0.1)
+    assert scatter.smoothed.mean() == pytest.approx(2 * 0.2**2 / (16 * side**2 / 3), rel=0.1)
+    assert found["C3", ""].smoothed.mean() == pytest.approx(1, abs=0.02)
+    assert found["C4", ""].smoothed.mean() == pytest.approx(4 * side / np.sqrt(3), rel=0.05)
+    assert found["C8", ""].smoothed.mean() == pytest.approx((0.8 / 0.2) ** 2, rel=0.15)
+    np.testing.assert_allclose(found["C1", ""].hard, [74.0, 74.1, 74.2])
+    verdicts = {v.claim: v.verdict for v in projections.verdicts(list(found.values()))}
+    assert verdicts == dict.fromkeys(("C1", "C2", "C4", "C8", "C18"), claims.REPRODUCED) | {"C3": verdicts["C3"]}
+
+
+def test_panels_are_the_four_columns(arms):
+    panels = projections.panels(arms, (0, 1, 2))
+    assert [p.title for p in panels] == [
+        "hard targets, training",
+        "hard targets, test",
+        "α = 0.1, training",
+        "α = 0.1, test",
+    ]
+    assert [p.smoothed for p in panels] == [False, False, True, True]
+    for panel in panels:
+        assert panel.points.shape == (300, 2)
+        assert panel.classes == ("airplane", "automobile", "bird")
+        assert np.bincount(panel.labels).tolist() == [100, 100, 100]
+        centroids = np.array([panel.points[panel.labels == k].mean(axis=0) for k in range(3)])
+        cosines = np.sum(centroids * panel.templates, axis=1)
+        assert (cosines > 0.9 * np.linalg.norm(centroids, axis=1) * np.linalg.norm(panel.templates, axis=1)).all()
+
+
+def test_the_order_of_the_classes_is_the_callers(arms):
+    panel = projections.panels(arms, (2, 0, 1))[0]
+    assert panel.classes == ("bird", "airplane", "automobile")
+    assert panel.points[panel.labels == 0].mean(axis=0) @ panel.templates[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"), [("auto", (0, 1, 2)), ("cat,dog,ship", (3, 5, 8)), (" ship , cat,dog", (8, 3, 5))]
+)
+def test_classes_by_name(arms, classes, expected):
+    assert projections.three_classes(arms, classes) == expected
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ("cat,dog", "three different classes, not 'cat,dog'"),
+        ("cat,dog,ship,truck", "three different classes"),
+        ("cat,dog,cat", "three different classes"),
+        ("cat,dog,cow", "unknown class of CIFAR-10 'cow': choose from airplane, automobile"),
+        ("", "unknown class of CIFAR-10 ''"),
+    ],
+)
+def test_classes_that_are_not_three_different_ones_are_refused(arms, classes, message):
+    with pytest.raises(UserError, match=message):
+        projections.three_classes(arms, classes)
+
+
+def test_the_accuracy_table_holds_paper_replication_and_ours(arms):
+    table = projections.accuracy_table(arms)
+    assert [row[0] for row in table.rows] == ["Paper", "Replication", "Here, in the reduced regime"]
+    published = paper.TABLE_2[paper.PAPER]["cifar10", "alexnet"]
+    assert table.rows[0][1] == f"{published['hard'].value} ± {published['hard'].spread}"
+    assert table.rows[2][1] == "74.1\xa0±\xa00.25"  # sd 0.1, 3 seeds: 4.303 · 0.1 / √3
+
+
+def test_captions_say_where_numbers_come_from(arms):
+    for table in (
+        projections.claim_table(arms, projections.measure(arms, (0, 1, 2))),
+        projections.accuracy_table(arms),
+    ):
+        for part in ("Profile laptop", "CIFAR-10 (a variant)", "10,000 training images", "3 seeds", "a device", "abc"):
+            assert part in table.caption
+        assert "95 %" in table.caption
+
+
+def test_contradictions_come_first():
+    def verdict(claim, word):
+        return claims.Verdict(claim, word, 0, 0, 0, 3)
+
+    text = captions.verdict_sentence("laptop", [verdict("C1", claims.REPRODUCED), verdict("C2", claims.CONTRADICTED)])
+    assert re.fullmatch(r"By the rule, in the reduced regime: \*\*contradicted\*\*: C2; \*\*reproduced\*\*: C1\.", text)
+    assert "**not tested** (fewer than three seeds): C3" in captions.verdict_sentence(
+        "smoke", [verdict("C3", claims.NOT_TESTED)]
+    )
+
+
+def test_two_seeds_decide_nothing(store):
+    arms = compare("laptop", 0.1, "0-1", projections.run, store)
+    measures = projections.measure(arms, (0, 1, 2))
+    assert {m.verdict.verdict for m in measures} == {claims.NOT_TESTED}
+    assert projections.claim_table(arms, measures).rows[0][3] == "—"
+
+
+def test_auto_is_the_best_profile_of_which_all_is_recorded(store):
+    assert compare("auto", 0.1, "0-2", projections.run, store).profile == "laptop"
+    for profile, seeds in {"paper": (0, 1, 2), "smoke": (0, 1, 2)}.items():
+        for alpha in (0.0, 0.1):
+            for seed in seeds[: 2 if alpha else 3]:  # one smoothed run is missing
+                run = projections.run(profile, alpha, seed)
+                content = arrays(4, 1, 1, seed)
+                store.put(run, metrics={"test_accuracy": 0.5}, history={}, environment=ENVIRONMENT, arrays=content)
+    assert compare("auto", 0.1, "0-2", projections.run, store).profile == "laptop"
+    assert compare("auto", 0.1, "0-1", projections.run, store).profile == "paper"
+
+
+def test_the_arms_differ_in_alpha_alone(arms):
+    for hard, smoothed in zip(arms.hard, arms.smoothed, strict=True):
+        assert dataclasses.replace(smoothed.run, alpha=0.0) == hard.run
+        assert smoothed.run.alpha == 0.1
+    assert [r.run.seed for r in arms.hard] == [0, 1, 2]
+
+
+def test_an_empty_store_is_used_and_not_the_default_one(tmp_path, results, monkeypatch):
+    """An empty store has length 0; it is a store all the same."""
+    run = projections.run("smoke", 0.1, 0)
+    short = dataclasses.replace(run, examples=20, recipe=dataclasses.replace(run.recipe, steps=1, batch=4))
+    store = Store(tmp_path / "mine")
+    [record] = obtain([short], store)
+    assert record.folder.is_relative_to(tmp_path / "mine")
+    assert not results.exists()
+
+
+@pytest.mark.parametrize(("text", "expected"), [("0-4", [0, 1, 2, 3, 4]), ("3", [3]), (3, [3]), ("0,2,5-6", [0, 2, 5, 6])])
+def test_seeds(text, expected):
+    assert parse_seeds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "a", "0,0", "1-0", "0-1-2", "0.5", "-1"])
+def test_bad_seeds_are_refused(text):
+    with pytest.raises(UserError, match="seeds must be whole numbers"):
+        parse_seeds(text)
+
+
+@pytest.mark.parametrize("alpha", [0, 0.0])
+def test_there_is_nothing_to_compare_without_smoothing(store, alpha):
+    with pytest.raises(UserError, match="alpha must be above 0 here"):
+        compare("laptop", alpha, "0-2", projections.run, store)

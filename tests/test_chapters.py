@@ -1,0 +1,105 @@
+"""The chapters themselves: run by papermill as a reader would, and fit to be kept."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from lsbook import book
+from lsbook.store import Store
+
+PROJECT = Path(__file__).parents[1]
+SOURCES = sorted((PROJECT / "book").glob("*.ipynb"))
+PARAMETERS = ["-p", "profile", "smoke", "-p", "alpha", "0.2", "-p", "classes", "1,4,7", "-p", "seeds", "0"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Results folder of the runs that the tests below ask for, trained by the first of them."""
+    return tmp_path_factory.mktemp("results") / "results"
+
+
+def run_papermill(source: str, target: Path, folder: Path, results: Path, *parameters: str):
+    """papermill as called by hand, with no data at hand."""
+    command = [sys.executable, "-m", "papermill", source, target, "--no-progress-bar", *parameters]
+    environment = os.environ | {"LSBOOK_RESULTS": str(results), "LSBOOK_DATA": str(target.parent / "data")}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("folder", [".", "book"])
+def test_a_chapter_reruns_with_other_parameters_from_anywhere(trained, tmp_path, folder):
+    source = os.path.relpath(PROJECT / "book" / "projections.ipynb", PROJECT / folder)
+    answer = run_papermill(source, tmp_path / "out.ipynb", PROJECT / folder, trained, *PARAMETERS)
+    assert answer.returncode == 0, answer.stderr
+    text = (tmp_path / "out.ipynb").read_text()
+    assert "'1, 4 and 7'" in text  # the class names glued into the caption
+    outputs = [o for cell in nbformat.reads(text, as_version=4).cells for o in cell.get("outputs", [])]
+    assert any("α = 0.2" in o.get("data", {}).get("text/plain", "") for o in outputs)
+    assert sum("image/svg+xml" in o.get("data", {}) for o in outputs) == 2
+    assert sorted((r.run.alpha, r.run.seed) for r in Store(trained)) == [(0.0, 0), (0.2, 0)]
+
+
+def test_an_unknown_class_is_one_readable_line_in_the_notebook(trained, tmp_path):
+    wrong = [value.replace("1,4,7", "1,4,x") for value in PARAMETERS]
+    answer = run_papermill("book/projections.ipynb", tmp_path / "out.ipynb", PROJECT, trained, *wrong)
+    assert answer.returncode == 1
+    cells = nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
+    [error] = [o for cell in cells for o in cell.get("outputs", []) if o.output_type == "error"]
+    assert error.evalue.startswith("unknown class of digits (scikit-learn) 'x': choose from 0, 1")
+    assert error.traceback == [f"lsbook: {error.evalue}"]
+
+
+@pytest.mark.long
+def test_the_whole_smoke_book_from_nothing(results, data_folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    page = book.build(profile="smoke", out=tmp_path / "out")
+    assert page.name == "index.html"
+    assert "on toy data" in (page.parent / "book" / "projections.html").read_text()
+    assert len(Store(results)) == 6
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_sources_carry_no_outputs_and_short_cells(path):
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == []
+            assert cell.execution_count is None
+            assert len(cell.source.splitlines()) <= 10
+            assert "def " not in cell.source
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_parameters_are_typed_and_explained(path):
+    found = papermill.inspect_notebook(path)
+    assert found
+    for parameter in found.values():
+        assert parameter["inferred_type_name"] in ("str", "int", "float", "bool")
+        assert parameter["help"]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_every_figure_has_name_caption_and_alt_text(path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code" and "plots." in cell.source:
+            described = cell.metadata["mystnb"]
+            assert described["figure"]["name"].startswith("figure-")
+            assert len(described["figure"]["caption"]) > 40
+            assert len(described["image"]["alt"]) > 40
+
+
+def test_every_notebook_is_in_the_table_of_contents(monkeypatch):
+    monkeypatch.chdir(PROJECT)
+    assert sorted(path.stem for path in SOURCES) == sorted(book.chapters())
+
+
+def test_records_in_the_repository_are_whole():
+    assert Store(PROJECT / "results").verify() == []
+    for record in Store(PROJECT / "results"):
+        json.dumps(record.metrics, allow_nan=False)
+        assert record.arrays["templates"].shape[0] == 10
