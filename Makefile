@@ -20,6 +20,7 @@ test-all: lint
 
 lint: .venv/ready
 	.venv/bin/ruff check
+	.venv/bin/ruff format --check --quiet
 
 clean:
 	rm -rf _build .venv .venv-book lsbook.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -4,8 +4,9 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lsbook.claims import LEAST_SEEDS
 from lsbook.errors import UserError, one_of
-from lsbook.experiments.profiles import DEFAULT_SEEDS, PROFILES
+from lsbook.experiments.profiles import PROFILES, SEEDS
 from lsbook.run import Run
 from lsbook.store import Record, Store
 
@@ -47,20 +48,23 @@ def compare(
     """The two arms of a chapter: its hard and its smoothed runs, which differ in alpha alone.
 
     profile: a name, or "auto": the best one of which every run asked for is recorded, else laptop.
-    seeds: such as "0-4", or "auto": as many as the profile has by default.
+    seeds: such as "0-4", or "auto": those of the profile's own that are recorded in both arms, all of its own when
+        these are too few for a verdict.
     runs_of: (profile, alpha, seed) -> Run.
     """
     one_of("profile", profile, ("auto", *PROFILES))
     store = Store() if store is None else store
 
-    def arm(name: str, factor: float) -> list[Run]:
-        wanted = parse_seeds(DEFAULT_SEEDS[name] if seeds == "auto" else seeds)
-        return [runs_of(name, factor, seed) for seed in wanted]
+    def pairs(name: str) -> list[tuple[Run, Run]]:
+        wanted = parse_seeds(SEEDS[name] if seeds == "auto" else seeds)
+        asked = [(runs_of(name, 0.0, seed), runs_of(name, alpha, seed)) for seed in wanted]
+        recorded = [pair for pair in asked if all(run in store for run in pair)]
+        return recorded if seeds == "auto" and len(recorded) >= LEAST_SEEDS else asked
 
     if profile == "auto":
-        recorded = (p for p in reversed(PROFILES) if all(run in store for run in arm(p, 0.0) + arm(p, alpha)))
-        profile = next(recorded, "laptop")
-    hard, smoothed = arm(profile, 0.0), arm(profile, alpha)
+        complete = (name for name in reversed(PROFILES) if all(run in store for pair in pairs(name) for run in pair))
+        profile = next(complete, "laptop")
+    hard, smoothed = zip(*pairs(profile), strict=True)
     if hard == smoothed:
         raise UserError("alpha must be above 0 here: smoothed networks are compared with hard ones")
     records = obtain(hard + smoothed, store)

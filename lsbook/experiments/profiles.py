@@ -8,7 +8,7 @@ from lsbook.errors import UserError, one_of
 from lsbook.run import Recipe, Run
 
 PROFILES = ("smoke", "laptop", "paper")  # from the cheapest to the best evidence
-DEFAULT_SEEDS = {"smoke": "0-2", "laptop": "0-4", "paper": "0-4"}
+SEEDS = {"smoke": "0-2", "laptop": "0-4", "paper": "0-4"}
 
 # (profile, data set, model): number of training images and recipe.
 RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {

@@ -154,6 +154,18 @@ def test_two_seeds_decide_nothing(store):
     assert projections.claim_table(arms, measures).rows[0][3] == "—"
 
 
+def test_auto_seeds_are_the_recorded_ones_when_they_are_enough(store, tmp_path, monkeypatch):
+    assert [r.run.seed for r in compare("laptop", 0.1, "auto", projections.run, store).hard] == [0, 1, 2]
+    asked = []
+    monkeypatch.setattr("lsbook.experiments.obtain.obtain", lambda runs, _: asked.extend(runs) or list(runs))
+    few = Store(tmp_path)
+    for record in store:
+        if record.run.recipe.steps == 6_240 and record.run.seed < 2:
+            few.put(record.run, metrics={}, history={}, environment=ENVIRONMENT, arrays={})
+    compare("laptop", 0.1, "auto", projections.run, few)
+    assert [(run.alpha, run.seed) for run in asked] == [(alpha, seed) for alpha in (0.0, 0.1) for seed in range(5)]
+
+
 def test_auto_is_the_best_profile_of_which_all_is_recorded(store):
     assert compare("auto", 0.1, "0-2", projections.run, store).profile == "laptop"
     for profile, seeds in {"paper": (0, 1, 2), "smoke": (0, 1, 2)}.items():
@@ -183,7 +195,9 @@ def test_an_empty_store_is_used_and_not_the_default_one(tmp_path, results, monke
     assert not results.exists()
 
 
-@pytest.mark.parametrize(("text", "expected"), [("0-4", [0, 1, 2, 3, 4]), ("3", [3]), (3, [3]), ("0,2,5-6", [0, 2, 5, 6])])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("0-4", [0, 1, 2, 3, 4]), ("3", [3]), (3, [3]), ("0,2,5-6", [0, 2, 5, 6])]
+)
 def test_seeds(text, expected):
     assert parse_seeds(text) == expected
 
