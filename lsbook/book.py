@@ -27,6 +27,7 @@ except ModuleNotFoundError as error:
 
 SOURCES = (TABLE_OF_CONTENTS, "_config.yml", "_static", "book")
 INJECTED, ERROR_MARK = "injected-parameters", "papermill-error-cell-tag"  # papermill's tags for cells it adds
+STDERR = 2  # the file descriptor
 READERS = {"str": str, "int": int, "float": float, "bool": lambda text: {"true": True, "false": False}[text.lower()]}
 
 
@@ -196,9 +197,9 @@ async def _execute(chapter: str, parameters: dict, folder: Path, environment: di
     path = folder / f"{chapter}.ipynb"
     command = [sys.executable, "-m", "papermill", path, path, "--cwd", folder, "--kernel", "python3"]
     command += ["--language", "python", "--no-progress-bar", "--parameters_yaml", yaml.safe_dump(parameters)]
-    pipe = asyncio.subprocess.PIPE
+    command += ["--stderr-file", "-"]  # a training's progress, passed on to our own standard error as it comes
     process = await asyncio.create_subprocess_exec(
-        *command, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL, stderr=pipe
+        *command, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=STDERR, stderr=asyncio.subprocess.PIPE
     )
     try:
         _, log = await process.communicate()
