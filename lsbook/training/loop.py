@@ -65,8 +65,13 @@ def train(
     loss: smoothed cross-entropy with the run's alpha when not given.
     tensorboard: folder for scalars (loss, accuracy, ECE, learning rate).
     The same run gives the same outcome, bit for bit, on the same CPU with the same number of threads.
-    UserError when the loss stops being finite.
+    ValueError when the data are not the run's, or a student comes without its loss; UserError when the loss stops being
+    finite.
     """
+    if len(data.train) != run.examples:
+        raise ValueError(f"data: {len(data.train)} training examples, but the run has {run.examples}")
+    if run.teacher and loss is None:
+        raise ValueError("loss: a student needs the loss of its distillation")
     device = device or precision.device()
     started = time.perf_counter()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
