@@ -42,6 +42,16 @@ class Model:
         return getattr(import_module(module), name)(shape, n_classes, **self.arguments)
 
 
+# In label order, which is alphabetic.
+_CIFAR100 = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can
+castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin
+elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster
+man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck
+pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk
+skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger
+tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
+"""
 _MNIST_MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 
 DATASETS = {
@@ -77,6 +87,21 @@ DATASETS = {
             }.items()
         ),
     ),
+    "cifar100": Dataset(
+        title="CIFAR-100",
+        classes=tuple(_CIFAR100.split()),
+        shape=(3, 32, 32),
+        heldout=10_000,
+        size="169 MB",
+        torchvision="CIFAR100",
+        archives=(
+            (
+                "",
+                "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",
+                "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+            ),
+        ),
+    ),
     "digits": Dataset(title="digits (scikit-learn)", classes=tuple("0123456789"), shape=(1, 32, 32), heldout=300),
 }
 
@@ -85,5 +110,10 @@ MODELS = {
     "mlp-dropout": Model("MLP 2 × 1200 with dropout", "lsbook.models.mlp:MLP", {"hidden": 1200, "dropout": 0.5}),
     "mlp-800": Model("MLP 2 × 800", "lsbook.models.mlp:MLP", {"hidden": 800}),
     "alexnet": Model("AlexNet", "lsbook.models.alexnet:AlexNet"),
+    "resnet56": Model("ResNet-56", "lsbook.models.resnet:ResNet", {"depth": 56}),
+    "resnet56-first7": Model(
+        "ResNet-56, first convolution 7 × 7", "lsbook.models.resnet:ResNet", {"depth": 56, "first_kernel": 7}
+    ),
+    "resnet8": Model("ResNet-8", "lsbook.models.resnet:ResNet", {"depth": 8}),
     "alexnet-16": Model("AlexNet, a quarter as wide", "lsbook.models.alexnet:AlexNet", {"width": 16}),
 }

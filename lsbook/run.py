@@ -12,7 +12,7 @@ from lsbook.errors import UserError, one_of
 
 OPTIMISERS = ("sgd",)
 SCHEDULES = ("constant", "one-cycle", "steps", "linear")
-AUGMENTATIONS = ("none", "crop24-flip", "shift2")
+AUGMENTATIONS = ("none", "crop24-flip", "pad4-flip", "shift2")
 DECAYED = ("weights", "hidden-linear")
 PRECISIONS = ("mixed", "float32")
 
@@ -26,9 +26,11 @@ class Recipe:
         to 0); steps (divided by 10 at each fraction of the run in `milestones`); linear (falls to 0).
     weight_decay: λ of the penalty λ/2 ‖w‖² on `decayed`: every weight matrix and kernel, or only the hidden linear
         layers'. Biases and normalisations never decay.
+    clip_norm: gradients of a larger norm over all weights are scaled down to it; None leaves them.
     loss_scale: factor of the loss (3 in the paper's CIFAR protocol).
-    augmentation: "crop24-flip" (random 24 × 24 crop and flip; the central crop in evaluation), "shift2" (shift by up
-        to 2 pixels, zeros moved in), "none". Every image is standardised on its own after it.
+    augmentation: "crop24-flip" (random 24 × 24 crop and flip; the central crop in evaluation), "pad4-flip" (shift by up
+        to 4 pixels, zeros moved in, and flip), "shift2" (shift by up to 2 pixels), "none". Every image is standardised
+        on its own after it.
     precision: "mixed" is bfloat16 autocast where the hardware computes in it, float32 elsewhere.
     revision: raised when the training code changes what the other fields mean.
     """
@@ -42,6 +44,7 @@ class Recipe:
     milestones: tuple[float, ...] = ()
     weight_decay: float = 0.0
     decayed: str = "weights"
+    clip_norm: float | None = None
     loss_scale: float = 1.0
     augmentation: str = "none"
     precision: str = "mixed"
@@ -52,6 +55,9 @@ class Recipe:
             _whole(self, name, 1)
         for name in ("learning_rate", "momentum", "weight_decay", "loss_scale"):
             _number(self, name)
+        if self.clip_norm is not None:
+            _number(self, "clip_norm")
+            _require(self.clip_norm > 0, "clip_norm must be above 0, or None")
         _require(self.learning_rate > 0, "learning_rate must be above 0")
         _require(self.loss_scale > 0, "loss_scale must be above 0")
         _require(0 <= self.momentum < 1, f"momentum must be in [0, 1), not {self.momentum}")

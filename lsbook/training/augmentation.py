@@ -13,6 +13,7 @@ from torch import Tensor
 from lsbook.errors import one_of
 
 CROP = 24  # side of the CIFAR-10 crops (the paper's training settings)
+PAD = 4  # zeros around a CIFAR-100 image, of which the crop is as large as the image (likewise)
 SHIFT = 2  # largest shift of MNIST images in pixels (likewise)
 
 
@@ -68,6 +69,7 @@ class Augmentation:
 AUGMENTATIONS = {
     "none": Augmentation(),
     "crop24-flip": Augmentation(size=CROP, mirror=True),
+    "pad4-flip": Augmentation(pad=PAD, mirror=True),
     "shift2": Augmentation(pad=SHIFT),
 }
 

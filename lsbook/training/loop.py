@@ -110,6 +110,8 @@ class Trainer:
             group["lr"] = optimisation.learning_rate(self.recipe, i)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
+        if self.recipe.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         self.optimiser.step()
         return loss.detach()
 

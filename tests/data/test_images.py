@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import http.server
+import importlib
 import io
 import json
 import pickle
@@ -42,7 +43,7 @@ def write_parquet(path, pixels, labels, columns=("image", "label"), metadata=Non
 @pytest.fixture
 def small_heldout(monkeypatch):
     """Two held-out examples, so that twelve are enough."""
-    for name in ("cifar10", "mnist"):
+    for name in ("cifar10", "cifar100", "mnist"):
         monkeypatch.setitem(DATASETS, name, dataclasses.replace(DATASETS[name], heldout=2))
 
 
@@ -166,31 +167,42 @@ def test_files_that_do_not_fit_are_refused(data_folder, small_heldout, pixels, l
         images.load("cifar10", "train")
 
 
-def write_torchvision(root, monkeypatch) -> None:
-    """CIFAR-10 as torchvision unpacks it, with twelve images a file and checksums to match."""
-    sources._torchvision_datasets("cifar10")
-    from torchvision.datasets import CIFAR10
-
-    folder = root / CIFAR10.base_folder
+def write_torchvision(root, monkeypatch, name="CIFAR10", label_key="labels") -> None:
+    """CIFAR-10 or -100 as torchvision unpacks it, with twelve images a file and checksums to match."""
+    sources._torchvision_datasets(name.lower())
+    kind = getattr(importlib.import_module("torchvision.datasets"), name)
+    folder = root / kind.base_folder
     folder.mkdir()
 
-    def write(name, content):
-        (folder / name).write_bytes(pickle.dumps(content))
-        return name, hashlib.md5((folder / name).read_bytes()).hexdigest()
+    def write(file, content):
+        (folder / file).write_bytes(pickle.dumps(content))
+        return file, hashlib.md5((folder / file).read_bytes()).hexdigest()
 
-    batch = {"data": PIXELS.transpose(0, 3, 1, 2).reshape(12, -1), "labels": LABELS.tolist()}
-    name, checksum = write("batches.meta", {"label_names": list(DATASETS["cifar10"].classes)})
-    monkeypatch.setattr(CIFAR10, "meta", {"filename": name, "key": "label_names", "md5": checksum})
-    monkeypatch.setattr(CIFAR10, "train_list", [list(write("data_batch_1", batch))])
-    monkeypatch.setattr(CIFAR10, "test_list", [list(write("test_batch", batch))])
+    batch = {"data": PIXELS.transpose(0, 3, 1, 2).reshape(12, -1), label_key: LABELS.tolist()}
+    file, checksum = write("names", {"names": list(DATASETS[name.lower()].classes)})
+    monkeypatch.setattr(kind, "meta", {"filename": file, "key": "names", "md5": checksum})
+    monkeypatch.setattr(kind, "train_list", [list(write("train_file", batch))])
+    monkeypatch.setattr(kind, "test_list", [list(write("test_file", batch))])
 
 
-def test_torchvisions_own_files_are_read(data_folder, small_heldout, monkeypatch):
-    write_torchvision(data_folder, monkeypatch)
-    train = images.load("cifar10", "train")
+@pytest.mark.parametrize(("name", "label_key"), [("CIFAR10", "labels"), ("CIFAR100", "fine_labels")])
+def test_torchvisions_own_files_are_read(data_folder, small_heldout, monkeypatch, name, label_key):
+    write_torchvision(data_folder, monkeypatch, name, label_key)
+    train = images.load(name.lower(), "train")
     np.testing.assert_array_equal(train.pixels, PIXELS[:10].transpose(0, 3, 1, 2))
     np.testing.assert_array_equal(train.labels, LABELS[:10])
     assert train.variant == "original files"
+    assert len(train.classes) == len(DATASETS[name.lower()].classes)
+
+
+def test_the_hubs_cifar100_is_read(data_folder, small_heldout):
+    """Its own column names, with coarse labels beside the fine ones."""
+    path = data_folder / "cifar100" / "cifar100" / "train-00000-of-00001.parquet"
+    write_parquet(path, PIXELS, LABELS + 80, columns=("img", "fine_label"))
+    pq.write_table(pq.read_table(path).append_column("coarse_label", pa.array(LABELS)), path)
+    train = images.load("cifar100", "train")
+    np.testing.assert_array_equal(train.labels, LABELS[:10] + 80)
+    np.testing.assert_array_equal(train.pixels, PIXELS[:10].transpose(0, 3, 1, 2))
 
 
 def test_no_data_and_no_network_is_one_line(data_folder, monkeypatch):

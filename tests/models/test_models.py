@@ -6,6 +6,7 @@ import torch
 from lsbook.catalogue import MODELS
 from lsbook.models.alexnet import AlexNet, LocalResponseNorm
 from lsbook.models.mlp import MLP
+from lsbook.models.resnet import Block, ResNet
 
 
 def parameters(model) -> int:
@@ -34,6 +35,37 @@ def test_alexnet_has_the_size_of_the_tutorials():
 )
 def test_mlps_have_two_hidden_layers(name, expected):
     assert parameters(MODELS[name].build((1, 28, 28), 10)) == expected
+
+
+def test_resnet56_has_fifty_six_layers_of_the_stated_widths():
+    """Nine blocks a stage; two stages begin with a 1 × 1 shortcut; no biases but the last layer's."""
+
+    def stage(n_in, n_out):
+        first = 9 * n_in * n_out + 9 * n_out * n_out + 2 * n_in + 2 * n_out  # two convolutions, two normalisations
+        shortcut = n_in * n_out if n_in != n_out else 0
+        return first + shortcut + 8 * (2 * 9 * n_out * n_out + 4 * n_out)
+
+    expected = 9 * 3 * 16 + stage(16, 16) + stage(16, 32) + stage(32, 64) + 2 * 64 + (64 * 10 + 10)
+    model = MODELS["resnet56"].build((3, 24, 24), 10)
+    assert parameters(model) == expected
+    three_by_three = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.kernel_size == (3, 3)]
+    assert len(three_by_three) + 1 == 56
+    assert parameters(MODELS["resnet56-first7"].build((3, 24, 24), 10)) == expected + (49 - 9) * 3 * 16
+
+
+def test_resnet_halves_its_maps_twice_and_normalises_at_the_end():
+    model = MODELS["resnet8"].build((3, 32, 32), 10)
+    assert model.blocks(model.first(torch.randn(2, 3, 32, 32))).shape == (2, 64, 8, 8)
+    assert (model.penultimate(torch.randn(2, 3, 32, 32)) >= 0).all()
+    with pytest.raises(ValueError, match="depth: expected 6 n"):
+        ResNet((3, 32, 32), 10, depth=54)
+
+
+def test_a_residual_block_without_its_branch_is_the_identity():
+    block = Block(4, 4, halve=False)
+    torch.nn.init.zeros_(block.conv2.weight)
+    x = torch.randn(2, 4, 5, 5)
+    assert torch.equal(block(x), x)
 
 
 @pytest.mark.parametrize("name", MODELS)

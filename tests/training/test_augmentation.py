@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from lsbook import run
 from lsbook.errors import UserError
 from lsbook.training import augmentation
 from lsbook.training.augmentation import AUGMENTATIONS, Views, standardise
@@ -30,6 +31,17 @@ def test_a_shift_moves_zeros_in():
     up = torch.zeros(3, 32, 32, dtype=torch.uint8)
     up[:, :30] = PIXELS[1, :, 2:]
     torch.testing.assert_close(shifted, standardise(torch.stack([down, up])))
+
+
+def test_a_padded_crop_is_the_window_that_was_drawn():
+    index = torch.tensor([3])
+    crop = AUGMENTATIONS["pad4-flip"].take(PIXELS, index, views([8], [1], [True]))
+    padded = torch.nn.functional.pad(PIXELS[3], [4] * 4)
+    torch.testing.assert_close(crop, standardise(padded[None, :, 8:40, 1:33].flip(-1)))
+
+
+def test_every_augmentation_that_a_recipe_may_name_is_there():
+    assert set(AUGMENTATIONS) == set(run.AUGMENTATIONS)
 
 
 def test_no_augmentation_is_the_image():
@@ -65,5 +77,7 @@ def test_standardisation_is_tensorflows():
 
 
 def test_an_unknown_augmentation_is_refused():
-    with pytest.raises(UserError, match="unknown augmentation 'mixup': choose from none, crop24-flip, shift2"):
+    with pytest.raises(
+        UserError, match="unknown augmentation 'mixup': choose from none, crop24-flip, pad4-flip, shift2"
+    ):
         augmentation.named("mixup")

@@ -13,11 +13,14 @@ import torch
 from torch.utils.tensorboard import SummaryWriter  # noqa: F401  (what the scalars are written with)
 
 from lsbook.analysis import calibration, projection, targets
+from lsbook.catalogue import MODELS
 from lsbook.data.images import load
 from lsbook.errors import UserError
+from lsbook.experiments import profiles
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
 from lsbook.training import Splits, optimisation, train
+from lsbook.training.loop import Trainer
 from lsbook.training.losses import smoothed_cross_entropy
 
 RECIPE = Recipe(steps=40, batch=64, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip")
@@ -147,6 +150,29 @@ def test_only_hidden_linear_weights_decay():
     assert len(everything["params"]) == 5
 
 
+@pytest.mark.parametrize(("norm", "moved"), [(None, 40.0), (0.5, 0.5), (1e6, 40.0)])
+def test_gradients_are_clipped_to_their_norm(data, norm, moved):
+    """One step of plain SGD with rate 1 moves the weights by the gradient, here at least 40 long unless clipped."""
+    recipe = Recipe(steps=1, batch=64, learning_rate=1.0, loss_scale=100.0, clip_norm=norm, precision="float32")
+    torch.manual_seed(0)
+    model = MODELS["mlp-800"].build((1, 32, 32), 10)
+    before = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
+    Trainer(run(recipe=recipe, model="mlp-800"), model, data.train, smoothed_cross_entropy(0.1)).step(0)
+    distance = float((torch.cat([p.detach().flatten() for p in model.parameters()]) - before).norm())
+    assert distance == pytest.approx(moved, rel=1e-4) if norm == 0.5 else distance > moved
+
+
+def test_cifar100_trains_by_the_papers_recipe(data):
+    """A few steps on digits in the role of CIFAR-100 images; the full recipe needs a GPU."""
+    full = profiles.run("paper", "cifar100", "resnet56-first7", 0.05, 0)
+    assert (full.recipe.batch, full.recipe.milestones, full.recipe.clip_norm) == (128, (0.5, 0.75), 1.0)
+    recipe = dataclasses.replace(full.recipe, steps=2, batch=4)
+    short = dataclasses.replace(full, dataset="digits", recipe=recipe, examples=400)
+    outcome = train(short, data, progress=False)
+    assert np.isfinite(outcome.history["loss"]).all()
+    assert outcome.arrays["templates"].shape == (10, 10)
+
+
 def test_a_passed_loss_is_used(data):
     calls = []
 
@@ -208,6 +234,7 @@ def test_a_killed_training_leaves_the_store_valid(tmp_path):
     script = """
 import sys
 from lsbook.experiments.obtain import obtain
+from lsbook.experiments import profiles
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
 runs = [Run(dataset="digits", model="alexnet-16", alpha=0.1, seed=seed, recipe=Recipe(steps=2, batch=8), examples=20)
