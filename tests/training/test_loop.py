@@ -19,7 +19,7 @@ from lsbook.errors import UserError
 from lsbook.experiments import profiles
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
-from lsbook.training import Splits, optimisation, train
+from lsbook.training import Splits, optimisation, precision, train
 from lsbook.training.loop import Trainer
 from lsbook.training.losses import smoothed_cross_entropy
 
@@ -148,6 +148,18 @@ def test_only_hidden_linear_weights_decay():
     assert {id(p) for p in decayed["params"]} == {id(model.fc3.weight), id(model.fc4.weight)}
     everything = optimisation.optimiser(model, Recipe(steps=1, weight_decay=1e-4)).param_groups[0]
     assert len(everything["params"]) == 5
+
+
+@pytest.mark.parametrize("model", ["alexnet-16", "resnet8", "mlp-800"])
+def test_bfloat16_follows_float32(data, monkeypatch, model):
+    """Ten steps in bfloat16, emulated where the hardware has none: the same path, to the three digits it keeps."""
+    recipe = Recipe(steps=10, batch=32, learning_rate=0.002, augmentation="crop24-flip")
+    histories = []
+    for available in (False, True):
+        monkeypatch.setattr(precision, "computes_in_bfloat16", lambda _, available=available: available)
+        histories.append(train(run(0.1, recipe=recipe, model=model), data, progress=False).history["loss"])
+    np.testing.assert_allclose(histories[1], histories[0], rtol=0.03)
+    assert histories[0] != histories[1]
 
 
 @pytest.mark.parametrize(("norm", "moved"), [(None, 40.0), (0.5, 0.5), (1e6, 40.0)])
