@@ -1,12 +1,15 @@
 """What every caption says: profile, data and variant, seeds, device, commit; and how verdicts are put in words."""
 
+import math
 from collections.abc import Iterable
 
+import numpy as np
+
+from lsbook.analysis.statistics import mean_interval
 from lsbook.catalogue import DATASETS, MODELS
 from lsbook.claims import CONTRADICTED, REPRODUCED, UNDECIDED, Verdict
 from lsbook.store import Record
 
-BAND = "Intervals are 95 % Student t over seeds"
 STANDING = {
     "paper": "under the paper's protocol",
     "laptop": "in the reduced regime",
@@ -45,3 +48,13 @@ def verdict_sentence(profile: str, verdicts: Iterable[Verdict]) -> str:
     if untested:
         found.append(f"**not tested** (fewer than three seeds): {', '.join(untested)}")
     return f"By the rule, {STANDING[profile]}: {'; '.join(found)}."
+
+
+def with_interval(values: np.ndarray) -> str:
+    """Mean ± half of the 95 % Student t interval of values (S,), two digits of the half; one value stands alone."""
+    if len(values) < 2:
+        return f"{values[0]:.3g}"
+    interval = mean_interval(values)
+    half = interval.high - interval.mean
+    decimals = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 3
+    return f"{interval.mean:.{decimals}f}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half:.{decimals}f}"

@@ -7,7 +7,6 @@ import numpy as np
 
 from lsbook import claims, paper
 from lsbook.analysis import projection
-from lsbook.analysis.statistics import mean_interval
 from lsbook.analysis.targets import optimal_logit_gap
 from lsbook.catalogue import DATASETS
 from lsbook.errors import UserError, one_of
@@ -200,14 +199,7 @@ def _claim_row(found: Measure) -> tuple[str, ...]:
         low, high = sorted((part.sign * verdict.low, part.sign * verdict.high))
         difference = f"{part.sign * verdict.mean:+.3g} [{low:+.3g}, {high:+.3g}]"
     name = f"{verdict.claim}: {found.title}{unit} {claimed}"
-    return name, _with_interval(found.hard), _with_interval(found.smoothed), difference, verdict.verdict
-
-
-def _with_interval(values: np.ndarray) -> str:
-    if len(values) < 2:
-        return f"{values[0]:.3g}"
-    interval = mean_interval(values)
-    return f"{interval.mean:.3g}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{interval.high - interval.mean:.2g}"
+    return name, captions.with_interval(found.hard), captions.with_interval(found.smoothed), difference, verdict.verdict
 
 
 def accuracy_table(arms: Arms) -> Table:
@@ -219,7 +211,8 @@ def accuracy_table(arms: Arms) -> Table:
             row = published[dataset, model]
             rows.append((source.capitalize(), *(_published(row[arm]) for arm in ("hard", "smoothed")), "0.1"))
     ours = [
-        _with_interval(np.array([100 * r.metrics["test_accuracy"] for r in arm])) for arm in (arms.hard, arms.smoothed)
+        captions.with_interval(np.array([100 * r.metrics["test_accuracy"] for r in arm]))
+        for arm in (arms.hard, arms.smoothed)
     ]
     rows.append((f"Here, {captions.STANDING[arms.profile].split(',')[0]}", *ours, f"{arms.alpha:g}"))
     return Table(

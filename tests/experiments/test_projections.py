@@ -123,7 +123,7 @@ def test_the_accuracy_table_holds_paper_replication_and_ours(arms):
     assert [row[0] for row in table.rows] == ["Paper", "Replication", "Here, in the reduced regime"]
     published = paper.TABLE_2[paper.PAPER]["cifar10", "alexnet"]
     assert table.rows[0][1] == f"{published['hard'].value} ± {published['hard'].spread}"
-    assert table.rows[2][1] == "74.1\xa0±\xa00.25"  # sd 0.1, 3 seeds: 4.303 · 0.1 / √3
+    assert table.rows[2][1] == "74.10\xa0±\xa00.25"  # sd 0.1, 3 seeds: 4.303 · 0.1 / √3
 
 
 def test_captions_say_where_numbers_come_from(arms):
@@ -134,6 +134,19 @@ def test_captions_say_where_numbers_come_from(arms):
         for part in ("Profile laptop", "CIFAR-10 (a variant)", "10,000 training images", "3 seeds", "a device", "abc"):
             assert part in table.caption
         assert "95 %" in table.caption
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([0.5], "0.5"),
+        ([0.0, 2.0], "1 ± 13"),  # Student's t for one degree of freedom is 12.706
+        ([0.811, 0.813], "0.812 ± 0.013"),
+        ([3.0, 3.0], "3.000 ± 0.000"),
+    ],
+)
+def test_a_mean_has_as_many_digits_as_its_interval(values, text):
+    assert captions.with_interval(np.array(values)).replace("\xa0", " ") == text
 
 
 def test_contradictions_come_first():
