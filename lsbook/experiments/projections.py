@@ -197,7 +197,7 @@ def _claim_row(found: Measure) -> tuple[str, ...]:
     difference = "—"
     if verdict.verdict != claims.NOT_TESTED:
         low, high = sorted((part.sign * verdict.low, part.sign * verdict.high))
-        difference = f"{part.sign * verdict.mean:+.3g} [{low:+.3g}, {high:+.3g}]"
+        difference = f"{part.sign * verdict.mean:+.3g} [{low:+.3g},\N{NO-BREAK SPACE}{high:+.3g}]".replace("-", "−")
     name = f"{verdict.claim}: {found.title}{unit} {claimed}"
     return name, captions.with_interval(found.hard), captions.with_interval(found.smoothed), difference, verdict.verdict
 
