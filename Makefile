@@ -13,10 +13,10 @@ book: .venv-book/ready
 	.venv-book/bin/lsbook build
 
 test: lint
-	.venv/bin/pytest -n 2 --dist loadfile -m "not long"
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile -m "not long"
 
 test-all: lint
-	.venv/bin/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile
 
 lint: .venv/ready
 	.venv/bin/ruff check
