@@ -4,12 +4,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.optimize import brentq
 from scipy.special import expit, log_softmax
 from scipy.stats import binom
+from torchmetrics.functional.classification import multiclass_calibration_error
 
 from lsbook.analysis.calibration import (
     brier_score,
@@ -161,13 +163,11 @@ def test_reliability_takes_the_largest_probability_and_the_first_of_equals(equal
 
 @pytest.mark.parametrize("temperature", [0.5, 1, 3])
 def test_errors_equal_those_of_torchmetrics(temperature):
-    torch = pytest.importorskip("torch")
-    functional = pytest.importorskip("torchmetrics.functional.classification")
     logits, labels = noisy_logits(np.random.default_rng(1), n=2000, n_classes=10)
     probabilities = softmax(logits, temperature)
     found = reliability(probabilities, labels)
     for norm, error in {"l1": found.ece, "max": found.mce}.items():
-        expected = functional.multiclass_calibration_error(
+        expected = multiclass_calibration_error(
             torch.tensor(probabilities), torch.tensor(labels), num_classes=10, n_bins=15, norm=norm
         )
         assert error == pytest.approx(expected.item(), rel=0, abs=1e-6)
