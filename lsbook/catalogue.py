@@ -13,8 +13,9 @@ class Dataset:
 
     heldout: how many examples at the end of the training file are kept for fitting temperatures and the like.
     image_columns, label_columns: names under which the Hub's Parquet files may hold them, first match wins.
-    torchvision: class in `torchvision.datasets` that reads the original files, or None when embedded.
+    torchvision: class in `torchvision.datasets` that reads the original files, or None when there is none.
     archives: for each file to download its folder, address and SHA-256.
+    files: the data set whose files these are, when it is another one: its first classes are taken, as many as named.
     """
 
     title: str
@@ -26,6 +27,7 @@ class Dataset:
     label_columns: tuple[str, ...] = ("label", "fine_label")
     torchvision: str | None = None
     archives: tuple[tuple[str, str, str], ...] = ()
+    files: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,35 @@ pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose
 skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger
 tractor train trout tulip turtle wardrobe whale willow_tree wolf woman worm
 """
+# Of the 200 ImageNet classes in the order of their WordNet ids: animals first, then things, food and places.
+_TINY_IMAGENET = """
+goldfish, European fire salamander, bullfrog, tailed frog, American alligator, boa constrictor, trilobite, scorpion,
+black widow, tarantula, centipede, goose, koala, jellyfish, brain coral, snail, slug, sea slug, American lobster,
+spiny lobster, black stork, king penguin, albatross, dugong, Chihuahua, Yorkshire terrier, golden retriever, Labrador
+retriever, German shepherd, standard poodle, tabby, Persian cat, Egyptian cat, cougar, lion, brown bear, ladybug, fly,
+bee, grasshopper, walking stick, cockroach, mantis, dragonfly, monarch, sulphur butterfly, sea cucumber, guinea pig,
+hog, ox, bison, bighorn, gazelle, Arabian camel, orangutan, chimpanzee, baboon, African elephant, lesser panda,
+abacus, academic gown, altar, apron, backpack, bannister, barbershop, barn, barrel, basketball, bathtub, beach wagon,
+beacon, beaker, beer bottle, bikini, binoculars, birdhouse, bow tie, brass, broom, bucket, bullet train, butcher shop,
+candle, cannon, cardigan, cash machine, CD player, chain, chest, Christmas stocking, cliff dwelling, computer
+keyboard, confectionery, convertible, crane, dam, desk, dining table, drumstick, dumbbell, flagpole, fountain, freight
+car, frying pan, fur coat, gasmask, go-kart, gondola, hourglass, iPod, jinrikisha, kimono, lampshade, lawn mower,
+lifeboat, limousine, magnetic compass, maypole, military uniform, miniskirt, moving van, nail, neck brace, obelisk,
+oboe, organ, parking meter, pay-phone, picket fence, pill bottle, plunger, pole, police van, poncho, pop bottle,
+potter's wheel, projectile, punching bag, reel, refrigerator, remote control, rocking chair, rugby ball, sandal,
+school bus, scoreboard, sewing machine, snorkel, sock, sombrero, space heater, spider web, sports car, steel arch
+bridge, stopwatch, sunglasses, suspension bridge, swimming trunks, syringe, teapot, teddy, thatch, torch, tractor,
+triumphal arch, trolleybus, turnstile, umbrella, vestment, viaduct, volleyball, water jug, water tower, wok, wooden
+spoon, comic book, plate, guacamole, ice cream, ice lolly, pretzel, mashed potato, cauliflower, bell pepper, mushroom,
+orange, lemon, banana, pomegranate, meat loaf, pizza, potpie, espresso, alp, cliff, coral reef, lakeside, seashore,
+acorn
+"""
 _MNIST_MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+
+
+def _tiny_imagenet(n: int) -> tuple[str, ...]:
+    return tuple(" ".join(name.split()) for name in _TINY_IMAGENET.split(","))[:n]
+
 
 DATASETS = {
     "cifar10": Dataset(
@@ -101,6 +131,20 @@ DATASETS = {
                 "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
             ),
         ),
+    ),
+    "tiny-imagenet-32": Dataset(
+        title="Tiny ImageNet at 32 × 32",
+        classes=_tiny_imagenet(200),
+        shape=(3, 32, 32),
+        heldout=10_000,
+    ),
+    # Half of the images of fifty classes: the role of CIFAR-100 (many classes, little data of each) at a small cost.
+    "tiny-imagenet-50": Dataset(
+        title="Tiny ImageNet at 32 × 32, 50 classes",
+        classes=_tiny_imagenet(50),
+        shape=(3, 32, 32),
+        heldout=10_000,
+        files="tiny-imagenet-32",
     ),
     "digits": Dataset(title="digits (scikit-learn)", classes=tuple("0123456789"), shape=(1, 32, 32), heldout=300),
 }

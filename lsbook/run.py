@@ -15,6 +15,7 @@ SCHEDULES = ("constant", "one-cycle", "steps", "linear")
 AUGMENTATIONS = ("none", "crop24-flip", "pad4-flip", "shift2")
 DECAYED = ("weights", "hidden-linear")
 PRECISIONS = ("mixed", "float32")
+PROBES = ("none", "logit-differences")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,8 @@ class Recipe:
         to 4 pixels, zeros moved in, and flip), "shift2" (shift by up to 2 pixels), "none". Every image is standardised
         on its own after it.
     precision: "mixed" is bfloat16 autocast where the hardware computes in it, float32 elsewhere.
+    probe: what is measured along the training besides accuracy and ECE, and becomes part of the record:
+        "logit-differences" of augmented views, for the mutual information.
     revision: raised when the training code changes what the other fields mean.
     """
 
@@ -48,6 +51,7 @@ class Recipe:
     loss_scale: float = 1.0
     augmentation: str = "none"
     precision: str = "mixed"
+    probe: str = "none"
     revision: int = 1
 
     def __post_init__(self):
@@ -75,6 +79,7 @@ class Recipe:
             "decayed": DECAYED,
             "augmentation": AUGMENTATIONS,
             "precision": PRECISIONS,
+            "probe": PROBES,
         }.items():
             one_of(name, getattr(self, name), allowed)
 

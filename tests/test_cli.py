@@ -41,7 +41,7 @@ def lsbook(results, data_folder, monkeypatch, capsys):
         ([*SMOKE, "--alpha", "0.1", "--seed", "-1"], "seed must be a whole number of at least 0, not -1"),
         ([*SMOKE, "--alpha", "0.1", "--profile", "huge"], "unknown profile 'huge': choose from smoke, laptop, paper"),
         ([*SMOKE, "--alpha", "0.1", "--dataset", "cifar10"], "profile smoke has no recipe for cifar10 alexnet-16"),
-        (["data", "cifar"], "unknown data set 'cifar': choose from cifar10, mnist, cifar100, digits"),
+        (["data", "cifar"], "unknown data set 'cifar': choose from cifar10, mnist, cifar100, tiny-imagenet-32"),
         (["build", "preface"], "unknown chapter 'preface': choose from index, label_smoothing, projections"),
         (["build", "-p", "alhpa", "0.2"], "unknown parameter 'alhpa': choose from"),
         (["build", "-p", "alpha", "abc"], "alpha takes a value of type float, not 'abc'"),

@@ -60,7 +60,7 @@ def test_a_run_survives_json():
         ({"seed": -1}, "seed must be a whole number of at least 0"),
         ({"seed": 1.5}, "seed must be a whole number"),
         ({"examples": 0}, "examples must be a whole number of at least 1"),
-        ({"dataset": "cifar"}, "unknown data set 'cifar': choose from cifar10, mnist, cifar100, digits"),
+        ({"dataset": "cifar"}, "unknown data set 'cifar': choose from cifar10, mnist, cifar100, tiny-imagenet-32"),
         ({"model": "vgg"}, "unknown model 'vgg': choose from mlp"),
         ({"teacher": RUN}, "a student needs all three"),
         ({"teacher": RUN, "temperature": 0, "beta": 1}, "temperature must be above 0"),

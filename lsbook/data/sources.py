@@ -62,6 +62,11 @@ def _class_names(schema, label: str) -> tuple[str, ...]:
 
 def read_torchvision(root: Path, name: str, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Pixels (N, H, W[, C]) and labels from torchvision's files below `root`, downloaded when they are not there."""
+    if DATASETS[name].torchvision is None:
+        raise UserError(
+            f"{name} not found under {root} and nobody offers it for download; put train.parquet and test.parquet "
+            f"(columns image, label) into {root / name}, set LSBOOK_DATA, or use the profile smoke"
+        )
     datasets = _torchvision_datasets(name)
     kind = getattr(datasets, DATASETS[name].torchvision)
     try:

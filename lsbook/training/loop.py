@@ -22,6 +22,7 @@ from lsbook.models.base import Classifier
 from lsbook.run import Run
 from lsbook.training import augmentation, environment, optimisation, precision, summary
 from lsbook.training.losses import Loss, smoothed_cross_entropy
+from lsbook.training.probes import LogitDifferences
 
 POINTS = 20  # measurements along a run
 MEASURED = 2_000  # held-out images in each of them
@@ -80,8 +81,13 @@ def train(
         model = MODELS[run.model].build(view.shape(data.train.pixels.shape[1:]), len(data.train.classes))
         model.to(device, memory_format=torch.channels_last)
         trainer = Trainer(run, model, data.train, loss or smoothed_cross_entropy(run.alpha))
-        history = _steps(run, trainer, data.heldout, tensorboard, progress)
-    return _outcome(run, model, data, history, time.perf_counter() - started)
+        probe = LogitDifferences(run, data.train, data.heldout) if run.recipe.probe == "logit-differences" else None
+        history, probing = _steps(run, trainer, data.heldout, probe, tensorboard, progress)
+    outcome = _outcome(run, model, data, history, time.perf_counter() - started)
+    if probe:
+        outcome.environment["probe_seconds"] = round(probing, 1)
+        outcome.arrays.update(probe.arrays(model))
+    return outcome
 
 
 class Trainer:
@@ -137,33 +143,50 @@ def _seed(seed: int, purpose: str, i: int) -> int:
     return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _steps(run: Run, trainer: Trainer, heldout: Images, tensorboard: str | None, progress: bool) -> dict:
-    """All steps; returns the history at POINTS steps spaced evenly, the last one among them."""
+def _steps(
+    run: Run,
+    trainer: Trainer,
+    heldout: Images,
+    probe: LogitDifferences | None,
+    tensorboard: str | None,
+    progress: bool,
+) -> tuple[dict, float]:
+    """All steps; returns the history, at POINTS steps spaced evenly up to the last, and the probe's seconds."""
     steps = run.recipe.steps
     heldout = heldout.first(min(MEASURED, len(heldout)))
-    points = np.linspace(0, steps, min(POINTS, steps) + 1).round().astype(int).tolist()
-    history = {}
+    points = set(np.linspace(0, steps, min(POINTS, steps) + 1).round().astype(int).tolist())
+    probed = set(probe.points) if probe else set()
+    history, last, probing = {}, 0, 0.0
+    total = torch.zeros((), device=trainer.device)
     with _scalars(tensorboard, run) as write, _bar(run, progress) as bar:
-        for start, end in itertools.pairwise(points):
-            total = torch.zeros((), device=trainer.device)
+        for start, end in itertools.pairwise(sorted(points | probed)):
             for i in range(start, end):
                 total += trainer.step(i)
                 bar.update()
-            values = {
-                "step": end,
-                "loss": float(total) / (end - start),
-                "learning_rate": optimisation.learning_rate(run.recipe, end - 1),
-            }
-            answers = summary.respond(trainer.model, heldout, trainer.augmentation, trainer.recipe.precision)
-            if not (math.isfinite(values["loss"]) and np.isfinite(answers.logits).all()):
-                raise UserError(f"{run}: the network is not finite any more at step {end}; lower the learning rate")
-            measured = summary.measures(answers)
-            values |= {name: measured[name] for name in ("accuracy", "ece")}
+            if end in probed:
+                began = time.perf_counter()
+                probe.measure(trainer.model, end)
+                probing += time.perf_counter() - began
+            if end not in points:
+                continue
+            values = _measure(run, trainer, heldout, end, float(total) / (end - last))
             for name, value in values.items():
                 history.setdefault(name, []).append(value)
+            total.zero_()
+            last = end
             write(end, values)
             bar.set_postfix(loss=f"{values['loss']:.3f}", accuracy=f"{values['accuracy']:.3f}", refresh=False)
-    return history
+    return history, probing
+
+
+def _measure(run: Run, trainer: Trainer, heldout: Images, step: int, loss: float) -> dict[str, float]:
+    """A point of the history: after `step` steps, with `loss` the mean since the last point."""
+    answers = summary.respond(trainer.model, heldout, trainer.augmentation, trainer.recipe.precision)
+    if not (math.isfinite(loss) and np.isfinite(answers.logits).all()):
+        raise UserError(f"{run}: the network is not finite any more at step {step}; lower the learning rate")
+    measured = summary.measures(answers)
+    rate = optimisation.learning_rate(run.recipe, step - 1)
+    return {"step": step, "loss": loss, "learning_rate": rate} | {name: measured[name] for name in ("accuracy", "ece")}
 
 
 def _bar(run: Run, progress: bool) -> tqdm:

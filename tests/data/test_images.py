@@ -205,6 +205,22 @@ def test_the_hubs_cifar100_is_read(data_folder, small_heldout):
     np.testing.assert_array_equal(train.pixels, PIXELS[:10].transpose(0, 3, 1, 2))
 
 
+def test_a_part_of_the_classes_is_taken_from_the_whole_files(data_folder, monkeypatch):
+    part = dataclasses.replace(DATASETS["tiny-imagenet-50"], classes=("goldfish", "bullfrog"), heldout=2)
+    monkeypatch.setitem(DATASETS, "tiny-imagenet-50", part)
+    labels = np.arange(12) % 3
+    write_parquet(data_folder / "tiny-imagenet-32" / "train.parquet", PIXELS, labels)
+    train, heldout = (images.load("tiny-imagenet-50", split) for split in ("train", "heldout"))
+    assert np.concatenate([train.labels, heldout.labels]).tolist() == [0, 1] * 4
+    np.testing.assert_array_equal(train.pixels, PIXELS[labels < 2][:6].transpose(0, 3, 1, 2))
+    assert len(train.classes) == 2
+
+
+def test_what_nobody_offers_is_asked_for(data_folder):
+    with pytest.raises(UserError, match="tiny-imagenet-32 not found under .*put train.parquet and test.parquet"):
+        images.load("tiny-imagenet-50", "train")
+
+
 def test_no_data_and_no_network_is_one_line(data_folder, monkeypatch):
     nowhere = dataclasses.replace(DATASETS["cifar10"], archives=(("", "http://127.0.0.1:9/cifar.tar.gz", "0" * 64),))
     monkeypatch.setitem(DATASETS, "cifar10", nowhere)
@@ -265,6 +281,14 @@ def test_digits_are_embedded(data_folder):
 def test_unknown_names_list_the_allowed_ones(name, split):
     with pytest.raises(UserError, match="choose from"):
         images.load(name, split)
+
+
+@pytest.mark.real_data
+def test_the_real_tiny_imagenet():
+    test = images.load("tiny-imagenet-50", "test")
+    assert test.classes == DATASETS["tiny-imagenet-50"].classes
+    assert images.load("tiny-imagenet-32", "test").classes == DATASETS["tiny-imagenet-32"].classes
+    assert np.bincount(test.labels).tolist() == [50] * 50
 
 
 def test_more_examples_than_there_are_is_refused():

@@ -1,0 +1,78 @@
+"""What is measured along a training besides accuracy and calibration. A probe never changes the training.
+
+"logit-differences": the difference of two logits of training images, over augmented views, from which the mutual
+information between image and difference is estimated (section 5 and Figure 6 of the paper).
+"""
+
+import numpy as np
+import torch
+
+from lsbook.data.images import Images
+from lsbook.models.base import Classifier
+from lsbook.run import Run
+from lsbook.training.augmentation import named
+from lsbook.training.precision import autocast
+from lsbook.training.summary import EVALUATION_BATCH, first_of_each_class
+
+PAIR = (0, 1)  # classes whose logits are compared: the first two of Figure 1's first row
+EXAMPLES = 300  # of each class: N = 600 of a pair, as in the paper
+VIEWS = 10  # of each example: the paper's L
+POINTS = 24  # steps, evenly spaced in their logarithm; rounding makes some of the first ones coincide
+
+
+class LogitDifferences:
+    """Differences z_a − z_b of the logits of PAIR, for the first examples of both classes under VIEWS fixed views each.
+
+    points: the steps after which it measures; held-out images at every second one, the last among them.
+    """
+
+    def __init__(self, run: Run, train: Images, heldout: Images):
+        self.run, self.splits = run, {"train": train, "heldout": heldout}
+        self.points = sorted({round(step) for step in np.geomspace(1, run.recipe.steps, POINTS)})
+        self.measured = {"train": set(self.points), "heldout": set(self.points[::-1][::2])}
+        self.rows = {name: first_of_each_class(images.labels, EXAMPLES) for name, images in self.splits.items()}
+        self.differences: dict[str, list[np.ndarray]] = {"train": [], "heldout": []}
+
+    def measure(self, model: Classifier, step: int) -> None:
+        """Evaluate the network as it is after `step` steps."""
+        for name, images in self.splits.items():
+            if step in self.measured[name]:
+                logits = self._view_logits(model, name, self._pair_rows(images, name))
+                self.differences[name].append(logits[:, :, PAIR[0]] - logits[:, :, PAIR[1]])
+
+    def arrays(self, model: Classifier) -> dict[str, np.ndarray]:
+        """{train,heldout}_differences (P, N, VIEWS), those of class PAIR[0] first, {train,heldout}_steps (P,); of the
+        first seed also train_view_logits (n, VIEWS, K) of the trained network and their labels (n,), for other pairs.
+        """
+        result = {}
+        for name, found in self.differences.items():
+            result[f"{name}_differences"] = np.stack(found).astype(np.float16)
+            result[f"{name}_steps"] = np.array(sorted(self.measured[name]), np.uint32)
+        if self.run.seed == 0:
+            rows = self.rows["train"]
+            result["train_view_logits"] = self._view_logits(model, "train", rows).astype(np.float16)
+            result["train_view_labels"] = self.splits["train"].labels[rows].astype(np.uint16)
+        return result
+
+    def _pair_rows(self, images: Images, name: str) -> np.ndarray:
+        rows = self.rows[name]
+        return np.concatenate([rows[images.labels[rows] == label] for label in PAIR])
+
+    @torch.no_grad()
+    def _view_logits(self, model: Classifier, name: str, rows: np.ndarray) -> np.ndarray:
+        """(n, VIEWS, K) float32 logits of random views of the images `rows`; the same views at every call."""
+        device = model.output.weight.device
+        augmentation = named(self.run.recipe.augmentation)
+        pixels = torch.from_numpy(self.splits[name].pixels[rows]).to(device)
+        generator = torch.Generator(device).manual_seed(self.run.seed)
+        index = torch.arange(len(rows), device=device).repeat_interleave(VIEWS)
+        views = augmentation.draw(tuple(pixels.shape[1:]), len(index), generator)
+        was_training = model.training
+        model.eval()
+        logits = []
+        for batch in torch.arange(len(index), device=device).split(EVALUATION_BATCH):
+            with autocast(device, self.run.recipe.precision):
+                images = augmentation.take(pixels, index[batch], type(views)(*(part[batch] for part in views)))
+                logits.append(model(images).float())
+        model.train(was_training)
+        return torch.cat(logits).view(len(rows), VIEWS, -1).cpu().numpy()
