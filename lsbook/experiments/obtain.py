@@ -1,8 +1,10 @@
 """Runs in, records out: taken from the store, trained where they are missing."""
 
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lsbook.claims import LEAST_SEEDS
 from lsbook.errors import UserError, one_of
@@ -42,33 +44,62 @@ def parse_seeds(text: str | int) -> list[int]:
     return seeds
 
 
+class Group(NamedTuple):
+    """Runs that are compared with each other: `runs` gives those of one seed. seeds: the group's own, such as "0-4"."""
+
+    seeds: str
+    runs: Callable[[int], tuple[Run, ...]]
+
+
+def ask(
+    profile: str, seeds: str, groups_of: Callable[[str], Sequence[Group]], store: Store | None = None
+) -> tuple[str, list[list[tuple[Record, ...]]]]:
+    """The profile that was chosen and, for each group of it, one tuple of records a seed.
+
+    profile: a name, or "auto": the best one of which every run asked for is recorded, else laptop.
+    seeds: such as "0-4", or "auto": those of each group's own of which every run is recorded, all of its own when these
+        are too few for a verdict.
+    groups_of: profile -> groups.
+    """
+    one_of("profile", profile, ("auto", *PROFILES))
+    store = Store() if store is None else store
+
+    def asked(name: str) -> list[list[tuple[Run, ...]]]:
+        return [_runs(group, seeds, store) for group in groups_of(name)]
+
+    if profile == "auto":
+        complete = (
+            name for name in reversed(PROFILES) if all(run in store for g in asked(name) for runs in g for run in runs)
+        )
+        profile = next(complete, "laptop")
+    groups = asked(profile)
+    records = iter(obtain([run for group in groups for runs in group for run in runs], store))
+    return profile, [[tuple(itertools.islice(records, len(runs))) for runs in group] for group in groups]
+
+
+def _runs(group: Group, seeds: str, store: Store) -> list[tuple[Run, ...]]:
+    """The group's runs, one tuple a seed."""
+    every = [group.runs(seed) for seed in parse_seeds(group.seeds if seeds == "auto" else seeds)]
+    recorded = [runs for runs in every if all(run in store for run in runs)]
+    return recorded if seeds == "auto" and len(recorded) >= min(LEAST_SEEDS, len(every)) else every
+
+
 def compare(
     profile: str, alpha: float, seeds: str, runs_of: Callable[[str, float, int], Run], store: Store | None = None
 ) -> Arms:
     """The two arms of a chapter: its hard and its smoothed runs, which differ in alpha alone.
 
-    profile: a name, or "auto": the best one of which every run asked for is recorded, else laptop.
-    seeds: such as "0-4", or "auto": those of the profile's own that are recorded in both arms, all of its own when
-        these are too few for a verdict.
-    runs_of: (profile, alpha, seed) -> Run.
+    profile, seeds: as for `ask`. runs_of: (profile, alpha, seed) -> Run.
     """
-    one_of("profile", profile, ("auto", *PROFILES))
-    store = Store() if store is None else store
 
-    def pairs(name: str) -> list[tuple[Run, Run]]:
-        wanted = parse_seeds(SEEDS[name] if seeds == "auto" else seeds)
-        asked = [(runs_of(name, 0.0, seed), runs_of(name, alpha, seed)) for seed in wanted]
-        recorded = [pair for pair in asked if all(run in store for run in pair)]
-        return recorded if seeds == "auto" and len(recorded) >= LEAST_SEEDS else asked
+    def groups(name: str) -> list[Group]:
+        return [Group(SEEDS[name], lambda seed: (runs_of(name, 0.0, seed), runs_of(name, alpha, seed)))]
 
-    if profile == "auto":
-        complete = (name for name in reversed(PROFILES) if all(run in store for pair in pairs(name) for run in pair))
-        profile = next(complete, "laptop")
-    hard, smoothed = zip(*pairs(profile), strict=True)
-    if hard == smoothed:
+    if alpha == 0:
         raise UserError("alpha must be above 0 here: smoothed networks are compared with hard ones")
-    records = obtain(hard + smoothed, store)
-    return Arms(profile, smoothed[0].alpha, records[: len(hard)], records[len(hard) :])
+    profile, [pairs] = ask(profile, seeds, groups, store)
+    hard, smoothed = map(list, zip(*pairs, strict=True))
+    return Arms(profile, float(alpha), hard, smoothed)
 
 
 def obtain(runs: Sequence[Run], store: Store | None = None, *, tensorboard: str | None = None) -> list[Record]:
