@@ -77,7 +77,7 @@ TABLE_2 = {
         "%",
         {
             ("cifar10", "alexnet"): {"hard": (86.8, 0.2), "smoothed": (86.7, 0.3)},
-            ("cifar100", "resnet-56"): {"hard": (72.1, 0.3), "smoothed": (72.7, 0.3)},
+            ("cifar100", "resnet56"): {"hard": (72.1, 0.3), "smoothed": (72.7, 0.3)},
             ("imagenet", "inception-v4"): {"hard": 80.9, "smoothed": 80.9},
         },
     ),
@@ -87,8 +87,8 @@ TABLE_2 = {
         "%",
         {
             ("cifar10", "alexnet"): {"hard": 85.01, "smoothed": 85.47},
-            ("cifar10", "resnet-56"): {"hard": 93.59, "smoothed": 93.33},
-            ("cifar100", "resnet-56"): {"hard": 71.61, "smoothed": 72.07},
+            ("cifar10", "resnet56"): {"hard": 93.59, "smoothed": 93.33},
+            ("cifar100", "resnet56"): {"hard": 71.61, "smoothed": 72.07},
             ("tiny-imagenet", "resnet-50"): {"hard": 72.20, "smoothed": 72.30},
             ("mnist", "mlp"): {"hard": 99.06, "smoothed": 99.31},
         },
@@ -103,7 +103,7 @@ TABLE_3 = {
         "Table 3",
         "",
         {
-            ("cifar100", "resnet-56"): {"hard": 0.150, "scaled": 0.021, "temperature": 1.9, "smoothed 0.05": 0.024},
+            ("cifar100", "resnet56"): {"hard": 0.150, "scaled": 0.021, "temperature": 1.9, "smoothed 0.05": 0.024},
             ("imagenet", "inception-v4"): {"hard": 0.071, "scaled": 0.022, "temperature": 1.4, "smoothed 0.1": 0.035},
         },
     )
@@ -119,7 +119,7 @@ TABLE_3 = {
         "report",
         "",
         {
-            ("cifar100", "resnet-56"): {
+            ("cifar100", "resnet56"): {
                 "hard": 0.207,
                 "scaled": 0.029,
                 "temperature": 2.9,
@@ -127,7 +127,7 @@ TABLE_3 = {
                 "smoothed 0.1": 0.043,
             },
             ("cifar10", "alexnet"): {"hard": 0.097, "scaled": 0.012, "temperature": 2.5, "smoothed 0.05": 0.026},
-            ("cifar10", "resnet-56"): {"hard": 0.049, "scaled": 0.006, "temperature": 3.1, "smoothed 0.05": 0.028},
+            ("cifar10", "resnet56"): {"hard": 0.049, "scaled": 0.006, "temperature": 3.1, "smoothed 0.05": 0.028},
             ("mnist", "mlp"): {"hard": 0.002, "scaled": 0.001, "temperature": 1.06, "smoothed 0.05": 0.056},
         },
     ),
@@ -159,7 +159,7 @@ MUTUAL_INFORMATION = {
 # In the order of its rows. Every row has about 100 examples a class and α = 0.1.
 FIGURE_1 = (
     Panels("cifar10", "alexnet", ("airplane", "automobile", "bird"), 1.6, 0.4),
-    Panels("cifar100", "resnet-56", ("beaver", "dolphin", "otter"), 1.6, 0.8),
+    Panels("cifar100", "resnet56", ("beaver", "dolphin", "otter"), 1.6, 0.8),
     Panels("imagenet", "inception-v4", ("tench", "meerkat", "cleaver"), 0.6, 0.3),
     Panels("imagenet", "inception-v4", ("toy poodle", "miniature poodle", "tench")),
 )

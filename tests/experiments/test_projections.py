@@ -176,7 +176,7 @@ def test_auto_seeds_are_the_recorded_ones_when_they_are_enough(store, tmp_path, 
         if record.run.recipe.steps == 6_240 and record.run.seed < 2:
             few.put(record.run, metrics={}, history={}, environment=ENVIRONMENT, arrays={})
     compare("laptop", 0.1, "auto", projections.run, few)
-    assert [(run.alpha, run.seed) for run in asked] == [(alpha, seed) for alpha in (0.0, 0.1) for seed in range(5)]
+    assert [(run.alpha, run.seed) for run in asked] == [(alpha, seed) for seed in range(5) for alpha in (0.0, 0.1)]
 
 
 def test_auto_is_the_best_profile_of_which_all_is_recorded(store):
