@@ -58,3 +58,8 @@ def with_interval(values: np.ndarray) -> str:
     half = interval.high - interval.mean
     decimals = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 3
     return f"{interval.mean:.{decimals}f}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half:.{decimals}f}"
+
+
+def signed(mean: float, low: float, high: float) -> str:
+    """A difference with its interval, every number with its sign."""
+    return f"{mean:+.3g} [{low:+.3g},\N{NO-BREAK SPACE}{high:+.3g}]".replace("-", "−")

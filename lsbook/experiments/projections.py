@@ -10,8 +10,9 @@ from lsbook.analysis import projection
 from lsbook.analysis.targets import optimal_logit_gap
 from lsbook.catalogue import DATASETS
 from lsbook.errors import UserError, one_of
-from lsbook.experiments import captions, profiles
+from lsbook.experiments import captions, profiles, verdicts
 from lsbook.experiments.obtain import Arms, compare
+from lsbook.experiments.verdicts import Measure
 from lsbook.page import Table, Text
 from lsbook.run import Run
 from lsbook.store import Record
@@ -30,15 +31,6 @@ class Panel(NamedTuple):
     templates: np.ndarray
     classes: tuple[str, ...]
     smoothed: bool
-
-
-class Measure(NamedTuple):
-    """A part of a claim, measured on both arms: one value a seed. title: in a few words, for a diagram."""
-
-    title: str
-    verdict: claims.Verdict
-    hard: np.ndarray
-    smoothed: np.ndarray
 
 
 def arms(profile: str = "auto", alpha: float = 0.1, seeds: str = "auto") -> Arms:
@@ -119,12 +111,10 @@ def measure(arms: Arms, classes: tuple[int, int, int]) -> list[Measure]:
         ("C18", "variation", "logit gaps, sd / mean", lambda record: projection.gap_variation(*_logits(record))),
         ("C18", "optimum", "mean gap from the best", lambda record: _distance_from_optimum(record, arms.alpha)),
     ]
-    measures = []
-    for claim, part, title, value in quantities:
-        hard, smoothed = (np.array([value(record) for record in arm]) for arm in (arms.hard, arms.smoothed))
-        verdict = claims.decide(claims.CLAIMS[claim], hard, smoothed, part)
-        measures.append(Measure(title, verdict, hard, smoothed))
-    return measures
+    return [
+        verdicts.measure(claim, part, title, map(value, arms.hard), map(value, arms.smoothed))
+        for claim, part, title, value in quantities
+    ]
 
 
 def _logits(record: Record) -> tuple[np.ndarray, np.ndarray]:
@@ -139,17 +129,9 @@ def _distance_from_optimum(record: Record, alpha: float) -> float:
     return abs(float(projection.logit_gaps(logits, labels).mean()) - optimal_logit_gap(logits.shape[1], alpha))
 
 
-def verdicts(measures: list[Measure]) -> list[claims.Verdict]:
-    """One a claim, its parts combined."""
-    parts: dict[str, list[claims.Verdict]] = {}
-    for found in measures:
-        parts.setdefault(found.verdict.claim, []).append(found.verdict)
-    return [claims.combine(found) for found in parts.values()]
-
-
 def verdict_text(arms: Arms, measures: list[Measure]) -> Text:
     """The outcome in a sentence, contradictions first."""
-    return Text(captions.verdict_sentence(arms.profile, verdicts(measures)))
+    return Text(captions.verdict_sentence(arms.profile, verdicts.combined(measures)))
 
 
 def numbers(arms: Arms, classes: tuple[int, int, int]) -> dict[str, float | str]:
@@ -179,27 +161,9 @@ def diagrams(measures: list[Measure]) -> list[tuple[str, str, np.ndarray, np.nda
 
 def claim_table(arms: Arms, measures: list[Measure]) -> Table:
     """Each quantity on both arms, the difference, and the verdict."""
-    return Table(
-        "table-projection-claims",
-        f"The claims about projections, {captions.STANDING[arms.profile]}. An arrow gives the claimed direction of the "
-        "difference smoothed − hard, which has a 95 % Welch interval; other intervals are 95 % Student t over seeds. "
-        + captions.made_from(arms.profile, arms.records),
-        ("claim", "hard", f"smoothed, α = {arms.alpha:g}", "difference", "verdict"),
-        tuple(_claim_row(found) for found in measures),
-    )
-
-
-def _claim_row(found: Measure) -> tuple[str, ...]:
-    verdict = found.verdict
-    part = claims.CLAIMS[verdict.claim].part(verdict.part)
-    unit = "" if part.units == "ratio" else f", {part.units}"
-    claimed = "↑" if part.sign > 0 else "↓"
-    difference = "—"
-    if verdict.verdict != claims.NOT_TESTED:
-        low, high = sorted((part.sign * verdict.low, part.sign * verdict.high))
-        difference = f"{part.sign * verdict.mean:+.3g} [{low:+.3g},\N{NO-BREAK SPACE}{high:+.3g}]".replace("-", "−")
-    name = f"{verdict.claim}: {found.title}{unit} {claimed}"
-    return name, captions.with_interval(found.hard), captions.with_interval(found.smoothed), difference, verdict.verdict
+    made_from = captions.made_from(arms.profile, arms.records)
+    header = "hard", f"smoothed, α = {arms.alpha:g}"
+    return verdicts.table("table-projection-claims", "projections", arms.profile, header, measures, made_from)
 
 
 def accuracy_table(arms: Arms) -> Table:

@@ -10,6 +10,7 @@ from lsbook import claims, paper
 from lsbook.errors import UserError
 from lsbook.experiments import captions, projections
 from lsbook.experiments.obtain import Arms, compare, obtain, parse_seeds
+from lsbook.experiments.verdicts import combined
 from lsbook.store import Store
 
 ENVIRONMENT = {
@@ -68,7 +69,7 @@ def test_the_measures_are_those_of_the_geometry(arms):
     assert found["C4", ""].smoothed.mean() == pytest.approx(4 * side / np.sqrt(3), rel=0.05)
     assert found["C8", ""].smoothed.mean() == pytest.approx((0.8 / 0.2) ** 2, rel=0.15)
     np.testing.assert_allclose(found["C1", ""].hard, [74.0, 74.1, 74.2])
-    verdicts = {v.claim: v.verdict for v in projections.verdicts(list(found.values()))}
+    verdicts = {v.claim: v.verdict for v in combined(list(found.values()))}
     assert verdicts == dict.fromkeys(("C1", "C2", "C4", "C8", "C18"), claims.REPRODUCED) | {"C3": verdicts["C3"]}
 
 

@@ -1,0 +1,62 @@
+"""Measured claims: a quantity on both arms with its verdict, and the table that shows them."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lsbook import claims
+from lsbook.experiments import captions
+from lsbook.page import Table
+
+
+class Measure(NamedTuple):
+    """A part of a claim, measured on both arms: one value a seed. title: in a few words, for a diagram or a row."""
+
+    title: str
+    verdict: claims.Verdict
+    hard: np.ndarray
+    smoothed: np.ndarray
+
+
+def measure(
+    claim: str, part: str, title: str, hard: Iterable[float], smoothed: Iterable[float], n_test: int = 0
+) -> Measure:
+    """The verdict on one part of a claim from its quantity on each run of both arms."""
+    hard, smoothed = np.array(list(hard)), np.array(list(smoothed))
+    return Measure(title, claims.decide(claims.CLAIMS[claim], hard, smoothed, part, n_test), hard, smoothed)
+
+
+def combined(measures: Sequence[Measure]) -> list[claims.Verdict]:
+    """One a claim, its parts combined."""
+    parts: dict[str, list[claims.Verdict]] = {}
+    for found in measures:
+        parts.setdefault(found.verdict.claim, []).append(found.verdict)
+    return [claims.combine(found) for found in parts.values()]
+
+
+def table(
+    name: str, subject: str, profile: str, header: tuple[str, str], measures: Sequence[Measure], made_from: str
+) -> Table:
+    """Each quantity on both arms, the difference, and the verdict. header: the two arms; subject: of the claims."""
+    return Table(
+        name,
+        f"The claims about {subject}, {captions.STANDING[profile]}. An arrow gives the claimed direction of the "
+        "difference, second − first, which has a 95 % Welch interval; other intervals are 95 % Student t over seeds. "
+        + made_from,
+        ("claim", *header, "difference", "verdict"),
+        tuple(_row(found) for found in measures),
+    )
+
+
+def _row(found: Measure) -> tuple[str, ...]:
+    verdict = found.verdict
+    part = claims.CLAIMS[verdict.claim].part(verdict.part)
+    unit = "" if part.units in ("ratio", "fraction") else f", {part.units}"
+    claimed = "↑" if part.sign > 0 else "↓"
+    difference = "—"
+    if verdict.verdict != claims.NOT_TESTED:
+        low, high = sorted((part.sign * verdict.low, part.sign * verdict.high))
+        difference = captions.signed(part.sign * verdict.mean, low, high)
+    name = f"{verdict.claim}: {found.title}{unit} {claimed}"
+    return name, captions.with_interval(found.hard), captions.with_interval(found.smoothed), difference, verdict.verdict
