@@ -159,5 +159,5 @@ MODELS = {
         "ResNet-56, first convolution 7 × 7", "lsbook.models.resnet:ResNet", {"depth": 56, "first_kernel": 7}
     ),
     "resnet8": Model("ResNet-8", "lsbook.models.resnet:ResNet", {"depth": 8}),
-    "alexnet-16": Model("AlexNet, a quarter as wide", "lsbook.models.alexnet:AlexNet", {"width": 16}),
+    "alexnet-16": Model("narrow AlexNet", "lsbook.models.alexnet:AlexNet", {"width": 16}),
 }

@@ -7,6 +7,22 @@ from dataclasses import dataclass
 
 PAPER, REPLICATION = "paper", "replication"
 
+# Networks and data sets of the tables below, as readers know them.
+TITLES = {
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "imagenet": "ImageNet",
+    "mnist": "MNIST",
+    "tiny-imagenet": "Tiny ImageNet",
+    "wmt14-en-de": "WMT14 English–German",
+    "alexnet": "AlexNet",
+    "resnet56": "ResNet-56",
+    "resnet-50": "ResNet-50",
+    "inception-v4": "Inception-v4",
+    "mlp": "MLP",
+    "transformer": "Transformer",
+}
+
 
 @dataclass(frozen=True)
 class Published:

@@ -3,21 +3,25 @@
 Colours are Okabe and Ito's, which colour-blind readers can tell apart, and keep one meaning through the book.
 """
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lsbook.analysis.calibration import Reliability
 from lsbook.analysis.statistics import mean_interval
 from lsbook.analysis.targets import cross_entropy, optimal_logit_gap, smallest_loss, smooth_targets
 
-HARD, SMOOTHED = "#0072B2", "#D55E00"
+HARD, SMOOTHED, SCALED = "#0072B2", "#D55E00", "#56B4E9"
+KINDS = {"hard": HARD, "scaled": SCALED, "smoothed": SMOOTHED}
 CLASSES = ("#009E73", "#CC79A7", "#E69F00")
 MARKERS = ("o", "^", "s")
 NEUTRAL = "#444444"
 FACTORS = (HARD, "#F0A36B", SMOOTHED, "#7A3B00")  # four smoothing factors, from hard targets up
 TEXT_SIZE = 11
+LEAST_IN_BIN = 10  # examples behind a point of a reliability diagram
 
 
 def arm_colour(smoothed: bool) -> str:
@@ -139,4 +143,169 @@ def smoothing_figure(n_classes: int, alphas: Sequence[float], checked: Sequence[
     left, right = figure.subplots(1, 2)
     loss_against_gap(left, n_classes, alphas)
     gap_against_alpha(right, (10, 100, 1_000), checked)
+    return figure
+
+
+def reliability(axes: Axes, diagrams: Sequence[Reliability], colour: str) -> Axes:
+    """Accuracy against confidence, bin by bin: the mean over the seeds, and a band from the lowest to the highest.
+
+    diagrams: one a seed, all with the same bins. Bins with fewer than LEAST_IN_BIN examples in some seed are left out.
+    """
+    confidence, accuracy, count = (np.stack(part) for part in zip(*diagrams, strict=True))
+    shown = count.min(axis=0) >= LEAST_IN_BIN
+    x = confidence[:, shown].mean(axis=0)
+    axes.plot([0, 1], [0, 1], ":", color=NEUTRAL, linewidth=1)
+    axes.fill_between(x, accuracy[:, shown].min(axis=0), accuracy[:, shown].max(axis=0), color=colour, alpha=0.25, lw=0)
+    axes.plot(x, accuracy[:, shown].mean(axis=0), "o-", color=colour, markersize=4)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    axes.tick_params(labelsize=TEXT_SIZE - 2)
+    return axes
+
+
+def confidences(axes: Axes, diagrams: Sequence[Reliability], colour: str) -> Axes:
+    """Share of the examples in each bin of confidence, in percent, mean over the seeds."""
+    count = np.mean([diagram.count for diagram in diagrams], axis=0)
+    edges = np.linspace(0, 1, len(count) + 1)
+    axes.bar(edges[:-1], 100 * count / count.sum(), np.diff(edges), align="edge", color=colour, alpha=0.6, ec="white")
+    axes.set(xlim=(0, 1), ylim=(0, 100))
+    axes.tick_params(labelsize=TEXT_SIZE - 2)
+    return axes
+
+
+def reliability_figure(rows: Sequence[tuple[str, Sequence[tuple[str, str, Sequence[Reliability]]]]]) -> Figure:
+    """A row for each network (title, arms), an arm being (title, kind, one diagram a seed); histograms below each."""
+    figure = Figure(figsize=(9, 4.4 * len(rows)), layout="constrained")
+    parts = np.atleast_1d(figure.subfigures(len(rows), 1))
+    for part, (title, arms) in zip(parts, rows, strict=True):
+        part.suptitle(title, fontsize=TEXT_SIZE + 1)
+        grid = part.subplots(2, len(arms), height_ratios=(3, 1), squeeze=False)
+        for (above, below), (name, kind, diagrams) in zip(grid.T, arms, strict=True):
+            reliability(above, diagrams, KINDS[kind])
+            confidences(below, diagrams, KINDS[kind])
+            above.set_title(name, fontsize=TEXT_SIZE, color=KINDS[kind])
+            below.set_xlabel("confidence", fontsize=TEXT_SIZE)
+        grid[0, 0].set_ylabel("accuracy", fontsize=TEXT_SIZE)
+        grid[1, 0].set_ylabel("examples (%)", fontsize=TEXT_SIZE)
+    return figure
+
+
+def _mean_line(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, **style) -> None:
+    """Means over the seeds of values (P, S) against x (P,), with 95 % Student t intervals where there are two seeds."""
+    half = [mean_interval(v).high - v.mean() if len(v) > 1 else 0 for v in values]
+    axes.errorbar(x, [v.mean() for v in values], yerr=half, color=colour, capsize=3, markersize=5, **style)
+
+
+def factors_figure(networks: Sequence) -> Figure:
+    """ECE, above, and accuracy, below, against the smoothing factor: a column for each network.
+
+    networks: title, alphas (A,), ece and accuracy (A, S). Hard targets, α = 0, have their own colour.
+    """
+    figure = Figure(figsize=(max(4.5, 3.2 * len(networks)), 5.2), layout="constrained")
+    grid = figure.subplots(2, len(networks), squeeze=False, sharex="col")
+    for column, network in zip(grid.T, networks, strict=True):
+        for axes, values in zip(column, (network.ece, network.accuracy), strict=True):
+            _mean_line(axes, network.alphas, values, SMOOTHED, fmt="o-")
+            _mean_line(axes, network.alphas[:1], values[:1], HARD, fmt="o")
+            axes.tick_params(labelsize=TEXT_SIZE - 2)
+            axes.margins(0.12)
+        column[0].set_ylim(bottom=0)
+        column[0].set_title(network.title.replace(", ", ",\n"), fontsize=TEXT_SIZE)
+        column[1].set_xlabel("smoothing factor α", fontsize=TEXT_SIZE)
+    grid[0, 0].set_ylabel("test ECE", fontsize=TEXT_SIZE)
+    grid[1, 0].set_ylabel("test accuracy (%)", fontsize=TEXT_SIZE)
+    return figure
+
+
+def lengths(axes: Axes, trainings: Sequence) -> Axes:
+    """Test ECE against the number of passes through the training images, a line for each number of images.
+
+    trainings: images, passes, hard and smoothed (S,), ordered by images and passes.
+    """
+    by_images = {images: list(found) for images, found in itertools.groupby(trainings, lambda t: t.images)}
+    for (images, found), marker in zip(by_images.items(), ("o", "s", "^"), strict=False):
+        passes = np.array([training.passes for training in found])
+        for name in ("hard", "smoothed"):
+            values = [getattr(training, name) for training in found]
+            label = f"{name}, {images:,} images"
+            _mean_line(axes, passes, values, arm_colour(name == "smoothed"), fmt=f"{marker}-", label=label)
+    axes.set_xscale("log")
+    ticks = sorted({round(training.passes) for training in trainings})
+    axes.set_xticks(ticks, [f"{tick}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("passes through the training images", fontsize=TEXT_SIZE)
+    axes.set_ylabel("test ECE", fontsize=TEXT_SIZE)
+    axes.tick_params(labelsize=TEXT_SIZE - 2)
+    axes.legend(fontsize=TEXT_SIZE - 2, frameon=False)
+    return axes
+
+
+def course(axes: Axes, course) -> Axes:
+    """ECE along one training: mean over the seeds, and a band from the lowest to the highest.
+
+    course: title, passes (P,), hard and smoothed (S, P).
+    """
+    for name in ("hard", "smoothed"):
+        values, colour = getattr(course, name), arm_colour(name == "smoothed")
+        axes.plot(course.passes, values.mean(axis=0), color=colour, label=name)
+        axes.fill_between(course.passes, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.25, lw=0)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("passes done of the full training", fontsize=TEXT_SIZE)
+    axes.set_ylabel("ECE on held-out images", fontsize=TEXT_SIZE)
+    axes.tick_params(labelsize=TEXT_SIZE - 2)
+    axes.legend(fontsize=TEXT_SIZE - 2, frameon=False)
+    return axes
+
+
+def length_figure(trainings: Sequence, along) -> Figure:
+    """Trainings of several lengths, beside the course of one; without other lengths the course alone."""
+    figure = Figure(figsize=(9, 3.8) if trainings else (4.5, 3.8), layout="constrained")
+    *left, right = figure.subplots(1, 2 if trainings else 1, squeeze=False)[0]
+    for axes in left:
+        lengths(axes, trainings)
+    course(right, along)
+    return figure
+
+
+def likelihood(axes: Axes, curves: Sequence) -> Axes:
+    """Test NLL against the temperature; a dot at the temperature fitted on held-out data.
+
+    curves: title, kind, temperatures (T,), nll (T,), fitted, best.
+    """
+    for curve in curves:
+        axes.plot(curve.temperatures, curve.nll, color=KINDS[curve.kind], label=curve.title)
+        axes.plot(curve.fitted, curve.best, "o", color=KINDS[curve.kind])
+    axes.axvline(1, color=NEUTRAL, linestyle=":", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
+    axes.minorticks_off()
+    axes.set_xlabel("temperature T", fontsize=TEXT_SIZE)
+    axes.tick_params(labelsize=TEXT_SIZE - 2)
+    axes.legend(fontsize=TEXT_SIZE - 2, frameon=False)
+    return axes
+
+
+def likelihood_figure(networks: Sequence[tuple[str, Sequence]]) -> Figure:
+    """A panel for each (title, curves)."""
+    figure = Figure(figsize=(max(4.5, 3.2 * len(networks)), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(networks), squeeze=False)[0]
+    for axes, (title, curves) in zip(panels, networks, strict=True):
+        likelihood(axes, curves)
+        axes.set_title(title.replace(", ", ",\n"), fontsize=TEXT_SIZE)
+    panels[0].set_ylabel("test NLL (nats)", fontsize=TEXT_SIZE)
+    return figure
+
+
+def sample_size_figure(estimates) -> Figure:
+    """What samples of a calibrated model show: sizes, plain, expected and debiased, each (N,)."""
+    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(estimates.sizes, estimates.plain, "o", color=NEUTRAL, label="ECE, mean of many samples")
+    axes.plot(estimates.sizes, estimates.expected, "-", color=NEUTRAL, label="what chance alone should give")
+    axes.plot(estimates.sizes, estimates.debiased, "^--", color=CLASSES[0], label="debiased (root of mean square)")
+    axes.set_xscale("log")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("test examples", fontsize=TEXT_SIZE)
+    axes.set_ylabel("calibration error", fontsize=TEXT_SIZE)
+    axes.legend(fontsize=TEXT_SIZE - 2, frameon=False)
     return figure

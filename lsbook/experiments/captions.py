@@ -7,7 +7,7 @@ import numpy as np
 
 from lsbook.analysis.statistics import mean_interval
 from lsbook.catalogue import DATASETS, MODELS
-from lsbook.claims import CONTRADICTED, REPRODUCED, UNDECIDED, Verdict
+from lsbook.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED, Verdict
 from lsbook.store import Record
 
 STANDING = {
@@ -16,19 +16,28 @@ STANDING = {
     "smoke": "on toy data, which decides nothing about the paper",
 }
 
+UNTESTED = " (too few seeds or test examples)"
+
 
 def made_from(profile: str, records: Iterable[Record]) -> str:
-    """One sentence on where the numbers come from."""
-    records = list(records)
-    run, environment = records[0].run, records[0].environment
-    variants = _listed(r.environment["data"]["variant"] for r in records)
-    devices = _listed(f"{r.environment['device']}, {r.environment['precision']}" for r in records)
-    commits = _listed(r.environment["commit"] for r in records)
-    seeds = sorted({r.run.seed for r in records})
+    """One sentence on where the numbers come from, network by network."""
+    networks: dict[tuple, list[Record]] = {}
+    for record in records:
+        networks.setdefault((record.run.model, record.run.dataset, record.run.examples), []).append(record)
+    every = [record for found in networks.values() for record in found]
+    devices = _listed(f"{r.environment['device']}, {r.environment['precision']}" for r in every)
+    versions = _listed(r.environment["torch"] for r in every)
+    commits = _listed(r.environment["commit"] for r in every)
+    made = "; ".join(_network(*key, found) for key, found in networks.items())
+    return f"Profile {profile}: {made}; trained on {devices}, torch {versions}, commit {commits}."
+
+
+def _network(model: str, dataset: str, examples: int, records: list[Record]) -> str:
+    variants = _listed(record.environment["data"]["variant"] for record in records)
+    seeds = len({record.run.seed for record in records})
     return (
-        f"Profile {profile}: {MODELS[run.model].title} on {DATASETS[run.dataset].title} ({variants}), "
-        f"{run.examples:,} training images, {len(seeds)} seed{'s'[: len(seeds) > 1]}; "
-        f"trained on {devices}, torch {environment['torch']}, commit {commits}."
+        f"{MODELS[model].title} on {DATASETS[dataset].title} ({variants}), {examples:,} training images, "
+        f"{seeds} seed{'s'[: seeds > 1]}"
     )
 
 
@@ -38,16 +47,18 @@ def _listed(values: Iterable[str]) -> str:
 
 def verdict_sentence(profile: str, verdicts: Iterable[Verdict]) -> str:
     """What the claims came to, contradictions first."""
+    return f"By the rule, {STANDING[profile]}: {verdict_list(verdicts)}."
+
+
+def verdict_list(verdicts: Iterable[Verdict]) -> str:
+    """The claims under each outcome, contradictions first."""
     verdicts = list(verdicts)
-    found = [
-        f"**{word}**: {', '.join(v.claim for v in verdicts if v.verdict == word)}"
-        for word in (CONTRADICTED, REPRODUCED, UNDECIDED)
-        if any(v.verdict == word for v in verdicts)
-    ]
-    untested = [v.claim for v in verdicts if v.verdict not in (CONTRADICTED, REPRODUCED, UNDECIDED)]
-    if untested:
-        found.append(f"**not tested** (fewer than three seeds): {', '.join(untested)}")
-    return f"By the rule, {STANDING[profile]}: {'; '.join(found)}."
+    found = []
+    for word, remark in ((CONTRADICTED, ""), (REPRODUCED, ""), (UNDECIDED, ""), (NOT_TESTED, UNTESTED)):
+        claims = [v.claim for v in verdicts if v.verdict == word]
+        if claims:
+            found.append(f"**{word}**{remark}: {', '.join(claims)}")
+    return "; ".join(found)
 
 
 def with_interval(values: np.ndarray) -> str:

@@ -59,7 +59,7 @@ def ask(
     profile: a name, or "auto": the best one of which every run asked for is recorded, else laptop.
     seeds: such as "0-4", or "auto": those of each group's own of which every run is recorded, all of its own when these
         are too few for a verdict.
-    groups_of: profile -> groups.
+    groups_of: profile -> groups; none when the profile has nothing of what is asked.
     """
     one_of("profile", profile, ("auto", *PROFILES))
     store = Store() if store is None else store
@@ -67,11 +67,12 @@ def ask(
     def asked(name: str) -> list[list[tuple[Run, ...]]]:
         return [_runs(group, seeds, store) for group in groups_of(name)]
 
+    def complete(name: str) -> bool:
+        runs = [run for group in asked(name) for runs in group for run in runs]
+        return bool(runs) and all(run in store for run in runs)
+
     if profile == "auto":
-        complete = (
-            name for name in reversed(PROFILES) if all(run in store for g in asked(name) for runs in g for run in runs)
-        )
-        profile = next(complete, "laptop")
+        profile = next(filter(complete, reversed(PROFILES)), "laptop")
     groups = asked(profile)
     records = iter(obtain([run for group in groups for runs in group for run in runs], store))
     return profile, [[tuple(itertools.islice(records, len(runs))) for runs in group] for group in groups]

@@ -13,15 +13,6 @@ from lsbook.experiments.obtain import Arms, compare, obtain, parse_seeds
 from lsbook.experiments.verdicts import combined
 from lsbook.store import Store
 
-ENVIRONMENT = {
-    "device": "a device",
-    "precision": "float32",
-    "torch": "2.0",
-    "commit": "abc",
-    "images_per_second": 1000,
-    "training_seconds": 3.0,
-    "data": {"variant": "a variant"},
-}
 CORNERS = np.array([[np.cos(a), np.sin(a)] for a in (0, 2 * np.pi / 3, 4 * np.pi / 3)])
 
 
@@ -41,7 +32,7 @@ def arrays(size: float, spread: float, test_spread: float, seed: int) -> dict:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Store:
+def store(tmp_path_factory, environment) -> Store:
     """Three seeds an arm of the laptop profile; smoothed clusters are smaller, tighter for it, and spread in test."""
     store = Store(tmp_path_factory.mktemp("results"))
     for seed in range(3):
@@ -49,7 +40,7 @@ def store(tmp_path_factory) -> Store:
             run = projections.run("laptop", alpha, seed)
             metrics = {"test_accuracy": accuracy + seed / 1000}
             content = arrays(size, spread, test_spread, seed)
-            store.put(run, metrics=metrics, history={}, environment=ENVIRONMENT, arrays=content)
+            store.put(run, metrics=metrics, history={}, environment=environment, arrays=content)
     return store
 
 
@@ -156,7 +147,7 @@ def test_contradictions_come_first():
 
     text = captions.verdict_sentence("laptop", [verdict("C1", claims.REPRODUCED), verdict("C2", claims.CONTRADICTED)])
     assert re.fullmatch(r"By the rule, in the reduced regime: \*\*contradicted\*\*: C2; \*\*reproduced\*\*: C1\.", text)
-    assert "**not tested** (fewer than three seeds): C3" in captions.verdict_sentence(
+    assert "**not tested** (too few seeds or test examples): C3" in captions.verdict_sentence(
         "smoke", [verdict("C3", claims.NOT_TESTED)]
     )
 
@@ -168,26 +159,26 @@ def test_two_seeds_decide_nothing(store):
     assert projections.claim_table(arms, measures).rows[0][3] == "—"
 
 
-def test_auto_seeds_are_the_recorded_ones_when_they_are_enough(store, tmp_path, monkeypatch):
+def test_auto_seeds_are_the_recorded_ones_when_they_are_enough(store, environment, tmp_path, monkeypatch):
     assert [r.run.seed for r in compare("laptop", 0.1, "auto", projections.run, store).hard] == [0, 1, 2]
     asked = []
     monkeypatch.setattr("lsbook.experiments.obtain.obtain", lambda runs, _: asked.extend(runs) or list(runs))
     few = Store(tmp_path)
     for record in store:
         if record.run.recipe.steps == 6_240 and record.run.seed < 2:
-            few.put(record.run, metrics={}, history={}, environment=ENVIRONMENT, arrays={})
+            few.put(record.run, metrics={}, history={}, environment=environment, arrays={})
     compare("laptop", 0.1, "auto", projections.run, few)
     assert [(run.alpha, run.seed) for run in asked] == [(alpha, seed) for seed in range(5) for alpha in (0.0, 0.1)]
 
 
-def test_auto_is_the_best_profile_of_which_all_is_recorded(store):
+def test_auto_is_the_best_profile_of_which_all_is_recorded(store, environment):
     assert compare("auto", 0.1, "0-2", projections.run, store).profile == "laptop"
     for profile, seeds in {"paper": (0, 1, 2), "smoke": (0, 1, 2)}.items():
         for alpha in (0.0, 0.1):
             for seed in seeds[: 2 if alpha else 3]:  # one smoothed run is missing
                 run = projections.run(profile, alpha, seed)
                 content = arrays(4, 1, 1, seed)
-                store.put(run, metrics={"test_accuracy": 0.5}, history={}, environment=ENVIRONMENT, arrays=content)
+                store.put(run, metrics={"test_accuracy": 0.5}, history={}, environment=environment, arrays=content)
     assert compare("auto", 0.1, "0-2", projections.run, store).profile == "laptop"
     assert compare("auto", 0.1, "0-1", projections.run, store).profile == "paper"
 

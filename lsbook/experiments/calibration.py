@@ -1,0 +1,454 @@
+"""Figure 2 and Table 3's classification rows: can the networks' confidences be believed, and what mends them?"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from lsbook import claims, paper
+from lsbook.analysis import calibration
+from lsbook.analysis.calibration import Reliability
+from lsbook.analysis.statistics import welch_interval
+from lsbook.catalogue import DATASETS, MODELS
+from lsbook.errors import UserError, one_of
+from lsbook.experiments import captions, profiles, verdicts
+from lsbook.experiments.obtain import Group, ask
+from lsbook.experiments.profiles import RECIPES, SEEDS
+from lsbook.experiments.verdicts import Measure
+from lsbook.page import Table, Text
+from lsbook.run import Run
+from lsbook.store import Record
+
+Network = tuple[str, str]  # data set and model
+
+# Smoothing factors of each network, besides the one that is compared.
+FACTORS: dict[str, dict[Network, tuple[float, ...]]] = {
+    "smoke": {("digits", "alexnet-16"): (0.0, 0.1, 0.3)},
+    "laptop": {
+        ("cifar10", "alexnet"): (0.0, 0.1),
+        ("mnist", "mlp"): (0.0, 0.05, 0.1, 0.15, 0.2, 0.3),
+    },
+    "paper": {
+        ("cifar10", "alexnet"): (0.0, 0.1),
+        ("cifar10", "resnet56"): (0.0, 0.1),
+        ("cifar100", "resnet56-first7"): (0.0, 0.1),
+    },
+}
+# Of one network the lengths of training that are compared: seeds, and number of images and of passes through them.
+LENGTHS: dict[str, tuple[Network, tuple[tuple[str, tuple[int, int]], ...]]] = {
+    "smoke": (("digits", "alexnet-16"), (("0-2", (1_197, 2)), ("0-2", (1_197, 6)))),
+}
+TEMPERATURES = np.geomspace(0.4, 6, 61)  # of the curves of NLL
+SAMPLES = (100, 300, 1_000, 3_000, 10_000, 30_000)  # examples of a calibrated model
+REPEATS = 40
+
+
+class Arm(NamedTuple):
+    """Networks whose confidences are read in one way. scaled: at each one's own fitted temperature, else at 1."""
+
+    title: str
+    kind: str
+    records: list[Record]
+    scaled: bool = False
+
+    def metric(self, name: str) -> np.ndarray:
+        """A recorded metric of the test set, such as "nll", one value a seed."""
+        return np.array([record.metrics[f"test_{'scaled_' if self.scaled else ''}{name}"] for record in self.records])
+
+    def reliability(self, n_bins: int) -> list[Reliability]:
+        """The reliability diagram of the test set, one a seed."""
+        name = "test_scaled_confidence" if self.scaled else "test_confidence"
+        return [
+            calibration.confidence_reliability(r.arrays[name].astype(np.float64), r.arrays["test_hit"], n_bins)
+            for r in self.records
+        ]
+
+    def ece(self, n_bins: int) -> np.ndarray:
+        """Expected calibration error of the test set, one a seed."""
+        return np.array([diagram.ece for diagram in self.reliability(n_bins)])
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One network. records: those of each smoothing factor, in the order of the seeds; alpha: the compared factor."""
+
+    records: dict[float, list[Record]]
+    alpha: float
+
+    @property
+    def run(self) -> Run:
+        return self.records[0.0][0].run
+
+    @property
+    def title(self) -> str:
+        """Model and data set as the reader knows them."""
+        return f"{MODELS[self.run.model].title}, {DATASETS[self.run.dataset].title}"
+
+    @property
+    def passes(self) -> float:
+        """How often the training went through its images."""
+        return self.run.recipe.steps * self.run.recipe.batch / self.run.examples
+
+    def arms(self) -> tuple[Arm, Arm, Arm]:
+        """Hard targets, the same scaled, and smoothed ones: the three of Figure 2."""
+        hard, smoothed = self.records[0.0], self.records[self.alpha]
+        return (
+            Arm("hard targets", "hard", hard),
+            Arm("hard, scaled", "scaled", hard, scaled=True),
+            Arm(f"smoothed, α = {self.alpha:g}", "smoothed", smoothed),
+        )
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the chapter shows. lengths: for one network, the trainings of other lengths and at last its own."""
+
+    profile: str
+    n_bins: int
+    sweeps: list[Sweep]
+    lengths: list[Sweep]
+
+    def made_from(self, sweeps: Iterable[Sweep] | None = None) -> str:
+        """Where the numbers come from; all of them when no sweeps are named."""
+        chosen = [*self.sweeps, *self.lengths] if sweeps is None else sweeps
+        every = [record for sweep in chosen for records in sweep.records.values() for record in records]
+        return captions.made_from(self.profile, {record.run: record for record in every}.values())
+
+
+def study(
+    profile: str = "auto", dataset: str = "all", alpha: float | str = "auto", seeds: str = "auto", n_bins: int = 15
+) -> Study:
+    """The recorded runs of the chapter, trained where they are missing.
+
+    dataset: "all", or the name of one; alpha: the factor compared with hard targets, "auto" for the claims' own.
+    UserError for fewer bins than one, an alpha that is no factor, and a data set that the profile has no network for.
+    """
+    if not isinstance(n_bins, int) or n_bins < 1:
+        raise UserError(f"n_bins must be a whole number of at least 1, not {n_bins!r}")
+    profile, answers = ask(profile, seeds, lambda name: _groups(name, dataset, alpha))
+    networks = _networks(profile, dataset)
+    if not networks:
+        one_of(f"data set of the profile {profile}", dataset, [name for which, name, _ in RECIPES if which == profile])
+    sweeps = [_sweep(answer, _compared(alpha, network[0])) for network, answer in zip(networks, answers, strict=False)]
+    lengths = [_sweep(answer, _compared("auto", answer[0][0].run.dataset)) for answer in answers[len(networks) :]]
+    return Study(profile, n_bins, sweeps, lengths)
+
+
+def _networks(profile: str, dataset: str) -> list[Network]:
+    """The chapter's networks of a profile, or all that the profile can train on one data set."""
+    if dataset == "all":
+        return list(FACTORS[profile])
+    return [(name, model) for which, name, model in RECIPES if (which, name) == (profile, dataset)]
+
+
+def _compared(alpha: float | str, dataset: str) -> float:
+    """The compared factor. UserError unless it is "auto" or above 0 (runs check that it is below 1)."""
+    try:
+        factor = claims.CLAIMS["C6"].alpha_on(dataset) if alpha == "auto" else float(alpha)
+    except ValueError:
+        raise UserError(f'alpha must be a number above 0 and below 1, or "auto", not {alpha!r}') from None
+    if factor == 0:
+        raise UserError("alpha must be above 0 here: smoothed networks are compared with hard ones")
+    return factor
+
+
+def _groups(profile: str, dataset: str, alpha: float | str) -> list[Group]:
+    """For each network its factors; then, for the network whose lengths are compared, hard and smoothed of each."""
+    networks = _networks(profile, dataset)
+    groups = [
+        _group(
+            SEEDS[profile], profile, network, {0.0, *FACTORS[profile].get(network, ()), _compared(alpha, network[0])}
+        )
+        for network in networks
+    ]
+    network, lengths = LENGTHS.get(profile, (None, ()))
+    if network in networks:
+        factors = {0.0, _compared("auto", network[0])}
+        groups += [_group(seeds, profile, network, factors, length) for seeds, length in lengths]
+    return groups
+
+
+def _group(
+    seeds: str, profile: str, network: Network, factors: set[float], length: tuple[int, int] | None = None
+) -> Group:
+    return Group(
+        seeds, lambda seed: tuple(profiles.run(profile, *network, alpha, seed, length) for alpha in sorted(factors))
+    )
+
+
+def _sweep(answer: list[tuple[Record, ...]], alpha: float) -> Sweep:
+    return Sweep({records[0].run.alpha: list(records) for records in zip(*answer, strict=True)}, alpha)
+
+
+def diagrams(study: Study) -> list[tuple[str, list[tuple[str, str, list[Reliability]]]]]:
+    """For each network its title and, for each arm, title, kind and one reliability diagram a seed (Figure 2)."""
+    return [
+        (sweep.title, [(arm.title, arm.kind, arm.reliability(study.n_bins)) for arm in sweep.arms()])
+        for sweep in study.sweeps
+    ]
+
+
+def measure(sweep: Sweep, n_bins: int) -> list[Measure]:
+    """Claims C1, C6 and C7 on one network."""
+    hard, scaled, smoothed = sweep.arms()
+    accuracies = (100 * arm.metric("accuracy") for arm in (hard, smoothed))
+    n_test = len(hard.records[0].arrays["test_hit"])
+    return [
+        verdicts.measure("C1", "", "test accuracy", *accuracies),
+        verdicts.measure("C6", "", "test ECE", hard.ece(n_bins), smoothed.ece(n_bins)),
+        verdicts.measure("C7", "", "test ECE against scaled hard", scaled.ece(n_bins), smoothed.ece(n_bins), n_test),
+    ]
+
+
+def verdict_text(study: Study) -> Text:
+    """The outcome on each network in a sentence, contradictions first."""
+    lines = [
+        f"- {sweep.title}: {captions.verdict_list(verdicts.combined(measure(sweep, study.n_bins)))}"
+        for sweep in study.sweeps
+    ]
+    return Text("\n".join([f"By the rule, {captions.STANDING[study.profile]}:", "", *lines]))
+
+
+def claim_table(study: Study) -> Table:
+    """C1, C6 and C7 on every network."""
+    measures = [
+        found._replace(title=f"{sweep.title}: {found.title}")
+        for sweep in study.sweeps
+        for found in measure(sweep, study.n_bins)
+    ]
+    made_from = study.made_from(study.sweeps)
+    header = "hard (C7: scaled)", "smoothed"
+    return verdicts.table("table-calibration-claims", "calibration", study.profile, header, measures, made_from)
+
+
+def ece_table(study: Study) -> Table:
+    """Table 3's classification rows: the paper, the replication and the recorded networks."""
+    rows = [
+        _published(source, network, row)
+        for source, published in paper.TABLE_3.items()
+        for network, row in published.items()
+        if network[1] != "transformer"
+    ]
+    rows += [_measured(sweep, study.n_bins) for sweep in study.sweeps]
+    return Table(
+        "table-ece",
+        "Expected calibration error on test data (Table 3 of the paper), in brackets the temperature or the smoothing "
+        f"factor. Here: {study.n_bins} bins, temperatures fitted on held-out data, 95 % Student t intervals over "
+        "seeds. A dagger marks a number that was not checked in its source. " + study.made_from(study.sweeps),
+        ("data, network", "source", "hard", "hard, scaled (T)", "smoothed (α)"),
+        tuple(rows),
+    )
+
+
+def _measured(sweep: Sweep, n_bins: int) -> tuple[str, ...]:
+    hard, scaled, smoothed = (captions.with_interval(arm.ece(n_bins)) for arm in sweep.arms())
+    temperature = np.mean([record.metrics["temperature"] for record in sweep.records[0.0]])
+    return sweep.title, "here", hard, f"{scaled} ({temperature:.2f})", f"{smoothed} ({sweep.alpha:g})"
+
+
+def _published(source: str, network: Network, row: dict[str, paper.Published]) -> tuple[str, ...]:
+    title = ", ".join(paper.TITLES[name] for name in reversed(network))
+    smoothed = [
+        f"{number.value:.3f} ({arm.removeprefix('smoothed ')})" for arm, number in row.items() if "smoothed" in arm
+    ]
+    scaled = f"{row['scaled'].value:.3f} ({row['temperature'].value:g})"
+    dagger = "" if row["hard"].checked else "†"
+    return title, f"{source}{dagger}", f"{row['hard'].value:.3f}", scaled, ", ".join(smoothed)
+
+
+def likelihood_table(study: Study) -> Table:
+    """NLL of both arms before and after scaling, and the difference that scaling leaves."""
+    rows = []
+    for sweep in study.sweeps:
+        hard, scaled, smoothed = sweep.arms()
+        both = smoothed._replace(scaled=True)
+        cells = [captions.with_interval(arm.metric("nll")) for arm in (hard, scaled, smoothed, both)]
+        left = "—"
+        if len(hard.records) > 1:
+            left = captions.signed(*welch_interval(scaled.metric("nll"), both.metric("nll")))
+        rows.append((sweep.title, *cells, left))
+    return Table(
+        "table-likelihood",
+        "Negative log-likelihood of test labels in nats, 95 % Student t intervals over seeds; scaled: at the "
+        "temperature fitted on held-out data. The last column is smoothed − hard, both scaled, with a 95 % Welch "
+        "interval. " + study.made_from(study.sweeps),
+        ("network", "hard", "hard, scaled", "smoothed", "smoothed, scaled", "difference, scaled"),
+        tuple(rows),
+    )
+
+
+def measures_table(study: Study) -> Table:
+    """Other measures of calibration, from the first seed's full probabilities."""
+    rows = [row for sweep in study.sweeps for row in _other_measures(sweep, study.n_bins)]
+    return Table(
+        "table-other-measures",
+        "First seed, test data. Class-wise: every class's probability is a confidence. Debiased: the root of the "
+        "squared error without what chance adds, 0 when the estimate is negative. The Brier score and its reliability "
+        "and resolution are sums over classes. " + study.made_from(study.sweeps),
+        ("network", "ECE", "equal mass", "class-wise", "debiased", "Brier", "reliability", "resolution"),
+        tuple(rows),
+    )
+
+
+def _other_measures(sweep: Sweep, n_bins: int) -> Iterable[tuple[str, ...]]:
+    for arm in sweep.arms():
+        first = arm.records[0]
+        labels = first.arrays["test_targets"].astype(int)
+        temperature = first.metrics["temperature"] if arm.scaled else 1
+        probabilities = calibration.softmax(first.arrays["test_logits"].astype(np.float64), temperature)
+        diagram = calibration.reliability(probabilities, labels, n_bins)
+        brier = calibration.brier_score(probabilities, labels, n_bins)
+        values = (
+            diagram.ece,
+            calibration.expected_calibration_error(probabilities, labels, n_bins, equal_mass=True),
+            calibration.classwise_reliability(probabilities, labels, n_bins).ece,
+            max(diagram.debiased_squared_error, 0) ** 0.5,
+            brier.score,
+            brier.reliability,
+            brier.resolution,
+        )
+        yield f"{sweep.title}: {arm.title}", *(f"{value:.3f}" for value in values)
+
+
+class Factors(NamedTuple):
+    """ECE and accuracy (percent) of one network at each smoothing factor: (A, S) arrays for alphas (A,)."""
+
+    title: str
+    alphas: np.ndarray
+    ece: np.ndarray
+    accuracy: np.ndarray
+
+
+def factors(study: Study) -> list[Factors]:
+    """For every network, what each smoothing factor gives on test data."""
+    result = []
+    for sweep in study.sweeps:
+        arms = [Arm("", "", records) for records in sweep.records.values()]
+        ece = np.array([arm.ece(study.n_bins) for arm in arms])
+        accuracy = np.array([100 * arm.metric("accuracy") for arm in arms])
+        result.append(Factors(sweep.title, np.array(list(sweep.records)), ece, accuracy))
+    return result
+
+
+class Length(NamedTuple):
+    """Test ECE (S,) of both arms after a training of so many passes through so many images."""
+
+    images: int
+    passes: float
+    hard: np.ndarray
+    smoothed: np.ndarray
+
+
+class Course(NamedTuple):
+    """ECE along the training on part of the held-out images: passes (P,), and (S, P) of each arm."""
+
+    title: str
+    passes: np.ndarray
+    hard: np.ndarray
+    smoothed: np.ndarray
+
+
+def lengths(study: Study) -> list[Length]:
+    """Trainings of one network of several lengths, the recipe's own among them; by number of images and of passes."""
+    others = [(sweep.run.dataset, sweep.run.model, sweep.alpha) for sweep in study.lengths]
+    own = [sweep for sweep in study.sweeps if (sweep.run.dataset, sweep.run.model, sweep.alpha) in others]
+    sweeps = sorted([*study.lengths, *own], key=lambda sweep: (sweep.run.examples, sweep.passes))
+    return [
+        Length(sweep.run.examples, sweep.passes, hard.ece(study.n_bins), smoothed.ece(study.n_bins))
+        for sweep in sweeps
+        for hard, _, smoothed in [sweep.arms()]
+    ]
+
+
+def course(study: Study) -> Course:
+    """How the ECE of the first network moved while it was trained."""
+    sweep = study.sweeps[0]
+    hard, _, smoothed = (np.array([record.history["ece"] for record in arm.records]) for arm in sweep.arms())
+    steps = np.array(sweep.records[0.0][0].history["step"])
+    return Course(sweep.title, steps / steps[-1] * sweep.passes, hard, smoothed)
+
+
+class Likelihood(NamedTuple):
+    """Test NLL of the first seed against the temperature (T,); best: the NLL at the T fitted on held-out data."""
+
+    title: str
+    kind: str
+    temperatures: np.ndarray
+    nll: np.ndarray
+    fitted: float
+    best: float
+
+
+def likelihoods(study: Study) -> list[tuple[str, list[Likelihood]]]:
+    """Each network's title, and its curves with hard and with smoothed targets."""
+    return [(sweep.title, _likelihoods(sweep)) for sweep in study.sweeps]
+
+
+def _likelihoods(sweep: Sweep) -> list[Likelihood]:
+    result = []
+    for arm in sweep.arms()[::2]:
+        first = arm.records[0]
+        logits, labels = first.arrays["test_logits"], first.arrays["test_targets"].astype(int)
+        nll = [calibration.negative_log_likelihood(logits, labels, t) for t in TEMPERATURES]
+        fitted = first.metrics["temperature"]
+        best = calibration.negative_log_likelihood(logits, labels, fitted)
+        result.append(Likelihood(arm.title, arm.kind, TEMPERATURES, np.array(nll), fitted, best))
+    return result
+
+
+class SampleSize(NamedTuple):
+    """Estimates of the ECE of a calibrated model from samples of several sizes (N,): mean, expected by the formula,
+    and the root of the mean debiased square."""
+
+    sizes: np.ndarray
+    plain: np.ndarray
+    expected: np.ndarray
+    debiased: np.ndarray
+
+
+def sample_sizes(n_bins: int, seed: int = 0) -> SampleSize:
+    """The ECE that samples of a perfectly calibrated model have; its confidences are uniform between 0.5 and 1."""
+    generator = np.random.default_rng(seed)
+    found = []
+    for n in SAMPLES:
+        confidence = generator.uniform(0.5, 1, (REPEATS, n))
+        correct = generator.random((REPEATS, n)) < confidence
+        diagrams = [calibration.confidence_reliability(*pair, n_bins) for pair in zip(confidence, correct, strict=True)]
+        squares = np.mean([diagram.debiased_squared_error for diagram in diagrams])
+        expected = np.mean([diagram.ece_if_calibrated for diagram in diagrams])
+        found.append((np.mean([diagram.ece for diagram in diagrams]), expected, max(squares, 0) ** 0.5))
+    return SampleSize(np.array(SAMPLES), *np.array(found).T)
+
+
+def numbers(study: Study) -> dict[str, float | str]:
+    """What the chapter's text quotes by name, of its first network."""
+    sweep = study.sweeps[0]
+    hard, scaled, smoothed = (arm.ece(study.n_bins).mean() for arm in sweep.arms())
+    by_chance = np.mean([diagram.ece_if_calibrated for diagram in sweep.arms()[1].reliability(study.n_bins)])
+    temperatures = [np.mean([r.metrics["temperature"] for r in sweep.records[alpha]]) for alpha in (0.0, sweep.alpha)]
+    return {
+        "network": sweep.title,
+        "hard_ece": float(hard),
+        "scaled_ece": float(scaled),
+        "smoothed_ece": float(smoothed),
+        "chance_ece": float(by_chance),
+        "hard_temperature": float(temperatures[0]),
+        "smoothed_temperature": float(temperatures[1]),
+        "n_test": f"{len(sweep.records[0.0][0].arrays['test_hit']):,}",
+        "made_from": study.made_from(study.sweeps),
+        "made_from_lengths": study.made_from([*study.lengths, sweep]),
+        "made_from_first": study.made_from([sweep]),
+    }
+
+
+def harm_text(study: Study) -> Text:
+    """On which networks smoothing raised the ECE, with both numbers."""
+    found = []
+    for sweep in study.sweeps:
+        hard, _, smoothed = (arm.ece(study.n_bins).mean() for arm in sweep.arms())
+        if smoothed > hard:
+            found.append(f"on {sweep.title} from {hard:.3f} to {smoothed:.3f} (α = {sweep.alpha:g})")
+    if not found:
+        return Text("None of the networks shown here got a larger error from smoothing.")
+    return Text(f"Smoothing raised the mean error {'; '.join(found)}.")

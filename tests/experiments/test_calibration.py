@@ -1,0 +1,222 @@
+"""The chapter's tables and figures, on records whose calibration is known."""
+
+import numpy as np
+import pytest
+
+from lsbook import claims, paper
+from lsbook.analysis.calibration import negative_log_likelihood, softmax
+from lsbook.errors import UserError
+from lsbook.experiments import calibration
+from lsbook.experiments.obtain import parse_seeds
+from lsbook.store import Store
+
+TEMPERATURE = 2.0  # of the hard networks below
+
+
+def content(alpha: float, seed: int, n: int) -> dict:
+    """Confidence 0.9 when hard and 0.8 otherwise, and right 8 times in 10, give or take a thousandth a seed."""
+    hit = np.arange(n) < round((0.8 + seed / 1000) * n)
+    generator = np.random.default_rng(seed)
+    logits = 3 * generator.standard_normal((2_000, 10))
+    right = np.array([generator.choice(10, p=p) for p in softmax(logits)])
+    found = {
+        "test_confidence": np.full(n, 0.8 if alpha else 0.9, np.float16),
+        "test_scaled_confidence": np.full(n, 0.8, np.float16),
+        "test_hit": hit,
+    }
+    if seed == 0:
+        found |= {"test_logits": logits if alpha else TEMPERATURE * logits, "test_targets": right.astype(np.uint16)}
+    return found
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, environment) -> Store:
+    """Every run that the chapter asks for in the laptop profile; MNIST has a small test set."""
+    store = Store(tmp_path_factory.mktemp("results"))
+    for group in calibration._groups("laptop", "all", "auto"):
+        for seed in parse_seeds(group.seeds)[:3]:
+            for run in group.runs(seed):
+                nll = 0.5 if run.alpha else 0.9
+                temperature = 1.0 if run.alpha else TEMPERATURE
+                metrics = {"test_accuracy": 0.8 + seed / 1000, "temperature": temperature}
+                metrics |= {"test_nll": nll + seed / 1000, "test_scaled_nll": 0.5 + seed / 1000}
+                history = {"step": [1, run.recipe.steps], "ece": [0.3, 0.1 + run.alpha]}
+                arrays = content(run.alpha, seed, 500 if run.dataset == "mnist" else 10_000)
+                store.put(run, metrics=metrics, history=history, environment=environment, arrays=arrays)
+    return store
+
+
+@pytest.fixture
+def study(store, monkeypatch) -> calibration.Study:
+    monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
+    return calibration.study("auto")
+
+
+def test_the_best_recorded_profile_is_taken_with_all_its_networks(study):
+    assert study.profile == "laptop"
+    assert [(sweep.run.dataset, sweep.run.model) for sweep in study.sweeps] == list(calibration.FACTORS["laptop"])
+    for sweep in study.sweeps:
+        assert list(sweep.records) == sorted(sweep.records)
+        assert {r.run.seed for records in sweep.records.values() for r in records} == {0, 1, 2}
+
+
+def test_the_compared_factor_is_the_claims(study):
+    factors = {sweep.run.dataset: sweep.alpha for sweep in study.sweeps}
+    assert factors["cifar10"] == 0.05
+    assert factors["mnist"] == 0.1
+
+
+def test_arms_have_the_errors_they_were_given(study):
+    hard, scaled, smoothed = study.sweeps[0].arms()
+    off = np.array([0.1, 0.099, 0.098])  # 0.9 said, 0.8, 0.801 and 0.802 right
+    np.testing.assert_allclose(hard.ece(15), off, atol=3e-4)  # float16 keeps 0.9 to 0.0002
+    np.testing.assert_allclose(scaled.ece(15), 0.1 - off, atol=3e-4)
+    np.testing.assert_allclose(smoothed.ece(15), 0.1 - off, atol=3e-4)
+    np.testing.assert_allclose(hard.metric("nll"), [0.9, 0.901, 0.902])
+    np.testing.assert_allclose(scaled.metric("nll"), [0.5, 0.501, 0.502])
+
+
+def test_verdicts(study):
+    for sweep in study.sweeps:
+        found = {m.verdict.claim: m.verdict.verdict for m in calibration.measure(sweep, study.n_bins)}
+        enough = sweep.run.dataset != "mnist"
+        assert found == {
+            "C1": claims.REPRODUCED,
+            "C6": claims.REPRODUCED,
+            "C7": claims.REPRODUCED if enough else claims.NOT_TESTED,
+        }
+    assert "**not tested** (too few seeds or test examples): C7" in calibration.verdict_text(study).markdown
+
+
+def test_table_3_holds_the_published_rows_and_ours(study):
+    rows = calibration.ece_table(study).rows
+    assert ("ResNet-56, CIFAR-100", "paper", "0.150", "0.021 (1.9)", "0.024 (0.05)") in rows
+    assert ("ResNet-56, CIFAR-100", "replication", "0.207", "0.029 (2.9)", "0.053 (0.05), 0.043 (0.1)") in rows
+    published = sum(len(table) for table in paper.TABLE_3.values()) - 1  # but the Transformer's
+    assert len(rows) == published + len(study.sweeps)
+    ours = rows[published]
+    assert ours[:2] == (study.sweeps[0].title, "here")
+    assert ours[2].startswith("0.09")
+    assert ours[3].endswith("(2.00)")
+    assert ours[4].endswith("(0.05)")
+
+
+def test_the_difference_that_scaling_leaves(study):
+    row = calibration.likelihood_table(study).rows[0]
+    assert row[1].startswith("0.901")
+    assert row[4].startswith("0.501")
+    assert row[5].startswith("+0 [−")
+
+
+def test_nll_curves_have_their_minimum_at_the_known_temperature(study):
+    title, (hard, smoothed) = calibration.likelihoods(study)[0]
+    assert title == study.sweeps[0].title
+    assert (hard.fitted, smoothed.fitted) == (TEMPERATURE, 1.0)
+    for curve in (hard, smoothed):
+        assert curve.temperatures[curve.nll.argmin()] == pytest.approx(curve.fitted, rel=0.1)
+        assert curve.best <= curve.nll.min() + 2e-3
+    arrays = study.sweeps[0].records[0.0][0].arrays
+    expected = negative_log_likelihood(arrays["test_logits"], arrays["test_targets"].astype(int), TEMPERATURE)
+    assert hard.best == expected
+
+
+def test_other_measures_are_of_the_first_seed(study):
+    table = calibration.measures_table(study)
+    assert len(table.rows) == 3 * len(study.sweeps)
+    hard, scaled, smoothed = table.rows[:3]
+    assert float(hard[1]) > 0.05 > float(scaled[1])  # the logits above are calibrated once divided by 2
+    assert scaled[1:] == smoothed[1:]
+    assert all(len(row) == len(table.header) for row in table.rows)
+
+
+def test_factors_are_in_order_and_complete(study):
+    for found, sweep in zip(calibration.factors(study), study.sweeps, strict=True):
+        assert found.alphas.tolist() == sorted(sweep.records)
+        assert found.ece.shape == found.accuracy.shape == (len(found.alphas), 3)
+        np.testing.assert_allclose(found.accuracy[0], [80.0, 80.1, 80.2])
+
+
+def test_the_course_is_in_passes(study):
+    course = calibration.course(study)
+    assert course.passes[-1] == pytest.approx(study.sweeps[0].passes)
+    assert course.hard.shape == course.smoothed.shape == (3, 2)
+    np.testing.assert_allclose(course.smoothed[:, -1], 0.15)
+
+
+def test_lengths_come_shortest_first_with_the_recipes_own(study):
+    found = [(length.images, length.passes) for length in calibration.lengths(study)]
+    assert found == sorted(found)
+    if study.lengths:
+        assert (10_000, study.sweeps[0].passes) in found
+        assert len(found) == len(study.lengths) + 1
+
+
+def test_captions_name_every_network(study):
+    for table in (
+        calibration.ece_table(study),
+        calibration.claim_table(study),
+        calibration.likelihood_table(study),
+        calibration.measures_table(study),
+    ):
+        for sweep in study.sweeps:
+            assert " on ".join(sweep.title.split(", ")) in table.caption
+        assert "3 seeds" in table.caption
+
+
+def test_harm_is_named_with_its_numbers(study):
+    assert calibration.harm_text(study).markdown.startswith("None of the networks")
+    swapped = [
+        calibration.Sweep({0.0: sweep.records[sweep.alpha], sweep.alpha: sweep.records[0.0]}, sweep.alpha)
+        for sweep in study.sweeps[:1]
+    ]
+    text = calibration.harm_text(calibration.Study("laptop", 15, swapped, [])).markdown
+    assert text == f"Smoothing raised the mean error on {swapped[0].title} from 0.001 to 0.099 (α = 0.05)."
+
+
+def test_samples_of_a_calibrated_model_err_as_the_formula_says():
+    """Half-normal means: 15 bins, 8 of them used, each with n/7.5 of the examples; the error falls as 1/√n."""
+    found = calibration.sample_sizes(15)
+    np.testing.assert_allclose(found.plain[2:], found.expected[2:], rtol=0.1)
+    confidence = np.linspace(0.5, 1, 10_001)
+    closed = np.sqrt(2 / np.pi * 7.5) * np.mean(np.sqrt(confidence * (1 - confidence))) / np.sqrt(found.sizes)
+    np.testing.assert_allclose(found.expected[2:], closed[2:], rtol=0.06)  # the lowest bin is half used
+    assert (found.debiased[2:] < found.plain[2:] / 2).all()
+
+
+@pytest.mark.parametrize("n_bins", [0, -1, 1.5, "15"])
+def test_bins_must_be_a_number_of_bins(n_bins):
+    with pytest.raises(UserError, match="n_bins must be a whole number of at least 1"):
+        calibration.study(n_bins=n_bins)
+
+
+@pytest.mark.parametrize(
+    ("profile", "dataset", "message"),
+    [
+        ("smoke", "cifar10", "unknown data set of the profile smoke 'cifar10': choose from digits, mnist"),
+        ("auto", "imagenet", "unknown data set of the profile laptop 'imagenet': choose from cifar10, "),
+    ],
+)
+def test_a_data_set_that_is_not_there_is_refused(profile, dataset, message):
+    with pytest.raises(UserError, match=message):
+        calibration.study(profile, dataset)
+
+
+@pytest.mark.parametrize(
+    ("alpha", "message"),
+    [
+        ("0", "alpha must be above 0 here"),
+        (0.0, "above 0 here"),
+        ("many", "or \"auto\", not 'many'"),
+        (1, "in \\[0, 1"),
+    ],
+)
+def test_a_factor_that_is_none_is_refused(study, alpha, message):
+    with pytest.raises(UserError, match=message):
+        calibration.study("laptop", alpha=alpha)
+
+
+def test_another_factor_joins_the_recorded_ones():
+    [group, *_] = calibration._groups("smoke", "mnist", "0.07")
+    assert sorted(run.alpha for run in group.runs(0)) == [0.0, 0.07]
+    [group, *_] = calibration._groups("laptop", "mnist", 0.07)
+    assert {0.07, *calibration.FACTORS["laptop"]["mnist", "mlp"]} == {run.alpha for run in group.runs(0)}
