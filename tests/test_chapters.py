@@ -14,6 +14,7 @@ from lsbook import book
 from lsbook.store import Store
 
 PROJECT = Path(__file__).parents[1]
+REAL_DATA = Path(os.environ.get("LSBOOK_DATA") or "data").resolve()
 SOURCES = sorted((PROJECT / "book").glob("*.ipynb"))
 PARAMETERS = ["-p", "profile", "smoke", "-p", "alpha", "0.2", "-p", "classes", "1,4,7", "-p", "seeds", "0"]
 
@@ -24,10 +25,10 @@ def trained(tmp_path_factory):
     return tmp_path_factory.mktemp("results") / "results"
 
 
-def run_papermill(source: str, target: Path, folder: Path, results: Path, *parameters: str):
-    """papermill as called by hand, with no data at hand."""
+def run_papermill(source: str, target: Path, folder: Path, results: Path, *parameters: str, data: Path | None = None):
+    """papermill as called by hand, with no data at hand unless a folder of them is named."""
     command = [sys.executable, "-m", "papermill", source, target, "--no-progress-bar", *parameters]
-    environment = os.environ | {"LSBOOK_RESULTS": str(results), "LSBOOK_DATA": str(target.parent / "data")}
+    environment = os.environ | {"LSBOOK_RESULTS": str(results), "LSBOOK_DATA": str(data or target.parent / "data")}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
@@ -42,6 +43,27 @@ def test_a_chapter_reruns_with_other_parameters_from_anywhere(trained, tmp_path,
     assert any("α = 0.2" in o.get("data", {}).get("text/plain", "") for o in outputs)
     assert sum("image/svg+xml" in o.get("data", {}) for o in outputs) == 2
     assert sorted((r.run.alpha, r.run.seed) for r in Store(trained)) == [(0.0, 0), (0.2, 0)]
+
+
+@pytest.mark.real_data
+def test_calibration_reruns_on_another_data_set_with_a_factor_never_recorded(tmp_path, monkeypatch):
+    parameters = {"profile": "smoke", "dataset": "mnist", "alpha": "0.07", "seeds": "0", "n_bins": "20"}
+    answer = run_papermill(
+        "book/calibration.ipynb",
+        tmp_path / "out.ipynb",
+        PROJECT,
+        tmp_path / "results",
+        *(word for pair in parameters.items() for word in ("-p", *pair)),
+        data=REAL_DATA,
+    )
+    assert answer.returncode == 0, answer.stderr
+    text = (tmp_path / "out.ipynb").read_text()
+    assert "Here: 20 bins" in text
+    assert "MLP 2 × 1200, MNIST" in text
+    assert sorted((r.run.alpha, r.run.dataset) for r in Store(tmp_path / "results")) == [
+        (0.0, "mnist"),
+        (0.07, "mnist"),
+    ]
 
 
 def test_an_unknown_class_is_one_readable_line_in_the_notebook(trained, tmp_path):

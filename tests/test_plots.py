@@ -7,6 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from lsbook import plots
+from lsbook.analysis.calibration import Reliability
 from lsbook.analysis.statistics import mean_interval
 from lsbook.analysis.targets import optimal_logit_gap, smallest_loss
 
@@ -80,3 +81,104 @@ def test_the_best_gap_falls_with_alpha(axes):
     plots.gap_against_alpha(axes, (10, 100, 1_000), [(10, 0.1, 4.5)])
     assert [len(line.get_xdata()) for line in axes.lines] == [200, 200, 200, 1]
     assert all((np.diff(line.get_ydata()) < 0).all() for line in axes.lines[:3])
+
+
+def diagram(confidence, accuracy, count) -> Reliability:
+    return Reliability(np.array(confidence), np.array(accuracy), np.array(count))
+
+
+SEEDS = [
+    diagram([0.2, 0.5, 0.9], [0.1, 0.4, 0.8], [50, 9, 100]),
+    diagram([0.3, 0.6, 0.9], [0.2, np.nan, 0.6], [40, 0, 200]),
+]
+
+
+def test_a_reliability_diagram_shows_the_mean_and_the_range_of_well_filled_bins(axes):
+    plots.reliability(axes, SEEDS, "black")
+    _, points = axes.lines
+    np.testing.assert_allclose(points.get_xydata(), [[0.25, 0.15], [0.9, 0.7]])  # the middle bin has 9 and 0 examples
+    corners = axes.collections[0].get_paths()[0].vertices
+    assert {tuple(corner) for corner in corners.round(6)} == {(0.25, 0.1), (0.25, 0.2), (0.9, 0.6), (0.9, 0.8)}
+
+
+def test_confidences_are_shares_in_percent(axes):
+    plots.confidences(axes, SEEDS, "black")
+    heights = [bar.get_height() for bar in axes.patches]
+    np.testing.assert_allclose(heights, 100 * np.array([45, 4.5, 150]) / 199.5)
+    assert [bar.get_x() for bar in axes.patches] == pytest.approx([0, 1 / 3, 2 / 3])
+
+
+def test_every_network_has_its_row_of_three_arms():
+    arms = [(kind, kind, SEEDS) for kind in plots.KINDS]
+    figure = plots.reliability_figure([("first", arms), ("second", arms)])
+    assert [part.get_suptitle() for part in figure.subfigs] == ["first", "second"]
+    titles = [axes.get_title() for axes in figure.subfigs[1].axes]
+    assert titles == ["hard", "scaled", "smoothed", "", "", ""]
+    colours = [axes.lines[1].get_color() for axes in figure.subfigs[0].axes[:3]]
+    assert colours == [plots.HARD, plots.SCALED, plots.SMOOTHED]
+
+
+def test_factors_have_means_and_intervals_over_the_seeds():
+    ece = np.array([[0.1, 0.2, 0.3], [0.0, 0.1, 0.2]])
+    network = SimpleNamespace(title="a, b", alphas=np.array([0.0, 0.1]), ece=ece, accuracy=100 * ece)
+    upper, lower = plots.factors_figure([network]).axes
+    np.testing.assert_allclose(upper.containers[0].lines[0].get_ydata(orig=False), [0.2, 0.1])
+    interval = mean_interval(ece[1])
+    np.testing.assert_allclose(upper.containers[0].lines[2][0].get_segments()[1][:, 1], [interval.low, interval.high])
+    np.testing.assert_allclose(lower.containers[0].lines[0].get_ydata(orig=False), [20, 10])
+    assert upper.containers[1].lines[0].get_color() == plots.HARD
+    assert upper.containers[1].lines[0].get_xydata().tolist() == [[0.0, pytest.approx(0.2)]]
+
+
+def test_lengths_have_a_line_for_each_number_of_images(axes):
+    def length(images, passes, hard):
+        return SimpleNamespace(
+            images=images, passes=passes, hard=np.array([hard, hard]), smoothed=np.array([hard + 1] * 2)
+        )
+
+    plots.lengths(axes, [length(100, 5, 0.1), length(100, 20, 0.2), length(400, 10, 0.3)])
+    drawn = {c.get_label(): c.lines[0].get_xydata().tolist() for c in axes.containers}
+    assert drawn["hard, 100 images"] == [[5, 0.1], [20, 0.2]]
+    assert drawn["smoothed, 400 images"] == [[10, 1.3]]
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["5", "10", "20"]
+
+
+COURSE = SimpleNamespace(
+    title="a", passes=np.array([1.0, 2.0]), hard=np.array([[1.0, 3.0], [2.0, 5.0]]), smoothed=np.ones((2, 2))
+)
+
+
+def test_the_course_is_the_mean_over_the_seeds(axes):
+    plots.course(axes, COURSE)
+    np.testing.assert_allclose(axes.lines[0].get_xydata(), [[1, 1.5], [2, 4]])
+    assert axes.lines[1].get_color() == plots.SMOOTHED
+
+
+@pytest.mark.parametrize(
+    ("trainings", "panels"), [([], 1), ([SimpleNamespace(images=1, passes=1, hard=[0.1], smoothed=[0.2])], 2)]
+)
+def test_without_other_lengths_the_course_stands_alone(trainings, panels):
+    trainings = [
+        SimpleNamespace(**vars(t) | {"hard": np.array(t.hard), "smoothed": np.array(t.smoothed)}) for t in trainings
+    ]
+    assert len(plots.length_figure(trainings, COURSE).axes) == panels
+
+
+def test_likelihoods_are_marked_at_the_fitted_temperature():
+    curves = [
+        SimpleNamespace(
+            title=kind, kind=kind, temperatures=np.array([1.0, 2]), nll=np.array([3.0, 4]), fitted=1.5, best=2
+        )
+        for kind in ("hard", "smoothed")
+    ]
+    [axes] = plots.likelihood_figure([("a, b", curves)]).axes
+    dots = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "o"]
+    assert dots == [[[1.5, 2.0]], [[1.5, 2.0]]]
+    assert axes.get_title() == "a,\nb"
+
+
+def test_sample_sizes_show_all_three_estimates():
+    values = {name: np.array([0.1, 0.2]) * k for k, name in enumerate(("plain", "expected", "debiased"), start=1)}
+    [axes] = plots.sample_size_figure(SimpleNamespace(sizes=np.array([10, 100]), **values)).axes
+    np.testing.assert_allclose([line.get_ydata() for line in axes.lines], list(values.values()))
+    assert axes.get_xscale() == "log"
