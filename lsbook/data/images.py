@@ -40,6 +40,11 @@ class Images:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __add__(self, other: "Images") -> "Images":
+        """Both one after the other: parts of one file."""
+        pixels, labels = (np.concatenate(pair) for pair in ((self.pixels, other.pixels), (self.labels, other.labels)))
+        return Images(pixels, labels, self.classes, self.fingerprint, self.variant)
+
     def first(self, n: int) -> "Images":
         """The first n examples; UserError when there are fewer."""
         if n > len(self):

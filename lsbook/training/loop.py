@@ -30,7 +30,7 @@ TRAIN_MEASURED = 10_000  # training images whose accuracy and calibration are ke
 
 
 class Splits(NamedTuple):
-    """The data of a run; `train` has the run's number of examples."""
+    """The data of a run; `train` has the run's number of examples. `heldout` is empty when it reaches into these."""
 
     train: Images
     heldout: Images
@@ -40,6 +40,8 @@ class Splits(NamedTuple):
 def splits(run: Run) -> Splits:
     """The data of a run, from its files. UserError when they are missing or damaged."""
     train, heldout, test = (load(run.dataset, split) for split in ("train", "heldout", "test"))
+    if run.examples > len(train):
+        train, heldout = train + heldout, heldout.first(0)
     return Splits(train.first(run.examples), heldout, test)
 
 
@@ -175,18 +177,22 @@ def _steps(
             total.zero_()
             last = end
             write(end, values)
-            bar.set_postfix(loss=f"{values['loss']:.3f}", accuracy=f"{values['accuracy']:.3f}", refresh=False)
+            bar.set_postfix(
+                {name: f"{values[name]:.3f}" for name in ("loss", "accuracy") if name in values}, refresh=False
+            )
     return history, probing
 
 
 def _measure(run: Run, trainer: Trainer, heldout: Images, step: int, loss: float) -> dict[str, float]:
-    """A point of the history: after `step` steps, with `loss` the mean since the last point."""
+    """A point of the history: after `step` steps, with `loss` the mean since the last point; `heldout` may be empty."""
+    values = {"step": step, "loss": loss, "learning_rate": optimisation.learning_rate(run.recipe, step - 1)}
     answers = summary.respond(trainer.model, heldout, trainer.augmentation, trainer.recipe.precision)
     if not (math.isfinite(loss) and np.isfinite(answers.logits).all()):
         raise UserError(f"{run}: the network is not finite any more at step {step}; lower the learning rate")
-    measured = summary.measures(answers)
-    rate = optimisation.learning_rate(run.recipe, step - 1)
-    return {"step": step, "loss": loss, "learning_rate": rate} | {name: measured[name] for name in ("accuracy", "ece")}
+    if len(heldout):
+        measured = summary.measures(answers)
+        values |= {name: measured[name] for name in ("accuracy", "ece")}
+    return values
 
 
 def _bar(run: Run, progress: bool) -> tqdm:
@@ -214,9 +220,10 @@ def _outcome(run: Run, model: Classifier, data: Splits, history: dict, seconds: 
     measured = data._replace(train=data.train.first(min(TRAIN_MEASURED, len(data.train))))
     answers = [summary.respond(model, images, view, run.recipe.precision) for images in measured]
     metrics = summary.metrics(*answers)
+    temperature = metrics.get("temperature")
     templates = model.templates().detach().float().cpu().numpy()
     # The first seed keeps every logit; the others' numbers and shown examples are enough for intervals.
-    arrays = summary.arrays(templates, metrics["temperature"], *answers, full=run.seed == 0)
+    arrays = summary.arrays(templates, temperature, *answers, full=run.seed == 0)
     where = environment.describe(model.output.weight.device, run.recipe.precision) | {
         "training_seconds": round(seconds, 1),
         "images_per_second": round(run.recipe.steps * min(run.recipe.batch, len(data.train)) / seconds),

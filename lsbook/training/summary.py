@@ -27,8 +27,11 @@ class Responses(NamedTuple):
 
 @torch.no_grad()
 def respond(model: Classifier, images: Images, augmentation: Augmentation, precision: str) -> Responses:
-    """Evaluate in batches. The model is left in the mode (training or not) that it was in."""
+    """Evaluate in batches; there may be no images. The model is left in the mode (training or not) that it was in."""
     device = model.output.weight.device
+    n_classes, width = model.output.weight.shape
+    if not len(images):
+        return Responses(np.empty((0, width + 1), np.float32), np.empty((0, n_classes), np.float32), images.labels)
     pixels = torch.from_numpy(images.pixels)
     was_training = model.training
     model.eval()
@@ -45,24 +48,28 @@ def respond(model: Classifier, images: Images, augmentation: Augmentation, preci
 
 
 def metrics(train: Responses, heldout: Responses, test: Responses) -> dict[str, float]:
-    """Accuracy and ECE as fractions, NLL in nats; the temperature is fitted on the held-out split alone."""
-    temperature = calibration.fit_temperature(heldout.logits, heldout.labels)
-    result = {"temperature": temperature}
-    for name, split in {"train": train, "heldout": heldout, "test": test}.items():
-        result |= {f"{name}_{measure}": value for measure, value in measures(split).items()}
-    result |= {f"test_scaled_{measure}": value for measure, value in measures(test, temperature).items()}
-    return result
+    """Accuracy and ECE as fractions, NLL in nats; the temperature is fitted on the held-out split alone.
+
+    Without held-out examples there is no temperature, and nothing is scaled.
+    """
+    splits = {"train": measures(train), "test": measures(test)}
+    result = {}
+    if len(heldout.labels):
+        result["temperature"] = calibration.fit_temperature(heldout.logits, heldout.labels)
+        splits |= {"heldout": measures(heldout), "test_scaled": measures(test, result["temperature"])}
+    return result | {f"{split}_{name}": value for split, found in splits.items() for name, value in found.items()}
 
 
 def arrays(
-    templates: np.ndarray, temperature: float, train: Responses, heldout: Responses, test: Responses, full: bool
+    templates: np.ndarray, temperature: float | None, train: Responses, heldout: Responses, test: Responses, full: bool
 ) -> dict[str, np.ndarray]:
     """What figures need, under these names:
 
     templates (K, r); train_activations, test_activations (n, r), in the templates' span, and train_labels, test_labels
     (n,), of the first examples of each class; test_confidence, test_scaled_confidence, test_hit (N,): the largest
-    probability at temperature 1 and at `temperature`, and whether its class is right, of every test image;
-    when `full`, heldout_logits, test_logits (N, K), heldout_targets and test_targets (N,) of all images.
+    probability at temperature 1 and at `temperature`, and whether its class is right, of every test image (nothing
+    scaled when `temperature` is None); when `full`, heldout_logits, test_logits (N, K), heldout_targets and
+    test_targets (N,) of all images.
     """
     result = {}
     for name, split in {"train": train, "test": test}.items():
@@ -71,8 +78,10 @@ def arrays(
         result[f"{name}_activations"] = activations.astype(np.float16)
         result[f"{name}_labels"] = split.labels[shown].astype(np.uint16)
     result["templates"] = span_templates.astype(np.float32)
-    for name, value in {"test_confidence": 1.0, "test_scaled_confidence": temperature}.items():
-        result[name] = calibration.softmax(test.logits, value).max(axis=1).astype(np.float16)
+    result["test_confidence"] = calibration.softmax(test.logits).max(axis=1).astype(np.float16)
+    if temperature is not None:
+        scaled = calibration.softmax(test.logits, temperature)
+        result["test_scaled_confidence"] = scaled.max(axis=1).astype(np.float16)
     result["test_hit"] = test.logits.argmax(axis=1) == test.labels
     if full:
         for name, split in {"heldout": heldout, "test": test}.items():

@@ -19,7 +19,7 @@ from lsbook.errors import UserError
 from lsbook.experiments import profiles
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
-from lsbook.training import Splits, optimisation, precision, train
+from lsbook.training import Splits, optimisation, precision, splits, train
 from lsbook.training.loop import Trainer
 from lsbook.training.losses import smoothed_cross_entropy
 
@@ -183,6 +183,19 @@ def test_cifar100_trains_by_the_papers_recipe(data):
     outcome = train(short, data, progress=False)
     assert np.isfinite(outcome.history["loss"]).all()
     assert outcome.arrays["templates"].shape == (10, 10)
+
+
+def test_all_images_can_be_trained_on_and_nothing_is_fitted_then(data):
+    """Beyond the training split the held-out images are trained on too: no temperature, no measurement on them."""
+    whole = dataclasses.replace(run(recipe=Recipe(steps=2, batch=8)), examples=1_497)
+    parts = splits(whole)
+    assert [len(part) for part in parts] == [1_497, 0, 300]
+    assert len(splits(dataclasses.replace(whole, examples=1_197)).heldout) == 300
+    outcome = train(whole, parts, progress=False)
+    assert {name.rpartition("_")[0] for name in outcome.metrics} == {"train", "test"}
+    assert outcome.history.keys() == {"step", "loss", "learning_rate"}
+    assert "test_scaled_confidence" not in outcome.arrays
+    assert outcome.arrays["heldout_logits"].shape == (0, 10)
 
 
 def test_a_passed_loss_is_used(data):

@@ -1,0 +1,49 @@
+"""Equivalent smoothing of a teacher's targets ("smoothness index" γ), which compares teachers (Müller et al. 2019,
+section 4)."""
+
+import numpy as np
+from scipy.optimize import brentq
+
+from lsbook.analysis.calibration import softmax
+from lsbook.analysis.checks import class_indices, distributions, logits_and_labels
+
+SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE = 1e-2, 1e3  # where γ(T) = γ is sought
+BLOCK_ROWS = 2**16
+
+
+def smoothness_index(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """γ = mean over examples of Σ_k (1 − y_k) p_k · K/(K − 1): 0 for one-hot, 1 for uniform targets.
+
+    probabilities: the teacher's pᵗ(T) (N, K), over the views that students see; labels: (N,).
+    Of smoothed targets it is α exactly.
+    Raises ValueError when N is 0, shapes disagree, a row is no distribution or a label is out of range.
+    """
+    probabilities = distributions("probabilities", probabilities)
+    labels = class_indices(labels, *probabilities.shape)
+    n, n_classes = probabilities.shape
+    true = probabilities[np.arange(n), labels].mean(dtype=np.float64)
+    return float((1 - true) * n_classes / (n_classes - 1))
+
+
+def temperature_for(index: float, logits: np.ndarray, labels: np.ndarray) -> float:
+    """Temperature T at which the teacher softmax(logits / T) has the smoothness index `index`.
+
+    logits: (N, K), of any type, copied in blocks only; labels: (N,). T is sought from 0.01 to 1000, to a relative
+    precision of 1e-6; γ rises with T where most examples are classified rightly.
+    Raises ValueError when the index is not between those of the two ends, and as `smoothness_index`.
+    """
+    logits, labels = logits_and_labels(logits, labels, dtype=None)
+
+    def difference(log_temperature: float) -> float:
+        total = 0.0
+        for start in range(0, len(logits), BLOCK_ROWS):
+            rows = slice(start, start + BLOCK_ROWS)
+            block = softmax(logits[rows], np.exp(log_temperature))
+            total += smoothness_index(block, labels[rows]) * len(block)
+        return total / len(logits) - index
+
+    low, high = np.log(SMALLEST_TEMPERATURE), np.log(LARGEST_TEMPERATURE)
+    least, most = difference(low), difference(high)
+    if not least <= 0 <= most:
+        raise ValueError(f"index: this teacher's is between {least + index:.3g} and {most + index:.3g}, not {index:g}")
+    return float(np.exp(brentq(difference, low, high, xtol=1e-7)))
