@@ -22,6 +22,11 @@ def data_path() -> Path:
     return _from_environment("LSBOOK_DATA", "data")
 
 
+def runs_path() -> Path:
+    """The folder of what trainings keep for this machine alone, such as weights: `LSBOOK_RUNS`, else `runs/`."""
+    return _from_environment("LSBOOK_RUNS", "runs")
+
+
 def _from_environment(variable: str, default: str) -> Path:
     value = os.environ.get(variable)
     return project_root() / (value or default)

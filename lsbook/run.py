@@ -90,7 +90,8 @@ class Run:
 
     alpha: label smoothing factor in [0, 1) (section 1 of the paper).
     examples: number of training images, the first ones of the training split.
-    teacher, temperature, beta: of a student only; the distilled loss weighs the teacher's targets by beta.
+    teacher, temperature, beta: of a student only; the distilled loss weighs the teacher's targets by beta, and
+        with squared_temperature by T² as well.
     """
 
     dataset: str
@@ -102,6 +103,7 @@ class Run:
     teacher: "Run | None" = None
     temperature: float | None = None
     beta: float | None = None
+    squared_temperature: bool = False
 
     def __post_init__(self):
         one_of("data set", self.dataset, DATASETS)
@@ -119,6 +121,10 @@ class Run:
             _number(self, "beta")
             _require(self.temperature > 0, f"temperature must be above 0, not {self.temperature:g}")
             _require(0 <= self.beta <= 1, f"beta must be in [0, 1], not {self.beta:g}")
+            theirs, ours = (DATASETS[name].classes for name in (self.teacher.dataset, self.dataset))
+            _require(theirs == ours, f"the teacher knows the classes of {self.teacher.dataset}, not of {self.dataset}")
+        _require(isinstance(self.squared_temperature, bool), "squared_temperature must be true or false")
+        _require(bool(self.teacher) or not self.squared_temperature, "squared_temperature is for students only")
 
     @cached_property
     def key(self) -> str:

@@ -25,6 +25,14 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.fixture(autouse=True, scope="session")
+def runs(tmp_path_factory):
+    """A folder for weights that no test shares with the project."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LSBOOK_RUNS", str(tmp_path_factory.mktemp("runs")))
+        yield
+
+
 @pytest.fixture
 def results(tmp_path, monkeypatch) -> Path:
     """An empty results folder, used by whatever asks for the default store."""

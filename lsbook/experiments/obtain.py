@@ -122,8 +122,19 @@ def _train(runs: list[Run], store: Store, tensorboard: str | None) -> dict[Run, 
         source = run.dataset, run.examples
         if source not in data:
             data = {source: training.splits(run)}  # one data set in memory at a time
-        records[run] = store.put(run, **training.train(run, data[source], tensorboard=tensorboard)._asdict())
+        loss = _student_loss(training, run, data[source], store) if run.teacher else None
+        outcome = training.train(run, data[source], loss=loss, tensorboard=tensorboard)
+        records[run] = store.put(run, **outcome._asdict())
     return records
+
+
+def _student_loss(training, run: Run, data, store: Store):
+    """The loss of a student; its teacher is trained first when its weights are not on this machine."""
+    loss = training.student_loss(run, data.train)
+    if loss is None:
+        _train([run.teacher], store, None)
+        loss = training.student_loss(run, data.train)
+    return loss
 
 
 def _training():

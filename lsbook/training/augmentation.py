@@ -4,6 +4,7 @@ Each augmentation has a random view for training and one fixed view for evaluati
 standardisation: (x − mean) / max(sd, 1/√n) over the n values of an image, as in TensorFlow's CIFAR-10 tutorial.
 """
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -50,6 +51,19 @@ class Augmentation:
         """The evaluation view: the central window, not mirrored."""
         rows, columns = (torch.full((n,), spare // 2, device=device) for spare in self._spare(shape))
         return Views(rows, columns, torch.zeros(n, dtype=torch.bool, device=device))
+
+    def every(self, shape: tuple[int, int, int], device) -> Views:
+        """All different views there are of an image of shape (C, H, W), (V,), in the order of `number`."""
+        rows, columns = self._spare(shape)
+        counts = rows + 1, columns + 1, 2 if self.mirror else 1
+        top, left, mirrored = torch.unravel_index(torch.arange(math.prod(counts), device=device), counts)
+        return Views(top, left, mirrored.bool())
+
+    def number(self, shape: tuple[int, int, int], views: Views) -> Tensor:
+        """The place (B,) of each of these views in `every`."""
+        _, columns = self._spare(shape)
+        place = views.top * (columns + 1) + views.left
+        return place * 2 + views.mirrored if self.mirror else place
 
     def take(self, pixels: Tensor, index: Tensor, views: Views) -> Tensor:
         """Standardised views (B, C, h, w) float32, channels last, of the images `index` (B,) of pixels (N, C, H, W)."""

@@ -21,8 +21,9 @@ from lsbook.errors import UserError
 from lsbook.models.base import Classifier
 from lsbook.run import Run
 from lsbook.training import augmentation, environment, optimisation, precision, summary
-from lsbook.training.losses import Loss, smoothed_cross_entropy
+from lsbook.training.losses import Batch, Loss, smoothed_cross_entropy
 from lsbook.training.probes import LogitDifferences
+from lsbook.training.teachers import save_weights
 
 POINTS = 20  # measurements along a run
 MEASURED = 2_000  # held-out images in each of them
@@ -63,7 +64,7 @@ def train(
     tensorboard: str | None = None,
     progress: bool = True,
 ) -> Outcome:
-    """Train a network as `run` says and measure it.
+    """Train a network as `run` says, measure it, and keep its weights in `runs/` of this machine.
 
     loss: smoothed cross-entropy with the run's alpha when not given.
     tensorboard: folder for scalars (loss, accuracy, ECE, learning rate).
@@ -85,6 +86,7 @@ def train(
         trainer = Trainer(run, model, data.train, loss or smoothed_cross_entropy(run.alpha))
         probe = LogitDifferences(run, data.train, data.heldout) if run.recipe.probe == "logit-differences" else None
         history, probing = _steps(run, trainer, data.heldout, probe, tensorboard, progress)
+    save_weights(run, model)
     outcome = _outcome(run, model, data, history, time.perf_counter() - started)
     if probe:
         outcome.environment["probe_seconds"] = round(probing, 1)
@@ -113,7 +115,8 @@ class Trainer:
         images = self.augmentation.take(self.pixels, index, views)
         with precision.autocast(self.device, self.recipe.precision):
             logits = self.model(images)
-        loss = self.recipe.loss_scale * self.loss(logits.float(), self.labels[index])
+        batch = Batch(index, self.labels[index], views)
+        loss = self.recipe.loss_scale * self.loss(logits.float(), batch)
         for group in self.optimiser.param_groups:
             group["lr"] = optimisation.learning_rate(self.recipe, i)
         self.optimiser.zero_grad(set_to_none=True)

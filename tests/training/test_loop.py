@@ -21,7 +21,7 @@ from lsbook.run import Recipe, Run
 from lsbook.store import Store
 from lsbook.training import Splits, optimisation, precision, splits, train
 from lsbook.training.loop import Trainer
-from lsbook.training.losses import smoothed_cross_entropy
+from lsbook.training.losses import Batch, smoothed_cross_entropy
 
 RECIPE = Recipe(steps=40, batch=64, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip")
 
@@ -46,7 +46,8 @@ def test_the_loss_is_the_papers():
     logits, labels = generator.normal(size=(50, 10)), generator.integers(10, size=50)
     for alpha in (0.0, 0.1, 0.6):
         ours = targets.cross_entropy(logits, targets.smooth_targets(labels, 10, alpha)).mean()
-        theirs = smoothed_cross_entropy(alpha)(torch.from_numpy(logits), torch.from_numpy(labels))
+        batch = Batch(index=None, labels=torch.from_numpy(labels), views=None)
+        theirs = smoothed_cross_entropy(alpha)(torch.from_numpy(logits), batch)
         assert float(theirs) == pytest.approx(ours, abs=1e-12)
 
 
@@ -201,9 +202,9 @@ def test_all_images_can_be_trained_on_and_nothing_is_fitted_then(data):
 def test_a_passed_loss_is_used(data):
     calls = []
 
-    def loss(logits, labels):
-        calls.append(len(labels))
-        return smoothed_cross_entropy(0.0)(logits, labels)
+    def loss(logits, batch):
+        calls.append(len(batch.index))
+        return smoothed_cross_entropy(0.0)(logits, batch)
 
     train(run(recipe=Recipe(steps=3, batch=16)), data, loss=loss, progress=False)
     assert calls == [16, 16, 16]

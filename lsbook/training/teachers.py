@@ -1,0 +1,117 @@
+"""Teachers: their weights, and their logits of every view that students may see, computed once and kept on disk.
+
+Both are this machine's own (`runs/`): they follow from the run and are made again where they are missing.
+"""
+
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from lsbook.catalogue import MODELS
+from lsbook.data.images import Images
+from lsbook.errors import UserError
+from lsbook.models.base import Classifier
+from lsbook.paths import runs_path
+from lsbook.run import Run
+from lsbook.training import augmentation, precision
+from lsbook.training.losses import Batch, Loss, distillation
+
+BATCH = 2_048  # views evaluated at a time
+
+
+def weights_path(run: Run) -> Path:
+    """Where the trained weights of a run are kept."""
+    return runs_path() / run.folder / "weights.safetensors"
+
+
+def save_weights(run: Run, model: Classifier) -> None:
+    """Keep a trained network: whole or not at all. A disk without space costs only a later student's time."""
+    state = {name: value.contiguous() for name, value in model.state_dict().items()}
+    with suppress(OSError):
+        _replace(weights_path(run), lambda path: save_file(state, path))
+
+
+def load_weights(run: Run, shape: tuple[int, int, int], n_classes: int) -> Classifier | None:
+    """The trained network for images of shape (C, H, W), in evaluation mode; None when its weights are not here."""
+    try:
+        state = load_file(weights_path(run))
+    except (FileNotFoundError, SafetensorError):  # a damaged file is made again, as a missing one
+        return None
+    view = augmentation.named(run.recipe.augmentation)
+    model = MODELS[run.model].build(view.shape(shape), n_classes)
+    model.load_state_dict(state)
+    device = precision.device()
+    return model.to(device, memory_format=torch.channels_last).eval()
+
+
+class Bank:
+    """A teacher's logits (N, V, K), float16, of all V views of N images; called with a batch, those of its views."""
+
+    def __init__(self, logits: np.ndarray, view: augmentation.Augmentation, shape: tuple[int, int, int], device):
+        self.logits = torch.from_numpy(logits).to(device)
+        self.view, self.shape = view, shape
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """(B, K) float32."""
+        return self.logits[batch.index, self.view.number(self.shape, batch.views)].float()
+
+
+def bank(teacher: Run, images: Images, student: Run) -> Bank | None:
+    """The teacher's logits of every view of `images` that the student's augmentation makes; None without its weights.
+
+    Kept by teacher, augmentation and content of the images.
+    """
+    view = augmentation.named(student.recipe.augmentation)
+    name = f"bank-{student.recipe.augmentation}-{len(images)}-{images.fingerprint[:16]}.npy"
+    path = weights_path(teacher).with_name(name)
+    shape = tuple(images.pixels.shape[1:])
+    seen, known = view.shape(shape), augmentation.named(teacher.recipe.augmentation).shape(shape)
+    if seen != known:
+        raise UserError(f"the student sees views of shape {seen}, but its teacher was trained on {known}")
+    if not path.is_file():
+        model = load_weights(teacher, shape, len(images.classes))
+        if model is None:
+            return None
+        logits = _every_view(model, teacher.recipe.precision, images, view)
+        _replace(path, lambda target: np.save(target, logits))
+    return Bank(np.load(path, mmap_mode="c", allow_pickle=False), view, shape, precision.device())
+
+
+def student_loss(run: Run, images: Images) -> Loss | None:
+    """The distillation loss of a student trained on `images`; None when its teacher's weights are not here."""
+    logits = bank(run.teacher, images, run)
+    return logits and distillation(logits, run.temperature, run.beta, run.alpha, run.squared_temperature)
+
+
+@torch.no_grad()
+def _every_view(model: Classifier, number_format: str, images: Images, view: augmentation.Augmentation) -> np.ndarray:
+    """(N, V, K) float16 logits."""
+    device = model.output.weight.device
+    pixels = torch.from_numpy(images.pixels).to(device)
+    every = view.every(tuple(pixels.shape[1:]), device)
+    n_views = len(every.top)
+    result = np.empty((len(images) * n_views, len(images.classes)), np.float16)
+    with tqdm(total=len(result), desc="teacher's views", unit="view", mininterval=1) as bar:
+        for rows in torch.arange(len(result), device=device).split(BATCH):
+            place = rows % n_views
+            chosen = augmentation.Views(*(part[place] for part in every))
+            with precision.autocast(device, number_format):
+                logits = model(view.take(pixels, rows // n_views, chosen))
+            result[rows[0] : rows[-1] + 1] = logits.float().cpu().numpy()
+            bar.update(len(rows))
+    return result.reshape(len(images), n_views, -1)
+
+
+def _replace(path: Path, write) -> None:
+    """Write a file beside its place and move it there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        write(Path(folder) / path.name)
+        (Path(folder) / path.name).replace(path)

@@ -1,0 +1,152 @@
+"""Teachers' banks: every view once, looked up by all students; weights that come back."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from lsbook.analysis.distillation import smoothness_index
+from lsbook.data.images import load
+from lsbook.errors import UserError
+from lsbook.experiments.obtain import obtain
+from lsbook.models.resnet import ResNet
+from lsbook.run import Recipe, Run
+from lsbook.store import Store
+from lsbook.training import Splits, student_loss, teachers, train
+from lsbook.training.augmentation import AUGMENTATIONS, Views
+from lsbook.training.losses import Batch
+
+RECIPE = Recipe(steps=3, batch=16, learning_rate=0.02, augmentation="crop24-flip")
+IMAGES = 20
+
+
+def run(**fields) -> Run:
+    values = {"model": "resnet8", "alpha": 0.0, "seed": 0, "recipe": RECIPE}
+    return Run(dataset="digits", examples=IMAGES, **(values | fields))
+
+
+def student(**fields) -> Run:
+    values = {"model": "alexnet-16", "teacher": run(), "temperature": 2.0, "beta": 1.0}
+    return run(**(values | fields))
+
+
+@pytest.fixture(scope="module")
+def data() -> Splits:
+    return Splits(load("digits", "train").first(IMAGES), load("digits", "heldout").first(30), load("digits", "test"))
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "n"),
+    [
+        ("none", (1, 28, 28), 1),
+        ("shift2", (1, 28, 28), 25),
+        ("crop24-flip", (3, 32, 32), 162),
+        ("pad4-flip", (3, 32, 32), 162),
+    ],
+)
+def test_every_view_has_its_number(name, shape, n):
+    every = AUGMENTATIONS[name].every(shape, "cpu")
+    assert AUGMENTATIONS[name].number(shape, every).tolist() == list(range(n))
+    drawn = AUGMENTATIONS[name].draw(shape, 500, torch.Generator().manual_seed(0))
+    place = AUGMENTATIONS[name].number(shape, drawn)
+    for all_of_them, one in zip(every, drawn, strict=True):
+        assert torch.equal(all_of_them[place], one)
+    central = AUGMENTATIONS[name].central(shape, 1, "cpu")
+    assert 0 <= int(AUGMENTATIONS[name].number(shape, central)) < n
+
+
+def test_the_bank_holds_the_teachers_answer_to_each_view(data, here):
+    train(run(), data, progress=False)
+    bank = teachers.bank(run(), data.train, student())
+    assert bank.logits.shape == (IMAGES, 162, 10)
+    assert bank.logits.dtype == torch.float16
+    model = teachers.load_weights(run(), (1, 32, 32), 10)
+    index = torch.tensor([7, 19, 0])
+    views = Views(torch.tensor([0, 8, 3]), torch.tensor([5, 1, 8]), torch.tensor([True, False, True]))
+    pixels = torch.from_numpy(data.train.pixels)
+    with torch.no_grad():
+        expected = model(AUGMENTATIONS["crop24-flip"].take(pixels, index, views))
+    torch.testing.assert_close(bank(Batch(index, None, views)), expected, atol=0.02, rtol=0.002)
+
+
+def test_all_students_share_one_pass_through_the_views(data, here, results, monkeypatch):
+    seen = []
+    whole = ResNet.forward
+    monkeypatch.setattr("lsbook.training.loop.splits", lambda _: data)
+    monkeypatch.setattr("lsbook.training.splits", lambda _: data)
+    obtain([run()], Store())
+    monkeypatch.setattr(ResNet, "forward", lambda self, x: seen.append(len(x)) or whole(self, x))
+    grid = [student(temperature=t, seed=s, beta=b) for t in (1.0, 2.0) for s in (0, 1) for b in (0.5, 1.0)]
+    obtain(grid, Store())
+    assert sum(seen) == IMAGES * 162
+    obtain([student(temperature=7.0)], Store())
+    assert sum(seen) == IMAGES * 162  # another time, from the disk
+    assert len(Store()) == 10
+
+
+def test_a_missing_or_damaged_teacher_is_trained_again(data, here, results, monkeypatch):
+    monkeypatch.setattr("lsbook.training.splits", lambda _: data)
+    assert student_loss(student(), data.train) is None
+    [first] = obtain([student()], Store())
+    assert run() in Store()
+    teachers.weights_path(run()).write_bytes(b"damaged")
+    assert teachers.load_weights(run(), (1, 32, 32), 10) is None
+    for bank in here.rglob("*.npy"):
+        bank.unlink()
+    first.folder.rename(results / "aside")
+    [again] = obtain([student()], Store())
+    assert again.metrics == first.metrics
+
+
+def test_a_weight_of_0_is_ordinary_training_bit_for_bit(data, here):
+    train(run(), data, progress=False)
+    distilled = student(beta=0.0)
+    loss = student_loss(distilled, data.train)
+    alone = dataclasses.replace(distilled, teacher=None, temperature=None, beta=None)
+    first, second = train(distilled, data, loss=loss, progress=False), train(alone, data, progress=False)
+    assert first.metrics == second.metrics
+    assert first.history == second.history
+
+
+def test_a_bank_of_smoothed_targets_has_their_index():
+    """Logits of smoothed one-hot targets, as a teacher at the optimum would give them."""
+    labels = np.arange(30) % 10
+    targets = np.full((30, 10), 0.1 / 10) + 0.9 * np.eye(10)[labels]
+    assert smoothness_index(targets, labels) == pytest.approx(0.1, abs=1e-12)
+
+
+def test_other_views_than_the_teachers_are_refused(data, here):
+    train(run(), data, progress=False)
+    other = student(recipe=dataclasses.replace(RECIPE, augmentation="shift2"))
+    with pytest.raises(
+        UserError, match=r"sees views of shape \(1, 32, 32\), but its teacher was trained on \(1, 24, 24\)"
+    ):
+        student_loss(other, data.train)
+
+
+def test_a_teacher_of_other_classes_is_refused():
+    with pytest.raises(UserError, match="the teacher knows the classes of cifar10, not of digits"):
+        student(teacher=dataclasses.replace(run(), dataset="cifar10"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"beta": 1.5}, "beta must be in"),
+        ({"beta": -0.1}, "beta must be in"),
+        ({"temperature": 0.0}, "temperature must be above 0"),
+        ({"temperature": None}, "a student needs all three"),
+        ({"teacher": None, "temperature": None, "beta": None, "squared_temperature": True}, "is for students only"),
+        ({"squared_temperature": 1}, "must be true or false"),
+    ],
+)
+def test_a_student_is_checked(fields, message):
+    with pytest.raises(UserError, match=message):
+        student(**fields)
