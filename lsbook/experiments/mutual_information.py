@@ -1,0 +1,209 @@
+"""Figure 6: how much the difference of two logits tells about the training example it was computed from."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from lsbook.analysis.information import bracket, mixture_information
+from lsbook.catalogue import DATASETS, MODELS
+from lsbook.errors import UserError, one_of
+from lsbook.experiments import captions, profiles, verdicts
+from lsbook.experiments.obtain import Arms, compare
+from lsbook.experiments.verdicts import Measure
+from lsbook.page import Table, Text
+from lsbook.run import Run
+from lsbook.store import Record
+
+SPLITS = {"train": "training images", "heldout": "held-out images"}
+# Data set, network and, if it is not the recipe's, number of images and passes.
+NETWORK = {
+    "smoke": ("digits", "alexnet-16", (1_197, 5)),
+    "laptop": ("cifar10", "resnet56", None),
+    "paper": ("cifar10", "resnet56", None),
+}
+# Of the study of the estimator: spreads of the examples' means in units of the noise, numbers of views, examples.
+SPREADS = np.geomspace(0.1, 100, 13)
+VIEWS = (2, 5, 10, 30)
+EXAMPLES = 300
+
+
+def run(profile: str, alpha: float, seed: int) -> Run:
+    """The run behind one curve of the chapter: it carries the probe of logit differences."""
+    dataset, model, length = NETWORK[profile]
+    found = profiles.run(profile, dataset, model, alpha, seed, length)
+    return dataclasses.replace(found, recipe=dataclasses.replace(found.recipe, probe="logit-differences"))
+
+
+def arms(profile: str = "auto", alpha: float = 0.1, seeds: str = "auto") -> Arms:
+    """The recorded runs of the chapter, trained where they are missing."""
+    return compare(profile, alpha, seeds, run)
+
+
+class Course(NamedTuple):
+    """Information (nats) along the training. steps (P,); plug_in, leave_one_out and their middle (S, P), one row a
+    seed; smoothed: which arm."""
+
+    title: str
+    smoothed: bool
+    steps: np.ndarray
+    plug_in: np.ndarray
+    leave_one_out: np.ndarray
+
+    @property
+    def middle(self) -> np.ndarray:
+        return (self.plug_in + self.leave_one_out) / 2
+
+
+@dataclass(frozen=True)
+class Figure6:
+    """What the figure shows for one split: both arms, and the number of examples N behind each estimate."""
+
+    title: str
+    courses: tuple[Course, Course]
+    examples: int
+    views: int
+
+
+def figure(arms: Arms) -> list[Figure6]:
+    """Training images first, then held-out ones."""
+    return [_figure(arms, split, title) for split, title in SPLITS.items()]
+
+
+def _figure(arms: Arms, split: str, title: str) -> Figure6:
+    _, examples, views = arms.hard[0].arrays[f"{split}_differences"].shape
+    courses = (_course("hard targets", False, arms.hard, split), _course(_named(arms), True, arms.smoothed, split))
+    return Figure6(f"{title}, N = {examples}", courses, examples, views)
+
+
+def _named(arms: Arms) -> str:
+    return f"smoothed, α = {arms.alpha:g}"
+
+
+def _course(title: str, smoothed: bool, records: list[Record], split: str) -> Course:
+    estimates = np.array(
+        [
+            [bracket(samples) for samples in record.arrays[f"{split}_differences"].astype(np.float64)]
+            for record in records
+        ]
+    )
+    steps = records[0].arrays[f"{split}_steps"].astype(int)
+    return Course(title, smoothed, steps, estimates[:, :, 0], estimates[:, :, 1])
+
+
+def measure(figures: list[Figure6]) -> list[Measure]:
+    """Both parts of C16 on training images, from the middle of the two estimates."""
+    hard, smoothed = (course.middle for course in figures[0].courses)
+    ends, falls = zip(*((m[:, -1], m.max(axis=1) - m[:, -1]) for m in (hard, smoothed)), strict=True)
+    return [
+        verdicts.measure("C16", "end", "information at the end", *ends),
+        verdicts.measure("C16", "fall", "peak minus end", *falls),
+    ]
+
+
+def verdict_text(arms: Arms, measures: list[Measure]) -> Text:
+    """The outcome in a sentence."""
+    return Text(captions.verdict_sentence(arms.profile, verdicts.combined(measures)))
+
+
+def claim_table(arms: Arms, measures: list[Measure]) -> Table:
+    """Both parts of the claim."""
+    made_from = captions.made_from(arms.profile, arms.records)
+    header = "hard", _named(arms)
+    return verdicts.table("table-information-claims", "information", arms.profile, header, measures, made_from)
+
+
+class Pair(NamedTuple):
+    """Information at the end of the training about the examples of two classes: first seed, both arms."""
+
+    names: tuple[str, str]
+    hard: float
+    smoothed: float
+
+
+def chosen_pair(arms: Arms, classes: str) -> tuple[int, int]:
+    """Labels of two classes given by name, such as "cat,dog"; "auto": the two that were followed along the training.
+
+    UserError unless they are two different classes of the data set.
+    """
+    dataset = arms.hard[0].run.dataset
+    names = DATASETS[dataset].classes
+    chosen = list(names[:2]) if classes == "auto" else [name.strip() for name in str(classes).split(",")]
+    for name in chosen:
+        one_of(f"class of {DATASETS[dataset].title}", name, names)
+    if len(chosen) != 2 or chosen[0] == chosen[1]:
+        raise UserError(f"classes must name two different classes, not {classes!r}")
+    return names.index(chosen[0]), names.index(chosen[1])
+
+
+def final(arms: Arms, pair: tuple[int, int]) -> Pair:
+    """The trained networks' information about the examples of any two classes."""
+    hard, smoothed = (bracket(_differences(arm[0], pair)).middle for arm in (arms.hard, arms.smoothed))
+    names = DATASETS[arms.hard[0].run.dataset].classes
+    return Pair((names[pair[0]], names[pair[1]]), hard, smoothed)
+
+
+def _differences(record: Record, pair: tuple[int, int]) -> np.ndarray:
+    """(N, L) of the examples of both classes, from the kept logits of all views."""
+    if "train_view_logits" not in record.arrays:
+        raise UserError("information about other classes needs seed 0, whose logits of all classes are kept")
+    rows = np.isin(record.arrays["train_view_labels"], pair)
+    logits = record.arrays["train_view_logits"][rows].astype(np.float64)
+    return logits[:, :, pair[0]] - logits[:, :, pair[1]]
+
+
+def every_pair(arms: Arms) -> tuple[np.ndarray, np.ndarray]:
+    """(K, K) information at the end about each pair of classes, hard and smoothed; NaN on the diagonal."""
+    n_classes = len(DATASETS[arms.hard[0].run.dataset].classes)
+    result = np.full((2, n_classes, n_classes), np.nan)
+    for a in range(n_classes):
+        for b in range(a + 1, n_classes):
+            found = final(arms, (a, b))
+            result[:, a, b] = result[:, b, a] = found.hard, found.smoothed
+    return result[0], result[1]
+
+
+class Bias(NamedTuple):
+    """Estimates against the truth for normal views: spreads (M,), truth (M,), and per number of views (M,) arrays."""
+
+    spreads: np.ndarray
+    truth: np.ndarray
+    plug_in: dict[int, np.ndarray]
+    leave_one_out: dict[int, np.ndarray]
+
+
+def bias(seed: int = 0) -> Bias:
+    """The estimator where the truth is known: means normal with some spread, views normal around them with sd 1."""
+    generator = np.random.default_rng(seed)
+    means = generator.standard_normal(EXAMPLES)
+    truth = np.array([mixture_information(spread * means, 1.0) for spread in SPREADS])
+    found = {
+        views: np.array(
+            [bracket(spread * means[:, None] + generator.standard_normal((EXAMPLES, views))) for spread in SPREADS]
+        )
+        for views in VIEWS
+    }
+    plug_in, leave_one_out = ({views: values[:, k] for views, values in found.items()} for k in range(2))
+    return Bias(SPREADS, truth, plug_in, leave_one_out)
+
+
+def numbers(arms: Arms, figures: list[Figure6], pair: Pair) -> dict[str, float | str]:
+    """What the chapter's text quotes by name."""
+    train = figures[0]
+    hard, smoothed = (course.middle.mean(axis=0) for course in train.courses)
+    return {
+        "network": f"{MODELS[arms.hard[0].run.model].title} on {DATASETS[arms.hard[0].run.dataset].title}",
+        "examples": str(train.examples),
+        "views": str(train.views),
+        "log_n": float(np.log(train.examples)),
+        "log_2": float(np.log(2)),
+        "hard_peak": float(hard.max()),
+        "hard_end": float(hard[-1]),
+        "smoothed_peak": float(smoothed.max()),
+        "smoothed_end": float(smoothed[-1]),
+        "pair": " and ".join(pair.names),
+        "pair_hard": pair.hard,
+        "pair_smoothed": pair.smoothed,
+        "made_from": captions.made_from(arms.profile, arms.records),
+    }
