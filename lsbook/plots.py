@@ -309,3 +309,71 @@ def sample_size_figure(estimates) -> Figure:
     axes.set_ylabel("calibration error", fontsize=TEXT_SIZE)
     axes.legend(fontsize=TEXT_SIZE - 2, frameon=False)
     return figure
+
+
+def information(axes: Axes, figure) -> Axes:
+    """Mutual information along the training, both arms: the middle of the two estimates, mean over the seeds, and a
+    band from the lowest leave-one-out to the highest plug-in estimate of any seed.
+
+    figure: title, examples, courses with title, smoothed, steps (P,), plug_in, leave_one_out and middle (S, P).
+    """
+    for course in figure.courses:
+        colour = arm_colour(course.smoothed)
+        axes.plot(course.steps, course.middle.mean(axis=0), "o-", color=colour, markersize=3, label=course.title)
+        low, high = course.leave_one_out.min(axis=0), course.plug_in.max(axis=0)
+        axes.fill_between(course.steps, low, high, color=colour, alpha=0.2, lw=0)
+    for value, name in ((np.log(figure.examples), "log N"), (np.log(2), "log 2")):
+        axes.axhline(value, color=NEUTRAL, linestyle=":", linewidth=1)
+        axes.text(1, value, f" {name}", fontsize=TEXT_SIZE - 2, color=NEUTRAL, va="bottom")
+    axes.set_xscale("log")
+    axes.set_ylim(0, 1.12 * np.log(figure.examples))
+    axes.set_title(figure.title, fontsize=TEXT_SIZE)
+    axes.set_xlabel("training step", fontsize=TEXT_SIZE)
+    axes.tick_params(labelsize=TEXT_SIZE - 2)
+    return axes
+
+
+def information_figure(figures: Sequence) -> Figure:
+    """A panel for each split."""
+    figure = Figure(figsize=(9, 3.8), layout="constrained")
+    panels = figure.subplots(1, len(figures), squeeze=False)[0]
+    for axes, part in zip(panels, figures, strict=True):
+        information(axes, part)
+    panels[0].set_ylabel("mutual information (nats)", fontsize=TEXT_SIZE)
+    panels[0].legend(fontsize=TEXT_SIZE - 2, frameon=False)
+    return figure
+
+
+def bias_figure(bias) -> Figure:
+    """Both estimates less the truth, a panel for each number of views: spreads, truth, plug_in and leave_one_out."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(bias.plug_in), sharey=True)
+    for axes, views in zip(panels, bias.plug_in, strict=True):
+        both = bias.plug_in[views], bias.leave_one_out[views]
+        for values, style, name in ((both[0], "^-", "plug-in"), (both[1], "v-", "leave-one-out")):
+            axes.plot(bias.spreads, values - bias.truth, style, color=NEUTRAL, markersize=4, label=name, alpha=0.7)
+        axes.plot(
+            bias.spreads, np.mean(both, axis=0) - bias.truth, "o-", color=CLASSES[0], markersize=4, label="middle"
+        )
+        axes.axhline(0, color=NEUTRAL, linestyle=":", linewidth=1)
+        axes.set_xscale("log")
+        axes.set_title(f"L = {views}", fontsize=TEXT_SIZE)
+        axes.tick_params(labelsize=TEXT_SIZE - 2)
+    figure.supxlabel("spread of the means in units of the noise", fontsize=TEXT_SIZE)
+    panels[0].set_ylabel("estimate − truth (nats)", fontsize=TEXT_SIZE)
+    panels[-1].legend(fontsize=TEXT_SIZE - 2, frameon=False)
+    return figure
+
+
+def pairs_figure(hard: np.ndarray, smoothed: np.ndarray, classes: Sequence[str]) -> Figure:
+    """(K, K) information about each pair of classes, both arms on one scale."""
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    panels = figure.subplots(1, 2)
+    highest = np.nanmax([hard, smoothed])
+    for axes, values, name in zip(panels, (hard, smoothed), ("hard targets", "smoothed"), strict=True):
+        image = axes.imshow(values, vmin=0, vmax=highest, cmap="cividis")
+        axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=TEXT_SIZE - 2)
+        axes.set_yticks(range(len(classes)), classes, fontsize=TEXT_SIZE - 2)
+        axes.set_title(name, fontsize=TEXT_SIZE, color=arm_colour(name == "smoothed"))
+    figure.colorbar(image, ax=panels, label="mutual information (nats)", shrink=0.8)
+    return figure

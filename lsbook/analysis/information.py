@@ -13,7 +13,7 @@ from scipy.special import logsumexp
 from lsbook.analysis.checks import array, positive
 
 BLOCK_SIZE = 2**20  # exponents in a block: 8 MB
-GRID = 20_001  # points of the quadrature
+GRID_STEP = 1 / 8  # of the quadrature, in deviations: its error is then far below rounding
 
 
 class Information(NamedTuple):
@@ -83,7 +83,7 @@ def mixture_information(means: np.ndarray, deviation: float) -> float:
     Raises ValueError when N is 0, a mean is not finite, or the deviation is not above 0.
     """
     means, deviation = array("means", means, (None,)), positive("deviation", deviation)
-    y = np.linspace(means.min() - 9 * deviation, means.max() + 9 * deviation, GRID)
+    y = np.arange(means.min() - 9 * deviation, means.max() + 9 * deviation, GRID_STEP * deviation)
     constant = np.log(deviation * np.sqrt(2 * np.pi) * means.size)
     log_density = logsumexp(((y[:, None] - means) / deviation) ** 2 / -2, axis=1) - constant
     entropy = -np.trapezoid(np.exp(log_density) * log_density, y)

@@ -26,7 +26,7 @@ NETWORK = {
 # Of the study of the estimator: spreads of the examples' means in units of the noise, numbers of views, examples.
 SPREADS = np.geomspace(0.1, 100, 13)
 VIEWS = (2, 5, 10, 30)
-EXAMPLES = 300
+EXAMPLES = 200
 
 
 def run(profile: str, alpha: float, seed: int) -> Run:

@@ -1,0 +1,133 @@
+"""The chapter's figure and claim, on records whose information is known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from lsbook import claims, plots
+from lsbook.errors import UserError
+from lsbook.experiments import mutual_information
+from lsbook.experiments.obtain import Arms, compare
+from lsbook.store import Store
+
+N, VIEWS = 40, 10
+BIAS = 0.5 * math.log(VIEWS / (VIEWS - 1))
+
+
+def differences(collapsed: bool, seed: int) -> np.ndarray:
+    """(3, N, VIEWS): noise at first, then every example apart, at last apart or in two clusters."""
+    noise = np.random.default_rng(seed).standard_normal((3, N, VIEWS))
+    apart = 50.0 * np.arange(N)[:, None]
+    end = np.repeat([-50.0, 50.0], N // 2)[:, None] if collapsed else apart
+    return noise + np.stack([np.zeros((N, 1)), apart, end])
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, environment) -> Store:
+    store = Store(tmp_path_factory.mktemp("results"))
+    generator = np.random.default_rng(0)
+    for seed in range(3):
+        for alpha in (0.0, 0.1):
+            arrays = {}
+            for split in ("train", "heldout"):
+                arrays[f"{split}_differences"] = differences(alpha > 0, seed)
+                arrays[f"{split}_steps"] = np.array([1, 10, 100])
+            if seed == 0:
+                labels = np.repeat(np.arange(10), 5)
+                logits = generator.standard_normal((50, VIEWS, 10))
+                if alpha == 0:
+                    logits += 50.0 * np.arange(50)[:, None, None] * np.arange(10)  # every difference tells the example
+                arrays |= {"train_view_logits": logits, "train_view_labels": labels}
+            run = mutual_information.run("laptop", alpha, seed)
+            store.put(run, metrics={}, history={}, environment=environment, arrays=arrays)
+    return store
+
+
+@pytest.fixture(scope="module")
+def arms(store) -> Arms:
+    return compare("auto", 0.1, "auto", mutual_information.run, store)
+
+
+def test_every_profile_records_the_probe():
+    for profile in mutual_information.NETWORK:
+        assert mutual_information.run(profile, 0.1, 0).recipe.probe == "logit-differences"
+
+
+def test_the_courses_are_those_of_the_data(arms):
+    train, heldout = mutual_information.figure(arms)
+    assert (train.examples, train.views) == (N, VIEWS)
+    assert heldout.title == f"held-out images, N = {N}"
+    hard, smoothed = train.courses
+    assert hard.steps.tolist() == [1, 10, 100]
+    for course, end in ((hard, math.log(N)), (smoothed, math.log(2))):
+        np.testing.assert_allclose(course.middle[:, 0], 0, atol=0.03)
+        np.testing.assert_allclose(course.middle[:, 1], math.log(N), atol=1e-6)
+        np.testing.assert_allclose(course.middle[:, 2], end, atol=0.03)
+    np.testing.assert_allclose(smoothed.plug_in[:, 2] - smoothed.leave_one_out[:, 2], 2 * BIAS, atol=0.03)
+
+
+def test_the_claim_is_decided_from_the_middle(arms):
+    measures = mutual_information.measure(mutual_information.figure(arms))
+    assert [m.verdict.verdict for m in measures] == [claims.REPRODUCED] * 2
+    np.testing.assert_allclose(measures[1].smoothed, math.log(N / 2), atol=0.03)
+    np.testing.assert_allclose(measures[1].hard, 0, atol=1e-6)
+    assert "**reproduced**: C16" in mutual_information.verdict_text(arms, measures).markdown
+    assert len(mutual_information.claim_table(arms, measures).rows) == 2
+
+
+def test_any_pair_of_classes_at_the_end(arms):
+    pair = mutual_information.chosen_pair(arms, "cat, dog")
+    assert pair == (3, 5)
+    found = mutual_information.final(arms, pair)
+    assert found.names == ("cat", "dog")
+    assert found.hard == pytest.approx(math.log(10), abs=1e-6)
+    assert found.smoothed == pytest.approx(0, abs=0.15)  # ten examples of noise
+    hard, smoothed = mutual_information.every_pair(arms)
+    assert hard[3, 5] == hard[5, 3] == found.hard
+    assert smoothed[3, 5] == found.smoothed
+    assert np.isnan(np.diag(hard)).all()
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ("cat,cat", "two different classes, not 'cat,cat'"),
+        ("cat", "two different classes"),
+        ("cat,dog,ship", "two different classes"),
+        ("cat,cow", "unknown class of CIFAR-10 'cow'"),
+    ],
+)
+def test_a_pair_is_two_different_classes(arms, classes, message):
+    with pytest.raises(UserError, match=message):
+        mutual_information.chosen_pair(arms, classes)
+
+
+def test_without_the_first_seed_other_pairs_are_refused(store):
+    arms = compare("laptop", 0.1, "1,2", mutual_information.run, store)
+    with pytest.raises(UserError, match="needs seed 0"):
+        mutual_information.final(arms, (0, 1))
+
+
+def test_the_bias_study_brackets_the_truth():
+    found = mutual_information.bias()
+    for views, known in ((2, 0.5 * math.log(2)), (10, BIAS)):
+        assert found.plug_in[views][0] - found.truth[0] == pytest.approx(known, abs=0.04)
+    assert (np.diff(found.truth) > 0).all()
+    assert found.truth[-1] < math.log(mutual_information.EXAMPLES)
+    for views in (10, 30):
+        middle = (found.plug_in[views] + found.leave_one_out[views]) / 2
+        np.testing.assert_allclose(middle, found.truth, atol=0.08)
+
+
+def test_figures_draw_what_was_measured(arms):
+    figures = mutual_information.figure(arms)
+    panel = plots.information_figure(figures).axes[0]
+    np.testing.assert_allclose(panel.lines[0].get_ydata(), figures[0].courses[0].middle.mean(axis=0))
+    assert [text.get_text().strip() for text in panel.texts] == ["log N", "log 2"]
+    bias = mutual_information.bias()
+    first = plots.bias_figure(bias).axes[0]
+    np.testing.assert_allclose(first.lines[0].get_ydata(), bias.plug_in[2] - bias.truth)
+    hard, smoothed = mutual_information.every_pair(arms)
+    left = plots.pairs_figure(hard, smoothed, tuple("abcdefghij")).axes[0]
+    np.testing.assert_array_equal(left.images[0].get_array().filled(np.nan), hard)
