@@ -23,6 +23,9 @@ class Recipe:
     """How a network is trained.
 
     steps: optimiser steps; batch: images a step.
+    momentum, dampening: Nesterov's momentum; with dampening plain momentum instead, to which a gradient is added times
+        1 − dampening (equal to the momentum: an exponential average of the gradients).
+    first_layer: learning rate of the first layer's weights and biases, as a multiple of the others'.
     schedule: of the learning rate over the run: constant; one-cycle (linear rise over the first fifth, cosine fall
         to 0); steps (divided by 10 at each fraction of the run in `milestones`); linear (falls to 0).
     weight_decay: λ of the penalty λ/2 ‖w‖² on `decayed`: every weight matrix and kernel, or only the hidden linear
@@ -43,6 +46,8 @@ class Recipe:
     optimiser: str = "sgd"
     learning_rate: float = 0.1
     momentum: float = 0.0
+    dampening: float = 0.0
+    first_layer: float = 1.0
     schedule: str = "constant"
     milestones: tuple[float, ...] = ()
     weight_decay: float = 0.0
@@ -57,14 +62,17 @@ class Recipe:
     def __post_init__(self):
         for name in ("steps", "batch", "revision"):
             _whole(self, name, 1)
-        for name in ("learning_rate", "momentum", "weight_decay", "loss_scale"):
+        for name in ("learning_rate", "momentum", "dampening", "first_layer", "weight_decay", "loss_scale"):
             _number(self, name)
         if self.clip_norm is not None:
             _number(self, "clip_norm")
             _require(self.clip_norm > 0, "clip_norm must be above 0, or None")
         _require(self.learning_rate > 0, "learning_rate must be above 0")
         _require(self.loss_scale > 0, "loss_scale must be above 0")
-        _require(0 <= self.momentum < 1, f"momentum must be in [0, 1), not {self.momentum}")
+        _require(self.first_layer > 0, "first_layer must be above 0")
+        for name in ("momentum", "dampening"):
+            value = getattr(self, name)
+            _require(0 <= value < 1, f"{name} must be in [0, 1), not {value}")
         _require(self.weight_decay >= 0, "weight_decay must not be negative")
         object.__setattr__(self, "milestones", tuple(float(m) for m in self.milestones))
         _require(

@@ -118,7 +118,7 @@ class Trainer:
         batch = Batch(index, self.labels[index], views)
         loss = self.recipe.loss_scale * self.loss(logits.float(), batch)
         for group in self.optimiser.param_groups:
-            group["lr"] = optimisation.learning_rate(self.recipe, i)
+            group["lr"] = group["factor"] * optimisation.learning_rate(self.recipe, i)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         if self.recipe.clip_norm is not None:

@@ -11,20 +11,22 @@ WARM_UP = 0.2  # fraction of a one-cycle run in which the learning rate rises
 
 
 def optimiser(model: Classifier, recipe: Recipe) -> torch.optim.SGD:
-    """SGD, with Nesterov's momentum where there is any; only the recipe's `decayed` weights decay."""
+    """SGD as the recipe says. Each group of weights has its `factor` of the learning rate and its decay."""
     if recipe.decayed == "hidden-linear":
         decayed = {layer.weight for layer in model.hidden_linear()}
     else:
         decayed = {p for p in model.parameters() if p.ndim > 1}
-    rest = [p for p in model.parameters() if p not in decayed]
+    first = set(next(m for m in model.modules() if next(m.parameters(recurse=False), None) is not None).parameters())
+    groups: dict[tuple[float, float], list] = {}
+    for p in model.parameters():
+        factor = recipe.first_layer if p in first else 1.0
+        groups.setdefault((factor, recipe.weight_decay if p in decayed else 0.0), []).append(p)
     return torch.optim.SGD(
-        [
-            {"params": [p for p in model.parameters() if p in decayed], "weight_decay": recipe.weight_decay},
-            {"params": rest, "weight_decay": 0.0},
-        ],
+        [{"params": found, "factor": factor, "weight_decay": decay} for (factor, decay), found in groups.items()],
         lr=recipe.learning_rate,
         momentum=recipe.momentum,
-        nesterov=recipe.momentum > 0,
+        dampening=recipe.dampening,
+        nesterov=recipe.momentum > 0 and recipe.dampening == 0,
         fused=True,
     )
 

@@ -143,12 +143,29 @@ def test_only_hidden_linear_weights_decay():
 
     model = AlexNet((1, 24, 24), 10, width=16)
     recipe = Recipe(steps=1, weight_decay=0.004, decayed="hidden-linear")
-    decayed, rest = optimisation.optimiser(model, recipe).param_groups
-    assert decayed["weight_decay"] == 0.004
-    assert rest["weight_decay"] == 0
-    assert {id(p) for p in decayed["params"]} == {id(model.fc3.weight), id(model.fc4.weight)}
+    groups = {group["weight_decay"]: group["params"] for group in optimisation.optimiser(model, recipe).param_groups}
+    assert groups.keys() == {0.0, 0.004}
+    assert {id(p) for p in groups[0.004]} == {id(model.fc3.weight), id(model.fc4.weight)}
     everything = optimisation.optimiser(model, Recipe(steps=1, weight_decay=1e-4)).param_groups[0]
     assert len(everything["params"]) == 5
+
+
+def test_a_constant_gradient_moves_weights_by_averaged_gradients_and_the_first_layer_farther(data):
+    """The average of equal gradients is that gradient, so n steps move by n · rate · gradient."""
+    recipe = Recipe(steps=3, learning_rate=0.1, momentum=0.9, dampening=0.9, first_layer=10.0)
+    model = MODELS["mlp-800"].build((1, 32, 32), 10)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    trainer = Trainer(run(recipe=recipe, model="mlp-800"), model, data.train, lambda logits, _: logits.sum())
+    assert {group["factor"] for group in trainer.optimiser.param_groups} == {1.0, 10.0}
+    for i in range(3):
+        for group in trainer.optimiser.param_groups:
+            group["lr"] = group["factor"] * optimisation.learning_rate(recipe, i)
+        for p in model.parameters():
+            p.grad = torch.ones_like(p)
+        trainer.optimiser.step()
+    for name, p in model.named_parameters():
+        moved = 3.0 if name.startswith("hidden.1.") else 0.3
+        torch.testing.assert_close(before[name] - p.detach(), torch.full_like(p, moved), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("model", ["alexnet-16", "resnet8", "mlp-800"])
