@@ -69,7 +69,7 @@ class Vocabulary:
 
         Inverse of `encode`, except that U+2581, which stands for a space within SentencePiece, comes back as one.
         """
-        return self._processor.decode([np.asarray(sentence).tolist() for sentence in ids])
+        return [self._processor.decode(np.asarray(sentence).tolist()) for sentence in ids]
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """What each token of one sentence stands for; "▁" begins a word."""
