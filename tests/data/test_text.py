@@ -226,6 +226,8 @@ def test_a_download_is_checked_and_read(data_folder, tmp_path, served, monkeypat
     offer(monkeypatch, served, checksums)
     pairs = text.load("multi30k", "train")
     assert (pairs.source, pairs.target, pairs.variant) == (ENGLISH, GERMAN, "original files")
+    write_lines(data_folder / "multi30k" / "train.de.gz", GERMAN[::-1])
+    assert text.load("multi30k", "train").variant == "own files"
 
 
 def test_a_text_is_read_no_further_than_asked_for(mine):

@@ -1,7 +1,7 @@
 """Vocabularies: any sentence goes in and comes out, and bad sizes are one line."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lsbook.data import sources, text, toy, vocabulary
@@ -12,6 +12,7 @@ LEARNED = vocabulary.learn(SENTENCES, 500)
 
 
 @given(st.lists(st.text().filter(lambda s: "\u2581" not in s), max_size=3))
+@example(["  A  dog ", ""])
 def test_any_string_comes_back(sentences):
     assert LEARNED.decode(LEARNED.encode(sentences)) == sentences
 
