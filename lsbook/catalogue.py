@@ -1,10 +1,12 @@
-"""What there is to choose from: data sets and models by name. Adding one is one entry here.
+"""What there is to choose from: data sets, parallel texts and models by name. Adding one is one entry here.
 
 The tables hold plain values, so a run's names are checked without torch.
 """
 
 from dataclasses import dataclass, field
 from importlib import import_module
+
+SPLITS = ("train", "heldout", "test")
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,22 @@ class Dataset:
     torchvision: str | None = None
     archives: tuple[tuple[str, str, str], ...] = ()
     files: str | None = None
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A parallel text and where its files may come from.
+
+    languages: source and target, as file names end in them or the fields of a Parquet column are called.
+    parts: what the names of the files begin with for the splits `train`, `heldout` (the validation text) and `test`.
+    archives: for each file to download its folder, address and SHA-256.
+    """
+
+    title: str
+    languages: tuple[str, str] = ("en", "de")
+    parts: tuple[str, str, str] = SPLITS
+    size: str = ""
+    archives: tuple[tuple[str, str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +96,7 @@ orange, lemon, banana, pomegranate, meat loaf, pizza, potpie, espresso, alp, cli
 acorn
 """
 _MNIST_MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
+_MULTI30K = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/"
 
 
 def _tiny_imagenet(n: int) -> tuple[str, ...]:
@@ -147,6 +166,27 @@ DATASETS = {
         files="tiny-imagenet-32",
     ),
     "digits": Dataset(title="digits (scikit-learn)", classes=tuple("0123456789"), shape=(1, 32, 32), heldout=300),
+}
+
+CORPORA = {
+    "multi30k": Corpus(
+        title="Multi30k, English to German",
+        parts=("train", "val", "test_2016_flickr"),
+        size="1.3 MB",
+        archives=tuple(
+            ("multi30k", _MULTI30K + name, checksum)
+            for name, checksum in {
+                "train.en.gz": "d79cfa999dd4c51d2cb42499b6796d5a882c3a8a961923c25a898c90f8bbd56f",
+                "train.de.gz": "726e39b2fa9eb9ffb6dc763fb35a179f80fae06ffc5d28b6ace5faa883de28a6",
+                "val.en.gz": "14f7d25ddd868909a9213e361768460edcacdd6ab9d1e77b92560dc10c10dc28",
+                "val.de.gz": "f0cba2f995189cf5770f29a8a9a537a3ad3f51657ad873405082ff6863a5e75a",
+                "test_2016_flickr.en.gz": "611d361c6334bc7246101d48097c13cf5c4413c5befc793cc629934359d532d9",
+                "test_2016_flickr.de.gz": "9204244e408ccb38d2a55cfcd344df15005fc42a07a6e55ca6c52b6ababb8cc8",
+            }.items()
+        ),
+    ),
+    "grammar": Corpus(title="English–German grammar of our own"),
+    "wmt14-en-de": Corpus(title="WMT14, English to German", parts=("train", "validation", "test")),
 }
 
 MODELS = {

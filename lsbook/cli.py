@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from lsbook.catalogue import DATASETS
-from lsbook.errors import UserError, one_of
+from lsbook.catalogue import CORPORA, DATASETS, SPLITS
+from lsbook.errors import UserError
 from lsbook.store import Store
 
 app = typer.Typer(
@@ -110,13 +110,13 @@ def verify(path: Annotated[Path | None, typer.Argument(help="Folder of records (
 @app.command()
 def data(names: Annotated[list[str] | None, typer.Argument(help="Data sets; all when none is named.")] = None) -> None:
     """Find, download and check data sets."""
-    from lsbook.data import images
+    from lsbook.data import images, text
 
-    for name in names or DATASETS:
-        one_of("data set", name, DATASETS)
-        for split in images.SPLITS:
-            part = images.load(name, split)
-            print(f"{name:8} {split:8} {len(part):6} images  {part.variant}  sha256 {part.fingerprint[:12]}")
+    for name in names or (*DATASETS, *CORPORA):
+        load, what = (images.load, "images") if name in DATASETS else (text.load, "pairs")
+        for split in SPLITS:
+            part = load(name, split)
+            print(f"{name:8} {split:8} {len(part):6} {what}  {part.variant}  sha256 {part.fingerprint[:12]}")
 
 
 @app.command()

@@ -137,12 +137,15 @@ def test_torch_missing_names_the_command_that_installs_it(results, tmp_path):
 
 
 def test_data_lists_what_is_there(lsbook):
-    code, out, _ = lsbook("data", "digits")
+    code, out, _ = lsbook("data", "digits", "grammar")
     assert code == 0
-    assert [line.split()[:3] for line in out.splitlines()] == [
-        ["digits", "train", "1197"],
-        ["digits", "heldout", "300"],
-        ["digits", "test", "300"],
+    assert [line.split()[:4] for line in out.splitlines()] == [
+        ["digits", "train", "1197", "images"],
+        ["digits", "heldout", "300", "images"],
+        ["digits", "test", "300", "images"],
+        ["grammar", "train", "3000", "pairs"],
+        ["grammar", "heldout", "500", "pairs"],
+        ["grammar", "test", "500", "pairs"],
     ]
 
 

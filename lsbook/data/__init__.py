@@ -1,1 +1,1 @@
-"""Data sets: where their files are, how they are checked and decoded."""
+"""Images and parallel texts: where their files are, how they are checked, decoded, encoded and batched."""

@@ -6,7 +6,6 @@ A data set is looked for under `LSBOOK_DATA` or `data/`, in this order: Parquet 
 
 import hashlib
 import json
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -14,12 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lsbook.catalogue import DATASETS
+from lsbook.catalogue import DATASETS, SPLITS
 from lsbook.data import sources
 from lsbook.errors import UserError, one_of
 from lsbook.paths import data_path
-
-SPLITS = ("train", "heldout", "test")
 
 
 @dataclass(frozen=True)
@@ -142,8 +139,7 @@ def _fingerprint(pixels: np.ndarray, labels: np.ndarray, classes: tuple[str, ...
 
 def _cached(files: list[Path], name: str, part: str, decode) -> Images:
     """The decoded arrays, kept beside the source and named by its checksum; a damaged copy is decoded again."""
-    checksum = hashlib.sha256(b"".join(sources.sha256(f).encode() for f in files)).hexdigest()
-    path = sources.writable_folder(files[0].parent / ".decoded") / f"{name}-{part}-{checksum[:16]}.npz"
+    path = sources.writable_folder(files[0].parent / ".decoded") / f"{name}-{part}-{sources.content_key(files)}.npz"
     if path.is_file():
         # Whatever a damaged copy raises, decoding again mends it.
         with suppress(Exception), np.load(path, allow_pickle=False) as kept:
@@ -152,16 +148,5 @@ def _cached(files: list[Path], name: str, part: str, decode) -> Images:
                 return images
     images = decode()
     with suppress(OSError):  # a full or read-only disk costs only the next start's time
-        _write_cache(path, images)
+        sources.write_whole(path, lambda file: np.savez(file, **vars(images)))
     return images
-
-
-def _write_cache(path: Path, images: Images) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        try:
-            np.savez(file, **vars(images))
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise

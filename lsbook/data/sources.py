@@ -1,14 +1,17 @@
-"""Where data files are: Parquet in the Hub's layout, torchvision's own files, downloads, and their checks."""
+"""Where data files are: Parquet in the Hub's layout, torchvision's own files, downloads, their checks and caches."""
 
 import hashlib
 import importlib
 import json
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
-from lsbook.catalogue import DATASETS, Dataset
+from lsbook.catalogue import DATASETS, Corpus, Dataset
 from lsbook.errors import UserError
 
 
@@ -16,6 +19,19 @@ def sha256(path: Path) -> str:
     """Hex SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_key(files: list[Path], *settings: str) -> str:
+    """16 hex digits that name what is made of the files' content under these settings."""
+    parts = [sha256(path) for path in files] + list(settings)
+    return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
+
+
+def damaged(path: Path, error: Exception, expected: str | None = None) -> UserError:
+    """The one line for a file that cannot be read. expected: the SHA-256 of the whole file, where it is known."""
+    reason = str(error).partition("\n")[0]
+    expectation = f", expected {expected}" if expected else ""
+    return UserError(f"{path} is damaged (SHA-256 {sha256(path)}{expectation}): {reason}; get it anew")
 
 
 def parquet_files(root: Path, name: str, part: str) -> list[Path]:
@@ -34,8 +50,7 @@ def read_parquet(files: list[Path], dataset: Dataset) -> tuple[list[bytes], np.n
         try:
             table = pyarrow.parquet.read_table(path)
         except (pyarrow.ArrowException, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise UserError(f"{path} is damaged (SHA-256 {sha256(path)}): {reason}; get it anew") from None
+            raise damaged(path, error) from None
         image = _column(path, table.column_names, dataset.image_columns)
         label = _column(path, table.column_names, dataset.label_columns)
         images += table[image].combine_chunks().field("bytes").to_pylist()
@@ -67,19 +82,18 @@ def read_torchvision(root: Path, name: str, part: str) -> tuple[np.ndarray, np.n
             f"{name} not found under {root} and nobody offers it for download; put train.parquet and test.parquet "
             f"(columns image, label) into {root / name}, set LSBOOK_DATA, or use the profile smoke"
         )
-    datasets = _torchvision_datasets(name)
-    kind = getattr(datasets, DATASETS[name].torchvision)
+    kind = getattr(_torchvision_datasets(name), DATASETS[name].torchvision)
     try:
         data = kind(root, train=part == "train", download=False)
     except RuntimeError:  # torchvision's "not found or corrupted"
-        download(root, name, datasets.utils)
+        download(root, name, DATASETS[name])
         data = kind(root, train=part == "train", download=True)  # its own checks, then unpacks
     return np.asarray(data.data), np.asarray(data.targets)
 
 
-def download(root: Path, name: str, utils) -> None:
-    """Fetch a data set's archives with a progress bar and check them by SHA-256. utils: torchvision.datasets.utils."""
-    dataset = DATASETS[name]
+def download(root: Path, name: str, dataset: Dataset | Corpus) -> None:
+    """Fetch a data set's archives with torchvision's progress bar and check them by SHA-256."""
+    utils = _torchvision_datasets(name).utils
     for folder, address, checksum in dataset.archives:
         path = root / folder / address.rpartition("/")[2]
         try:
@@ -114,3 +128,15 @@ def writable_folder(beside: Path) -> Path:
     if os.access(parent, os.W_OK) and parent.stat().st_mode & 0o200:
         return beside
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lsbook"
+
+
+def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file so that whoever is stopped, or does so twice at once, leaves a whole one or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+        try:
+            write(file)
+            Path(file.name).replace(path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise

@@ -3,19 +3,19 @@
 Both are this machine's own (`runs/`): they follow from the run and are made again where they are missing.
 """
 
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm import tqdm
 
 from lsbook.catalogue import MODELS
 from lsbook.data.images import Images
+from lsbook.data.sources import write_whole
 from lsbook.errors import UserError
 from lsbook.models.base import Classifier
 from lsbook.paths import runs_path
@@ -35,7 +35,7 @@ def save_weights(run: Run, model: Classifier) -> None:
     """Keep a trained network: whole or not at all. A disk without space costs only a later student's time."""
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     with suppress(OSError):
-        _replace(weights_path(run), lambda path: save_file(state, path))
+        write_whole(weights_path(run), lambda file: file.write(save(state)))
 
 
 def load_weights(run: Run, shape: tuple[int, int, int], n_classes: int) -> Classifier | None:
@@ -80,7 +80,7 @@ def bank(teacher: Run, images: Images, student: Run) -> Bank | None:
         if model is None:
             return None
         logits = _every_view(model, teacher.recipe.precision, images, view)
-        _replace(path, lambda target: np.save(target, logits))
+        write_whole(path, lambda file: np.save(file, logits))
     return Bank(np.load(path, mmap_mode="c", allow_pickle=False), view, shape, precision.device())
 
 
@@ -107,11 +107,3 @@ def _every_view(model: Classifier, number_format: str, images: Images, view: aug
             result[rows[0] : rows[-1] + 1] = logits.float().cpu().numpy()
             bar.update(len(rows))
     return result.reshape(len(images), n_views, -1)
-
-
-def _replace(path: Path, write) -> None:
-    """Write a file beside its place and move it there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        write(Path(folder) / path.name)
-        (Path(folder) / path.name).replace(path)

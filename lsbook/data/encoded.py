@@ -1,0 +1,139 @@
+"""Texts as token ids: encoded once and then mapped from disk, so that memory does not limit their length."""
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from lsbook.data import sources, text
+from lsbook.data.vocabulary import Vocabulary
+from lsbook.errors import UserError
+
+CHUNK = 10_000  # pairs held while a text is encoded
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """One language of a text.
+
+    ids: (tokens,) of all sentences in a row, without bos and eos; offsets: (N + 1,) where each begins.
+    """
+
+    ids: np.ndarray
+    offsets: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self.ids[self.offsets[row] : self.offsets[row + 1]]
+
+    def lengths(self) -> np.ndarray:
+        """(N,) numbers of tokens."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One split as token ids. fingerprint, variant: as of its `Pairs`."""
+
+    source: Sentences
+    target: Sentences
+    fingerprint: str
+    variant: str
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def first(self, n: int) -> "Encoded":
+        """The first n pairs; UserError when there are fewer."""
+        if n > len(self):
+            raise UserError(f"{n} sentence pairs asked for, but there are {len(self)}")
+        source, target = (Sentences(side.ids, side.offsets[: n + 1]) for side in (self.source, self.target))
+        return replace(self, source=source, target=target)
+
+
+def load(name: str, split: str, vocabulary: Vocabulary) -> Encoded:
+    """A split of a text as `text.load` has it; encoded once and kept beside the text.
+
+    UserError as `text.load`, and when there is no place to keep it.
+    """
+    found = text.find(name, split)
+    if not found.files:
+        pairs = list(found.pairs())
+        return Encoded(*encode(pairs, vocabulary), text.add(text.digest(), pairs).hexdigest(), found.variant)
+    key = sources.content_key(found.files, vocabulary.fingerprint, *found.languages)
+    folder = sources.writable_folder(found.files[0].parent / ".encoded") / f"{name}-{split}-{key}"
+    kept = _read(folder, vocabulary, found.variant)
+    if kept is None:
+        try:
+            _write(folder, found, vocabulary)
+        except OSError as error:
+            raise UserError(f"{folder.parent} cannot keep the encoded text ({error}); set XDG_CACHE_HOME") from None
+        kept = _read(folder, vocabulary, found.variant)
+    return kept
+
+
+def encode(pairs: Sequence[text.Pair], vocabulary: Vocabulary) -> tuple[Sentences, Sentences]:
+    """Source and target side of these pairs."""
+    source, target = (vocabulary.encode(side) for side in zip(*pairs, strict=True))
+    return _in_a_row(source), _in_a_row(target)
+
+
+def _in_a_row(ids: list[np.ndarray]) -> Sentences:
+    return Sentences(np.concatenate(ids), np.cumsum([0, *map(len, ids)]))
+
+
+def _write(folder: Path, found: text.Text, vocabulary: Vocabulary) -> None:
+    """Write `folder` whole or not at all: the ids and offsets of both sides, their checksums and the fingerprint."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        new = Path(temporary) / "text"
+        new.mkdir()
+        fingerprint = text.digest()
+        lengths = ([], [])
+        with contextlib.ExitStack() as stack:
+            files = [stack.enter_context((new / f"{side}.ids").open("wb")) for side in _SIDES]
+            for chunk in _chunks(found.pairs()):
+                text.add(fingerprint, chunk)
+                for side, file, counts in zip(encode(chunk, vocabulary), files, lengths, strict=True):
+                    side.ids.tofile(file)
+                    counts.append(side.lengths())
+        for side, counts in zip(_SIDES, lengths, strict=True):
+            np.save(new / f"{side}.npy", np.cumsum(np.concatenate([[0], *counts])))
+        checksums = {path.name: sources.sha256(path) for path in new.iterdir()}
+        summary = {"fingerprint": fingerprint.hexdigest(), "sha256": checksums}
+        (new / _SUMMARY).write_text(json.dumps(summary))
+        if _read(folder, vocabulary, found.variant) is None:  # unless someone else was faster
+            shutil.rmtree(folder, ignore_errors=True)
+            new.rename(folder)
+
+
+_SIDES = ("source", "target")
+_SUMMARY = "text.json"
+
+
+def _chunks(pairs: Iterator[text.Pair]) -> Iterator[list[text.Pair]]:
+    while chunk := list(islice(pairs, CHUNK)):
+        yield chunk
+
+
+def _read(folder: Path, vocabulary: Vocabulary, variant: str) -> Encoded | None:
+    """What was written, mapped; None when there is nothing or it is damaged."""
+    try:
+        summary = json.loads((folder / _SUMMARY).read_text())
+        if any(sources.sha256(folder / name) != checksum for name, checksum in summary["sha256"].items()):
+            return None
+    except (OSError, ValueError, KeyError):
+        return None
+    sides = [
+        Sentences(np.memmap(folder / f"{side}.ids", vocabulary.dtype, "r"), np.load(folder / f"{side}.npy"))
+        for side in _SIDES
+    ]
+    return Encoded(*sides, summary["fingerprint"], variant)

@@ -1,0 +1,140 @@
+"""Byte-pair vocabularies, one for both languages of a text, by SentencePiece (Kudo and Richardson 2018).
+
+Characters that the vocabulary lacks are spelt in bytes, so every sentence can be encoded.
+"""
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+
+from lsbook.data import sources, text
+from lsbook.errors import UserError
+
+SENTENCES = 1_000_000  # at most so many are learned from, evenly spaced over the text
+
+_SETTINGS = {
+    "model_type": "bpe",
+    "byte_fallback": True,
+    "normalization_rule_name": "identity",
+    "remove_extra_whitespaces": False,
+    "pad_id": 0,
+    "bos_id": 1,
+    "eos_id": 2,
+    "unk_id": 3,  # SentencePiece demands one; with bytes to fall back on it is never used
+    "num_threads": 1,
+}
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Sentences to token ids and back.
+
+    model: SentencePiece's own serialisation. pad fills batches up, bos begins and eos ends a sentence.
+    """
+
+    model: bytes
+    pad: ClassVar[int] = _SETTINGS["pad_id"]
+    bos: ClassVar[int] = _SETTINGS["bos_id"]
+    eos: ClassVar[int] = _SETTINGS["eos_id"]
+
+    @property
+    def size(self) -> int:
+        """Number of different tokens, pad, bos and eos among them."""
+        return self._processor.vocab_size()
+
+    @property
+    def dtype(self) -> type[np.unsignedinteger]:
+        """The smallest type that holds every id."""
+        return np.uint16 if self.size <= 2**16 else np.uint32
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the model."""
+        return hashlib.sha256(self.model).hexdigest()
+
+    def encode(self, sentences: Sequence[str]) -> list[np.ndarray]:
+        """Each sentence's ids, without bos and eos."""
+        return [np.array(ids, self.dtype) for ids in self._processor.encode(list(sentences))]
+
+    def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
+        """The sentences; pad, bos and eos leave no trace.
+
+        Inverse of `encode`, except that U+2581, which stands for a space within SentencePiece, comes back as one.
+        """
+        return [self._processor.decode(np.asarray(sentence).tolist()) for sentence in ids]
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """What each token of one sentence stands for; "▁" begins a word."""
+        return [self._processor.id_to_piece(int(i)) for i in ids]
+
+    @cached_property
+    def _processor(self):
+        from sentencepiece import SentencePieceProcessor
+
+        return SentencePieceProcessor(model_proto=self.model)
+
+
+def load(name: str, size: int) -> Vocabulary:
+    """A vocabulary of the training split of a text, both languages together; learned once and kept beside the text.
+
+    UserError when the text is missing or supports no vocabulary of that size.
+    """
+    import sentencepiece
+
+    training = text.find(name, "train")
+    if not training.files:
+        return learn(_thinned(training.pairs()), size)
+    settings = json.dumps([size, SENTENCES, _SETTINGS, training.languages, sentencepiece.__version__])
+    key = sources.content_key(training.files, settings)
+    path = sources.writable_folder(training.files[0].parent / ".encoded") / f"{name}-{size}-{key}.vocabulary"
+    with suppress(OSError):
+        checksum, _, model = path.read_bytes().partition(b"\n")
+        if hashlib.sha256(model).hexdigest().encode() == checksum:
+            return Vocabulary(model)
+    vocabulary = learn(_thinned(training.pairs()), size)
+    with suppress(OSError):  # a full or read-only disk costs only the next start's time
+        content = vocabulary.fingerprint.encode() + b"\n" + vocabulary.model
+        sources.write_whole(path, lambda file: file.write(content))
+    return vocabulary
+
+
+def learn(sentences: Iterable[str], size: int) -> Vocabulary:
+    """A vocabulary of these sentences. UserError when they support none of that size."""
+    from sentencepiece import SentencePieceTrainer
+
+    model = io.BytesIO()
+    try:
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(sentences), model_writer=model, vocab_size=size, minloglevel=3, **_SETTINGS
+        )
+    except RuntimeError as error:
+        raise UserError(f"a vocabulary of {size} tokens is {_reason(str(error))}") from None
+    return Vocabulary(model.getvalue())
+
+
+def _reason(message: str) -> str:
+    """SentencePiece's complaint in our words, or its own first line."""
+    if most := re.search(r"set it to a value <= (\d+)", message):
+        return f"larger than the text supports: choose at most {most[1]}"
+    if least := re.search(r"smaller than required_chars. \d+ vs (\d+)", message):
+        return f"too small for the characters of the text: choose at least {least[1]}"
+    return f"not possible: {message.partition(chr(10))[0]}"
+
+
+def _thinned(pairs: Iterable[text.Pair]) -> list[str]:
+    """All sentences, or of long texts every second pair, every fourth, … until there are no more than SENTENCES."""
+    kept, stride = [], 1
+    for i, pair in enumerate(pairs):
+        if i % stride == 0:
+            kept.append(pair)
+        if 2 * len(kept) > SENTENCES:
+            kept, stride = kept[::2], 2 * stride
+    return [sentence for pair in kept for sentence in pair]
