@@ -56,6 +56,18 @@ def test_search_is_the_plain_one(beam, temperature):
     same(translate(model, sources, search, batch=3), expected)
 
 
+@pytest.mark.parametrize("length_penalty", [0.0, 2.0])
+def test_stopping_early_loses_nothing(length_penalty):
+    """A strong penalty lets a long hypothesis overtake one that ended long before; the plain search waits."""
+    search = replace(SEARCH, length_penalty=length_penalty)
+    model, sources = network(), sentences(20)
+    with torch.no_grad():
+        model.output.bias[EOS] = 1.0
+    expected = [plain_translate(model, source, search) for source in sources]
+    same(translate(model, sources, search), expected)
+    assert len({len(t.tokens) for t in expected}) > 1
+
+
 def test_a_beam_of_one_is_greedy():
     model, sources = network(), sentences(10)
     for source, found in zip(sources, translate(model, sources, replace(SEARCH, beam=1)), strict=True):
