@@ -50,16 +50,20 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Model:
-    """Where a network is defined (`module:class`) and its arguments besides input shape and number of classes."""
+    """Where a network is defined (`module:class`) and its arguments besides those that the data decide."""
 
     title: str
     factory: str
     arguments: dict = field(default_factory=dict)
 
-    def build(self, shape: tuple[int, int, int], n_classes: int):
-        """The network, freshly initialised from torch's random state, for inputs of `shape` (C, H, W)."""
+    def build(self, *data):
+        """The network, freshly initialised from torch's random state.
+
+        data: the shape (C, H, W) of images and the number of classes; for a Transformer the vocabulary's size and its
+        padding id.
+        """
         module, name = self.factory.split(":")
-        return getattr(import_module(module), name)(shape, n_classes, **self.arguments)
+        return getattr(import_module(module), name)(*data, **self.arguments)
 
 
 # In label order, which is alphabetic.
@@ -200,4 +204,15 @@ MODELS = {
     ),
     "resnet8": Model("ResNet-8", "lsbook.models.resnet:ResNet", {"depth": 8}),
     "alexnet-16": Model("narrow AlexNet", "lsbook.models.alexnet:AlexNet", {"width": 16}),
+    "transformer-base": Model("Transformer, base size", "lsbook.models.transformer:Transformer"),
+    "transformer-256": Model(
+        "Transformer, 3 + 3 layers of width 256",
+        "lsbook.models.transformer:Transformer",
+        {"layers": 3, "width": 256, "heads": 4, "hidden": 512, "dropout": 0.2},
+    ),
+    "transformer-64": Model(
+        "Transformer, 2 + 2 layers of width 64",
+        "lsbook.models.transformer:Transformer",
+        {"layers": 2, "width": 64, "heads": 4, "hidden": 256, "dropout": 0.1},
+    ),
 }

@@ -9,13 +9,16 @@ class Classifier(nn.Module):
 
     output: nn.Linear
 
-    def penultimate(self, x: Tensor) -> Tensor:
-        """x: (N, C, H, W) standardised images; returns activations (N, d) of the layer below `output`."""
+    def penultimate(self, *inputs: Tensor) -> Tensor:
+        """inputs: (N, C, H, W) standardised images, or a Transformer's sources (N, S) and targets (N, T).
+
+        Returns activations (N, d), or (N, T, d), of the layer below `output`.
+        """
         raise NotImplementedError
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (N, C, H, W); returns logits (N, K)."""
-        return self.output(self.penultimate(x))
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Inputs as of `penultimate`; returns logits (N, K), or (N, T, K)."""
+        return self.output(self.penultimate(*inputs))
 
     def templates(self) -> Tensor:
         """(K, d + 1): each class's weight row with its bias appended."""
@@ -26,10 +29,13 @@ class Classifier(nn.Module):
         return [m for m in self.modules() if isinstance(m, nn.Linear) and m is not self.output]
 
 
-def initialise(model: nn.Module) -> None:
-    """He et al. (2015) normal weights for rectified layers and zero biases, drawn from torch's random state."""
+def initialise(model: nn.Module, nonlinearity: str = "relu") -> None:
+    """Normal weights of variance 2 / inputs for rectified layers (He et al. 2015), of 1 / inputs for "linear" ones.
+
+    Biases are zero. Drawn from torch's random state.
+    """
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            nn.init.kaiming_normal_(module.weight, nonlinearity=nonlinearity)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -68,7 +68,7 @@ def test_a_residual_block_without_its_branch_is_the_identity():
     assert torch.equal(block(x), x)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith("transformer")])
 def test_logits_are_activations_times_templates(name):
     shape = (1, 24, 24)
     model = MODELS[name].build(shape, 7).eval()
