@@ -98,8 +98,9 @@ class Run:
 
     alpha: label smoothing factor in [0, 1) (section 1 of the paper).
     examples: number of training images, the first ones of the training split.
-    teacher, temperature, beta: of a student only; the distilled loss weighs the teacher's targets by beta, and
-        with squared_temperature by T² as well.
+    teacher, temperature or smoothness, beta: of a student only. T is given, or found as the one at which the teacher's
+        targets have that smoothness index γ; the distilled loss weighs them by beta, and with squared_temperature by
+        T² as well.
     """
 
     dataset: str
@@ -110,6 +111,7 @@ class Run:
     examples: int
     teacher: "Run | None" = None
     temperature: float | None = None
+    smoothness: float | None = None
     beta: float | None = None
     squared_temperature: bool = False
 
@@ -122,17 +124,25 @@ class Run:
         _whole(self, "examples", 1)
         _require(isinstance(self.recipe, Recipe), "recipe must be a Recipe")
         _require(self.teacher is None or isinstance(self.teacher, Run), "teacher must be a Run")
-        student = [value is not None for value in (self.teacher, self.temperature, self.beta)]
-        _require(all(student) or not any(student), "a student needs all three: teacher, temperature and beta")
-        if self.teacher:
-            _number(self, "temperature")
-            _number(self, "beta")
-            _require(self.temperature > 0, f"temperature must be above 0, not {self.temperature:g}")
+        student = self.teacher is not None
+        softness = [name for name in ("temperature", "smoothness") if getattr(self, name) is not None]
+        if student or softness or self.beta is not None:
+            complete = student and len(softness) == 1 and self.beta is not None
+            _require(complete, "a student needs a teacher, beta, and one of temperature and smoothness")
+            for name in (*softness, "beta"):
+                _number(self, name)
+            _require(
+                self.temperature is None or self.temperature > 0, f"temperature must be above 0, not {self.temperature}"
+            )
+            _require(
+                self.smoothness is None or 0 < self.smoothness < 1,
+                f"smoothness must be in (0, 1), not {self.smoothness}",
+            )
             _require(0 <= self.beta <= 1, f"beta must be in [0, 1], not {self.beta:g}")
             theirs, ours = (DATASETS[name].classes for name in (self.teacher.dataset, self.dataset))
             _require(theirs == ours, f"the teacher knows the classes of {self.teacher.dataset}, not of {self.dataset}")
         _require(isinstance(self.squared_temperature, bool), "squared_temperature must be true or false")
-        _require(bool(self.teacher) or not self.squared_temperature, "squared_temperature is for students only")
+        _require(student or not self.squared_temperature, "squared_temperature is for students only")
 
     @cached_property
     def key(self) -> str:

@@ -62,7 +62,7 @@ def test_a_run_survives_json():
         ({"examples": 0}, "examples must be a whole number of at least 1"),
         ({"dataset": "cifar"}, "unknown data set 'cifar': choose from cifar10, mnist, cifar100, tiny-imagenet-32"),
         ({"model": "vgg"}, "unknown model 'vgg': choose from mlp"),
-        ({"teacher": RUN}, "a student needs all three"),
+        ({"teacher": RUN}, "a student needs a teacher, beta, and one of"),
         ({"teacher": RUN, "temperature": 0, "beta": 1}, "temperature must be above 0"),
         ({"teacher": RUN, "temperature": 1, "beta": 1.1}, r"beta must be in \[0, 1\]"),
     ],

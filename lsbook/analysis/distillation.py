@@ -25,22 +25,27 @@ def smoothness_index(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float((1 - true) * n_classes / (n_classes - 1))
 
 
+def smoothness_at(temperature: float, logits: np.ndarray, labels: np.ndarray) -> float:
+    """γ of the teacher softmax(logits / temperature).
+
+    logits: (N, K), of any type, copied in blocks only; labels: (N,). Raises ValueError as `smoothness_index`.
+    """
+    logits, labels = logits_and_labels(logits, labels, dtype=None)
+    blocks = (slice(start, start + BLOCK_ROWS) for start in range(0, len(logits), BLOCK_ROWS))
+    total = sum(smoothness_index(softmax(logits[b], temperature), labels[b]) * len(labels[b]) for b in blocks)
+    return float(total / len(logits))
+
+
 def temperature_for(index: float, logits: np.ndarray, labels: np.ndarray) -> float:
     """Temperature T at which the teacher softmax(logits / T) has the smoothness index `index`.
 
-    logits: (N, K), of any type, copied in blocks only; labels: (N,). T is sought from 0.01 to 1000, to a relative
-    precision of 1e-6; γ rises with T where most examples are classified rightly.
+    logits: (N, K), labels: (N,), as for `smoothness_at`. T is sought from 0.01 to 1000, to a relative precision of
+    1e-6; γ rises with T where most examples are classified rightly.
     Raises ValueError when the index is not between those of the two ends, and as `smoothness_index`.
     """
-    logits, labels = logits_and_labels(logits, labels, dtype=None)
 
     def difference(log_temperature: float) -> float:
-        total = 0.0
-        for start in range(0, len(logits), BLOCK_ROWS):
-            rows = slice(start, start + BLOCK_ROWS)
-            block = softmax(logits[rows], np.exp(log_temperature))
-            total += smoothness_index(block, labels[rows]) * len(block)
-        return total / len(logits) - index
+        return smoothness_at(np.exp(log_temperature), logits, labels) - index
 
     low, high = np.log(SMALLEST_TEMPERATURE), np.log(LARGEST_TEMPERATURE)
     least, most = difference(low), difference(high)

@@ -122,19 +122,20 @@ def _train(runs: list[Run], store: Store, tensorboard: str | None) -> dict[Run, 
         source = run.dataset, run.examples
         if source not in data:
             data = {source: training.splits(run)}  # one data set in memory at a time
-        loss = _student_loss(training, run, data[source], store) if run.teacher else None
-        outcome = training.train(run, data[source], loss=loss, tensorboard=tensorboard)
+        lesson = _lesson(training, run, data[source], store) if run.teacher else None
+        outcome = training.train(run, data[source], loss=lesson and lesson.loss, tensorboard=tensorboard)
+        outcome.metrics.update(lesson.metrics if lesson else {})
         records[run] = store.put(run, **outcome._asdict())
     return records
 
 
-def _student_loss(training, run: Run, data, store: Store):
-    """The loss of a student; its teacher is trained first when its weights are not on this machine."""
-    loss = training.student_loss(run, data.train)
-    if loss is None:
+def _lesson(training, run: Run, data, store: Store):
+    """What a student learns from; its teacher is trained first when its weights are not on this machine."""
+    lesson = training.lesson(run, data.train)
+    if lesson is None:
         _train([run.teacher], store, None)
-        loss = training.student_loss(run, data.train)
-    return loss
+        lesson = training.lesson(run, data.train)
+    return lesson
 
 
 def _training():

@@ -5,6 +5,7 @@ Both are this machine's own (`runs/`): they follow from the run and are made aga
 
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from tqdm import tqdm
 
+from lsbook.analysis.distillation import smoothness_at, temperature_for
 from lsbook.catalogue import MODELS
 from lsbook.data.images import Images
 from lsbook.data.sources import write_whole
@@ -84,10 +86,29 @@ def bank(teacher: Run, images: Images, student: Run) -> Bank | None:
     return Bank(np.load(path, mmap_mode="c", allow_pickle=False), view, shape, precision.device())
 
 
-def student_loss(run: Run, images: Images) -> Loss | None:
-    """The distillation loss of a student trained on `images`; None when its teacher's weights are not here."""
+class Lesson(NamedTuple):
+    """What a student is trained with, and metrics of its teacher: temperature and smoothness index of the targets."""
+
+    loss: Loss
+    metrics: dict[str, float]
+
+
+def lesson(run: Run, images: Images) -> Lesson | None:
+    """Of a student trained on `images`; None when its teacher's weights are not here.
+
+    UserError when the teacher cannot have the smoothness that the run names.
+    """
     logits = bank(run.teacher, images, run)
-    return logits and distillation(logits, run.temperature, run.beta, run.alpha, run.squared_temperature)
+    if logits is None:
+        return None
+    n_views = logits.logits.shape[1]
+    every, labels = logits.logits.flatten(0, 1).cpu().numpy(), images.labels.repeat(n_views)
+    try:
+        temperature = run.temperature or temperature_for(run.smoothness, every, labels)
+    except ValueError as error:
+        raise UserError(f"{run}: smoothness {error}") from None
+    metrics = {"teacher_temperature": temperature, "teacher_smoothness": smoothness_at(temperature, every, labels)}
+    return Lesson(distillation(logits, temperature, run.beta, run.alpha, run.squared_temperature), metrics)
 
 
 @torch.no_grad()

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 
+from lsbook.analysis.calibration import softmax
 from lsbook.analysis.distillation import smoothness_index
 from lsbook.data.images import load
 from lsbook.errors import UserError
@@ -13,7 +13,7 @@ from lsbook.experiments.obtain import obtain
 from lsbook.models.resnet import ResNet
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
-from lsbook.training import Splits, student_loss, teachers, train
+from lsbook.training import Splits, lesson, teachers, train
 from lsbook.training.augmentation import AUGMENTATIONS, Views
 from lsbook.training.losses import Batch
 
@@ -93,7 +93,7 @@ def test_all_students_share_one_pass_through_the_views(data, here, results, monk
 
 def test_a_missing_or_damaged_teacher_is_trained_again(data, here, results, monkeypatch):
     monkeypatch.setattr("lsbook.training.splits", lambda _: data)
-    assert student_loss(student(), data.train) is None
+    assert lesson(student(), data.train) is None
     [first] = obtain([student()], Store())
     assert run() in Store()
     teachers.weights_path(run()).write_bytes(b"damaged")
@@ -108,18 +108,29 @@ def test_a_missing_or_damaged_teacher_is_trained_again(data, here, results, monk
 def test_a_weight_of_0_is_ordinary_training_bit_for_bit(data, here):
     train(run(), data, progress=False)
     distilled = student(beta=0.0)
-    loss = student_loss(distilled, data.train)
+    loss = lesson(distilled, data.train).loss
     alone = dataclasses.replace(distilled, teacher=None, temperature=None, beta=None)
     first, second = train(distilled, data, loss=loss, progress=False), train(alone, data, progress=False)
     assert first.metrics == second.metrics
     assert first.history == second.history
 
 
-def test_a_bank_of_smoothed_targets_has_their_index():
-    """Logits of smoothed one-hot targets, as a teacher at the optimum would give them."""
-    labels = np.arange(30) % 10
-    targets = np.full((30, 10), 0.1 / 10) + 0.9 * np.eye(10)[labels]
-    assert smoothness_index(targets, labels) == pytest.approx(0.1, abs=1e-12)
+@pytest.mark.parametrize("smoothness", [0.3, 0.9])
+def test_the_temperature_is_found_from_the_smoothness(data, here, smoothness):
+    """γ over all views, from the bank itself, of a teacher that knows its twenty images."""
+    knows = run(model="mlp-800", recipe=dataclasses.replace(RECIPE, steps=60))
+    train(knows, data, progress=False)
+    found = lesson(student(teacher=knows, temperature=None, smoothness=smoothness), data.train)
+    bank = teachers.bank(knows, data.train, student())
+    probabilities = softmax(bank.logits.flatten(0, 1).numpy(), found.metrics["teacher_temperature"])
+    assert smoothness_index(probabilities, data.train.labels.repeat(162)) == pytest.approx(smoothness, abs=1e-5)
+    assert found.metrics["teacher_smoothness"] == pytest.approx(smoothness, abs=1e-5)
+
+
+def test_a_smoothness_out_of_reach_is_refused(data, here):
+    train(run(), data, progress=False)
+    with pytest.raises(UserError, match="smoothness index: this teacher's is between .* not 0.001"):
+        lesson(student(temperature=None, smoothness=0.001), data.train)
 
 
 def test_other_views_than_the_teachers_are_refused(data, here):
@@ -128,7 +139,7 @@ def test_other_views_than_the_teachers_are_refused(data, here):
     with pytest.raises(
         UserError, match=r"sees views of shape \(1, 32, 32\), but its teacher was trained on \(1, 24, 24\)"
     ):
-        student_loss(other, data.train)
+        lesson(other, data.train)
 
 
 def test_a_teacher_of_other_classes_is_refused():
@@ -142,7 +153,10 @@ def test_a_teacher_of_other_classes_is_refused():
         ({"beta": 1.5}, "beta must be in"),
         ({"beta": -0.1}, "beta must be in"),
         ({"temperature": 0.0}, "temperature must be above 0"),
-        ({"temperature": None}, "a student needs all three"),
+        ({"temperature": None}, "a student needs a teacher, beta, and one of temperature and smoothness"),
+        ({"smoothness": 0.5}, "one of temperature and smoothness"),
+        ({"temperature": None, "smoothness": 1.0}, "smoothness must be in"),
+        ({"teacher": None}, "a student needs a teacher"),
         ({"teacher": None, "temperature": None, "beta": None, "squared_temperature": True}, "is for students only"),
         ({"squared_temperature": 1}, "must be true or false"),
     ],
