@@ -15,7 +15,7 @@ from lsbook.analysis.statistics import mean_interval
 from lsbook.analysis.targets import cross_entropy, optimal_logit_gap, smallest_loss, smooth_targets
 
 HARD, SMOOTHED, SCALED = "#0072B2", "#D55E00", "#56B4E9"
-KINDS = {"hard": HARD, "scaled": SCALED, "smoothed": SMOOTHED}
+KINDS = {"hard": HARD, "scaled": SCALED, "smoothed": SMOOTHED, "teacher": "#444444", "alone": "#009E73"}
 CLASSES = ("#009E73", "#CC79A7", "#E69F00")
 MARKERS = ("o", "^", "s")
 NEUTRAL = "#444444"
@@ -376,4 +376,33 @@ def pairs_figure(hard: np.ndarray, smoothed: np.ndarray, classes: Sequence[str])
         axes.set_yticks(range(len(classes)), classes, fontsize=TEXT_SIZE - 2)
         axes.set_title(name, fontsize=TEXT_SIZE, color=arm_colour(name == "smoothed"))
     figure.colorbar(image, ax=panels, label="mutual information (nats)", shrink=0.8)
+    return figure
+
+
+def distillation(axes: Axes, curves: Sequence) -> Axes:
+    """Test accuracy against the smoothness index γ, a line for each curve: means with 95 % Student t intervals.
+
+    curves: title, kind, factors (G,), accuracy (G, S) in percent.
+    """
+    for curve, style in zip(curves, ("s--", "^-", "o-", "D-"), strict=True):
+        _mean_line(axes, curve.factors, curve.accuracy, KINDS[curve.kind], fmt=style, label=curve.title)
+    axes.set_xlabel("smoothness index γ", fontsize=TEXT_SIZE)
+    axes.set_ylabel("test accuracy (%)", fontsize=TEXT_SIZE)
+    axes.tick_params(labelsize=TEXT_SIZE - 2)
+    return axes
+
+
+def distillation_figure(curves: Sequence) -> Figure:
+    """All four curves, and beside them the students' alone, which differ by less."""
+    figure = Figure(figsize=(9, 4.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    distillation(left, curves)
+    for curve, style in list(zip(curves, ("s--", "^-", "o-", "D-"), strict=True))[1:]:
+        _mean_line(right, curve.factors, curve.accuracy, KINDS[curve.kind], fmt=style)
+    right.set_title("students only", fontsize=TEXT_SIZE)
+    right.set_xlabel("smoothness index γ", fontsize=TEXT_SIZE)
+    right.tick_params(labelsize=TEXT_SIZE - 2)
+    figure.legend(
+        *left.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=TEXT_SIZE - 1, frameon=False
+    )
     return figure
