@@ -384,10 +384,13 @@ def distillation(axes: Axes, curves: Sequence) -> Axes:
 
     curves: title, kind, factors (G,), accuracy (G, S) in percent.
     """
-    for curve, style in zip(curves, ("s--", "^-", "o-", "D-"), strict=True):
+    for curve in curves:
+        style = {"teacher": "s--", "alone": "^-", "hard": "o-", "smoothed": "D-"}[curve.kind]
         _mean_line(axes, curve.factors, curve.accuracy, KINDS[curve.kind], fmt=style, label=curve.title)
+    values = np.concatenate([curve.accuracy.ravel() for curve in curves])
+    room = 0.15 * np.ptp(values) + 0.1
+    axes.set_ylim(values.min() - room, values.max() + room)  # an interval of two seeds may reach far outside
     axes.set_xlabel("smoothness index γ", fontsize=TEXT_SIZE)
-    axes.set_ylabel("test accuracy (%)", fontsize=TEXT_SIZE)
     axes.tick_params(labelsize=TEXT_SIZE - 2)
     return axes
 
@@ -397,11 +400,9 @@ def distillation_figure(curves: Sequence) -> Figure:
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     distillation(left, curves)
-    for curve, style in list(zip(curves, ("s--", "^-", "o-", "D-"), strict=True))[1:]:
-        _mean_line(right, curve.factors, curve.accuracy, KINDS[curve.kind], fmt=style)
+    distillation(right, [curve for curve in curves if curve.kind != "teacher"])
+    left.set_ylabel("test accuracy (%)", fontsize=TEXT_SIZE)
     right.set_title("students only", fontsize=TEXT_SIZE)
-    right.set_xlabel("smoothness index γ", fontsize=TEXT_SIZE)
-    right.tick_params(labelsize=TEXT_SIZE - 2)
     figure.legend(
         *left.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=TEXT_SIZE - 1, frameon=False
     )

@@ -19,7 +19,7 @@ from lsbook.store import Record
 SPLITS = {"train": "training images", "heldout": "held-out images"}
 # Data set, network and, if it is not the recipe's, number of images and passes.
 NETWORK = {
-    "smoke": ("digits", "alexnet-16", (1_197, 5)),
+    "smoke": ("digits", "alexnet-16", (600, 6)),
     "laptop": ("cifar10", "resnet56", None),
     "paper": ("cifar10", "resnet56", None),
 }
@@ -140,7 +140,7 @@ def chosen_pair(arms: Arms, classes: str) -> tuple[int, int]:
 def final(arms: Arms, pair: tuple[int, int]) -> Pair:
     """The trained networks' information about the examples of any two classes."""
     hard, smoothed = (bracket(_differences(arm[0], pair)).middle for arm in (arms.hard, arms.smoothed))
-    names = DATASETS[arms.hard[0].run.dataset].classes
+    names = class_names(arms)
     return Pair((names[pair[0]], names[pair[1]]), hard, smoothed)
 
 
@@ -153,9 +153,14 @@ def _differences(record: Record, pair: tuple[int, int]) -> np.ndarray:
     return logits[:, :, pair[0]] - logits[:, :, pair[1]]
 
 
+def class_names(arms: Arms) -> tuple[str, ...]:
+    """Of the data set, in label order."""
+    return DATASETS[arms.hard[0].run.dataset].classes
+
+
 def every_pair(arms: Arms) -> tuple[np.ndarray, np.ndarray]:
     """(K, K) information at the end about each pair of classes, hard and smoothed; NaN on the diagonal."""
-    n_classes = len(DATASETS[arms.hard[0].run.dataset].classes)
+    n_classes = len(class_names(arms))
     result = np.full((2, n_classes, n_classes), np.nan)
     for a in range(n_classes):
         for b in range(a + 1, n_classes):
