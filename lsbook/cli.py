@@ -1,4 +1,4 @@
-"""The command line: build · train · verify · data · bench. A user's mistake is one line and exit code 2."""
+"""The command line: build · train · sweep · verify · data · bench. A user's mistake is one line and exit code 2."""
 
 import sys
 from pathlib import Path
@@ -91,6 +91,23 @@ def train(
     print(record.folder)
     for name, value in record.metrics.items():
         print(f"{name:22}{value:.4f}")
+
+
+@app.command()
+def sweep(
+    chapter: Annotated[str, typer.Argument(help="Whose runs.")],
+    profile: Annotated[str, typer.Option(help="smoke, laptop or paper.")],
+    seeds: Annotated[str, typer.Option(help="Such as 0-4 or 0,2; auto: the chapter's own.")] = "auto",
+    budget: Annotated[float | None, typer.Option(min=0, help="Seconds; no run is begun that needs more.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the runs, with expected seconds.")] = False,
+) -> None:
+    """Train and record what a chapter's profile still misses, first seeds first."""
+    from lsbook.experiments import sweep as sweeping
+
+    runs = sweeping.plan(chapter, profile, seeds)
+    if not dry_run:
+        sweeping.sweep(runs, budget=budget)
+    print(sweeping.table(runs))
 
 
 @app.command()

@@ -9,4 +9,20 @@ from lsbook.experiments import (
     projections,
 )
 
-__all__ = ["calibration", "distillation", "label_smoothing", "mutual_information", "overview", "projections"]
+# Chapter -> profile -> the groups of runs that it asks for.
+CHAPTERS = {
+    "projections": projections.groups,
+    "calibration": calibration.groups,
+    "distillation": distillation.groups,
+    "mutual_information": mutual_information.groups,
+}
+
+__all__ = [
+    "CHAPTERS",
+    "calibration",
+    "distillation",
+    "label_smoothing",
+    "mutual_information",
+    "overview",
+    "projections",
+]

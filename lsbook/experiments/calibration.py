@@ -14,7 +14,7 @@ from lsbook.catalogue import DATASETS, MODELS
 from lsbook.errors import UserError, one_of
 from lsbook.experiments import captions, profiles, verdicts
 from lsbook.experiments.obtain import Group, ask
-from lsbook.experiments.profiles import RECIPES, SEEDS
+from lsbook.experiments.profiles import RECIPES
 from lsbook.experiments.verdicts import Measure
 from lsbook.page import Table, Text
 from lsbook.run import Run
@@ -38,6 +38,7 @@ FACTORS: dict[str, dict[Network, tuple[float, ...]]] = {
 LENGTHS: dict[str, tuple[Network, tuple[tuple[str, tuple[int, int]], ...]]] = {
     "smoke": (("digits", "alexnet-16"), (("0-2", (1_197, 2)), ("0-2", (1_197, 6)))),
 }
+SEEDS = "0-2"
 TEMPERATURES = np.geomspace(0.4, 6, 61)  # of the curves of NLL
 SAMPLES = (100, 300, 1_000, 3_000, 10_000, 30_000)  # examples of a calibrated model
 REPEATS = 40
@@ -125,7 +126,7 @@ def study(
     """
     if not isinstance(n_bins, int) or n_bins < 1:
         raise UserError(f"n_bins must be a whole number of at least 1, not {n_bins!r}")
-    profile, answers = ask(profile, seeds, lambda name: _groups(name, dataset, alpha))
+    profile, answers = ask(profile, seeds, lambda name: groups(name, dataset, alpha))
     networks = _networks(profile, dataset)
     if not networks:
         one_of(f"data set of the profile {profile}", dataset, [name for which, name, _ in RECIPES if which == profile])
@@ -152,20 +153,20 @@ def _compared(alpha: float | str, dataset: str) -> float:
     return factor
 
 
-def _groups(profile: str, dataset: str, alpha: float | str) -> list[Group]:
+def groups(profile: str, dataset: str = "all", alpha: float | str = "auto") -> list[Group]:
     """For each network its factors; then, for the network whose lengths are compared, hard and smoothed of each."""
     networks = _networks(profile, dataset)
-    groups = [
+    result = [
         _group(
-            SEEDS[profile], profile, network, {0.0, *FACTORS[profile].get(network, ()), _compared(alpha, network[0])}
+            SEEDS, profile, network, {0.0, *FACTORS[profile].get(network, ()), _compared(alpha, network[0])}
         )
         for network in networks
     ]
     network, lengths = LENGTHS.get(profile, (None, ()))
     if network in networks:
         factors = {0.0, _compared("auto", network[0])}
-        groups += [_group(seeds, profile, network, factors, length) for seeds, length in lengths]
-    return groups
+        result += [_group(seeds, profile, network, factors, length) for seeds, length in lengths]
+    return result
 
 
 def _group(

@@ -10,7 +10,7 @@ from lsbook.analysis.information import bracket, mixture_information
 from lsbook.catalogue import DATASETS, MODELS
 from lsbook.errors import UserError, one_of
 from lsbook.experiments import captions, profiles, verdicts
-from lsbook.experiments.obtain import Arms, compare
+from lsbook.experiments.obtain import Arms, Group, compare, comparison
 from lsbook.experiments.verdicts import Measure
 from lsbook.page import Table, Text
 from lsbook.run import Run
@@ -39,6 +39,11 @@ def run(profile: str, alpha: float, seed: int) -> Run:
 def arms(profile: str = "auto", alpha: float = 0.1, seeds: str = "auto") -> Arms:
     """The recorded runs of the chapter, trained where they are missing."""
     return compare(profile, alpha, seeds, run)
+
+
+def groups(profile: str, alpha: float = 0.1) -> list[Group]:
+    """What the chapter asks for."""
+    return comparison(profile, alpha, run)
 
 
 class Course(NamedTuple):

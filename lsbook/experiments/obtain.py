@@ -85,20 +85,19 @@ def _runs(group: Group, seeds: str, store: Store) -> list[tuple[Run, ...]]:
     return recorded if seeds == "auto" and len(recorded) >= min(LEAST_SEEDS, len(every)) else every
 
 
-def compare(
-    profile: str, alpha: float, seeds: str, runs_of: Callable[[str, float, int], Run], store: Store | None = None
-) -> Arms:
-    """The two arms of a chapter: its hard and its smoothed runs, which differ in alpha alone.
+RunsOf = Callable[[str, float, int], Run]  # (profile, alpha, seed) -> run
 
-    profile, seeds: as for `ask`. runs_of: (profile, alpha, seed) -> Run.
-    """
 
-    def groups(name: str) -> list[Group]:
-        return [Group(SEEDS[name], lambda seed: (runs_of(name, 0.0, seed), runs_of(name, alpha, seed)))]
-
+def comparison(profile: str, alpha: float, runs_of: RunsOf) -> list[Group]:
+    """One group of pairs: a hard and a smoothed run that differ in alpha alone."""
     if alpha == 0:
         raise UserError("alpha must be above 0 here: smoothed networks are compared with hard ones")
-    profile, [pairs] = ask(profile, seeds, groups, store)
+    return [Group(SEEDS[profile], lambda seed: (runs_of(profile, 0.0, seed), runs_of(profile, alpha, seed)))]
+
+
+def compare(profile: str, alpha: float, seeds: str, runs_of: RunsOf, store: Store | None = None) -> Arms:
+    """The two arms of a chapter, taken from the store or trained. profile, seeds: as for `ask`."""
+    profile, [pairs] = ask(profile, seeds, lambda name: comparison(name, alpha, runs_of), store)
     hard, smoothed = map(list, zip(*pairs, strict=True))
     return Arms(profile, float(alpha), hard, smoothed)
 
@@ -148,12 +147,22 @@ def _training():
 
 
 def _estimate(runs: list[Run], store: Store) -> str:
-    """How long the runs take, judged by the fastest record of each network in this store."""
-    speeds = {}
+    """How long the runs take, in words."""
+    seconds = expected_seconds(runs, store)
+    if None in seconds.values():
+        return "the first one's bar will tell how long each takes"
+    return f"that took {sum(seconds.values()) / 60:.1f} minutes where such runs were recorded"
+
+
+def expected_seconds(runs: Sequence[Run], store: Store) -> dict[Run, float | None]:
+    """How long each takes, judged by the fastest record of its network in this store; None without one."""
+    speeds: dict[tuple[str, str], float] = {}
     for record in store:
         network = record.run.dataset, record.run.model
         speeds[network] = max(speeds.get(network, 0), record.environment["images_per_second"])
-    if any((run.dataset, run.model) not in speeds for run in runs):
-        return "the first one's bar will tell how long each takes"
-    seconds = sum(run.recipe.steps * run.recipe.batch / speeds[run.dataset, run.model] for run in runs)
-    return f"that took {seconds / 60:.1f} minutes where such runs were recorded"
+
+    def seconds(run: Run) -> float | None:
+        speed = speeds.get((run.dataset, run.model))
+        return run.recipe.steps * run.recipe.batch / speed if speed else None
+
+    return {run: seconds(run) for run in runs}

@@ -11,7 +11,7 @@ from lsbook.analysis.targets import optimal_logit_gap
 from lsbook.catalogue import DATASETS
 from lsbook.errors import UserError, one_of
 from lsbook.experiments import captions, profiles, verdicts
-from lsbook.experiments.obtain import Arms, compare
+from lsbook.experiments.obtain import Arms, Group, compare, comparison
 from lsbook.experiments.verdicts import Measure
 from lsbook.page import Table, Text
 from lsbook.run import Run
@@ -36,6 +36,11 @@ class Panel(NamedTuple):
 def arms(profile: str = "auto", alpha: float = 0.1, seeds: str = "auto") -> Arms:
     """The recorded runs of the chapter, trained where they are missing."""
     return compare(profile, alpha, seeds, run)
+
+
+def groups(profile: str, alpha: float = 0.1) -> list[Group]:
+    """What the chapter asks for."""
+    return comparison(profile, alpha, run)
 
 
 def run(profile: str, alpha: float, seed: int) -> Run:

@@ -44,7 +44,7 @@ def content(alpha: float, seed: int, n: int) -> dict:
 def store(tmp_path_factory, environment) -> Store:
     """Every run that the chapter asks for in the laptop profile; MNIST has a small test set."""
     store = Store(tmp_path_factory.mktemp("results"))
-    for group in calibration._groups("laptop", "all", "auto"):
+    for group in calibration.groups("laptop"):
         for seed in parse_seeds(group.seeds)[:3]:
             for run in group.runs(seed):
                 nll = 0.5 if run.alpha else 0.9
@@ -228,7 +228,7 @@ def test_a_factor_that_is_none_is_refused(study, alpha, message):
 
 
 def test_another_factor_joins_the_recorded_ones():
-    [group, *_] = calibration._groups("smoke", "mnist", "0.07")
+    [group, *_] = calibration.groups("smoke", "mnist", "0.07")
     assert sorted(run.alpha for run in group.runs(0)) == [0.0, 0.07]
-    [group, *_] = calibration._groups("laptop", "mnist", 0.07)
+    [group, *_] = calibration.groups("laptop", "mnist", 0.07)
     assert {0.07, *ASKED["mnist", "mlp"]} == {run.alpha for run in group.runs(0)}
