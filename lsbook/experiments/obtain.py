@@ -119,7 +119,7 @@ def _train(runs: list[Run], store: Store, tensorboard: str | None) -> dict[Run, 
     print(f"{len(runs)} of the runs asked for have to be trained first; {_estimate(runs, store)}", file=sys.stderr)
     records, data = {}, {}
     for run in runs:
-        source = run.dataset, run.examples
+        source = run.dataset, run.examples, run.vocabulary
         if source not in data:
             data = {source: training.splits(run)}  # one data set in memory at a time
         loss = _student_loss(training, run, data[source], store) if run.teacher else None
@@ -151,7 +151,8 @@ def _estimate(runs: list[Run], store: Store) -> str:
     speeds = {}
     for record in store:
         network = record.run.dataset, record.run.model
-        speeds[network] = max(speeds.get(network, 0), record.environment["images_per_second"])
+        speed = record.environment["tokens_per_second" if record.run.vocabulary else "images_per_second"]
+        speeds[network] = max(speeds.get(network, 0), speed)
     if any((run.dataset, run.model) not in speeds for run in runs):
         return "the first one's bar will tell how long each takes"
     seconds = sum(run.recipe.steps * run.recipe.batch / speeds[run.dataset, run.model] for run in runs)
