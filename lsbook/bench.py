@@ -27,7 +27,7 @@ try:
     from lsbook.models.transformer import Transformer
     from lsbook.training import environment, precision
     from lsbook.training.augmentation import CROP
-    from lsbook.training.loop import Trainer
+    from lsbook.training.images import ImageTrainer
     from lsbook.training.losses import smoothed_cross_entropy
 except ModuleNotFoundError as error:
     raise UserError(f'benchmarks need {error.name}: pip install -e ".[train]"') from error
@@ -115,7 +115,7 @@ def alexnet() -> Benchmark:
     data = Images(pixels, np.arange(images) % 10, tuple("0123456789"), "", "")
     device = precision.device()
     model = AlexNet((3, CROP, CROP), 10).to(device, memory_format=torch.channels_last)
-    trainer = Trainer(run, model, data, smoothed_cross_entropy(run.alpha))
+    trainer = ImageTrainer(run, model, data, smoothed_cross_entropy(run.alpha))
 
     def ours() -> None:
         for step in range(STEPS):

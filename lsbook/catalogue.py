@@ -50,11 +50,15 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Model:
-    """Where a network is defined (`module:class`) and its arguments besides those that the data decide."""
+    """Where a network is defined (`module:class`) and its arguments besides those that the data decide.
+
+    reads: "images" or "text".
+    """
 
     title: str
     factory: str
     arguments: dict = field(default_factory=dict)
+    reads: str = "images"
 
     def build(self, *data):
         """The network, freshly initialised from torch's random state.
@@ -193,6 +197,8 @@ CORPORA = {
     "wmt14-en-de": Corpus(title="WMT14, English to German", parts=("train", "validation", "test")),
 }
 
+TITLES = {name: source.title for name, source in (DATASETS | CORPORA).items()}
+
 MODELS = {
     "mlp": Model("MLP 2 × 1200", "lsbook.models.mlp:MLP", {"hidden": 1200}),
     "mlp-dropout": Model("MLP 2 × 1200 with dropout", "lsbook.models.mlp:MLP", {"hidden": 1200, "dropout": 0.5}),
@@ -204,15 +210,17 @@ MODELS = {
     ),
     "resnet8": Model("ResNet-8", "lsbook.models.resnet:ResNet", {"depth": 8}),
     "alexnet-16": Model("narrow AlexNet", "lsbook.models.alexnet:AlexNet", {"width": 16}),
-    "transformer-base": Model("Transformer, base size", "lsbook.models.transformer:Transformer"),
+    "transformer-base": Model("Transformer, base size", "lsbook.models.transformer:Transformer", reads="text"),
     "transformer-256": Model(
         "Transformer, 3 + 3 layers of width 256",
         "lsbook.models.transformer:Transformer",
         {"layers": 3, "width": 256, "heads": 4, "hidden": 512, "dropout": 0.2},
+        reads="text",
     ),
     "transformer-64": Model(
         "Transformer, 2 + 2 layers of width 64",
         "lsbook.models.transformer:Transformer",
         {"layers": 2, "width": 64, "heads": 4, "hidden": 256, "dropout": 0.1},
+        reads="text",
     ),
 }

@@ -7,27 +7,31 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
-from lsbook.catalogue import DATASETS, MODELS
+from lsbook.catalogue import CORPORA, DATASETS, MODELS
 from lsbook.errors import UserError, one_of
 
-OPTIMISERS = ("sgd",)
-SCHEDULES = ("constant", "one-cycle", "steps", "linear")
+OPTIMISERS = ("sgd", "adam")
+SCHEDULES = ("constant", "one-cycle", "steps", "linear", "inverse-root")
 AUGMENTATIONS = ("none", "crop24-flip", "pad4-flip", "shift2")
 DECAYED = ("weights", "hidden-linear")
 PRECISIONS = ("mixed", "float32")
 PROBES = ("none", "logit-differences")
+FRACTIONS = ("momentum", "dampening", "second_momentum")  # of the past that an optimiser keeps
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How a network is trained.
 
-    steps: optimiser steps; batch: images a step.
+    steps: optimiser steps; batch: images a step, or of texts about how many tokens, both sides and padding together.
+    optimiser: "sgd", or "adam" (Kingma and Ba 2015), whose weight decay is no part of the gradient (AdamW).
     momentum, dampening: Nesterov's momentum; with dampening plain momentum instead, to which a gradient is added times
-        1 − dampening (equal to the momentum: an exponential average of the gradients).
+        1 − dampening (equal to the momentum: an exponential average of the gradients). The momentum is Adam's β₁.
+    second_momentum: Adam's β₂.
     first_layer: learning rate of the first layer's weights and biases, as a multiple of the others'.
     schedule: of the learning rate over the run: constant; one-cycle (linear rise over the first fifth, cosine fall
-        to 0); steps (divided by 10 at each fraction of the run in `milestones`); linear (falls to 0).
+        to 0); steps (divided by 10 at each fraction of the run in `milestones`); linear (falls to 0); inverse-root
+        (linear rise over `warm_up` steps, then falling as the inverse square root of the step).
     weight_decay: λ of the penalty λ/2 ‖w‖² on `decayed`: every weight matrix and kernel, or only the hidden linear
         layers'. Biases and normalisations never decay.
     clip_norm: gradients of a larger norm over all weights are scaled down to it; None leaves them.
@@ -47,9 +51,11 @@ class Recipe:
     learning_rate: float = 0.1
     momentum: float = 0.0
     dampening: float = 0.0
+    second_momentum: float = 0.98
     first_layer: float = 1.0
     schedule: str = "constant"
     milestones: tuple[float, ...] = ()
+    warm_up: int = 0
     weight_decay: float = 0.0
     decayed: str = "weights"
     clip_norm: float | None = None
@@ -62,7 +68,8 @@ class Recipe:
     def __post_init__(self):
         for name in ("steps", "batch", "revision"):
             _whole(self, name, 1)
-        for name in ("learning_rate", "momentum", "dampening", "first_layer", "weight_decay", "loss_scale"):
+        _whole(self, "warm_up", 0)
+        for name in ("learning_rate", "first_layer", "weight_decay", "loss_scale", *FRACTIONS):
             _number(self, name)
         if self.clip_norm is not None:
             _number(self, "clip_norm")
@@ -70,7 +77,7 @@ class Recipe:
         _require(self.learning_rate > 0, "learning_rate must be above 0")
         _require(self.loss_scale > 0, "loss_scale must be above 0")
         _require(self.first_layer > 0, "first_layer must be above 0")
-        for name in ("momentum", "dampening"):
+        for name in FRACTIONS:
             value = getattr(self, name)
             _require(0 <= value < 1, f"{name} must be in [0, 1), not {value}")
         _require(self.weight_decay >= 0, "weight_decay must not be negative")
@@ -80,6 +87,10 @@ class Recipe:
             and all(0 < m < 1 for m in self.milestones)
             and list(self.milestones) == sorted(set(self.milestones)),
             'milestones: rising fractions of the run in (0, 1), with schedule "steps" and only with it',
+        )
+        _require(
+            (self.schedule == "inverse-root") == (self.warm_up > 0),
+            'warm_up: steps, at least 1, with schedule "inverse-root" and only with it',
         )
         for name, allowed in {
             "optimiser": OPTIMISERS,
@@ -97,7 +108,8 @@ class Run:
     """One training. `key` names it: two runs with the same fields are the same run, wherever they were done.
 
     alpha: label smoothing factor in [0, 1) (section 1 of the paper).
-    examples: number of training images, the first ones of the training split.
+    examples: number of training images or sentence pairs, the first ones of the training split.
+    vocabulary: of a text, and only of one, the number of tokens of both languages together.
     teacher, temperature or smoothness, beta: of a student only. T is given, or found as the one at which the teacher's
         targets have that smoothness index γ; the distilled loss weighs them by beta, and with squared_temperature by
         T² as well.
@@ -109,6 +121,7 @@ class Run:
     seed: int
     recipe: Recipe
     examples: int
+    vocabulary: int | None = None
     teacher: "Run | None" = None
     temperature: float | None = None
     smoothness: float | None = None
@@ -116,13 +129,14 @@ class Run:
     squared_temperature: bool = False
 
     def __post_init__(self):
-        one_of("data set", self.dataset, DATASETS)
+        one_of("data set", self.dataset, [*DATASETS, *CORPORA])
         one_of("model", self.model, MODELS)
         _number(self, "alpha")
         _require(0 <= self.alpha < 1, f"alpha must be in [0, 1), not {self.alpha:g}")
         _whole(self, "seed", 0)
         _whole(self, "examples", 1)
         _require(isinstance(self.recipe, Recipe), "recipe must be a Recipe")
+        self._check_kind()
         _require(self.teacher is None or isinstance(self.teacher, Run), "teacher must be a Run")
         student = self.teacher is not None
         softness = [name for name in ("temperature", "smoothness") if getattr(self, name) is not None]
@@ -139,10 +153,30 @@ class Run:
                 f"smoothness must be in (0, 1), not {self.smoothness}",
             )
             _require(0 <= self.beta <= 1, f"beta must be in [0, 1], not {self.beta:g}")
-            theirs, ours = (DATASETS[name].classes for name in (self.teacher.dataset, self.dataset))
-            _require(theirs == ours, f"the teacher knows the classes of {self.teacher.dataset}, not of {self.dataset}")
+            theirs = DATASETS.get(self.teacher.dataset)
+            _require(
+                theirs is not None and theirs.classes == DATASETS[self.dataset].classes,
+                f"the teacher knows the classes of {self.teacher.dataset}, not of {self.dataset}",
+            )
         _require(isinstance(self.squared_temperature, bool), "squared_temperature must be true or false")
         _require(student or not self.squared_temperature, "squared_temperature is for students only")
+
+    def _check_kind(self) -> None:
+        """UserError unless network and recipe are for what the data are: images or text."""
+        kind = "text" if self.dataset in CORPORA else "images"
+        fitting = [name for name, model in MODELS.items() if model.reads == kind]
+        _require(
+            self.model in fitting,
+            f"{self.model} reads {MODELS[self.model].reads}, but {self.dataset} is {kind}: "
+            f"choose from {', '.join(fitting)}",
+        )
+        if kind == "images":
+            _require(self.vocabulary is None, "vocabulary is for texts only")
+            return
+        _whole(self, "vocabulary", 1)
+        for name in ("augmentation", "probe"):
+            _require(getattr(self.recipe, name) == "none", f"{name} is for images only")
+        _require(self.teacher is None, "a student learns from images only")
 
     @cached_property
     def key(self) -> str:

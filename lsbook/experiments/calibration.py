@@ -157,9 +157,7 @@ def groups(profile: str, dataset: str = "all", alpha: float | str = "auto") -> l
     """For each network its factors; then, for the network whose lengths are compared, hard and smoothed of each."""
     networks = _networks(profile, dataset)
     result = [
-        _group(
-            SEEDS, profile, network, {0.0, *FACTORS[profile].get(network, ()), _compared(alpha, network[0])}
-        )
+        _group(SEEDS, profile, network, {0.0, *FACTORS[profile].get(network, ()), _compared(alpha, network[0])})
         for network in networks
     ]
     network, lengths = LENGTHS.get(profile, (None, ()))

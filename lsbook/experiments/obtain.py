@@ -118,7 +118,7 @@ def _train(runs: list[Run], store: Store, tensorboard: str | None) -> dict[Run, 
     print(f"{len(runs)} of the runs asked for have to be trained first; {_estimate(runs, store)}", file=sys.stderr)
     records, data = {}, {}
     for run in runs:
-        source = run.dataset, run.examples
+        source = run.dataset, run.examples, run.vocabulary
         if source not in data:
             data = {source: training.splits(run)}  # one data set in memory at a time
         lesson = _lesson(training, run, data[source], store) if run.teacher else None
@@ -159,7 +159,8 @@ def expected_seconds(runs: Sequence[Run], store: Store) -> dict[Run, float | Non
     speeds: dict[tuple[str, str], float] = {}
     for record in store:
         network = record.run.dataset, record.run.model
-        speeds[network] = max(speeds.get(network, 0), record.environment["images_per_second"])
+        speed = record.environment["tokens_per_second" if record.run.vocabulary else "images_per_second"]
+        speeds[network] = max(speeds.get(network, 0), speed)
 
     def seconds(run: Run) -> float | None:
         speed = speeds.get((run.dataset, run.model))

@@ -37,7 +37,21 @@ _SHORT_RESNET = Recipe(
     probe="logit-differences",
 )
 
-# (profile, data set, model): number of training images and recipe.
+# Vaswani et al. (2017, section 5.3): 100 000 steps of about 25 000 tokens on each side, rate 512^-0.5 · 4 000^-0.5.
+_BASE_TRANSFORMER = Recipe(
+    steps=100_000,
+    batch=50_000,
+    optimiser="adam",
+    learning_rate=7e-4,
+    momentum=0.9,
+    schedule="inverse-root",
+    warm_up=4_000,
+)
+
+# Tokens of both languages of a text together.
+VOCABULARIES = {"grammar": 400, "multi30k": 8_000, "wmt14-en-de": 37_000}
+
+# (profile, data set, model): number of training images or sentence pairs, and recipe.
 RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
     ("smoke", "digits", "alexnet-16"): (
         1_197,
@@ -80,13 +94,28 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
         40_000,
         dataclasses.replace(_RESNET, augmentation="pad4-flip", probe="none"),
     ),
+    ("smoke", "grammar", "transformer-64"): (
+        3_000,
+        Recipe(steps=300, batch=2_000, optimiser="adam", learning_rate=5e-3, momentum=0.9, schedule="one-cycle"),
+    ),
+    # About 25 passes.
+    ("laptop", "multi30k", "transformer-256"): (
+        29_000,
+        Recipe(steps=7_000, batch=4_096, optimiser="adam", learning_rate=1e-3, momentum=0.9, schedule="one-cycle"),
+    ),
+    # The published recipe with as many passes as a small text bears, about 60.
+    ("paper", "multi30k", "transformer-base"): (
+        29_000,
+        dataclasses.replace(_BASE_TRANSFORMER, steps=10_000, batch=8_192),
+    ),
+    ("paper", "wmt14-en-de", "transformer-base"): (4_508_785, _BASE_TRANSFORMER),
 }
 
 
 def run(profile: str, dataset: str, model: str, alpha: float, seed: int, length: tuple[int, int] | None = None) -> Run:
     """The run of a profile. UserError, listing what there is, when the profile has no recipe for the pair.
 
-    length: number of training images and of passes through them, if not the recipe's own.
+    length: of images, the number of training ones and of passes through them, if not the recipe's own.
     """
     one_of("profile", profile, PROFILES)
     if (profile, dataset, model) not in RECIPES:
@@ -96,4 +125,13 @@ def run(profile: str, dataset: str, model: str, alpha: float, seed: int, length:
     if length:
         examples, passes = length
         recipe = dataclasses.replace(recipe, steps=passes * (examples // recipe.batch))
-    return Run(dataset=dataset, model=model, alpha=alpha, seed=seed, recipe=recipe, examples=examples)
+    vocabulary = VOCABULARIES.get(dataset)
+    return Run(
+        dataset=dataset,
+        model=model,
+        alpha=alpha,
+        seed=seed,
+        recipe=recipe,
+        examples=examples,
+        vocabulary=vocabulary,
+    )

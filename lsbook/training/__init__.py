@@ -1,6 +1,7 @@
 """From a run and its data to what the store keeps of it."""
 
-from lsbook.training.loop import Outcome, Splits, splits, train
+from lsbook.training.images import Splits
+from lsbook.training.loop import Outcome, splits, train
 from lsbook.training.teachers import lesson
 
 __all__ = ["Outcome", "Splits", "lesson", "splits", "train"]

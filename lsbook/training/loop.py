@@ -1,49 +1,23 @@
-"""The one training loop: recipe in, loss passed in, what the store keeps out.
-
-Images lie on the training device as bytes; each batch is cut, mirrored and standardised there. Order and views of a
-step are functions of the seed and the step alone.
-"""
+"""The one training loop: recipe in, what the store keeps out. What is learned, images or text, is a task's."""
 
 import contextlib
 import itertools
 import math
 import time
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
-from lsbook.catalogue import MODELS
-from lsbook.data.images import Images, load
+from lsbook.catalogue import CORPORA
 from lsbook.errors import UserError
-from lsbook.models.base import Classifier
 from lsbook.run import Run
-from lsbook.training import augmentation, environment, optimisation, precision, summary
-from lsbook.training.losses import Batch, Loss, smoothed_cross_entropy
-from lsbook.training.probes import LogitDifferences
+from lsbook.training import environment, images, optimisation, precision, text
+from lsbook.training.losses import Loss
 from lsbook.training.teachers import save_weights
 
 POINTS = 20  # measurements along a run
-MEASURED = 2_000  # held-out images in each of them
-TRAIN_MEASURED = 10_000  # training images whose accuracy and calibration are kept at the end
-
-
-class Splits(NamedTuple):
-    """The data of a run; `train` has the run's number of examples. `heldout` is empty when it reaches into these."""
-
-    train: Images
-    heldout: Images
-    test: Images
-
-
-def splits(run: Run) -> Splits:
-    """The data of a run, from its files. UserError when they are missing or damaged."""
-    train, heldout, test = (load(run.dataset, split) for split in ("train", "heldout", "test"))
-    if run.examples > len(train):
-        train, heldout = train + heldout, heldout.first(0)
-    return Splits(train.first(run.examples), heldout, test)
 
 
 class Outcome(NamedTuple):
@@ -55,9 +29,33 @@ class Outcome(NamedTuple):
     arrays: dict[str, np.ndarray]
 
 
+class Task(Protocol):
+    """What differs between images and text.
+
+    trainer: the network and its steps. probed: steps after which `probe` is called with their number.
+    """
+
+    trainer: optimisation.Trainer
+    probed: set[int]
+
+    def probe(self, step: int) -> None:
+        """Measure what only the end of the run will show."""
+
+    def measure(self) -> dict[str, float] | None:
+        """A point of the history, from held-out data, or nothing where there are none; None when not finite."""
+
+    def result(self, seconds: float) -> tuple[dict[str, float], dict[str, np.ndarray], dict]:
+        """Metrics, arrays, and what the environment says besides; seconds: how long the steps took."""
+
+
+def splits(run: Run) -> images.Splits | text.Texts:
+    """The data of a run, from their files. UserError when they are missing or damaged."""
+    return (text if run.dataset in CORPORA else images).splits(run)
+
+
 def train(
     run: Run,
-    data: Splits,
+    data: images.Splits | text.Texts,
     *,
     loss: Loss | None = None,
     device: torch.device | None = None,
@@ -66,7 +64,7 @@ def train(
 ) -> Outcome:
     """Train a network as `run` says, measure it, and keep its weights in `runs/` of this machine.
 
-    loss: smoothed cross-entropy with the run's alpha when not given.
+    loss: of images; smoothed cross-entropy with the run's alpha when not given.
     tensorboard: folder for scalars (loss, accuracy, ECE, learning rate).
     The same run gives the same outcome, bit for bit, on the same CPU with the same number of threads.
     ValueError when the data are not the run's, or a student comes without its loss; UserError when the loss stops being
@@ -80,101 +78,46 @@ def train(
     started = time.perf_counter()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(run.seed)
-        view = augmentation.named(run.recipe.augmentation)
-        model = MODELS[run.model].build(view.shape(data.train.pixels.shape[1:]), len(data.train.classes))
-        model.to(device, memory_format=torch.channels_last)
-        trainer = Trainer(run, model, data.train, loss or smoothed_cross_entropy(run.alpha))
-        probe = LogitDifferences(run, data.train, data.heldout) if run.recipe.probe == "logit-differences" else None
-        history, probing = _steps(run, trainer, data.heldout, probe, tensorboard, progress)
-    save_weights(run, model)
-    outcome = _outcome(run, model, data, history, time.perf_counter() - started)
-    if probe:
-        outcome.environment["probe_seconds"] = round(probing, 1)
-        outcome.arrays.update(probe.arrays(model))
-    return outcome
+        task = _task(run, data, device, loss)
+        history = _steps(run, task, tensorboard, progress)
+    seconds = time.perf_counter() - started
+    save_weights(run, task.trainer.model)
+    metrics, arrays, facts = task.result(seconds)
+    where = environment.describe(device, run.recipe.precision) | facts
+    where |= {
+        "training_seconds": round(seconds, 1),
+        "peak_memory_mb": round(environment.peak_memory() / 1e6),
+        "data": {
+            "variant": data.train.variant,
+            "train_sha256": data.train.fingerprint,
+            "test_sha256": data.test.fingerprint,
+        },
+    }
+    return Outcome(metrics, history, where, arrays)
 
 
-class Trainer:
-    """A network, its data on its device, its loss and optimiser; `step(i)` does the i-th step of the recipe."""
-
-    def __init__(self, run: Run, model: Classifier, images: Images, loss: Loss):
-        self.recipe, self.seed, self.model, self.loss = run.recipe, run.seed, model, loss
-        self.device = model.output.weight.device
-        self.pixels = torch.from_numpy(images.pixels).to(self.device)
-        self.labels = torch.from_numpy(images.labels).to(self.device)
-        self.augmentation = augmentation.named(run.recipe.augmentation)
-        self.optimiser = optimisation.optimiser(model, run.recipe)
-        self.batch = min(run.recipe.batch, len(images))
-        self._order = _Order(run.seed, len(images), self.batch)
-
-    def step(self, i: int) -> Tensor:
-        """Returns the loss, a scalar still on the device."""
-        index = self._order(i).to(self.device)
-        generator = torch.Generator(self.device).manual_seed(_seed(self.seed, "views", i))
-        views = self.augmentation.draw(tuple(self.pixels.shape[1:]), len(index), generator)
-        images = self.augmentation.take(self.pixels, index, views)
-        with precision.autocast(self.device, self.recipe.precision):
-            logits = self.model(images)
-        batch = Batch(index, self.labels[index], views)
-        loss = self.recipe.loss_scale * self.loss(logits.float(), batch)
-        for group in self.optimiser.param_groups:
-            group["lr"] = group["factor"] * optimisation.learning_rate(self.recipe, i)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.recipe.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
-        self.optimiser.step()
-        return loss.detach()
+def _task(run: Run, data: images.Splits | text.Texts, device: torch.device, loss: Loss | None) -> Task:
+    if run.dataset in CORPORA:
+        return text.TextTask(run, data, device)
+    return images.ImageTask(run, data, device, loss)
 
 
-class _Order:
-    """Which examples step i sees: whole batches of a new permutation for each pass through the data."""
-
-    def __init__(self, seed: int, n: int, batch: int):
-        self.seed, self.n, self.batch = seed, n, batch
-        self.epoch, self.permutation = None, None
-
-    def __call__(self, i: int) -> Tensor:
-        epoch, within = divmod(i, self.n // self.batch)
-        if epoch != self.epoch:
-            generator = torch.Generator().manual_seed(_seed(self.seed, "order", epoch))
-            self.epoch, self.permutation = epoch, torch.randperm(self.n, generator=generator)
-        return self.permutation[within * self.batch : (within + 1) * self.batch]
-
-
-def _seed(seed: int, purpose: str, i: int) -> int:
-    """A seed of its own for every run, purpose and step."""
-    entropy = [seed, {"order": 0, "views": 1}[purpose], i]
-    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
-
-
-def _steps(
-    run: Run,
-    trainer: Trainer,
-    heldout: Images,
-    probe: LogitDifferences | None,
-    tensorboard: str | None,
-    progress: bool,
-) -> tuple[dict, float]:
-    """All steps; returns the history, at POINTS steps spaced evenly up to the last, and the probe's seconds."""
+def _steps(run: Run, task: Task, tensorboard: str | None, progress: bool) -> dict:
+    """All steps; returns the history, at POINTS steps spaced evenly up to the last."""
     steps = run.recipe.steps
-    heldout = heldout.first(min(MEASURED, len(heldout)))
     points = set(np.linspace(0, steps, min(POINTS, steps) + 1).round().astype(int).tolist())
-    probed = set(probe.points) if probe else set()
-    history, last, probing = {}, 0, 0.0
-    total = torch.zeros((), device=trainer.device)
+    history, last = {}, 0
+    total = torch.zeros((), device=task.trainer.device)
     with _scalars(tensorboard, run) as write, _bar(run, progress) as bar:
-        for start, end in itertools.pairwise(sorted(points | probed)):
+        for start, end in itertools.pairwise(sorted(points | task.probed)):
             for i in range(start, end):
-                total += trainer.step(i)
+                total += task.trainer.step(i)
                 bar.update()
-            if end in probed:
-                began = time.perf_counter()
-                probe.measure(trainer.model, end)
-                probing += time.perf_counter() - began
+            if end in task.probed:
+                task.probe(end)
             if end not in points:
                 continue
-            values = _measure(run, trainer, heldout, end, float(total) / (end - last))
+            values = _measure(run, task, end, float(total) / (end - last))
             for name, value in values.items():
                 history.setdefault(name, []).append(value)
             total.zero_()
@@ -183,19 +126,15 @@ def _steps(
             bar.set_postfix(
                 {name: f"{values[name]:.3f}" for name in ("loss", "accuracy") if name in values}, refresh=False
             )
-    return history, probing
+    return history
 
 
-def _measure(run: Run, trainer: Trainer, heldout: Images, step: int, loss: float) -> dict[str, float]:
-    """A point of the history: after `step` steps, with `loss` the mean since the last point; `heldout` may be empty."""
-    values = {"step": step, "loss": loss, "learning_rate": optimisation.learning_rate(run.recipe, step - 1)}
-    answers = summary.respond(trainer.model, heldout, trainer.augmentation, trainer.recipe.precision)
-    if not (math.isfinite(loss) and np.isfinite(answers.logits).all()):
+def _measure(run: Run, task: Task, step: int, loss: float) -> dict[str, float]:
+    """A point of the history: after `step` steps, with `loss` the mean since the last point."""
+    measured = task.measure()
+    if measured is None or not math.isfinite(loss):
         raise UserError(f"{run}: the network is not finite any more at step {step}; lower the learning rate")
-    if len(heldout):
-        measured = summary.measures(answers)
-        values |= {name: measured[name] for name in ("accuracy", "ece")}
-    return values
+    return {"step": step, "loss": loss, "learning_rate": optimisation.learning_rate(run.recipe, step - 1), **measured}
 
 
 def _bar(run: Run, progress: bool) -> tqdm:
@@ -216,25 +155,3 @@ def _scalars(folder: str | None, run: Run):
         yield lambda step, values: [
             writer.add_scalar(name, value, step) for name, value in values.items() if name != "step"
         ]
-
-
-def _outcome(run: Run, model: Classifier, data: Splits, history: dict, seconds: float) -> Outcome:
-    view = augmentation.named(run.recipe.augmentation)
-    measured = data._replace(train=data.train.first(min(TRAIN_MEASURED, len(data.train))))
-    answers = [summary.respond(model, images, view, run.recipe.precision) for images in measured]
-    metrics = summary.metrics(*answers)
-    temperature = metrics.get("temperature")
-    templates = model.templates().detach().float().cpu().numpy()
-    # The first seed keeps every logit; the others' numbers and shown examples are enough for intervals.
-    arrays = summary.arrays(templates, temperature, *answers, full=run.seed == 0)
-    where = environment.describe(model.output.weight.device, run.recipe.precision) | {
-        "training_seconds": round(seconds, 1),
-        "images_per_second": round(run.recipe.steps * min(run.recipe.batch, len(data.train)) / seconds),
-        "peak_memory_mb": round(environment.peak_memory() / 1e6),
-        "data": {
-            "variant": data.train.variant,
-            "train_sha256": data.train.fingerprint,
-            "test_sha256": data.test.fingerprint,
-        },
-    }
-    return Outcome(metrics, history, where, arrays)

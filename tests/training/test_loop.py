@@ -20,7 +20,7 @@ from lsbook.experiments import profiles
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
 from lsbook.training import Splits, optimisation, precision, splits, train
-from lsbook.training.loop import Trainer
+from lsbook.training.images import ImageTrainer, _Order
 from lsbook.training.losses import Batch, smoothed_cross_entropy
 
 RECIPE = Recipe(steps=40, batch=64, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip")
@@ -155,7 +155,7 @@ def test_a_constant_gradient_moves_weights_by_averaged_gradients_and_the_first_l
     recipe = Recipe(steps=3, learning_rate=0.1, momentum=0.9, dampening=0.9, first_layer=10.0)
     model = MODELS["mlp-800"].build((1, 32, 32), 10)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    trainer = Trainer(run(recipe=recipe, model="mlp-800"), model, data.train, lambda logits, _: logits.sum())
+    trainer = ImageTrainer(run(recipe=recipe, model="mlp-800"), model, data.train, lambda logits, _: logits.sum())
     assert {group["factor"] for group in trainer.optimiser.param_groups} == {1.0, 10.0}
     for i in range(3):
         for group in trainer.optimiser.param_groups:
@@ -187,7 +187,7 @@ def test_gradients_are_clipped_to_their_norm(data, norm, moved):
     torch.manual_seed(0)
     model = MODELS["mlp-800"].build((1, 32, 32), 10)
     before = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
-    Trainer(run(recipe=recipe, model="mlp-800"), model, data.train, smoothed_cross_entropy(0.1)).step(0)
+    ImageTrainer(run(recipe=recipe, model="mlp-800"), model, data.train, smoothed_cross_entropy(0.1)).step(0)
     distance = float((torch.cat([p.detach().flatten() for p in model.parameters()]) - before).norm())
     assert distance == pytest.approx(moved, rel=1e-4) if norm == 0.5 else distance > moved
 
@@ -236,8 +236,6 @@ def test_data_and_loss_must_be_the_runs(data):
 
 
 def test_each_pass_sees_every_example_once(data):
-    from lsbook.training.loop import _Order
-
     order = _Order(seed=3, n=20, batch=5)
     passes = [torch.cat([order(i) for i in range(first, first + 4)]).tolist() for first in (0, 4)]
     assert [sorted(seen) for seen in passes] == [list(range(20))] * 2

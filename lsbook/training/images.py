@@ -1,0 +1,132 @@
+"""Image classification as a task of the training loop.
+
+Images lie on the training device as bytes; each batch is cut, mirrored and standardised there. Order and views of a
+step are functions of the seed and the step alone.
+"""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lsbook.catalogue import MODELS
+from lsbook.data.images import Images, load
+from lsbook.models.base import Classifier
+from lsbook.run import Run
+from lsbook.training import augmentation, precision, summary
+from lsbook.training.losses import Batch, Loss, smoothed_cross_entropy
+from lsbook.training.optimisation import Trainer
+from lsbook.training.probes import LogitDifferences
+
+MEASURED = 2_000  # held-out images in each measurement along a run
+TRAIN_MEASURED = 10_000  # training images whose accuracy and calibration are kept at the end
+
+
+class Splits(NamedTuple):
+    """The data of a run; `train` has the run's number of examples. `heldout` is empty when it reaches into these."""
+
+    train: Images
+    heldout: Images
+    test: Images
+
+
+def splits(run: Run) -> Splits:
+    """The images of a run, from their files. UserError when they are missing or damaged."""
+    train, heldout, test = (load(run.dataset, split) for split in ("train", "heldout", "test"))
+    if run.examples > len(train):
+        train, heldout = train + heldout, heldout.first(0)
+    return Splits(train.first(run.examples), heldout, test)
+
+
+class ImageTrainer(Trainer):
+    """A network, its images on its device, its loss and optimiser."""
+
+    def __init__(self, run: Run, model: Classifier, images: Images, loss: Loss):
+        super().__init__(model, run.recipe)
+        self.seed, self.loss = run.seed, loss
+        self.pixels = torch.from_numpy(images.pixels).to(self.device)
+        self.labels = torch.from_numpy(images.labels).to(self.device)
+        self.augmentation = augmentation.named(run.recipe.augmentation)
+        self.batch = min(run.recipe.batch, len(images))
+        self._order = _Order(run.seed, len(images), self.batch)
+
+    def loss_of(self, i: int) -> Tensor:
+        """The loss of step i."""
+        index = self._order(i).to(self.device)
+        generator = torch.Generator(self.device).manual_seed(_seed(self.seed, "views", i))
+        views = self.augmentation.draw(tuple(self.pixels.shape[1:]), len(index), generator)
+        images = self.augmentation.take(self.pixels, index, views)
+        with precision.autocast(self.device, self.recipe.precision):
+            logits = self.model(images)
+        return self.loss(logits.float(), Batch(index, self.labels[index], views))
+
+
+class _Order:
+    """Which examples step i sees: whole batches of a new permutation for each pass through the data."""
+
+    def __init__(self, seed: int, n: int, batch: int):
+        self.seed, self.n, self.batch = seed, n, batch
+        self.epoch, self.permutation = None, None
+
+    def __call__(self, i: int) -> Tensor:
+        epoch, within = divmod(i, self.n // self.batch)
+        if epoch != self.epoch:
+            generator = torch.Generator().manual_seed(_seed(self.seed, "order", epoch))
+            self.epoch, self.permutation = epoch, torch.randperm(self.n, generator=generator)
+        return self.permutation[within * self.batch : (within + 1) * self.batch]
+
+
+def _seed(seed: int, purpose: str, i: int) -> int:
+    """A seed of its own for every run, purpose and step."""
+    entropy = [seed, {"order": 0, "views": 1}[purpose], i]
+    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
+
+
+class ImageTask:
+    """See `loop.Task`. Draws the initial weights from torch's random state."""
+
+    def __init__(self, run: Run, data: Splits, device: torch.device, loss: Loss | None):
+        """loss: smoothed cross-entropy with the run's alpha when None."""
+        self.run, self.data = run, data
+        self.view = augmentation.named(run.recipe.augmentation)
+        model = MODELS[run.model].build(self.view.shape(data.train.pixels.shape[1:]), len(data.train.classes))
+        model.to(device, memory_format=torch.channels_last)
+        self.trainer = ImageTrainer(run, model, data.train, loss or smoothed_cross_entropy(run.alpha))
+        self.measured = data.heldout.first(min(MEASURED, len(data.heldout)))
+        probes = run.recipe.probe == "logit-differences"
+        self.logit_differences = LogitDifferences(run, data.train, data.heldout) if probes else None
+        self.probing = 0.0  # seconds
+
+    @property
+    def probed(self) -> set[int]:
+        return set(self.logit_differences.points) if self.logit_differences else set()
+
+    def probe(self, step: int) -> None:
+        began = time.perf_counter()
+        self.logit_differences.measure(self.trainer.model, step)
+        self.probing += time.perf_counter() - began
+
+    def measure(self) -> dict[str, float] | None:
+        answers = self._respond(self.measured)
+        if not np.isfinite(answers.logits).all():
+            return None
+        measured = summary.measures(answers) if len(answers.labels) else {}
+        return {name: value for name, value in measured.items() if name in ("accuracy", "ece")}
+
+    def result(self, seconds: float) -> tuple[dict, dict, dict]:
+        shown = self.data._replace(train=self.data.train.first(min(TRAIN_MEASURED, len(self.data.train))))
+        answers = [self._respond(images) for images in shown]
+        metrics = summary.metrics(*answers)
+        templates = self.trainer.model.templates().detach().float().cpu().numpy()
+        # The first seed keeps every logit; the others' numbers and shown examples are enough for intervals.
+        arrays = summary.arrays(templates, metrics.get("temperature"), *answers, full=self.run.seed == 0)
+        facts = {"images_per_second": round(self.run.recipe.steps * self.trainer.batch / seconds)}
+        if self.logit_differences:
+            arrays |= self.logit_differences.arrays(self.trainer.model)
+            facts["probe_seconds"] = round(self.probing, 1)
+        return metrics, arrays, facts
+
+    def _respond(self, images: Images) -> summary.Responses:
+        return summary.respond(self.trainer.model, images, self.view, self.run.recipe.precision)
