@@ -112,7 +112,8 @@ def obtain(runs: Sequence[Run], store: Store | None = None, *, tensorboard: str 
     return [records[run] for run in runs]
 
 
-def _train(runs: list[Run], store: Store, tensorboard: str | None) -> dict[Run, Record]:
+def _train(runs: list[Run], store: Store, tensorboard: str | None, again: bool = False) -> dict[Run, Record]:
+    """again: also what is recorded, for its weights."""
     training = _training()
     store.check_writable()
     print(f"{len(runs)} of the runs asked for have to be trained first; {_estimate(runs, store)}", file=sys.stderr)
@@ -122,9 +123,14 @@ def _train(runs: list[Run], store: Store, tensorboard: str | None) -> dict[Run, 
         if source not in data:
             data = {source: training.splits(run)}  # one data set in memory at a time
         lesson = _lesson(training, run, data[source], store) if run.teacher else None
-        outcome = training.train(run, data[source], loss=lesson and lesson.loss, tensorboard=tensorboard)
-        outcome.metrics.update(lesson.metrics if lesson else {})
-        records[run] = store.put(run, **outcome._asdict())
+        with training.claim(run):
+            if run in store and not again:  # by another process, meanwhile
+                records[run] = store.get(run)
+                continue
+            outcome = training.train(run, data[source], loss=lesson and lesson.loss, tensorboard=tensorboard)
+            outcome.metrics.update(lesson.metrics if lesson else {})
+            records[run] = store.put(run, **outcome._asdict())
+            training.clear(run)
     return records
 
 
@@ -132,7 +138,7 @@ def _lesson(training, run: Run, data, store: Store):
     """What a student learns from; its teacher is trained first when its weights are not on this machine."""
     lesson = training.lesson(run, data.train)
     if lesson is None:
-        _train([run.teacher], store, None)
+        _train([run.teacher], store, None, again=True)
         lesson = training.lesson(run, data.train)
     return lesson
 

@@ -115,6 +115,13 @@ class ImageTask:
         measured = summary.measures(answers) if len(answers.labels) else {}
         return {name: value for name, value in measured.items() if name in ("accuracy", "ece")}
 
+    def state(self) -> dict[str, Tensor]:
+        return self.logit_differences.state() if self.logit_differences else {}
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        if self.logit_differences:
+            self.logit_differences.load_state(tensors)
+
     def result(self, seconds: float) -> tuple[dict, dict, dict]:
         shown = self.data._replace(train=self.data.train.first(min(TRAIN_MEASURED, len(self.data.train))))
         answers = [self._respond(images) for images in shown]

@@ -1,8 +1,8 @@
 """The one training loop: recipe in, what the store keeps out. What is learned, images or text, is a task's."""
 
 import contextlib
-import itertools
 import math
+import sys
 import time
 from typing import NamedTuple, Protocol
 
@@ -13,7 +13,7 @@ from tqdm import tqdm
 from lsbook.catalogue import CORPORA
 from lsbook.errors import UserError
 from lsbook.run import Run
-from lsbook.training import environment, images, optimisation, precision, text
+from lsbook.training import checkpoints, environment, images, optimisation, precision, text
 from lsbook.training.losses import Loss
 from lsbook.training.teachers import save_weights
 
@@ -44,6 +44,12 @@ class Task(Protocol):
     def measure(self) -> dict[str, float] | None:
         """A point of the history, from held-out data, or nothing where there are none; None when not finite."""
 
+    def state(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint has to keep besides network and optimiser."""
+
+    def load_state(self, tensors: dict[str, torch.Tensor]) -> None:
+        """The inverse of `state`."""
+
     def result(self, seconds: float) -> tuple[dict[str, float], dict[str, np.ndarray], dict]:
         """Metrics, arrays, and what the environment says besides; seconds: how long the steps took."""
 
@@ -66,7 +72,8 @@ def train(
 
     loss: of images; smoothed cross-entropy with the run's alpha when not given.
     tensorboard: folder for scalars (loss, accuracy, ECE, learning rate).
-    The same run gives the same outcome, bit for bit, on the same CPU with the same number of threads.
+    The same run gives the same outcome, bit for bit, on the same CPU with the same number of threads, also when it was
+    interrupted: it goes on from its checkpoint in `runs/`.
     ValueError when the data are not the run's, or a student comes without its loss; UserError when the loss stops being
     finite.
     """
@@ -75,12 +82,10 @@ def train(
     if run.teacher and loss is None:
         raise ValueError("loss: a student needs the loss of its distillation")
     device = device or precision.device()
-    started = time.perf_counter()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(run.seed)
         task = _task(run, data, device, loss)
-        history = _steps(run, task, tensorboard, progress)
-    seconds = time.perf_counter() - started
+        history, seconds = _steps(run, task, tensorboard, progress)
     save_weights(run, task.trainer.model)
     metrics, arrays, facts = task.result(seconds)
     where = environment.describe(device, run.recipe.precision) | facts
@@ -102,39 +107,111 @@ def _task(run: Run, data: images.Splits | text.Texts, device: torch.device, loss
     return images.ImageTask(run, data, device, loss)
 
 
-def _steps(run: Run, task: Task, tensorboard: str | None, progress: bool) -> dict:
-    """All steps; returns the history, at POINTS steps spaced evenly up to the last."""
+class _Course:
+    """A training under way: its task, the steps done, their history, and the loss since its last point."""
+
+    def __init__(self, run: Run, task: Task):
+        self.run, self.task = run, task
+        self.step, self.last, self.history = 0, 0, {}
+        self.total = torch.zeros((), device=task.trainer.device)
+        self.began = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, those before an interruption among them."""
+        return time.perf_counter() - self.began
+
+    def advance(self) -> None:
+        """One more step, and what is measured after it but the history."""
+        self.total += self.task.trainer.step(self.step)
+        self.step += 1
+        if self.step in self.task.probed:
+            self.task.probe(self.step)
+
+    def note(self) -> dict[str, float]:
+        """Add a point to the history and return it."""
+        values = _measure(self.run, self.task, self.step, float(self.total) / (self.step - self.last))
+        for name, value in values.items():
+            self.history.setdefault(name, []).append(value)
+        self.total.zero_()
+        self.last = self.step
+        return values
+
+    def keep(self) -> None:
+        """Write a checkpoint, unless the loss is not finite any more or there is no space."""
+        if not math.isfinite(float(self.total)):
+            raise _not_finite(self.run, self.step)
+        trainer = self.task.trainer
+        parts = {
+            "model": trainer.model.state_dict(),
+            "optimiser": checkpoints.optimiser_tensors(trainer.optimiser),
+            "random": precision.random_state(trainer.device),
+            "task": self.task.state(),
+            "course": {"total": self.total},
+        }
+        tensors = {f"{part}/{name}": value for part, found in parts.items() for name, value in found.items()}
+        notes = {"history": self.history, "last": self.last, "seconds": self.seconds}
+        with contextlib.suppress(OSError):
+            checkpoints.write(self.run, checkpoints.Checkpoint(self.step, tensors, notes))
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint, if there is one."""
+        found = checkpoints.latest(self.run)
+        if found is None:
+            return
+        parts: dict[str, dict] = {}
+        for key, value in found.tensors.items():
+            part, _, name = key.partition("/")
+            parts.setdefault(part, {})[name] = value
+        trainer = self.task.trainer
+        trainer.model.load_state_dict(parts["model"])
+        checkpoints.load_optimiser(trainer.optimiser, parts.get("optimiser", {}))
+        precision.set_random_state(trainer.device, parts["random"])
+        self.task.load_state(parts.get("task", {}))
+        self.total.copy_(parts["course"]["total"])
+        self.step, self.last, self.history = found.step, found.notes["last"], found.notes["history"]
+        self.began -= found.notes["seconds"]
+        print(f"{self.run} goes on after step {self.step}", file=sys.stderr)
+
+
+def _steps(run: Run, task: Task, tensorboard: str | None, progress: bool) -> tuple[dict, float]:
+    """All steps; returns the history, at POINTS steps spaced evenly up to the last, and the seconds they took.
+
+    Goes on from the run's newest checkpoint. On SIGTERM and SIGINT the step is ended and kept, then the program ends.
+    """
     steps = run.recipe.steps
     points = set(np.linspace(0, steps, min(POINTS, steps) + 1).round().astype(int).tolist())
-    history, last = {}, 0
-    total = torch.zeros((), device=task.trainer.device)
-    with _scalars(tensorboard, run) as write, _bar(run, progress) as bar:
-        for start, end in itertools.pairwise(sorted(points | task.probed)):
-            for i in range(start, end):
-                total += task.trainer.step(i)
-                bar.update()
-            if end in task.probed:
-                task.probe(end)
-            if end not in points:
-                continue
-            values = _measure(run, task, end, float(total) / (end - last))
-            for name, value in values.items():
-                history.setdefault(name, []).append(value)
-            total.zero_()
-            last = end
-            write(end, values)
-            bar.set_postfix(
-                {name: f"{values[name]:.3f}" for name in ("loss", "accuracy") if name in values}, refresh=False
-            )
-    return history
+    course, clock = _Course(run, task), checkpoints.Clock()
+    course.resume()
+    with checkpoints.interruptions() as signals, _scalars(tensorboard, run) as write, _bar(run, progress) as bar:
+        bar.update(course.step)
+        while course.step < steps:
+            course.advance()
+            bar.update()
+            if course.step in points:
+                values = course.note()
+                write(course.step, values)
+                shown = {name: f"{values[name]:.3f}" for name in ("loss", "accuracy") if name in values}
+                bar.set_postfix(shown, refresh=False)
+            if clock.due() or signals:
+                course.keep()
+            if signals:
+                checkpoints.stop(signals[0])
+    return course.history, course.seconds
 
 
 def _measure(run: Run, task: Task, step: int, loss: float) -> dict[str, float]:
     """A point of the history: after `step` steps, with `loss` the mean since the last point."""
     measured = task.measure()
     if measured is None or not math.isfinite(loss):
-        raise UserError(f"{run}: the network is not finite any more at step {step}; lower the learning rate")
+        raise _not_finite(run, step)
     return {"step": step, "loss": loss, "learning_rate": optimisation.learning_rate(run.recipe, step - 1), **measured}
+
+
+def _not_finite(run: Run, step: int) -> UserError:
+    path = checkpoints.newest_path(run)
+    kept = f"; its last good checkpoint is {path}" if path else ""
+    return UserError(f"{run}: the network is not finite any more at step {step}; lower the learning rate{kept}")
 
 
 def _bar(run: Run, progress: bool) -> tqdm:

@@ -22,3 +22,16 @@ def autocast(where: torch.device, precision: str) -> contextlib.AbstractContextM
     if precision == "mixed" and computes_in_bfloat16(where):
         return torch.autocast(where.type, torch.bfloat16)
     return contextlib.nullcontext()
+
+
+def random_state(where: torch.device) -> dict[str, torch.Tensor]:
+    """The state of torch's random generators that a training there draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state(where)} if where.type == "cuda" else {})
+
+
+def set_random_state(where: torch.device, states: dict[str, torch.Tensor]) -> None:
+    """The inverse of `random_state`."""
+    torch.set_rng_state(states["cpu"])
+    if where.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], where)

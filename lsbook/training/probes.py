@@ -54,6 +54,15 @@ class LogitDifferences:
             result["train_view_labels"] = self.splits["train"].labels[rows].astype(np.uint16)
         return result
 
+    def state(self) -> dict[str, torch.Tensor]:
+        """What was measured so far, for a checkpoint."""
+        found = {name: values for name, values in self.differences.items() if values}
+        return {name: torch.from_numpy(np.stack(values)) for name, values in found.items()}
+
+    def load_state(self, tensors: dict[str, torch.Tensor]) -> None:
+        """The inverse of `state`."""
+        self.differences = {name: list(tensors[name].numpy()) if name in tensors else [] for name in self.splits}
+
     def _pair_rows(self, images: Images, name: str) -> np.ndarray:
         rows = self.rows[name]
         return np.concatenate([rows[images.labels[rows] == label] for label in PAIR])

@@ -77,6 +77,12 @@ class TextTask:
         [nll], [ece], accuracy = translation.curves(tokens)
         return {"accuracy": accuracy, "ece": float(ece), "nll": float(nll)}
 
+    def state(self) -> dict[str, Tensor]:
+        return {}
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Nothing."""
+
     def result(self, seconds: float) -> tuple[dict, dict, dict]:
         run, data = self.run, self.data
         translator = Translator(self.trainer.model, data.vocabulary, run.recipe.precision)

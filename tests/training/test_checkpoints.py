@@ -1,0 +1,225 @@
+"""Interrupted trainings end up where uninterrupted ones do; damage, lack of space and double work cost no run."""
+
+import dataclasses
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from lsbook.errors import UserError
+from lsbook.experiments.obtain import obtain
+from lsbook.run import Recipe, Run
+from lsbook.store import Store
+from lsbook.training import Splits, checkpoints, loop, splits, train
+from lsbook.training.losses import smoothed_cross_entropy
+
+STEPS = 200
+SGD = Recipe(steps=STEPS, batch=4, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip")
+SHORT = dataclasses.replace(SGD, steps=20)
+
+
+def run(model="alexnet-16", recipe=SHORT, **fields) -> Run:
+    return Run(dataset="digits", model=model, alpha=0.1, seed=0, recipe=recipe, examples=60, **fields)
+
+
+@pytest.fixture(scope="module")
+def data() -> Splits:
+    parts = splits(run())
+    return Splits(parts.train, parts.heldout.first(30), parts.test.first(30))
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
+
+
+def interrupt(monkeypatch, steps, number=signal.SIGTERM):
+    """Let the process get a signal in the middle of each of these steps, once."""
+    left, whole = set(steps), loop._Course.advance
+
+    def advance(course):
+        if course.step in left:
+            left.discard(course.step)
+            signal.raise_signal(number)
+        whole(course)
+
+    monkeypatch.setattr(loop._Course, "advance", advance)
+
+
+def same(first, second) -> None:
+    """Bit for bit, but for the environment."""
+    assert first.metrics == second.metrics
+    assert first.history == second.history
+    assert first.arrays.keys() == second.arrays.keys()
+    for name, array in first.arrays.items():
+        assert array.tobytes() == second.arrays[name].tobytes(), name
+
+
+@pytest.mark.parametrize(
+    ("model", "recipe"),
+    [
+        ("alexnet-16", SGD),
+        ("mlp-dropout", SHORT),
+        ("resnet8", dataclasses.replace(SHORT, probe="logit-differences")),
+    ],
+    ids=["200 steps", "dropout", "batch statistics and a probe"],
+)
+def test_interrupted_three_times_it_ends_where_it_would_have(data, monkeypatch, tmp_path, model, recipe):
+    whole = train(run(model, recipe), data, progress=False)
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "again"))
+    interrupt(monkeypatch, (3, recipe.steps // 2, recipe.steps - 1))
+    for _ in range(3):
+        with pytest.raises(SystemExit) as ended:
+            train(run(model, recipe), data, progress=False)
+        assert ended.value.code == 128 + signal.SIGTERM
+    same(whole, train(run(model, recipe), data, progress=False))
+
+
+def test_a_text_is_taken_up_again_too(monkeypatch, tmp_path):
+    recipe = Recipe(steps=8, batch=256, optimiser="adam", learning_rate=1e-3, momentum=0.9)
+    text = Run(
+        dataset="grammar", model="transformer-64", alpha=0.1, seed=0, recipe=recipe, examples=200, vocabulary=800
+    )
+    parts = splits(text)
+    parts = parts._replace(heldout=parts.heldout.first(12), test=parts.test.first(12))
+    whole = train(text, parts, progress=False)
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "again"))
+    interrupt(monkeypatch, (5,), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        train(text, parts, progress=False)
+    same(whole, train(text, parts, progress=False))
+
+
+def test_without_signals_checkpoints_come_at_intervals(data, monkeypatch):
+    monkeypatch.setattr(checkpoints, "INTERVAL", 0)
+    train(run(), data, progress=False)
+    assert checkpoints._steps(run()) == [19, 20]  # the last two
+
+
+def test_the_interval_is_measured_by_a_clock_that_no_one_sets(monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: pytest.fail("the wall clock was asked"))
+    moments = iter([0.0, 59.0, 61.0, 61.0, 100.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(moments))
+    clock = checkpoints.Clock()
+    assert [clock.due(), clock.due(), clock.due()] == [False, True, False]
+
+
+@pytest.mark.parametrize("damage", ["byte", "cut", "no notes", "not JSON"])
+def test_a_damaged_checkpoint_is_passed_over(data, monkeypatch, capsys, damage):
+    monkeypatch.setattr(checkpoints, "INTERVAL", 0)
+    whole = train(run(), data, progress=False)
+    path = checkpoints.newest_path(run())
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    if damage == "byte":
+        path.write_bytes(content)
+    elif damage == "cut":
+        path.write_bytes(content[:1000])
+    elif damage == "no notes":
+        path.with_suffix(".json").unlink()
+    else:
+        path.with_suffix(".json").write_text("{")
+    capsys.readouterr()
+    same(whole, train(run(), data, progress=False))
+    said = capsys.readouterr().err
+    assert f"checkpoint {path} is damaged; the one before it is used" in said
+    assert "goes on after step 19" in said
+
+
+def test_all_damaged_it_begins_anew(data, monkeypatch):
+    monkeypatch.setattr(checkpoints, "INTERVAL", 0)
+    whole = train(run(), data, progress=False)
+    for path in checkpoints.newest_path(run()).parent.glob("*.safetensors"):
+        path.write_bytes(b"")
+    same(whole, train(run(), data, progress=False))
+
+
+def test_a_loss_that_is_not_finite_names_the_last_good_checkpoint(data, monkeypatch):
+    monkeypatch.setattr(checkpoints, "INTERVAL", 0)
+    calls = []
+
+    def loss(logits, batch):
+        calls.append(1)
+        return smoothed_cross_entropy(0.1)(logits, batch) * (float("nan") if len(calls) > 12 else 1)
+
+    with pytest.raises(UserError, match=r"not finite any more at step 13; .*last good checkpoint is .*000000012\.saf"):
+        train(run(), data, loss=loss, progress=False)
+    assert all(torch.isfinite(t).all() for t in checkpoints.latest(run()).tensors.values() if t.is_floating_point())
+
+
+def test_a_full_disk_costs_the_checkpoint_and_not_the_run(data, monkeypatch):
+    monkeypatch.setattr(checkpoints, "INTERVAL", 0)
+    whole = train(run(), data, progress=False)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "write_whole", full)
+    checkpoints.clear(run())
+    same(whole, train(run(), data, progress=False))
+
+
+def test_a_recorded_run_leaves_no_checkpoint(data, monkeypatch, results):
+    monkeypatch.setattr(checkpoints, "INTERVAL", 0)
+    monkeypatch.setattr("lsbook.training.splits", lambda _: data)
+    obtain([run()])
+    assert checkpoints._steps(run()) == []
+
+
+def test_a_claim_is_held_by_one_at_a_time():
+    order = []
+
+    def second():
+        with checkpoints.claim(run()):
+            order.append("second")
+
+    with checkpoints.claim(run()):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(timeout=0.3)
+        order.append("first")
+    thread.join(timeout=10)
+    assert order == ["first", "second"]
+
+
+SCRIPT = """
+import sys
+from lsbook.training import checkpoints
+checkpoints.INTERVAL = 0.05
+from lsbook.cli import main
+sys.argv = ["lsbook", "train", "--dataset", "digits", "--model", "alexnet-16", "--alpha", "0.1", "--profile", "smoke"]
+main()
+"""
+
+
+def test_killed_at_any_moment_it_is_recorded_once_and_the_same(tmp_path, results, monkeypatch):
+    """Two SIGKILLs and a SIGTERM at a real process, then left alone with a second one, which trains nothing."""
+    for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
+        process = subprocess.Popen([sys.executable, "-c", SCRIPT], stderr=subprocess.PIPE)
+        runs = tmp_path / "runs"
+        before = _newest(runs)
+        while process.poll() is None and _newest(runs) == before:
+            time.sleep(0.02)
+        process.send_signal(number)
+        process.communicate()
+        assert process.returncode in (-number, 128 + number)
+        assert Store(results).verify() == []
+        assert len(Store(results)) == 0
+    pair = [subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait() for process in pair] == [0, 0]
+    [record] = Store(results)
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "alone"))
+    again = train(record.run, splits(record.run), progress=False)
+    assert again.metrics == record.metrics
+    assert again.history == record.history
+    for name, array in again.arrays.items():
+        np.testing.assert_array_equal(array, record.arrays[name])
+
+
+def _newest(runs) -> int:
+    return max((int(path.stem) for path in runs.rglob("0*.json")), default=0)
