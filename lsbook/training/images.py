@@ -100,6 +100,10 @@ class ImageTask:
         self.probing = 0.0  # seconds
 
     @property
+    def measured_size(self) -> int:
+        return len(self.measured)
+
+    @property
     def probed(self) -> set[int]:
         return set(self.logit_differences.points) if self.logit_differences else set()
 

@@ -17,7 +17,8 @@ from lsbook.training import checkpoints, environment, images, optimisation, prec
 from lsbook.training.losses import Loss
 from lsbook.training.teachers import save_weights
 
-POINTS = 20  # measurements along a run
+POINTS = 20  # measurements along a run, fewer when they would take long beside it:
+SHARE = 1 / 4  # examples seen in measurements for each one trained on, which costs three times as much
 
 
 class Outcome(NamedTuple):
@@ -33,10 +34,12 @@ class Task(Protocol):
     """What differs between images and text.
 
     trainer: the network and its steps. probed: steps after which `probe` is called with their number.
+    measured_size: examples of one measurement, in the unit of a recipe's batch.
     """
 
     trainer: optimisation.Trainer
     probed: set[int]
+    measured_size: int
 
     def probe(self, step: int) -> None:
         """Measure what only the end of the run will show."""
@@ -175,12 +178,14 @@ class _Course:
 
 
 def _steps(run: Run, task: Task, tensorboard: str | None, progress: bool) -> tuple[dict, float]:
-    """All steps; returns the history, at POINTS steps spaced evenly up to the last, and the seconds they took.
+    """All steps; returns the history, at up to POINTS steps spaced evenly to the last, and the seconds they took.
 
     Goes on from the run's newest checkpoint. On SIGTERM and SIGINT the step is ended and kept, then the program ends.
     """
     steps = run.recipe.steps
-    points = set(np.linspace(0, steps, min(POINTS, steps) + 1).round().astype(int).tolist())
+    affordable = int(SHARE * steps * run.recipe.batch / max(task.measured_size, 1))
+    n_points = max(1, min(POINTS, steps, affordable))
+    points = set(np.linspace(0, steps, n_points + 1).round().astype(int).tolist())
     course, clock = _Course(run, task), checkpoints.Clock()
     course.resume()
     with checkpoints.interruptions() as signals, _scalars(tensorboard, run) as write, _bar(run, progress) as bar:

@@ -67,6 +67,10 @@ class TextTask:
         self.trainer = TextTrainer(run, model, data.train)
         self.measured = translations.encode(data.heldout.first(min(MEASURED, len(data.heldout))), data.vocabulary)
 
+    @property
+    def measured_size(self) -> int:
+        return int(self.measured.source.lengths().sum() + self.measured.target.lengths().sum())
+
     def probe(self, step: int) -> None:
         """Nothing."""
 
