@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -86,15 +86,20 @@ def _runs(group: Group, seeds: str, store: Store) -> list[tuple[Run, ...]]:
 
 
 def compare(
-    profile: str, alpha: float, seeds: str, runs_of: Callable[[str, float, int], Run], store: Store | None = None
+    profile: str,
+    alpha: float,
+    seeds: str,
+    runs_of: Callable[[str, float, int], Run],
+    store: Store | None = None,
+    own_seeds: Mapping[str, str] = SEEDS,
 ) -> Arms:
     """The two arms of a chapter: its hard and its smoothed runs, which differ in alpha alone.
 
-    profile, seeds: as for `ask`. runs_of: (profile, alpha, seed) -> Run.
+    profile, seeds: as for `ask`. runs_of: (profile, alpha, seed) -> Run. own_seeds: the chapter's, by profile.
     """
 
     def groups(name: str) -> list[Group]:
-        return [Group(SEEDS[name], lambda seed: (runs_of(name, 0.0, seed), runs_of(name, alpha, seed)))]
+        return [Group(own_seeds[name], lambda seed: (runs_of(name, 0.0, seed), runs_of(name, alpha, seed)))]
 
     if alpha == 0:
         raise UserError("alpha must be above 0 here: smoothed networks are compared with hard ones")

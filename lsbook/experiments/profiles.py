@@ -49,7 +49,7 @@ _BASE_TRANSFORMER = Recipe(
 )
 
 # Tokens of both languages of a text together.
-VOCABULARIES = {"grammar": 400, "multi30k": 8_000, "wmt14-en-de": 37_000}
+VOCABULARIES = {"grammar": 900, "multi30k": 8_000, "wmt14-en-de": 37_000}
 
 # (profile, data set, model): number of training images or sentence pairs, and recipe.
 RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
@@ -96,7 +96,7 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
     ),
     ("smoke", "grammar", "transformer-64"): (
         3_000,
-        Recipe(steps=300, batch=2_000, optimiser="adam", learning_rate=5e-3, momentum=0.9, schedule="one-cycle"),
+        Recipe(steps=200, batch=1_000, optimiser="adam", learning_rate=5e-3, momentum=0.9, schedule="one-cycle"),
     ),
     # About 25 passes.
     ("laptop", "multi30k", "transformer-256"): (
