@@ -34,18 +34,22 @@ UNSURE = "213, 94, 0"  # red, green and blue of the colour that marks tokens of 
 def arms(profile: str = "auto", dataset: str = "auto", alpha: float = 0.1, seeds: str = "auto") -> Arms:
     """The recorded runs of the chapter, trained where they are missing.
 
-    dataset: a text of the profile; "auto": its first. UserError when no profile has it.
+    dataset: a text of the profile; "auto": its first. UserError when the profile has no network for the text.
     """
-    every = [name for texts in NETWORKS.values() for name in texts]
-    one_of("text", dataset, ["auto", *dict.fromkeys(every)])
-    return compare(profile, alpha, seeds, lambda *which: run(*which, dataset), own_seeds=SEEDS)
+    every = dict.fromkeys(name for texts in NETWORKS.values() for name in texts)
+    one_of("text", dataset, ["auto", *every])
+    own_seeds = {name: SEEDS[name] for name, texts in NETWORKS.items() if dataset in ("auto", *texts)}
+    if profile in NETWORKS:
+        one_of(f"text of the profile {profile}", dataset, ["auto", *NETWORKS[profile]])
+    elif profile == "auto" and len(own_seeds) == 1:
+        [profile] = own_seeds
+    return compare(profile, alpha, seeds, lambda *which: run(*which, dataset), own_seeds=own_seeds)
 
 
 def run(profile: str, alpha: float, seed: int, dataset: str = "auto") -> Run:
-    """The run behind one point of the chapter. UserError when the profile has no network for the text."""
+    """The run behind one point of the chapter."""
     texts = NETWORKS[profile]
     name = next(iter(texts)) if dataset == "auto" else dataset
-    one_of(f"text of the profile {profile}", name, texts)
     return profiles.run(profile, name, texts[name], alpha, seed)
 
 
@@ -328,7 +332,8 @@ def _marked(record: Record) -> list[str]:
     ):
         spans = "".join(_span(str(piece), float(p)) for piece, p in zip(pieces[:-1], confidences, strict=False))
         mean = np.log(np.maximum(confidences.astype(np.float64), 1e-8)).mean()
-        result.append(f"{spans.strip()} ({mean:.2f} nats a token)".replace("-", "−"))
+        number = f"{mean:.2f}".replace("-", "−")
+        result.append(f"{spans.strip()} ({number} nats a token)")
     return result
 
 

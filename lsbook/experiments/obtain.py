@@ -95,10 +95,13 @@ def compare(
 ) -> Arms:
     """The two arms of a chapter: its hard and its smoothed runs, which differ in alpha alone.
 
-    profile, seeds: as for `ask`. runs_of: (profile, alpha, seed) -> Run. own_seeds: the chapter's, by profile.
+    profile, seeds: as for `ask`. runs_of: (profile, alpha, seed) -> Run. own_seeds: the chapter's, by profile; a
+        profile that is not among them has nothing of what is asked.
     """
 
     def groups(name: str) -> list[Group]:
+        if name not in own_seeds:
+            return []
         return [Group(own_seeds[name], lambda seed: (runs_of(name, 0.0, seed), runs_of(name, alpha, seed)))]
 
     if alpha == 0:
