@@ -62,8 +62,7 @@ def content(alpha: float, seed: int) -> tuple[dict, dict]:
         "example_confidences": np.array([1.0, 0.5, 0.25, 0.25, 1.0], np.float16),
         "example_lengths": np.array([5], np.uint16),
     }
-    spread = 0.1 if alpha else 0.2
-    for split in ("train", "test"):
+    for split, spread in {"train": 0.1 if alpha else 0.2, "test": 0.3}.items():
         arrays[f"{split}_activations"] = templates[labels] + spread * generator.standard_normal((120, 4))
     best = 1.0 if alpha else 1.25
     reached = translation.corpus_bleu(by_temperature.sum(axis=1, dtype=int))

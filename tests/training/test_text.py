@@ -174,6 +174,23 @@ def test_further_seeds_keep_tokens_at_temperature_1_only(data, network):
     assert arrays["test_confidence"].shape == (1, len(arrays["test_hit"]))
 
 
+def test_temperatures_are_chosen_on_validation_text_alone(data, network):
+    """Predictions that are best at 0.5 on validation text and at 2 on the test text."""
+
+    class Known(text_summary.Translator):
+        def predict(self, pairs, temperatures):
+            n, shift = len(pairs), np.log(2 if len(pairs) == len(data.heldout) else 0.5)
+            nll = np.abs(np.log(temperatures) + shift)[:, None] + np.ones((1, n))
+            return translation.NextTokens(np.full((len(temperatures), n), 0.5), -nll, np.ones(n, bool), np.ones(n, int))
+
+    known = Known(network, data.vocabulary, "float32", 5)
+    metrics, arrays = text_summary.predicted(known, data.train, data.heldout, data.test, full=True)
+    assert metrics["temperature"] == 0.5
+    assert metrics["test_nll"] == pytest.approx(1 + np.log(2))
+    assert metrics["test_scaled_nll"] == pytest.approx(1 + np.log(4))
+    assert arrays["temperatures"][arrays["test_nll"].argmin()] == 2.0
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(data):
     with pytest.raises(UserError, match="not finite any more at step"):
         train(run(recipe=dataclasses.replace(RECIPE, learning_rate=1e30)), data, progress=False)
