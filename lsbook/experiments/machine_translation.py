@@ -179,7 +179,7 @@ def measure(arms: Arms, words: tuple[int, int, int]) -> list[Measure]:
 
     quantities = [
         ("C9", "", "next-token ECE", lambda record: record.metrics["test_ece"]),
-        ("C10", "", "BLEU at the best T", lambda record: record.metrics["test_scaled_bleu"]),
+        ("C10", "", "each network at its best T", lambda record: record.metrics["test_scaled_bleu"]),
         ("C11", "T = 1", "NLL at T = 1", lambda record: record.metrics["test_nll"]),
         ("C11", "best T", "NLL at the best T", lambda record: record.metrics["test_scaled_nll"]),
         ("C17", "", "scatter within / between", scatter),
@@ -190,7 +190,7 @@ def measure(arms: Arms, words: tuple[int, int, int]) -> list[Measure]:
     ]
     plain, best = metric(arms.hard, "test_bleu"), metric(arms.hard, "test_scaled_bleu")
     verdict = claims.decide_paired(claims.CLAIMS["C20"], best - plain)
-    return [*found, Measure("BLEU of the hard network", verdict, plain, best)]
+    return [*found, Measure("hard network", verdict, plain, best)]
 
 
 def verdict_text(arms: Arms, measures: list[Measure]) -> Text:

@@ -1,7 +1,7 @@
 """The three profiles: how a data set and a network are trained in each.
 
-smoke: embedded data, seconds. laptop: real data, at most 10 000 images and many epochs, so that networks become
-overconfident as large ones do. paper: the paper's protocol.
+smoke: embedded data, seconds. laptop: real data, at most 10 000 images or a small text, and many epochs, so that
+networks become overconfident as large ones do. paper: the paper's protocol.
 """
 
 import dataclasses

@@ -265,3 +265,17 @@ def test_adams_first_step_has_the_length_of_the_rate_and_decay_is_apart():
 def test_warm_up_belongs_to_its_schedule(values):
     with pytest.raises(UserError, match="warm_up"):
         Recipe(steps=10, **values)
+
+
+@pytest.mark.real_data
+def test_real_captions_start_at_the_loss_of_chance(tmp_path, monkeypatch):
+    """The laptop recipe's vocabulary, batches and network: the first loss is a little above log 8 000."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    real = profiles.run("laptop", "multi30k", "transformer-256", 0.0, 0)
+    parts = splits(real)
+    assert (len(parts.train), len(parts.heldout), len(parts.test)) == (29_000, 1_014, 1_000)
+    torch.manual_seed(0)
+    model = MODELS[real.model].build(parts.vocabulary.size, parts.vocabulary.pad)
+    trainer = TextTrainer(real, model, parts.train)
+    assert trainer.batches.cut == 0
+    assert np.log(8_000) < float(trainer.step(0)) < np.log(8_000) + 1
