@@ -407,3 +407,51 @@ def distillation_figure(curves: Sequence) -> Figure:
         *left.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=TEXT_SIZE - 1, frameon=False
     )
     return figure
+
+
+def against_temperature(axes: Axes, curves: Sequence, title: str) -> Axes:
+    """A quantity against the temperature: the mean over the seeds, and a band from the lowest to the highest.
+
+    curves: title, kind, temperatures (T,), values (S, T), fitted and reached (S,). A filled mark is at T = 1, an open
+    one at each seed's temperature fitted on validation text.
+    """
+    for curve in curves:
+        colour, mean = KINDS[curve.kind], curve.values.mean(axis=0)
+        axes.plot(curve.temperatures, mean, color=colour, label=curve.title)
+        axes.fill_between(
+            curve.temperatures, curve.values.min(axis=0), curve.values.max(axis=0), color=colour, alpha=0.25, lw=0
+        )
+        axes.plot(1, mean[curve.temperatures == 1], "o", color=colour)
+        axes.plot(curve.fitted, curve.reached, "D", color=colour, markerfacecolor="none")
+    axes.set_xscale("log")
+    axes.set_xticks([0.5, 0.7, 1, 1.4, 2], ["0.5", "0.7", "1", "1.4", "2"])
+    axes.minorticks_off()
+    axes.set_xlabel("temperature T", fontsize=TEXT_SIZE)
+    axes.set_ylabel(title, fontsize=TEXT_SIZE)
+    axes.tick_params(labelsize=TEXT_SIZE - 2)
+    return axes
+
+
+def temperature_figure(quantities: Sequence[tuple[str, Sequence]]) -> Figure:
+    """A panel for each (title, curves)."""
+    figure = Figure(figsize=(3.2 * len(quantities), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(quantities), squeeze=False)[0]
+    for axes, (title, curves) in zip(panels, quantities, strict=True):
+        against_temperature(axes, curves, title)
+    panels[0].legend(fontsize=TEXT_SIZE - 2, frameon=False)
+    return figure
+
+
+def beams_figure(beams: Sequence) -> Figure:
+    """BLEU against the beam size: title, kind, sizes (B,), bleu (S, B), means with 95 % Student t intervals."""
+    figure = Figure(figsize=(4.5, 3.6), layout="constrained")
+    axes = figure.subplots()
+    for found in beams:
+        _mean_line(axes, found.sizes, found.bleu.T, KINDS[found.kind], fmt="o-", label=found.title)
+    axes.set_xscale("log")
+    axes.set_xticks(found.sizes, [f"{size}" for size in found.sizes])
+    axes.minorticks_off()
+    axes.set_xlabel("beam size", fontsize=TEXT_SIZE)
+    axes.set_ylabel("test BLEU", fontsize=TEXT_SIZE)
+    axes.legend(fontsize=TEXT_SIZE - 2, frameon=False)
+    return figure

@@ -4,6 +4,7 @@ from lsbook.experiments import (
     calibration,
     distillation,
     label_smoothing,
+    machine_translation,
     mutual_information,
     overview,
     projections,
@@ -13,6 +14,7 @@ from lsbook.experiments import (
 CHAPTERS = {
     "projections": projections.groups,
     "calibration": calibration.groups,
+    "machine_translation": machine_translation.groups,
     "distillation": distillation.groups,
     "mutual_information": mutual_information.groups,
 }
@@ -22,6 +24,7 @@ __all__ = [
     "calibration",
     "distillation",
     "label_smoothing",
+    "machine_translation",
     "mutual_information",
     "overview",
     "projections",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from lsbook.analysis.statistics import mean_interval
-from lsbook.catalogue import DATASETS, MODELS
+from lsbook.catalogue import CORPORA, MODELS, TITLES
 from lsbook.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED, Verdict
 from lsbook.store import Record
 
@@ -35,9 +35,9 @@ def made_from(profile: str, records: Iterable[Record]) -> str:
 def _network(model: str, dataset: str, examples: int, records: list[Record]) -> str:
     variants = _listed(record.environment["data"]["variant"] for record in records)
     seeds = len({record.run.seed for record in records})
+    what = "sentence pairs" if dataset in CORPORA else "training images"
     return (
-        f"{MODELS[model].title} on {DATASETS[dataset].title} ({variants}), {examples:,} training images, "
-        f"{seeds} seed{'s'[: seeds > 1]}"
+        f"{MODELS[model].title} on {TITLES[dataset]} ({variants}), {examples:,} {what}, {seeds} seed{'s'[: seeds > 1]}"
     )
 
 

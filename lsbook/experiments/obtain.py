@@ -2,7 +2,7 @@
 
 import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -88,16 +88,28 @@ def _runs(group: Group, seeds: str, store: Store) -> list[tuple[Run, ...]]:
 RunsOf = Callable[[str, float, int], Run]  # (profile, alpha, seed) -> run
 
 
-def comparison(profile: str, alpha: float, runs_of: RunsOf) -> list[Group]:
-    """One group of pairs: a hard and a smoothed run that differ in alpha alone."""
+def comparison(profile: str, alpha: float, runs_of: RunsOf, seeds: Mapping[str, str] = SEEDS) -> list[Group]:
+    """One group of pairs: a hard and a smoothed run that differ in alpha alone.
+
+    seeds: by profile; one that is not among them has nothing of what is asked.
+    """
     if alpha == 0:
         raise UserError("alpha must be above 0 here: smoothed networks are compared with hard ones")
-    return [Group(SEEDS[profile], lambda seed: (runs_of(profile, 0.0, seed), runs_of(profile, alpha, seed)))]
+    if profile not in seeds:
+        return []
+    return [Group(seeds[profile], lambda seed: (runs_of(profile, 0.0, seed), runs_of(profile, alpha, seed)))]
 
 
-def compare(profile: str, alpha: float, seeds: str, runs_of: RunsOf, store: Store | None = None) -> Arms:
-    """The two arms of a chapter, taken from the store or trained. profile, seeds: as for `ask`."""
-    profile, [pairs] = ask(profile, seeds, lambda name: comparison(name, alpha, runs_of), store)
+def compare(
+    profile: str,
+    alpha: float,
+    seeds: str,
+    runs_of: RunsOf,
+    store: Store | None = None,
+    own_seeds: Mapping[str, str] = SEEDS,
+) -> Arms:
+    """The two arms of a chapter, taken from the store or trained. profile, seeds: as for `ask`; own_seeds: its own."""
+    profile, [pairs] = ask(profile, seeds, lambda name: comparison(name, alpha, runs_of, own_seeds), store)
     hard, smoothed = map(list, zip(*pairs, strict=True))
     return Arms(profile, float(alpha), hard, smoothed)
 

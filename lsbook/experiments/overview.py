@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from lsbook.catalogue import DATASETS, MODELS
+from lsbook.catalogue import MODELS, TITLES
 from lsbook.errors import one_of
 from lsbook.page import Table
 from lsbook.store import Record, Store
@@ -13,9 +13,9 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
 
     datasets: "all", or names separated by commas. UserError for an unknown one.
     """
-    wanted = list(DATASETS) if datasets == "all" else [name.strip() for name in datasets.split(",")]
+    wanted = list(TITLES) if datasets == "all" else [name.strip() for name in datasets.split(",")]
     for name in wanted:
-        one_of("data set", name, DATASETS)
+        one_of("data set", name, TITLES)
     settings: dict[tuple, list[Record]] = defaultdict(list)
     for record in Store() if store is None else store:
         run = record.run
@@ -24,7 +24,7 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
     return Table(
         "table-recorded",
         "The recorded runs behind this book. Time is the median of one training.",
-        ("data, network", "images", "steps", "α", "seeds", "test accuracy, %", "time, s", "device"),
+        ("data, network", "examples", "steps", "α", "seeds", "test accuracy, %", "time, s", "device"),
         tuple(_row(*setting, records) for setting, records in sorted(settings.items())),
     )
 
@@ -33,7 +33,7 @@ def _row(dataset: str, model: str, examples: int, steps: int, alpha: float, reco
     seconds = sorted(record.environment["training_seconds"] for record in records)
     accuracy = sum(100 * record.metrics["test_accuracy"] for record in records) / len(records)
     return (
-        f"{DATASETS[dataset].title}, {MODELS[model].title}",
+        f"{TITLES[dataset]}, {MODELS[model].title}",
         f"{examples:,}",
         f"{steps:,}",
         f"{alpha:g}",

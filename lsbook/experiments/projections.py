@@ -77,14 +77,14 @@ def panels(arms: Arms, classes: tuple[int, int, int]) -> list[Panel]:
 
 
 def _panel(record: Record, split: str, classes: tuple[int, int, int], smoothed: bool) -> Panel:
-    points, labels, templates = _projected(record, split, classes)
+    points, labels, templates = projected(record, split, classes)
     names = DATASETS[record.run.dataset].classes
     target = f"α = {record.run.alpha:g}" if smoothed else "hard targets"
     title = f"{target}, {SPLIT_TITLES[split]}"
     return Panel(title, points, labels, templates, tuple(names[k] for k in classes), bool(smoothed))
 
 
-def _projected(record: Record, split: str, classes: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def projected(record: Record, split: str, classes: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Points (N, 2) of the three classes' shown examples, their place among the three (N,), templates (3, 2)."""
     templates = record.arrays["templates"][list(classes)]
     plane = projection.template_plane(templates)
@@ -99,12 +99,10 @@ def measure(arms: Arms, classes: tuple[int, int, int]) -> list[Measure]:
     """Claims C1–C4, C8 and C18, each part measured on every run and decided."""
 
     def training(function: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Record], float]:
-        return lambda record: function(*_projected(record, "train", classes)[:2])
+        return lambda record: function(*projected(record, "train", classes)[:2])
 
     def spread_ratio(record: Record) -> float:
-        test, train = (
-            projection.within_scatter(*_projected(record, split, classes)[:2]) for split in ("test", "train")
-        )
+        test, train = (projection.within_scatter(*projected(record, split, classes)[:2]) for split in ("test", "train"))
         return test / train
 
     quantities = [
@@ -143,7 +141,7 @@ def numbers(arms: Arms, classes: tuple[int, int, int]) -> dict[str, float | str]
     """What the chapter's text quotes by name."""
     names = DATASETS[arms.hard[0].run.dataset].classes
     hard, smoothed = (
-        np.mean([projection.mean_distance(_projected(record, "train", classes)[0]) for record in arm])
+        np.mean([projection.mean_distance(projected(record, "train", classes)[0]) for record in arm])
         for arm in (arms.hard, arms.smoothed)
     )
     return {

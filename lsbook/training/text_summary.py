@@ -24,26 +24,26 @@ TEMPERATURES = (0.5, 0.56, 0.63, 0.71, 0.8, 0.9, 1.0, 1.12, 1.25, 1.4, 1.6, 1.8,
 BLEU_TEMPERATURES = (0.63, 0.8, 1.0, 1.25, 1.6, 2.0)
 BEAM = 4
 BEAMS = (1, 2, 4, 8)
-TRANSLATED = 1_000  # sentences of each split, at most
 KEPT = 1_000  # test sentences whose every token is kept
 TRAIN_MEASURED = 1_000  # training pairs whose predictions and activations are kept
 WORDS = 10  # frequent tokens whose activations are kept
 
 
 class Translator(NamedTuple):
-    """A trained network, its vocabulary and its recipe's precision."""
+    """A trained network, its vocabulary, its recipe's precision, and how many sentences of a split are translated."""
 
     model: Transformer
     vocabulary: Vocabulary
     precision: str
+    most: int
 
     def predict(self, text: Encoded, temperatures: tuple[float, ...]) -> NextTokens:
         """The next-token predictions of a text."""
         return translations.next_tokens(self.model, text, temperatures, self.precision)
 
     def score(self, pairs: Pairs, **search) -> Scores:
-        """Translate the first TRANSLATED sentences and compare them with their references."""
-        pairs = pairs.first(min(TRANSLATED, len(pairs)))
+        """Translate the first sentences and compare them with their references."""
+        pairs = pairs.first(min(self.most, len(pairs)))
         found = translations.translated(self.model, pairs.source, self.vocabulary, self.precision, **search)
         return translations.score(self.vocabulary.decode([t.tokens for t in found]), pairs.target)
 

@@ -1,0 +1,367 @@
+"""Figures 3 and 4 and Table 3's translation row: does calibration pay in beam search? C9–C11, C17, C20."""
+
+from collections.abc import Callable
+from html import escape
+from typing import NamedTuple
+
+import numpy as np
+
+from lsbook import claims, paper
+from lsbook.analysis import projection, translation
+from lsbook.analysis.calibration import Reliability, confidence_reliability
+from lsbook.analysis.statistics import Interval, welch_interval
+from lsbook.catalogue import MODELS, TITLES
+from lsbook.errors import UserError, one_of
+from lsbook.experiments import captions, profiles, verdicts
+from lsbook.experiments.obtain import Arms, Group, compare, comparison
+from lsbook.experiments.projections import SPLIT_TITLES, Panel, projected
+from lsbook.experiments.verdicts import Measure
+from lsbook.page import Table, Text
+from lsbook.run import Run
+from lsbook.store import Record
+
+# The network of each profile on each of its texts, the first being what "auto" means.
+NETWORKS = {
+    "smoke": {"grammar": "transformer-64"},
+    "laptop": {"multi30k": "transformer-256"},
+    "paper": {"wmt14-en-de": "transformer-base", "multi30k": "transformer-base"},
+}
+SEEDS = {"smoke": "0", "laptop": "0-2", "paper": "0-2"}
+NETWORK = "wmt14-en-de", "transformer"  # in the published tables
+UNSURE = "213, 94, 0"  # red, green and blue of the colour that marks tokens of little confidence
+
+
+def arms(profile: str = "auto", dataset: str = "auto", alpha: float = 0.1, seeds: str = "auto") -> Arms:
+    """The recorded runs of the chapter, trained where they are missing.
+
+    dataset: a text of the profile; "auto": its first. UserError when the profile has no network for the text.
+    """
+    every = dict.fromkeys(name for texts in NETWORKS.values() for name in texts)
+    one_of("text", dataset, ["auto", *every])
+    own_seeds = {name: SEEDS[name] for name, texts in NETWORKS.items() if dataset in ("auto", *texts)}
+    if profile in NETWORKS:
+        one_of(f"text of the profile {profile}", dataset, ["auto", *NETWORKS[profile]])
+    elif profile == "auto" and len(own_seeds) == 1:
+        [profile] = own_seeds
+    return compare(profile, alpha, seeds, lambda *which: run(*which, dataset), own_seeds=own_seeds)
+
+
+def groups(profile: str, alpha: float = 0.1) -> list[Group]:
+    """What the chapter asks for."""
+    return comparison(profile, alpha, run, SEEDS)
+
+
+def run(profile: str, alpha: float, seed: int, dataset: str = "auto") -> Run:
+    """The run behind one point of the chapter."""
+    texts = NETWORKS[profile]
+    name = next(iter(texts)) if dataset == "auto" else dataset
+    return profiles.run(profile, name, texts[name], alpha, seed)
+
+
+def metric(records: list[Record], name: str) -> np.ndarray:
+    """A recorded metric, one value a seed."""
+    return np.array([record.metrics[name] for record in records])
+
+
+def diagrams(arms: Arms, n_bins: int = 15) -> list[tuple[str, list[tuple[str, str, list[Reliability]]]]]:
+    """Title of the network and, for both arms, title, kind and one reliability diagram of next tokens a seed.
+
+    UserError for fewer bins than one.
+    """
+    if not isinstance(n_bins, int) or n_bins < 1:
+        raise UserError(f"n_bins must be a whole number of at least 1, not {n_bins!r}")
+    both = ("hard targets", "hard", arms.hard), (f"smoothed, α = {arms.alpha:g}", "smoothed", arms.smoothed)
+    return [(_title(arms), [(name, kind, [_reliability(r, n_bins) for r in found]) for name, kind, found in both])]
+
+
+def _reliability(record: Record, n_bins: int) -> Reliability:
+    confidence = _of_tokens(record, "confidence")
+    return confidence_reliability(confidence, record.arrays["test_hit"], n_bins)
+
+
+def _of_tokens(record: Record, name: str) -> np.ndarray:
+    """What is kept of each test token (N,), at temperature 1."""
+    [place] = np.flatnonzero(record.arrays["token_temperatures"] == 1)
+    return record.arrays[f"test_{name}"][place].astype(np.float64)
+
+
+def _title(arms: Arms) -> str:
+    run = arms.hard[0].run
+    return f"{MODELS[run.model].title}, {TITLES[run.dataset]}"
+
+
+class Curve(NamedTuple):
+    """A quantity of the test text against the temperature, on one arm.
+
+    temperatures (T,), values (S, T); fitted, reached (S,): each seed's temperature that is best on validation text for
+    the quantity that decides, and the value there.
+    """
+
+    title: str
+    kind: str
+    temperatures: np.ndarray
+    values: np.ndarray
+    fitted: np.ndarray
+    reached: np.ndarray
+
+
+def curves(arms: Arms) -> list[tuple[str, list[Curve]]]:
+    """Figure 4: ECE, BLEU and NLL against the temperature, each with its unit and a curve for both arms.
+
+    Fitted by validation NLL, or for BLEU by validation BLEU.
+    """
+    quantities = [
+        ("ECE", "temperatures", lambda record: record.arrays["test_ece"], "temperature"),
+        ("BLEU", "bleu_temperatures", bleu_by_temperature, "bleu_temperature"),
+        ("NLL (nats a token)", "temperatures", lambda record: record.arrays["test_nll"], "temperature"),
+    ]
+    return [(title, [_curve(arms, smoothed, *how) for smoothed in (False, True)]) for title, *how in quantities]
+
+
+def _curve(arms: Arms, smoothed: bool, grid: str, values: Callable[[Record], np.ndarray], fitted: str) -> Curve:
+    records = arms.smoothed if smoothed else arms.hard
+    temperatures, found = records[0].arrays[grid], np.array([values(record) for record in records])
+    best = metric(records, fitted)
+    reached = found[np.arange(len(best)), np.searchsorted(temperatures, best)]
+    title, kind = (f"α = {arms.alpha:g}", "smoothed") if smoothed else ("hard targets", "hard")
+    return Curve(title, kind, temperatures, found, best, reached)
+
+
+def bleu_by_temperature(record: Record) -> np.ndarray:
+    """Test BLEU (b,) at each temperature of the grid."""
+    return translation.corpus_bleu(record.arrays["test_statistics"].sum(axis=1, dtype=np.int64))
+
+
+class Beams(NamedTuple):
+    """Test BLEU (S, B) of one arm with beams of B sizes, at temperature 1."""
+
+    title: str
+    kind: str
+    sizes: np.ndarray
+    bleu: np.ndarray
+
+
+def beams(arms: Arms) -> list[Beams]:
+    """Beam size against BLEU, hard and smoothed."""
+    result = []
+    for kind, records in (("hard", arms.hard), ("smoothed", arms.smoothed)):
+        sums = np.stack([record.arrays["beam_statistics"].sum(axis=1, dtype=np.int64) for record in records])
+        title = f"α = {arms.alpha:g}" if kind == "smoothed" else "hard targets"
+        result.append(Beams(title, kind, records[0].arrays["beams"], translation.corpus_bleu(sums)))
+    return result
+
+
+def three_words(arms: Arms, words: str) -> tuple[int, int, int]:
+    """Places, among the frequent words that records keep, of three given by name, such as "ein,eine,mit".
+
+    "auto": the three most frequent. UserError unless they are three different ones of these words.
+    """
+    kept = arms.hard[0].arrays["words"].tolist()
+    chosen = kept[:3] if words == "auto" else [word.strip() for word in str(words).split(",")]
+    for word in chosen:
+        one_of("frequent word", word, kept)
+    if len(chosen) != 3 or len(set(chosen)) != 3:
+        raise UserError(f"words must name three different words, not {words!r}")
+    return tuple(kept.index(word) for word in chosen)
+
+
+def panels(arms: Arms, words: tuple[int, int, int]) -> list[Panel]:
+    """The supplement's projections, from the first seed: hard training and test, smoothed training and test."""
+    result = []
+    for smoothed, record in enumerate((arms.hard[0], arms.smoothed[0])):
+        names = tuple(record.arrays["words"][list(words)].tolist())
+        for split, title in SPLIT_TITLES.items():
+            target = f"α = {arms.alpha:g}" if smoothed else "hard targets"
+            result.append(Panel(f"{target}, {title}", *projected(record, split, words), names, bool(smoothed)))
+    return result
+
+
+def measure(arms: Arms, words: tuple[int, int, int]) -> list[Measure]:
+    """Claims C9, C10, C11, C17 and C20, each part measured on every run and decided."""
+
+    def scatter(record: Record) -> float:
+        return projection.within_between_scatter(*projected(record, "train", words)[:2])
+
+    quantities = [
+        ("C9", "", "next-token ECE", lambda record: record.metrics["test_ece"]),
+        ("C10", "", "each network at its best T", lambda record: record.metrics["test_scaled_bleu"]),
+        ("C11", "T = 1", "NLL at T = 1", lambda record: record.metrics["test_nll"]),
+        ("C11", "best T", "NLL at the best T", lambda record: record.metrics["test_scaled_nll"]),
+        ("C17", "", "scatter within / between", scatter),
+    ]
+    found = [
+        verdicts.measure(claim, part, title, map(value, arms.hard), map(value, arms.smoothed))
+        for claim, part, title, value in quantities
+    ]
+    plain, best = metric(arms.hard, "test_bleu"), metric(arms.hard, "test_scaled_bleu")
+    verdict = claims.decide_paired(claims.CLAIMS["C20"], best - plain)
+    return [*found, Measure("hard network", verdict, plain, best)]
+
+
+def verdict_text(arms: Arms, measures: list[Measure]) -> Text:
+    """The outcome in a sentence, contradictions first."""
+    return Text(captions.verdict_sentence(arms.profile, verdicts.combined(measures)))
+
+
+def claim_table(arms: Arms, measures: list[Measure]) -> Table:
+    """Each quantity on both arms, the difference, and the verdict."""
+    header = "hard (C20: at T = 1)", f"smoothed, α = {arms.alpha:g} (C20: hard at its best T)"
+    made_from = "C20 compares a network with itself, so its interval is that of paired differences. " + _made_from(arms)
+    return verdicts.table("table-translation-claims", "translation", arms.profile, header, measures, made_from)
+
+
+def _made_from(arms: Arms) -> str:
+    return captions.made_from(arms.profile, arms.records)
+
+
+def ece_table(arms: Arms) -> Table:
+    """Table 3's translation row: the paper and the recorded networks."""
+    rows = [_published(paper.TABLE_3[paper.PAPER][NETWORK])]
+    cells = [
+        captions.with_interval(metric(records, name))
+        for records, name in (
+            (arms.hard, "test_ece"),
+            (arms.hard, "test_scaled_ece"),
+            (arms.smoothed, "test_ece"),
+        )
+    ]
+    temperature = metric(arms.hard, "temperature").mean()
+    rows.append((_title(arms), "here", cells[0], f"{cells[1]} ({temperature:.2f})", f"{cells[2]} ({arms.alpha:g})"))
+    return Table(
+        "table-translation-ece",
+        "Expected calibration error of next tokens on test text (Table 3 of the paper), in brackets the temperature or "
+        "the smoothing factor. Here: 15 bins, no padding, the temperature of the smallest NLL on validation text, 95 % "
+        "Student t intervals over seeds. A dagger marks a number that was not checked in its source. "
+        + _made_from(arms),
+        ("text, network", "source", "hard", "hard, scaled (T)", "smoothed (α)"),
+        tuple(rows),
+    )
+
+
+def _published(row: dict[str, paper.Published]) -> tuple[str, ...]:
+    title = ", ".join(paper.TITLES[name] for name in reversed(NETWORK))
+    scaled = f"{row['scaled'].value:.3f} ({row['temperature'].value:g})"
+    dagger = "" if row["hard"].checked else "†"
+    return title, f"paper{dagger}", f"{row['hard'].value:.3f}", scaled, f"{row['smoothed 0.1'].value:.3f} (0.1)"
+
+
+def quality_table(arms: Arms) -> Table:
+    """BLEU, chrF and NLL of both arms, and the difference with intervals over seeds and over sentences."""
+    plain = [_statistics(records, lambda _: 1.0) for records in (arms.hard, arms.smoothed)]
+    best = [_statistics(records, lambda r: r.metrics["bleu_temperature"]) for records in (arms.hard, arms.smoothed)]
+    rows = (
+        _quality("BLEU, T = 1", arms, "test_bleu", over_sentences(*plain, _mean_bleu)),
+        _quality("BLEU, best T", arms, "test_scaled_bleu", over_sentences(*best, _mean_bleu)),
+        _quality("chrF, T = 1", arms, "test_chrf"),
+        _quality("token accuracy", arms, "test_accuracy"),
+        _quality(
+            "NLL, T = 1", arms, "test_nll", over_sentences(*map(_nll_sums, (arms.hard, arms.smoothed)), _mean_nll)
+        ),
+    )
+    signatures = "; ".join(f"{name}: {text}" for name, text in arms.hard[0].environment["signatures"].items())
+    published = paper.TABLE_1["WMT14 English–German", "Transformer", "BLEU"]
+    return Table(
+        "table-translation-quality",
+        "Translations of the test text, beam 4, cased and detokenised. BLEU, chrF in percent, accuracy as a fraction, "
+        f"NLL in nats a token. Table 1 of the paper has BLEU {published['hard'].value:g} → "
+        f"{published['smoothed'].value:g} on WMT14. Differences are smoothed − hard, with 95 % intervals: "
+        "Welch's over seeds, and by 1,000 bootstrap samples of the test sentences with the networks as they are. "
+        f"sacreBLEU's signatures: {signatures}. " + _made_from(arms),
+        ("test text", "hard", "smoothed", "difference, seeds", "difference, sentences"),
+        rows,
+    )
+
+
+def _quality(title: str, arms: Arms, name: str, sentences: Interval | None = None) -> tuple[str, ...]:
+    hard, smoothed = metric(arms.hard, name), metric(arms.smoothed, name)
+    seeds = captions.signed(*welch_interval(hard, smoothed)) if len(arms.hard) > 1 else "—"
+    over = captions.signed(*sentences) if sentences else "—"
+    return title, captions.with_interval(hard), captions.with_interval(smoothed), seeds, over
+
+
+def over_sentences(hard: np.ndarray, smoothed: np.ndarray, mean: Callable) -> Interval:
+    """Bootstrap interval of mean(smoothed) − mean(hard), both on the same choice of sentences.
+
+    hard, smoothed: (S, N, c) numbers of each seed and sentence; mean: their weighted sums (S, R, c) to (R,).
+    """
+
+    def difference(counts: np.ndarray) -> np.ndarray:
+        return mean(counts @ smoothed.astype(np.float64)) - mean(counts @ hard.astype(np.float64))
+
+    return translation.bootstrap_interval(difference, hard.shape[1])
+
+
+def _statistics(records: list[Record], temperature: Callable[[Record], float]) -> np.ndarray:
+    """(S, N, 10): BLEU's statistics of every test sentence at a temperature of each record."""
+    places = [np.flatnonzero(r.arrays["bleu_temperatures"] == temperature(r))[0] for r in records]
+    return np.stack([r.arrays["test_statistics"][place] for r, place in zip(records, places, strict=True)])
+
+
+def _mean_bleu(sums: np.ndarray) -> np.ndarray:
+    return translation.corpus_bleu(sums).mean(axis=0)
+
+
+def _nll_sums(records: list[Record]) -> np.ndarray:
+    """(S, N, 2): NLL and number of tokens of every test sentence that is kept, at temperature 1."""
+    result = []
+    for record in records:
+        lengths = record.arrays["test_lengths"].astype(int)
+        sentence = np.repeat(np.arange(len(lengths)), lengths)
+        result.append(np.stack([np.bincount(sentence, -_of_tokens(record, "log_probability")), lengths], axis=1))
+    return np.stack(result)
+
+
+def _mean_nll(sums: np.ndarray) -> np.ndarray:
+    return (sums[..., 0] / sums[..., 1]).mean(axis=0)
+
+
+def example_text(arms: Arms) -> Text:
+    """Our own sentences, translated by the first seed of both arms; a token is marked the less sure it was."""
+    both = ("hard", arms.hard[0]), ("smoothed", arms.smoothed[0])
+    translations = {name: _marked(record) for name, record in both}
+    arrays = arms.hard[0].arrays
+    lines = []
+    for i, (source, reference) in enumerate(zip(arrays["example_sources"], arrays["example_references"], strict=True)):
+        lines += [f"**{source}** ({reference})", ""]
+        lines += [f"- {name}: {found[i]}" for name, found in translations.items()] + [""]
+    return Text("\n".join(lines))
+
+
+def _marked(record: Record) -> list[str]:
+    """Each translation as HTML, with its log-probability a token in nats."""
+    arrays = record.arrays
+    ends = np.cumsum(arrays["example_lengths"].astype(int))[:-1]
+    result = []
+    for pieces, confidences in zip(
+        np.split(arrays["example_pieces"], ends), np.split(arrays["example_confidences"], ends), strict=True
+    ):
+        spans = "".join(_span(str(piece), float(p)) for piece, p in zip(pieces[:-1], confidences, strict=False))
+        mean = np.log(np.maximum(confidences.astype(np.float64), 1e-8)).mean()
+        number = f"{mean:.2f}".replace("-", "−")
+        result.append(f"{spans.strip()} ({number} nats a token)")
+    return result
+
+
+def _span(piece: str, probability: float) -> str:
+    """A token on a ground that is the stronger the less probable it was."""
+    text = "\N{REPLACEMENT CHARACTER}" if piece.startswith("<0x") else piece
+    space, word = (" ", text[1:]) if text.startswith("▁") else ("", text)
+    strength = 0.7 * (1 - probability)
+    style = f"background-color: rgba({UNSURE}, {strength:.2f})"
+    return f'{space}<span style="{style}" title="{probability:.2f}">{escape(word)}</span>'
+
+
+def numbers(arms: Arms, words: tuple[int, int, int]) -> dict[str, float | str]:
+    """What the chapter's text quotes by name; means over the seeds."""
+    first = arms.hard[0]
+    result = {
+        "word_names": ", ".join(f"“{first.arrays['words'][k]}”" for k in words),
+        "vocabulary": f"{first.run.vocabulary:,}",
+        "pairs": f"{first.run.examples:,}",
+        "test_tokens": f"{len(first.arrays['test_hit']):,}",
+        "made_from": _made_from(arms),
+    }
+    for name, records in (("hard", arms.hard), ("smoothed", arms.smoothed)):
+        for quantity in ("test_accuracy", "test_ece", "test_nll", "temperature", "bleu_temperature"):
+            result[f"{name}_{quantity.removeprefix('test_')}"] = float(metric(records, quantity).mean())
+    return result

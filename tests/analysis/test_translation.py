@@ -1,0 +1,120 @@
+"""Next-token measures against arithmetic, corpus BLEU against sacreBLEU, the bootstrap against its definition."""
+
+import numpy as np
+import pytest
+import sacrebleu
+from sacrebleu.metrics import BLEU
+
+from lsbook.analysis import translation
+from lsbook.analysis.calibration import expected_calibration_error, negative_log_likelihood, softmax
+from lsbook.analysis.translation import NextTokens
+from lsbook.training.translations import score
+
+WORDS = ["ein", "Hund", "läuft", "über", "die", "Wiese", ".", "Katze"]
+
+
+def text(n: int, seed: int, shortest: int = 1) -> list[str]:
+    generator = np.random.default_rng(seed)
+    return [" ".join(generator.choice(WORDS, generator.integers(shortest, 12))) for _ in range(n)]
+
+
+@pytest.mark.parametrize("n", [1, 3, 40])
+def test_bleu_of_any_choice_of_sentences_is_sacrebleus(n):
+    ours, theirs = text(n, seed=1), text(n, seed=2)
+    statistics = score(ours, theirs).statistics
+    generator = np.random.default_rng(0)
+    choices = [np.arange(n), *generator.integers(n, size=(20, n))]
+    expected = [BLEU().corpus_score([ours[i] for i in c], [[theirs[i] for i in c]]).score for c in choices]
+    found = translation.corpus_bleu(np.array([statistics[c].sum(axis=0) for c in choices]))
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+    counts = np.array([np.bincount(c, minlength=n) for c in choices])
+    np.testing.assert_allclose(translation.corpus_bleu(counts @ statistics), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("ein Hund", "ein Hund"),  # no n-gram of three or four tokens
+        ("Katze Wiese Katze Wiese Katze", "ein Hund läuft über die"),  # nothing right
+        ("ein Hund über läuft die", "ein Hund läuft über die"),  # no three in a row
+        ("ein Hund läuft über", "ein Hund läuft über die Wiese ."),  # too short
+    ],
+)
+def test_bleu_where_counts_are_zero(ours, theirs):
+    found = translation.corpus_bleu(score([ours], [theirs]).statistics[0])
+    assert found == pytest.approx(BLEU().corpus_score([ours], [[theirs]]).score, rel=1e-10)
+
+
+def test_scores_of_a_text_are_sacrebleus_with_its_signatures():
+    ours, theirs = text(30, seed=3), text(30, seed=4)
+    scores = score(ours, theirs)
+    assert scores.chrf == sacrebleu.corpus_chrf(ours, [theirs]).score
+    assert scores.signatures["BLEU"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
+    with pytest.raises(ValueError, match="references: 29 for 30"):
+        score(ours, theirs[:-1])
+
+
+def test_curves_are_those_of_the_probabilities():
+    generator = np.random.default_rng(0)
+    logits, labels = 3 * generator.standard_normal((300, 7)), generator.integers(7, size=300)
+    temperatures = (0.5, 1.0, 2.0)
+    probabilities = [softmax(logits, t) for t in temperatures]
+    tokens = NextTokens(
+        np.array([p.max(axis=1) for p in probabilities]),
+        np.array([np.log(p[np.arange(300), labels]) for p in probabilities]),
+        logits.argmax(axis=1) == labels,
+        np.array([300]),
+    )
+    found = translation.curves(tokens)
+    for i, t in enumerate(temperatures):
+        assert found.nll[i] == pytest.approx(negative_log_likelihood(logits, labels, t), rel=1e-12)
+        assert found.ece[i] == pytest.approx(expected_calibration_error(probabilities[i], labels), rel=1e-12)
+    assert found.accuracy == np.mean(logits.argmax(axis=1) == labels)
+
+
+@pytest.mark.parametrize(
+    ("temperatures", "losses", "best"),
+    [
+        ([0.4, 1.0, 2.0], [3, 2, 1], 2.0),
+        ([0.4, 1.0, 2.0], [1, 1, 1], 1.0),
+        ([0.4, 1.0, 2.0], [2, 1, 1], 1.0),
+        ([0.4, 1.0, 2.6], [1, 2, 1], 0.4),
+    ],
+)
+def test_the_best_temperature_is_the_nearest_to_1_of_equal_ones(temperatures, losses, best):
+    assert translation.best_temperature(temperatures, losses) == best
+
+
+def test_the_bootstrap_of_a_mean_has_its_standard_error():
+    """Percentiles of the bootstrapped mean of n values lie 1.96 standard errors from it, to a few percent."""
+    values = np.random.default_rng(0).normal(5, 2, 400)
+    interval = translation.bootstrap_interval(lambda counts: counts @ values / 400, 400, repeats=4_000)
+    assert interval.mean == pytest.approx(values.mean())
+    error = values.std() / 20
+    assert interval.low == pytest.approx(values.mean() - 1.96 * error, abs=0.15 * error)
+    assert interval.high == pytest.approx(values.mean() + 1.96 * error, abs=0.15 * error)
+
+
+def test_resamples_draw_as_many_sentences_as_there_are():
+    counts = translation.resamples(50, 200)
+    assert counts.shape == (200, 50)
+    assert (counts.sum(axis=1) == 50).all()
+    assert counts.mean() == 1
+    assert (counts == 0).mean() == pytest.approx((1 - 1 / 50) ** 50, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: translation.corpus_bleu(np.ones(9)), "statistics: expected ten counts"),
+        (lambda: translation.corpus_bleu(-np.ones(10)), "statistics: expected ten counts"),
+        (lambda: translation.best_temperature([0.0, 1.0], [1, 2]), "temperatures"),
+        (lambda: translation.best_temperature([1.0], [1, 2]), "temperatures"),
+        (lambda: translation.bootstrap_interval(np.ones, 3, level=1.0), "level"),
+        (lambda: translation.curves(NextTokens(np.ones((1, 2)), np.ones((1, 2)), np.ones(2), [2])), "log_probability"),
+        (lambda: translation.curves(NextTokens(np.ones((1, 2)), -np.ones((1, 3)), np.ones(2), [2])), "log_probability"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
