@@ -26,6 +26,7 @@ Network = tuple[str, str]  # data set and model
 FACTORS: dict[str, dict[Network, tuple[float, ...]]] = {
     "smoke": {("digits", "alexnet-16"): (0.0, 0.1, 0.3)},
     "laptop": {
+        ("cifar10", "alexnet"): (0.0, 0.05, 0.1),
         ("mnist", "mlp"): (0.0, 0.05, 0.1, 0.15, 0.2, 0.3),
     },
     "paper": {
