@@ -109,7 +109,7 @@ def test_confidences_are_shares_in_percent(axes):
 
 
 def test_every_network_has_its_row_of_three_arms():
-    arms = [(kind, kind, SEEDS) for kind in plots.KINDS]
+    arms = [(kind, kind, SEEDS) for kind in ("hard", "scaled", "smoothed")]
     figure = plots.reliability_figure([("first", arms), ("second", arms)])
     assert [part.get_suptitle() for part in figure.subfigs] == ["first", "second"]
     titles = [axes.get_title() for axes in figure.subfigs[1].axes]

@@ -111,7 +111,7 @@ def test_next_tokens_are_those_of_each_sentence_alone(data, network):
 
 def test_training_learns_and_its_record_agrees_with_itself(outcome, data):
     metrics, arrays = outcome.metrics, outcome.arrays
-    assert outcome.history["loss"][-1] < outcome.history["loss"][0] - 1
+    assert outcome.history["loss"][-1] < np.log(SIZE) - 0.5  # a uniform guess costs log SIZE
     assert metrics["test_nll"] < np.log(SIZE)
     assert np.mean(arrays["test_hit"]) == pytest.approx(metrics["test_accuracy"])
     assert arrays["test_lengths"].sum() == len(arrays["test_hit"])
