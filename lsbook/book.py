@@ -1,18 +1,16 @@
 """The book: papermill executes the chapters of the table of contents, Jupyter Book renders them.
 
-Everything happens in a copy, `<out>/source`; the pages replace those of the build before,
-`<out>/html`, once they are complete. The same sources and records give the same bytes.
+Everything happens in a copy, `<out>/source`; the pages replace those of the build before, `<out>/html`, once they
+are complete. Chapters that nothing has changed for are taken from `<out>/executed`. The same sources and records give
+the same bytes either way.
 """
 
-import asyncio
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-
-from tqdm import tqdm
 
 from lsbook.errors import UserError, one_of
 from lsbook.paths import TABLE_OF_CONTENTS, data_path, project_root, results_path
@@ -22,12 +20,14 @@ try:
     import nbformat
     import papermill
     import yaml
+
+    from lsbook import execution
+    from lsbook.execution import INJECTED, source_cells
 except ModuleNotFoundError as error:
     raise UserError(f'{error.name} is not installed; run pip install -e ".[book]"') from error
 
 SOURCES = (TABLE_OF_CONTENTS, "_config.yml", "_static", "book")
-INJECTED, ERROR_MARK = "injected-parameters", "papermill-error-cell-tag"  # papermill's tags for cells it adds
-STDERR = 2  # the file descriptor
+KEPT = "executed"
 READERS = {"str": str, "int": int, "float": float, "bool": lambda text: {"true": True, "false": False}[text.lower()]}
 
 
@@ -46,9 +46,9 @@ def build(names=(), profile=None, parameters=None, out=None, jobs=2, notebook=Fa
     given = _share_out(({} if profile is None else {"profile": profile}) | (parameters or {}), chosen)
     out = Path(out or project_root() / "_build").absolute()
     source = _copy_sources(out, chosen)
-    environment = _environment(source)
+    environment = _environment()
     notebooks = {name: given[name] for name in chosen if _file(name).suffix == ".ipynb"}
-    asyncio.run(_execute_all(notebooks, source / "book", environment, jobs))
+    execution.execute(notebooks, source / "book", out / KEPT, environment, jobs)
     timings = {name: _normalise(source / "book" / f"{name}.ipynb") for name in notebooks}
     (out / "timings.json").write_text(json.dumps(timings, indent=1) + "\n")
     if notebook:
@@ -131,7 +131,8 @@ def _file(chapter: str) -> Path:
 def _copy_sources(out: Path, chosen: list[str]) -> Path:
     """A clean copy of what the book is made from, its table of contents cut down to `chosen`."""
     source = out / "source"
-    for made, mark in ((source, TABLE_OF_CONTENTS), (out / "html", "searchindex.js")):
+    marks = (source, TABLE_OF_CONTENTS), (out / "html", "searchindex.js"), (out / KEPT, execution.MARK)
+    for made, mark in marks:
         if made.exists() and not (made / mark).is_file():
             raise UserError(f"{made} is in the way and no earlier build of this book; choose another --out")
     try:
@@ -149,7 +150,7 @@ def _copy_sources(out: Path, chosen: list[str]) -> Path:
     return source
 
 
-def _environment(source: Path) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """What kernels and Sphinx see: the project's records, and nothing that varies between two builds."""
     return os.environ | {
         "LSBOOK_RESULTS": str(results_path()),
@@ -159,7 +160,6 @@ def _environment(source: Path) -> dict[str, str]:
         "TZ": "UTC",
         "LC_ALL": "C.UTF-8",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "IPYTHONDIR": str(source / ".ipython"),  # not the reader's own settings
         "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this interpreter, not one of the same name elsewhere
     }
 
@@ -173,68 +173,13 @@ def _commit_time() -> str:
         return "0"
 
 
-async def _execute_all(notebooks: dict[str, dict], folder: Path, environment: dict, jobs: int) -> None:
-    """Execute the notebooks (chapter -> parameters) in place, `jobs` at a time; the first failure stops all."""
-    slots = asyncio.Semaphore(max(jobs, 1))
-    with tqdm(total=len(notebooks), desc="chapters", unit="chapter") as bar:
-
-        async def one(chapter: str) -> None:
-            async with slots:
-                await _execute(chapter, notebooks[chapter], folder, environment)
-            bar.set_postfix_str(f"{chapter} done", refresh=False)
-            bar.update()
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for chapter in notebooks:
-                    group.create_task(one(chapter))
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-
-
-async def _execute(chapter: str, parameters: dict, folder: Path, environment: dict) -> None:
-    """Execute one notebook in a process of its own, which ends when this call is cancelled."""
-    path = folder / f"{chapter}.ipynb"
-    command = [sys.executable, "-m", "papermill", path, path, "--cwd", folder, "--kernel", "python3"]
-    command += ["--language", "python", "--no-progress-bar", "--parameters_yaml", yaml.safe_dump(parameters)]
-    command += ["--stderr-file", "-"]  # a training's progress, passed on to our own standard error as it comes
-    process = await asyncio.create_subprocess_exec(
-        *command, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=STDERR, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        _, log = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()  # its kernel notices within a second and ends too
-            await process.wait()
-    if process.returncode:
-        last_line = log.decode().strip().rpartition("\n")[2]
-        raise UserError(f"chapter {chapter}{_failure(path) or f' failed: {last_line}'}")
-
-
-def _failure(path: Path) -> str | None:
-    """Where and how the executed notebook failed; None when no cell of it did."""
-    for number, cell in _source_cells(nbformat.read(path, as_version=4)):
-        for output in cell.get("outputs", []):
-            if output.output_type == "error":
-                name = "" if output.ename == UserError.__name__ else f"{output.ename}: "
-                return f", cell {number} failed: {name}{' '.join(output.evalue.split())}"
-    return None
-
-
-def _source_cells(notebook):
-    """(number, cell) of the executed notebook's cells, numbered from 1 as in the source."""
-    added = {INJECTED, ERROR_MARK}
-    return enumerate((cell for cell in notebook.cells if added.isdisjoint(cell.metadata.get("tags", []))), start=1)
-
-
 def _normalise(path: Path) -> dict:
     """Take out of an executed notebook what differs between two runs; return its timings in seconds.
 
     Progress bars (standard error) go; an object's address in an output is refused.
     """
     notebook = nbformat.read(path, as_version=4)
-    for number, cell in _source_cells(notebook):
+    for number, cell in source_cells(notebook):
         if " at 0x" in json.dumps(cell.get("outputs", [])):
             raise UserError(f"chapter {path.stem}, cell {number} shows an object's address; end its last line with ;")
     timings = {"seconds": notebook.metadata.pop("papermill")["duration"], "cells": []}

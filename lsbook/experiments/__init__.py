@@ -1,5 +1,15 @@
-"""What each chapter asks: which runs, which tables. Recorded runs are used; only missing ones are trained."""
+"""What each chapter asks: which runs, which tables. Recorded runs are used; only missing ones are trained.
 
-from lsbook.experiments import calibration, label_smoothing, mutual_information, overview, projections
+A module is imported when it is first named, so that a chapter depends on what it uses alone.
+"""
+
+from importlib import import_module
+from types import ModuleType
 
 __all__ = ["calibration", "label_smoothing", "mutual_information", "overview", "projections"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")
