@@ -5,6 +5,7 @@ are complete. Chapters that nothing has changed for are taken from `<out>/execut
 the same bytes either way.
 """
 
+import ast
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ try:
     import papermill
     import yaml
 
-    from lsbook import execution
+    from lsbook import execution, provenance, reference
     from lsbook.execution import INJECTED, source_cells
 except ModuleNotFoundError as error:
     raise UserError(f'{error.name} is not installed; run pip install -e ".[book]"') from error
@@ -31,7 +32,9 @@ KEPT = "executed"
 READERS = {"str": str, "int": int, "float": float, "bool": lambda text: {"true": True, "false": False}[text.lower()]}
 
 
-def build(names=(), profile=None, parameters=None, out=None, jobs=2, notebook=False) -> Path:
+def build(
+    names=(), profile=None, parameters=None, out=None, jobs=2, notebook=False, check_figures=False, renew=False
+) -> Path:
     """Build the book, or only the chapters `names`, each with the index page; return its index.html.
 
     profile: the chapters' parameter of that name.
@@ -39,22 +42,32 @@ def build(names=(), profile=None, parameters=None, out=None, jobs=2, notebook=Fa
     out: folder to build in, `_build` of the project by default.
     jobs: how many chapters are executed at the same time.
     notebook: stop at the executed notebooks and return their folder.
+    check_figures: when all is built, UserError if a figure looks different from its reference.
+    renew: make figures and timings of these chapters the reference.
     Raises UserError for an unknown chapter or parameter, an unfit value, a folder that cannot be
     written, and the first chapter that fails; the pages built before then stay as they are.
     """
     chosen = _chosen(names)
     given = _share_out(({} if profile is None else {"profile": profile}) | (parameters or {}), chosen)
+    if (check_figures or renew) and (profile or parameters):
+        raise UserError("the reference is of the chapters' own parameters; leave out --profile and -p")
     out = Path(out or project_root() / "_build").absolute()
     source = _copy_sources(out, chosen)
     environment = _environment()
-    notebooks = {name: given[name] for name in chosen if _file(name).suffix == ".ipynb"}
-    execution.execute(notebooks, source / "book", out / KEPT, environment, jobs)
-    timings = {name: _normalise(source / "book" / f"{name}.ipynb") for name in notebooks}
+    given = {name: given[name] for name in chosen if _file(name).suffix == ".ipynb"}
+    execution.execute(given, source / "book", out / KEPT, environment, jobs)
+    timings = {name: _normalise(source / "book" / f"{name}.ipynb") for name in given}
     (out / "timings.json").write_text(json.dumps(timings, indent=1) + "\n")
-    if notebook:
-        return source / "book"
-    pages = _render(source, environment, strict=not names)
-    return _replace(out / "html", pages) / "index.html"
+    notebooks = {name: nbformat.read(source / "book" / f"{name}.ipynb", as_version=4) for name in given}
+    made = source / "book"
+    if not notebook:
+        _write_provenance(source, notebooks, given, out / KEPT)
+        made = _replace(out / "html", _render(source, environment, strict=not names)) / "index.html"
+    if renew:
+        reference.renew(notebooks, timings)
+    if check_figures and (changes := reference.check(notebooks)):
+        raise UserError(f"{'; '.join(changes)}. If that is right: lsbook build --renew-reference")
+    return made
 
 
 def chapters() -> list[str]:
@@ -85,6 +98,12 @@ def _declared(chapter: str) -> dict[str, str]:
     if path.suffix != ".ipynb":
         return {}
     return {name: found["inferred_type_name"] for name, found in papermill.inspect_notebook(path).items()}
+
+
+def _defaults(chapter: str) -> dict:
+    """Parameter -> the value that the chapter gives it."""
+    found = papermill.inspect_notebook(_file(chapter))
+    return {name: ast.literal_eval(parameter["default"]) for name, parameter in found.items()}
 
 
 def _typed(name: str, value, kind: str):
@@ -155,7 +174,7 @@ def _environment() -> dict[str, str]:
     return os.environ | {
         "LSBOOK_RESULTS": str(results_path()),
         "LSBOOK_DATA": str(data_path()),
-        "SOURCE_DATE_EPOCH": _commit_time(),
+        "SOURCE_DATE_EPOCH": _git("log", "-1", "--format=%ct") or "0",
         "PYTHONHASHSEED": "0",
         "TZ": "UTC",
         "LC_ALL": "C.UTF-8",
@@ -164,13 +183,30 @@ def _environment() -> dict[str, str]:
     }
 
 
-def _commit_time() -> str:
-    """Seconds since 1970 of the project's last commit, "0" without one."""
-    command = ["git", "-C", project_root(), "log", "-1", "--format=%ct"]
+def _git(*arguments: str) -> str:
+    """What git says about the project, "" when it is in no repository."""
     try:
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "0"
+        return subprocess.run(["git", "-C", project_root(), *arguments], capture_output=True, text=True).stdout.strip()
     except OSError:
-        return "0"
+        return ""
+
+
+def _write_provenance(source: Path, notebooks: dict, given: dict[str, dict], kept: Path) -> None:
+    """For the Sphinx extension: page -> number of execution -> what to show under the cell's figure or table."""
+    commit = _git("describe", "--always", "--dirty", "--abbrev=12") or "unknown"
+    page = "status.html" if "status" in notebooks else None
+    texts = {}
+    for name, notebook in notebooks.items():
+        parameters = _defaults(name) | given[name]
+        behind = provenance.runs_behind(notebook.cells, execution.reads(name, kept))
+        texts[f"book/{name}"] = {
+            cell.execution_count: provenance.details(
+                f"Chapter {name}, cell {number}", parameters, commit, behind[cell.execution_count], page
+            )
+            for number, cell in source_cells(notebook)
+            if cell.cell_type == "code"
+        }
+    (source / "provenance.json").write_text(json.dumps(texts))
 
 
 def _normalise(path: Path) -> dict:
@@ -182,7 +218,8 @@ def _normalise(path: Path) -> dict:
     for number, cell in source_cells(notebook):
         if " at 0x" in json.dumps(cell.get("outputs", [])):
             raise UserError(f"chapter {path.stem}, cell {number} shows an object's address; end its last line with ;")
-    timings = {"seconds": notebook.metadata.pop("papermill")["duration"], "cells": []}
+    whole = notebook.metadata.pop("papermill")
+    timings = {"seconds": whole["duration"], "executed": whole["start_time"][:10], "cells": []}
     for cell in notebook.cells:
         timings["cells"].append(cell.metadata.pop("papermill", {}).get("duration"))
         cell.metadata.pop("execution", None)

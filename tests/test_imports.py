@@ -30,7 +30,10 @@ ALLOWED = {
     "bench": LEAVES | {"run", "store", "analysis", "models", "data", "training", "experiments"},
     "watch": set(),
     "execution": LEAVES | {"watch"},
-    "book": LEAVES | {"execution"},
+    "provenance": set(),
+    "reference": LEAVES,
+    "sphinx_provenance": set(),
+    "book": LEAVES | {"execution", "provenance", "reference"},
     "cli": LEAVES | {"store", "experiments", "data", "book", "bench"},
     "__main__": {"cli"},
 }

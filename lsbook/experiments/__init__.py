@@ -6,7 +6,7 @@ A module is imported when it is first named, so that a chapter depends on what i
 from importlib import import_module
 from types import ModuleType
 
-__all__ = ["calibration", "label_smoothing", "mutual_information", "overview", "projections"]
+__all__ = ["calibration", "label_smoothing", "mutual_information", "overview", "projections", "status"]
 
 
 def __getattr__(name: str) -> ModuleType:
