@@ -1,18 +1,17 @@
 """The book: papermill executes the chapters of the table of contents, Jupyter Book renders them.
 
-Everything happens in a copy, `<out>/source`; the pages replace those of the build before,
-`<out>/html`, once they are complete. The same sources and records give the same bytes.
+Everything happens in a copy, `<out>/source`; the pages replace those of the build before, `<out>/html`, once they
+are complete. Chapters that nothing has changed for are taken from `<out>/executed`. The same sources and records give
+the same bytes either way.
 """
 
-import asyncio
+import ast
 import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
-
-from tqdm import tqdm
 
 from lsbook.errors import UserError, one_of
 from lsbook.paths import TABLE_OF_CONTENTS, data_path, project_root, results_path
@@ -22,16 +21,20 @@ try:
     import nbformat
     import papermill
     import yaml
+
+    from lsbook import execution, provenance, reference
+    from lsbook.execution import INJECTED, source_cells
 except ModuleNotFoundError as error:
     raise UserError(f'{error.name} is not installed; run pip install -e ".[book]"') from error
 
 SOURCES = (TABLE_OF_CONTENTS, "_config.yml", "_static", "book")
-INJECTED, ERROR_MARK = "injected-parameters", "papermill-error-cell-tag"  # papermill's tags for cells it adds
-STDERR = 2  # the file descriptor
+KEPT = "executed"
 READERS = {"str": str, "int": int, "float": float, "bool": lambda text: {"true": True, "false": False}[text.lower()]}
 
 
-def build(names=(), profile=None, parameters=None, out=None, jobs=2, notebook=False) -> Path:
+def build(
+    names=(), profile=None, parameters=None, out=None, jobs=2, notebook=False, check_figures=False, renew=False
+) -> Path:
     """Build the book, or only the chapters `names`, each with the index page; return its index.html.
 
     profile: the chapters' parameter of that name.
@@ -39,22 +42,32 @@ def build(names=(), profile=None, parameters=None, out=None, jobs=2, notebook=Fa
     out: folder to build in, `_build` of the project by default.
     jobs: how many chapters are executed at the same time.
     notebook: stop at the executed notebooks and return their folder.
+    check_figures: when all is built, UserError if a figure looks different from its reference.
+    renew: make figures and timings of these chapters the reference.
     Raises UserError for an unknown chapter or parameter, an unfit value, a folder that cannot be
     written, and the first chapter that fails; the pages built before then stay as they are.
     """
     chosen = _chosen(names)
     given = _share_out(({} if profile is None else {"profile": profile}) | (parameters or {}), chosen)
+    if (check_figures or renew) and (profile or parameters):
+        raise UserError("the reference is of the chapters' own parameters; leave out --profile and -p")
     out = Path(out or project_root() / "_build").absolute()
     source = _copy_sources(out, chosen)
-    environment = _environment(source)
-    notebooks = {name: given[name] for name in chosen if _file(name).suffix == ".ipynb"}
-    asyncio.run(_execute_all(notebooks, source / "book", environment, jobs))
-    timings = {name: _normalise(source / "book" / f"{name}.ipynb") for name in notebooks}
+    environment = _environment()
+    given = {name: given[name] for name in chosen if _file(name).suffix == ".ipynb"}
+    execution.execute(given, source / "book", out / KEPT, environment, jobs)
+    timings = {name: _normalise(source / "book" / f"{name}.ipynb") for name in given}
     (out / "timings.json").write_text(json.dumps(timings, indent=1) + "\n")
-    if notebook:
-        return source / "book"
-    pages = _render(source, environment, strict=not names)
-    return _replace(out / "html", pages) / "index.html"
+    notebooks = {name: nbformat.read(source / "book" / f"{name}.ipynb", as_version=4) for name in given}
+    made = source / "book"
+    if not notebook:
+        _write_provenance(source, notebooks, given, out / KEPT)
+        made = _replace(out / "html", _render(source, environment, strict=not names)) / "index.html"
+    if renew:
+        reference.renew(notebooks, timings)
+    if check_figures and (changes := reference.check(notebooks)):
+        raise UserError(f"{'; '.join(changes)}. If that is right: lsbook build --renew-reference")
+    return made
 
 
 def chapters() -> list[str]:
@@ -85,6 +98,12 @@ def _declared(chapter: str) -> dict[str, str]:
     if path.suffix != ".ipynb":
         return {}
     return {name: found["inferred_type_name"] for name, found in papermill.inspect_notebook(path).items()}
+
+
+def _defaults(chapter: str) -> dict:
+    """Parameter -> the value that the chapter gives it."""
+    found = papermill.inspect_notebook(_file(chapter))
+    return {name: ast.literal_eval(parameter["default"]) for name, parameter in found.items()}
 
 
 def _typed(name: str, value, kind: str):
@@ -131,7 +150,8 @@ def _file(chapter: str) -> Path:
 def _copy_sources(out: Path, chosen: list[str]) -> Path:
     """A clean copy of what the book is made from, its table of contents cut down to `chosen`."""
     source = out / "source"
-    for made, mark in ((source, TABLE_OF_CONTENTS), (out / "html", "searchindex.js")):
+    marks = (source, TABLE_OF_CONTENTS), (out / "html", "searchindex.js"), (out / KEPT, execution.MARK)
+    for made, mark in marks:
         if made.exists() and not (made / mark).is_file():
             raise UserError(f"{made} is in the way and no earlier build of this book; choose another --out")
     try:
@@ -149,83 +169,44 @@ def _copy_sources(out: Path, chosen: list[str]) -> Path:
     return source
 
 
-def _environment(source: Path) -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """What kernels and Sphinx see: the project's records, and nothing that varies between two builds."""
     return os.environ | {
         "LSBOOK_RESULTS": str(results_path()),
         "LSBOOK_DATA": str(data_path()),
-        "SOURCE_DATE_EPOCH": _commit_time(),
+        "SOURCE_DATE_EPOCH": _git("log", "-1", "--format=%ct") or "0",
         "PYTHONHASHSEED": "0",
         "TZ": "UTC",
         "LC_ALL": "C.UTF-8",
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "IPYTHONDIR": str(source / ".ipython"),  # not the reader's own settings
         "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this interpreter, not one of the same name elsewhere
     }
 
 
-def _commit_time() -> str:
-    """Seconds since 1970 of the project's last commit, "0" without one."""
-    command = ["git", "-C", project_root(), "log", "-1", "--format=%ct"]
+def _git(*arguments: str) -> str:
+    """What git says about the project, "" when it is in no repository."""
     try:
-        return subprocess.run(command, capture_output=True, text=True).stdout.strip() or "0"
+        return subprocess.run(["git", "-C", project_root(), *arguments], capture_output=True, text=True).stdout.strip()
     except OSError:
-        return "0"
+        return ""
 
 
-async def _execute_all(notebooks: dict[str, dict], folder: Path, environment: dict, jobs: int) -> None:
-    """Execute the notebooks (chapter -> parameters) in place, `jobs` at a time; the first failure stops all."""
-    slots = asyncio.Semaphore(max(jobs, 1))
-    with tqdm(total=len(notebooks), desc="chapters", unit="chapter") as bar:
-
-        async def one(chapter: str) -> None:
-            async with slots:
-                await _execute(chapter, notebooks[chapter], folder, environment)
-            bar.set_postfix_str(f"{chapter} done", refresh=False)
-            bar.update()
-
-        try:
-            async with asyncio.TaskGroup() as group:
-                for chapter in notebooks:
-                    group.create_task(one(chapter))
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None
-
-
-async def _execute(chapter: str, parameters: dict, folder: Path, environment: dict) -> None:
-    """Execute one notebook in a process of its own, which ends when this call is cancelled."""
-    path = folder / f"{chapter}.ipynb"
-    command = [sys.executable, "-m", "papermill", path, path, "--cwd", folder, "--kernel", "python3"]
-    command += ["--language", "python", "--no-progress-bar", "--parameters_yaml", yaml.safe_dump(parameters)]
-    command += ["--stderr-file", "-"]  # a training's progress, passed on to our own standard error as it comes
-    process = await asyncio.create_subprocess_exec(
-        *command, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=STDERR, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        _, log = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()  # its kernel notices within a second and ends too
-            await process.wait()
-    if process.returncode:
-        last_line = log.decode().strip().rpartition("\n")[2]
-        raise UserError(f"chapter {chapter}{_failure(path) or f' failed: {last_line}'}")
-
-
-def _failure(path: Path) -> str | None:
-    """Where and how the executed notebook failed; None when no cell of it did."""
-    for number, cell in _source_cells(nbformat.read(path, as_version=4)):
-        for output in cell.get("outputs", []):
-            if output.output_type == "error":
-                name = "" if output.ename == UserError.__name__ else f"{output.ename}: "
-                return f", cell {number} failed: {name}{' '.join(output.evalue.split())}"
-    return None
-
-
-def _source_cells(notebook):
-    """(number, cell) of the executed notebook's cells, numbered from 1 as in the source."""
-    added = {INJECTED, ERROR_MARK}
-    return enumerate((cell for cell in notebook.cells if added.isdisjoint(cell.metadata.get("tags", []))), start=1)
+def _write_provenance(source: Path, notebooks: dict, given: dict[str, dict], kept: Path) -> None:
+    """For the Sphinx extension: page -> number of execution -> what to show under the cell's figure or table."""
+    commit = _git("describe", "--always", "--dirty", "--abbrev=12") or "unknown"
+    page = "status.html" if "status" in notebooks else None
+    texts = {}
+    for name, notebook in notebooks.items():
+        parameters = _defaults(name) | given[name]
+        behind = provenance.runs_behind(notebook.cells, execution.reads(name, kept))
+        texts[f"book/{name}"] = {
+            cell.execution_count: provenance.details(
+                f"Chapter {name}, cell {number}", parameters, commit, behind[cell.execution_count], page
+            )
+            for number, cell in source_cells(notebook)
+            if cell.cell_type == "code"
+        }
+    (source / "provenance.json").write_text(json.dumps(texts))
 
 
 def _normalise(path: Path) -> dict:
@@ -234,10 +215,11 @@ def _normalise(path: Path) -> dict:
     Progress bars (standard error) go; an object's address in an output is refused.
     """
     notebook = nbformat.read(path, as_version=4)
-    for number, cell in _source_cells(notebook):
+    for number, cell in source_cells(notebook):
         if " at 0x" in json.dumps(cell.get("outputs", [])):
             raise UserError(f"chapter {path.stem}, cell {number} shows an object's address; end its last line with ;")
-    timings = {"seconds": notebook.metadata.pop("papermill")["duration"], "cells": []}
+    whole = notebook.metadata.pop("papermill")
+    timings = {"seconds": whole["duration"], "executed": whole["start_time"][:10], "cells": []}
     for cell in notebook.cells:
         timings["cells"].append(cell.metadata.pop("papermill", {}).get("duration"))
         cell.metadata.pop("execution", None)

@@ -58,6 +58,8 @@ def build(
     out: Annotated[Path | None, typer.Option(help="Folder for the result (default _build).")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Chapters executed at a time.")] = 2,
     notebook: Annotated[bool, typer.Option("--notebook", help="Stop at the executed notebooks.")] = False,
+    check_figures: Annotated[bool, typer.Option("--check-figures", help="Compare figures with the reference.")] = False,
+    renew: Annotated[bool, typer.Option("--renew-reference", help="Make this build's figures the reference.")] = False,
 ) -> None:
     """Execute chapters and render them; prints the path of the first page."""
     from lsbook import book
@@ -70,6 +72,8 @@ def build(
             out=out,
             jobs=jobs,
             notebook=notebook,
+            check_figures=check_figures,
+            renew=renew,
         )
     )
 

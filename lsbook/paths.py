@@ -27,6 +27,11 @@ def runs_path() -> Path:
     return _from_environment("LSBOOK_RUNS", "runs")
 
 
+def reference_path() -> Path:
+    """The folder of what builds of the book are compared with."""
+    return project_root() / "book" / "_reference"
+
+
 def _from_environment(variable: str, default: str) -> Path:
     value = os.environ.get(variable)
     return project_root() / (value or default)

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,11 +57,11 @@ class Store:
 
     def get(self, run: Run) -> Record | None:
         """The record of a run, checked against its checksums, or None. UserError when it is damaged."""
-        folder = self.path / run.folder
+        folder = self._folder(run)
         return _read(folder) if folder.is_dir() else None
 
     def __contains__(self, run: Run) -> bool:
-        return (self.path / run.folder).is_dir()
+        return self._folder(run).is_dir()
 
     def __iter__(self) -> Iterator[Record]:
         """All records, checked."""
@@ -76,7 +77,7 @@ class Store:
         try:
             with self._lock():
                 if target.is_dir() and not _problem(target):
-                    return _read(target)
+                    return self.get(run)
                 temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self.path))
                 temporary.chmod(0o755)
                 try:
@@ -90,7 +91,7 @@ class Store:
                     shutil.rmtree(temporary, ignore_errors=True)
         except OSError as error:
             raise UserError(f"cannot write the record {target}: {error.strerror or error}") from None
-        return _read(target)
+        return self.get(run)
 
     def check_writable(self) -> None:
         """UserError unless records can be written here: asked before a training starts, not after it."""
@@ -106,6 +107,12 @@ class Store:
 
     def __len__(self) -> int:
         return len(self._folders())
+
+    def _folder(self, run: Run) -> Path:
+        """Where the run's record is or would be. An audit hook hears of it, since no other event tells of absence."""
+        folder = self.path / run.folder
+        sys.audit("lsbook.look", folder)
+        return folder
 
     def _folders(self) -> list[Path]:
         return sorted(p for p in self.path.glob("*/*") if p.is_dir() and not p.parent.name.startswith("."))

@@ -1,26 +1,12 @@
-"""What each chapter asks: which runs, which tables. Recorded runs are used; only missing ones are trained."""
+"""What each chapter asks: which runs, which tables. Recorded runs are used; only missing ones are trained.
 
-from lsbook.experiments import (
-    calibration,
-    distillation,
-    label_smoothing,
-    machine_translation,
-    mutual_information,
-    overview,
-    projections,
-)
+A module is imported when it is first named, so that a chapter depends on what it uses alone.
+"""
 
-# Chapter -> profile -> the groups of runs that it asks for.
-CHAPTERS = {
-    "projections": projections.groups,
-    "calibration": calibration.groups,
-    "machine_translation": machine_translation.groups,
-    "distillation": distillation.groups,
-    "mutual_information": mutual_information.groups,
-}
+from importlib import import_module
+from types import ModuleType
 
 __all__ = [
-    "CHAPTERS",
     "calibration",
     "distillation",
     "label_smoothing",
@@ -28,4 +14,11 @@ __all__ = [
     "mutual_information",
     "overview",
     "projections",
+    "status",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")

@@ -5,11 +5,20 @@ import time
 from collections.abc import Sequence
 
 from lsbook.errors import one_of
-from lsbook.experiments import CHAPTERS
+from lsbook.experiments import calibration, distillation, machine_translation, mutual_information, projections
 from lsbook.experiments.obtain import expected_seconds, obtain, parse_seeds
 from lsbook.experiments.profiles import PROFILES
 from lsbook.run import Run
 from lsbook.store import Store
+
+# Chapter -> profile -> the groups of runs that it asks for.
+CHAPTERS = {
+    "projections": projections.groups,
+    "calibration": calibration.groups,
+    "machine_translation": machine_translation.groups,
+    "distillation": distillation.groups,
+    "mutual_information": mutual_information.groups,
+}
 
 
 def plan(chapter: str, profile: str, seeds: str = "auto") -> list[Run]:

@@ -3,8 +3,9 @@
 import pytest
 
 from lsbook.errors import UserError
-from lsbook.experiments import CHAPTERS, sweep
+from lsbook.experiments import sweep
 from lsbook.experiments.profiles import PROFILES
+from lsbook.experiments.sweep import CHAPTERS
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
 

@@ -1,0 +1,35 @@
+"""Sphinx extension: under each figure and table of a notebook, where it comes from.
+
+`provenance.json` beside the configuration holds the HTML: page -> number of execution of the code cell -> text.
+"""
+
+import json
+from pathlib import Path
+
+from docutils import nodes
+
+
+def append_details(app, doctree) -> None:
+    """Add to every code cell that shows a figure or a table the text that belongs to it."""
+    texts = app.config.lsbook_provenance.get(app.env.docname, {})
+    for cell in doctree.findall(nodes.container):
+        if cell.get("nb_element") != "cell_code":
+            continue
+        shows = next(cell.findall(lambda node: isinstance(node, nodes.figure | nodes.table)), None)
+        text = texts.get(str(cell["exec_count"]))
+        if shows is not None and text:
+            cell += nodes.raw("", text, format="html")
+
+
+def read(app, config) -> None:
+    """Read the texts once."""
+    path = Path(app.confdir) / "provenance.json"
+    config.lsbook_provenance = json.loads(path.read_text()) if path.is_file() else {}
+
+
+def setup(app) -> dict:
+    """Connect when the configuration is complete and whenever a page has been read."""
+    app.add_config_value("lsbook_provenance", {}, "env")
+    app.connect("config-inited", read)
+    app.connect("doctree-read", append_details)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
