@@ -40,7 +40,8 @@ def runs_behind(cells, reads: Iterable[tuple[int, int, str]]) -> dict[int, set[s
         for statement in ast.parse(transform(cell.source)).body:
             names = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
             runs = {key for line, key in here if statement.lineno <= line <= statement.end_lineno}
-            runs = runs.union(*(known.get(name.id, ()) for name in names))
+            used = [name for name in names if isinstance(name.ctx, ast.Load) or isinstance(statement, ast.AugAssign)]
+            runs = runs.union(*(known.get(name.id, ()) for name in used))
             known |= {name.id: runs for name in names if isinstance(name.ctx, ast.Store)}
             behind[cell.execution_count] |= runs
     return behind

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lsbook import book
+from lsbook import book, execution
 from lsbook.errors import UserError
 
 PROJECT = Path(__file__).parents[1]
@@ -24,6 +24,12 @@ plt.rcParams["svg.hashsalt"] = "test"
 %config InlineBackend.figure_formats = ["svg"]
 plt.plot([alpha, 1.0])
 plt.show()
+"""
+USING = """\
+from lsbook.store import Store
+from lsbook.page import Table
+[record] = Store()
+Table("table-seed", "A run.", ("seed",), ((str(record.run.seed),),))
 """
 REFUSING = """\
 from lsbook.errors import UserError
@@ -54,7 +60,7 @@ def project(tmp_path_factory):
         "# Index\n\nSee [](second.ipynb) and {cite:t}`muller2019`.\n\n```{bibliography}\n```\n"
     )
     write_chapter(root, "first", "print('a progress bar', file=__import__('sys').stderr)\nprint(profile, alpha + 1)")
-    write_chapter(root, "second", FIGURE)
+    write_chapter(root, "second", FIGURE, mystnb={"figure": {"name": "figure-line", "caption": "A line."}})
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         yield root
@@ -66,12 +72,42 @@ def built(project):
     return book.build(parameters={"alpha": "0.25"}).parent
 
 
-def write_chapter(root: Path, name: str, code: str) -> None:
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    """A copy of the package, which the kernels import instead, and may change."""
+    folder = tmp_path_factory.mktemp("library")
+    shutil.copytree(PROJECT / "lsbook", folder / "lsbook", ignore=shutil.ignore_patterns("__pycache__"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        patch.setenv("LSBOOK_RESULTS", str(folder / "results"))
+        record = next((PROJECT / "results").glob("mnist-mlp/*/record.json")).parent
+        shutil.copytree(record, folder / "results" / record.parent.name / record.name)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def small(library, tmp_path_factory):
+    """Root of a project of two chapters, of which the second uses the library and a record; and its executed build."""
+    root = tmp_path_factory.mktemp("small")
+    (root / "book").mkdir()
+    (root / "_static").mkdir()
+    (root / "_config.yml").touch()
+    (root / "_toc.yml").write_text("format: jb-book\nroot: book/first\nchapters:\n  - file: book/second\n")
+    (root / "requirements.txt").write_text("numpy==1\n")
+    write_chapter(root, "first", "print(alpha)")
+    write_chapter(root, "second", USING)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        book.build(notebook=True)
+        yield root
+
+
+def write_chapter(root: Path, name: str, code: str, **metadata) -> None:
     notebook = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL})
     notebook.cells = [
         nbformat.v4.new_markdown_cell(f"# Chapter {name}\n\nThe gap is $\\log(1/\\alpha)$.", id="title"),
         nbformat.v4.new_code_cell(PARAMETERS, id="parameters", metadata={"tags": ["parameters"]}),
-        nbformat.v4.new_code_cell(code, id="code"),
+        nbformat.v4.new_code_cell(code, id="code", metadata=metadata),
     ]
     nbformat.write(notebook, root / "book" / f"{name}.ipynb")
 
@@ -193,3 +229,81 @@ def test_chosen_chapters_stop_at_the_executed_notebooks(project, tmp_path):
     assert [output.text for output in cells[-1].outputs] == ["laptop 1.1\n"]
     assert not nbformat.read(folder / "second.ipynb", as_version=4).cells[-1].outputs
     assert "second" not in (folder.parent / "_toc.yml").read_text()
+
+
+def executed_again(monkeypatch, **arguments) -> list[str]:
+    """The chapters that a build of the project in the working directory would execute."""
+
+    async def note(chapter, *_):
+        chapters.append(chapter)
+        raise UserError("stopped")
+
+    chapters = []
+    monkeypatch.setattr(execution, "_execute", note)
+    kept = {path: path.read_bytes() for path in Path("_build/executed").iterdir()}
+    try:
+        book.build(notebook=True, **arguments)
+    except UserError as error:
+        assert str(error) == "stopped"
+    for path, content in kept.items():
+        path.write_bytes(content)
+    return sorted(chapters)
+
+
+def test_nothing_is_executed_again_when_nothing_changed(small, monkeypatch):
+    monkeypatch.chdir(small)
+    source = small / "_build" / "source" / "book"
+    before = digests(source)
+    assert executed_again(monkeypatch) == []
+    assert digests(source) == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "chapters"),
+    [
+        ("{small}/book/second.ipynb", ["second"]),
+        ("{library}/lsbook/page.py", ["second"]),
+        ("{library}/lsbook/plots.py", []),
+        ("{library}/lsbook/watch.py", ["first", "second"]),
+        ("{library}/results/{record}/record.json", ["second"]),
+        ("{library}/results/mnist-mlp/another", ["second"]),
+        ("{small}/requirements.txt", ["first", "second"]),
+        ("{small}/_build/executed/second.ipynb", ["second"]),
+        ("{small}/_build/executed/second.json", ["second"]),
+    ],
+)
+def test_a_chapter_is_executed_again_exactly_when_what_it_uses_changed(small, library, monkeypatch, changed, chapters):
+    monkeypatch.chdir(small)
+    record = next((library / "results").glob("mnist-mlp/*/")).relative_to(library / "results")
+    path = Path(changed.format(small=small, library=library, record=record))
+    before = path.read_bytes() if path.exists() else None
+    path.write_bytes((before or b"") + b"\nscipy==1\n" if path.name != "second.ipynb" else before[:-1] + b" \n")
+    found = executed_again(monkeypatch)
+    path.unlink() if before is None else path.write_bytes(before)
+    assert found == chapters
+    assert executed_again(monkeypatch) == []
+
+
+def test_other_parameters_execute_a_chapter_again(small, monkeypatch):
+    monkeypatch.chdir(small)
+    assert executed_again(monkeypatch, parameters={"alpha": 0.1}) == ["first", "second"]
+
+
+def test_the_runs_behind_a_cell_are_known(small, library):
+    [record] = (library / "results").glob("*/*/record.json")
+    assert execution.reads("second", small / "_build" / "executed") == [(2, 3, record.parent.name)]
+    assert execution.reads("first", small / "_build" / "executed") == []
+
+
+def test_under_a_figure_stands_where_it_comes_from(built):
+    text = (built / "book" / "second.html").read_text()
+    [details] = re.findall(r'<details class="provenance">.*?</details>', text)
+    assert "Chapter second, cell 3<br>" in details
+    assert "<code>profile = &#x27;smoke&#x27;</code>, <code>alpha = 0.25</code>" in details
+    assert 'class="provenance"' not in (built / "book" / "first.html").read_text()
+
+
+def test_the_reference_is_of_the_chapters_own_parameters(project):
+    for arguments in ({"check_figures": True}, {"renew": True}):
+        with pytest.raises(UserError, match="leave out --profile and -p"):
+            book.build(profile="smoke", **arguments)
