@@ -16,13 +16,13 @@ REAL_DATA = Path(os.environ.get("LSBOOK_DATA") or "data").resolve()
 
 
 def pytest_collection_modifyitems(items):
-    """Tests marked `real_data` run only where the files are, and say so elsewhere."""
-    if (REAL_DATA / "cifar10").is_dir():
-        return
-    reason = f"no real data under {REAL_DATA}: set LSBOOK_DATA to a folder with cifar10/ and mnist/"
+    """Tests marked `real_data(folder, …)` run only where those folders are, and say so elsewhere."""
     for item in items:
-        if item.get_closest_marker("real_data"):
-            item.add_marker(pytest.mark.skip(reason=reason))
+        for mark in item.iter_markers("real_data"):
+            missing = [name for name in mark.args if not (REAL_DATA / name).is_dir()]
+            if missing:
+                reason = f"no {' and '.join(missing)} under {REAL_DATA}: set LSBOOK_DATA to a folder that has them"
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -31,7 +31,7 @@ ALPHA = 0.1  # of the smoothed MNIST teacher, as in the paper
 
 
 class Mnist(NamedTuple):
-    """The MNIST experiment of a profile. temperature, beta: of both students, chosen on held-out images."""
+    """The MNIST experiment of a profile. temperature, beta: of both students."""
 
     dataset: str
     examples: int
@@ -174,8 +174,7 @@ def mnist_table(study: Study) -> Table:
         "table-mnist-distillation",
         "Test error in percent. Teachers see shifted images and have 2 × 1200 units, with dropout or with smoothing "
         f"(α = {ALPHA:g}) instead; students have 2 × 800 units and see unshifted images. Here T = {plan.temperature:g} "
-        f"and β = {plan.beta:g}, chosen on held-out images; 95 % Student t intervals over seeds. "
-        + study.made_from("mnist"),
+        f"and β = {plan.beta:g}; 95 % Student t intervals over seeds. " + study.made_from("mnist"),
         ("", "hard teacher", "its student", "smoothed teacher", "its student", "student alone"),
         tuple(rows),
     )

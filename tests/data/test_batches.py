@@ -205,7 +205,7 @@ def test_memory_does_not_grow_with_the_sentences(mine, monkeypatch):
     assert peak < 2 * sum((mine / f"train.{language}").stat().st_size for language in ("en", "de"))
 
 
-@pytest.mark.real_data
+@pytest.mark.real_data("multi30k")
 def test_an_eighth_of_multi30ks_batches_is_padding(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     corpus = encoded.load("multi30k", "train", vocabulary.load("multi30k", 8_000))

@@ -1,15 +1,12 @@
 """The loader, on small files in each of the layouts that it reads."""
 
 import dataclasses
-import functools
 import hashlib
-import http.server
 import importlib
 import io
 import json
 import pickle
 import tarfile
-import threading
 
 import numpy as np
 import pyarrow as pa
@@ -230,17 +227,6 @@ def test_no_data_and_no_network_is_one_line(data_folder, monkeypatch):
     assert [p for p in data_folder.rglob("*") if p.is_file()] == []
 
 
-@pytest.fixture
-def served(tmp_path):
-    """Address of a local server for the files of a folder."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
-    handler.log_message = lambda *_: None
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
 def offer(monkeypatch, address: str, checksum: str) -> None:
     """Let CIFAR-10 be downloaded from there."""
     dataset = dataclasses.replace(DATASETS["cifar10"], heldout=2, archives=(("", address, checksum),))
@@ -283,7 +269,7 @@ def test_unknown_names_list_the_allowed_ones(name, split):
         images.load(name, split)
 
 
-@pytest.mark.real_data
+@pytest.mark.real_data("tiny-imagenet-32")
 def test_the_real_tiny_imagenet():
     test = images.load("tiny-imagenet-50", "test")
     assert test.classes == DATASETS["tiny-imagenet-50"].classes
@@ -296,7 +282,7 @@ def test_more_examples_than_there_are_is_refused():
         images.load("digits", "train").first(1198)
 
 
-@pytest.mark.real_data
+@pytest.mark.real_data("cifar10", "mnist")
 @pytest.mark.parametrize("name", ["cifar10", "mnist"])
 def test_the_real_files(name):
     sizes = {"cifar10": (40_000, 10_000, 10_000), "mnist": (50_000, 10_000, 10_000)}[name]

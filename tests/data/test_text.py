@@ -1,11 +1,8 @@
 """Parallel texts, on small files in each of the layouts that are read."""
 
 import dataclasses
-import functools
 import gzip
 import hashlib
-import http.server
-import threading
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -205,17 +202,6 @@ def test_no_data_and_no_network_is_one_line(data_folder, monkeypatch):
     assert [path for path in data_folder.rglob("*") if path.is_file()] == []
 
 
-@pytest.fixture
-def served(tmp_path):
-    """Address of a local server for the files of a folder."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
-    handler.log_message = lambda *_: None
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
 def test_a_download_is_checked_and_read(data_folder, tmp_path, served, monkeypatch):
     for language, sentences in {"en": ENGLISH, "de": GERMAN}.items():
         write_lines(tmp_path / f"train.{language}.gz", sentences)
@@ -247,7 +233,7 @@ def test_the_grammar_is_embedded(data_folder):
     assert len({pairs.fingerprint for pairs in splits}) == 3
 
 
-@pytest.mark.real_data
+@pytest.mark.real_data("multi30k")
 def test_the_real_files():
     for split, size in zip(SPLITS, (29_000, 1_014, 1_000), strict=True):
         pairs = text.load("multi30k", split)

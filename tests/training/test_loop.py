@@ -303,7 +303,7 @@ obtain(runs, Store(sys.argv[1]))
     assert sorted(record.run.seed for record in store) == list(range(1, recorded + 1))
 
 
-@pytest.mark.real_data
+@pytest.mark.real_data("cifar10")
 def test_a_short_training_on_real_images():
     """Two passes over 2 000 real images: well above chance."""
     sizes = {"train": 2_000, "heldout": 500, "test": 500}

@@ -268,7 +268,7 @@ def test_warm_up_belongs_to_its_schedule(values):
         Recipe(steps=10, **values)
 
 
-@pytest.mark.real_data
+@pytest.mark.real_data("multi30k")
 def test_real_captions_start_at_the_loss_of_chance(tmp_path, monkeypatch):
     """The laptop recipe's vocabulary, batches and network: the first loss is a little above log 8 000."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
