@@ -5,16 +5,14 @@ Accuracies and errors are in percent; expected calibration errors, fractions of 
 
 from dataclasses import dataclass
 
+from lsbook import catalogue
+
 PAPER, REPLICATION = "paper", "replication"
 
-# Networks and data sets of the tables below, as readers know them.
-TITLES = {
-    "cifar10": "CIFAR-10",
-    "cifar100": "CIFAR-100",
+# Networks and data sets of the tables below, as readers know them: those of the catalogue, and those it has not.
+TITLES = catalogue.TITLES | {
     "imagenet": "ImageNet",
-    "mnist": "MNIST",
     "tiny-imagenet": "Tiny ImageNet",
-    "wmt14-en-de": "WMT14 English–German",
     "alexnet": "AlexNet",
     "resnet56": "ResNet-56",
     "resnet-50": "ResNet-50",

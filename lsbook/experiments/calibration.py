@@ -225,7 +225,7 @@ def claim_table(study: Study) -> Table:
 def ece_table(study: Study) -> Table:
     """Table 3's classification rows: the paper, the replication and the recorded networks."""
     rows = [
-        _published(source, network, row)
+        captions.published_ece(source, network, row)
         for source, published in paper.TABLE_3.items()
         for network, row in published.items()
         if network[1] != "transformer"
@@ -245,16 +245,6 @@ def _measured(sweep: Sweep, n_bins: int) -> tuple[str, ...]:
     hard, scaled, smoothed = (captions.with_interval(arm.ece(n_bins)) for arm in sweep.arms())
     temperature = np.mean([record.metrics["temperature"] for record in sweep.records[0.0]])
     return sweep.title, "here", hard, f"{scaled} ({temperature:.2f})", f"{smoothed} ({sweep.alpha:g})"
-
-
-def _published(source: str, network: Network, row: dict[str, paper.Published]) -> tuple[str, ...]:
-    title = ", ".join(paper.TITLES[name] for name in reversed(network))
-    smoothed = [
-        f"{number.value:.3f} ({arm.removeprefix('smoothed ')})" for arm, number in row.items() if "smoothed" in arm
-    ]
-    scaled = f"{row['scaled'].value:.3f} ({row['temperature'].value:g})"
-    dagger = "" if row["hard"].checked else "†"
-    return title, f"{source}{dagger}", f"{row['hard'].value:.3f}", scaled, ", ".join(smoothed)
 
 
 def likelihood_table(study: Study) -> Table:

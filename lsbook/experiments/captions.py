@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from lsbook import paper
 from lsbook.analysis.statistics import mean_interval
 from lsbook.catalogue import CORPORA, MODELS, TITLES
 from lsbook.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED, Verdict
@@ -74,3 +75,14 @@ def with_interval(values: np.ndarray) -> str:
 def signed(mean: float, low: float, high: float) -> str:
     """A difference with its interval, every number with its sign."""
     return f"{mean:+.3g} [{low:+.3g},\N{NO-BREAK SPACE}{high:+.3g}]".replace("-", "−")
+
+
+def published_ece(source: str, network: tuple[str, str], row: dict[str, paper.Published]) -> tuple[str, ...]:
+    """A row of Table 3: network, source, hard, scaled (T), smoothed (α). network: data set and model."""
+    title = ", ".join(paper.TITLES[name] for name in reversed(network))
+    smoothed = [
+        f"{number.value:.3f} ({arm.removeprefix('smoothed ')})" for arm, number in row.items() if "smoothed" in arm
+    ]
+    scaled = f"{row['scaled'].value:.3f} ({row['temperature'].value:g})"
+    dagger = "" if row["hard"].checked else "†"
+    return title, f"{source}{dagger}", f"{row['hard'].value:.3f}", scaled, ", ".join(smoothed)

@@ -216,7 +216,7 @@ def _made_from(arms: Arms) -> str:
 
 def ece_table(arms: Arms) -> Table:
     """Table 3's translation row: the paper and the recorded networks."""
-    rows = [_published(paper.TABLE_3[paper.PAPER][NETWORK])]
+    rows = [captions.published_ece(paper.PAPER, NETWORK, paper.TABLE_3[paper.PAPER][NETWORK])]
     cells = [
         captions.with_interval(metric(records, name))
         for records, name in (
@@ -236,13 +236,6 @@ def ece_table(arms: Arms) -> Table:
         ("text, network", "source", "hard", "hard, scaled (T)", "smoothed (α)"),
         tuple(rows),
     )
-
-
-def _published(row: dict[str, paper.Published]) -> tuple[str, ...]:
-    title = ", ".join(paper.TITLES[name] for name in reversed(NETWORK))
-    scaled = f"{row['scaled'].value:.3f} ({row['temperature'].value:g})"
-    dagger = "" if row["hard"].checked else "†"
-    return title, f"paper{dagger}", f"{row['hard'].value:.3f}", scaled, f"{row['smoothed 0.1'].value:.3f} (0.1)"
 
 
 def quality_table(arms: Arms) -> Table:

@@ -13,9 +13,7 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
 
     datasets: "all", or names separated by commas. UserError for an unknown one.
     """
-    wanted = list(TITLES) if datasets == "all" else [name.strip() for name in datasets.split(",")]
-    for name in wanted:
-        one_of("data set", name, TITLES)
+    wanted = named(datasets)
     settings: dict[tuple, list[Record]] = defaultdict(list)
     for record in Store() if store is None else store:
         run = record.run
@@ -27,6 +25,14 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
         ("data, network", "examples", "steps", "α", "seeds", "test accuracy, %", "time, s", "device"),
         tuple(_row(*setting, records) for setting, records in sorted(settings.items())),
     )
+
+
+def named(datasets: str) -> list[str]:
+    """The data sets that a parameter names: "all", or names separated by commas. UserError for an unknown one."""
+    names = list(TITLES) if datasets == "all" else [name.strip() for name in datasets.split(",")]
+    for name in names:
+        one_of("data set", name, TITLES)
+    return names
 
 
 def _row(dataset: str, model: str, examples: int, steps: int, alpha: float, records: list[Record]) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
 import json
 
-from lsbook.catalogue import DATASETS, MODELS
-from lsbook.errors import one_of
+from lsbook.catalogue import MODELS, TITLES
+from lsbook.experiments.overview import named
 from lsbook.page import Table
 from lsbook.paths import reference_path
 from lsbook.store import Record, Store
@@ -27,13 +27,11 @@ def runs(datasets: str = "all", store: Store | None = None) -> Table:
 
     datasets: "all", or names separated by commas. UserError for an unknown one.
     """
-    wanted = list(DATASETS) if datasets == "all" else [name.strip() for name in datasets.split(",")]
-    for name in wanted:
-        one_of("data set", name, DATASETS)
+    wanted = named(datasets)
     return Table(
         "table-runs",
         "Every recorded run: a folder in results/ of the sources has its name, its record and its arrays.",
-        ("run", "data, network", "images", "steps", "α", "seed", "recorded", "trained on", "torch", "commit"),
+        ("run", "data, network", "examples", "steps", "α", "seed", "recorded", "trained on", "torch", "commit"),
         tuple(_row(record) for record in (Store() if store is None else store) if record.run.dataset in wanted),
         anchors="run-",
     )
@@ -43,7 +41,7 @@ def _row(record: Record) -> tuple[str, ...]:
     run, environment = record.run, record.environment
     cells = (
         run.key,
-        f"{DATASETS[run.dataset].title} ({environment['data']['variant']}), {MODELS[run.model].title}",
+        f"{TITLES[run.dataset]} ({environment['data']['variant']}), {MODELS[run.model].title}",
         f"{run.examples:,}",
         f"{run.recipe.steps:,}",
         f"{run.alpha:g}",

@@ -10,7 +10,7 @@ import torch
 from lsbook.data.images import Images
 from lsbook.models.base import Classifier
 from lsbook.run import Run
-from lsbook.training.augmentation import named
+from lsbook.training.augmentation import Views, named
 from lsbook.training.precision import autocast
 from lsbook.training.summary import EVALUATION_BATCH, first_of_each_class
 
@@ -81,7 +81,7 @@ class LogitDifferences:
         logits = []
         for batch in torch.arange(len(index), device=device).split(EVALUATION_BATCH):
             with autocast(device, self.run.recipe.precision):
-                images = augmentation.take(pixels, index[batch], type(views)(*(part[batch] for part in views)))
+                images = augmentation.take(pixels, index[batch], Views(*(part[batch] for part in views)))
                 logits.append(model(images).float())
         model.train(was_training)
         return torch.cat(logits).view(len(rows), VIEWS, -1).cpu().numpy()

@@ -178,7 +178,7 @@ def test_differences_over_sentences(arms):
 
 def test_table_3_has_the_papers_row_and_ours(arms):
     published, ours = chapter.ece_table(arms).rows
-    assert published == ("Transformer, WMT14 English–German", "paper†", "0.056", "0.018 (1.13)", "0.019 (0.1)")
+    assert published == ("Transformer, WMT14, English to German", "paper†", "0.056", "0.018 (1.13)", "0.019 (0.1)")
     assert ours[2].startswith("0.101")
     assert ours[3].endswith("(1.40)")
     assert ours[4].endswith("(0.1)")
