@@ -31,11 +31,26 @@ def execute(notebooks: dict[str, dict], folder: Path, kept: Path, environment: d
     """Put the executed notebooks (chapter -> parameters) in the place of those in `folder`.
 
     kept: folder of earlier executions, reused and renewed. jobs: how many are executed at the same time.
+    A notebook whose metadata have lsbook.last is executed after the others.
     Raises UserError for the first chapter that fails; those done before it are kept.
     """
     kept.mkdir(exist_ok=True)
     (kept / MARK).write_text(SIGNATURE)
     notes = _settings(folder.parent / ".ipython")
+    last = {name for name in notebooks if _is_last(folder / f"{name}.ipynb")}
+    for names in (notebooks.keys() - last, last):
+        chosen = {name: parameters for name, parameters in notebooks.items() if name in names}
+        _execute_stale(chosen, folder, kept, notes, environment, jobs)
+
+
+def _is_last(path: Path) -> bool:
+    """Whether a chapter shows what is recorded, so that it has to wait for those that may record more."""
+    return bool(nbformat.read(path, as_version=4).metadata.get("lsbook", {}).get("last"))
+
+
+def _execute_stale(
+    notebooks: dict[str, dict], folder: Path, kept: Path, notes: Path, environment: dict, jobs: int
+) -> None:
     inputs = {name: _inputs(folder / f"{name}.ipynb", parameters) for name, parameters in notebooks.items()}
     results = Path(environment["LSBOOK_RESULTS"])
     reasons = {name: stale(name, kept, results, inputs[name]) for name in notebooks}

@@ -1,5 +1,6 @@
 """What a chapter's cells put on the page: numbers for its text, numbered tables, figures as SVG."""
 
+import math
 import re
 from dataclasses import dataclass
 from html import escape
@@ -65,7 +66,8 @@ class Table:
         """For a notebook."""
 
         def line(tag, cells):
-            return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+            shown = (cell if isinstance(cell, Html) else escape(cell) for cell in cells)
+            return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in shown) + "</tr>"
 
         body = line("th", self.header) + "".join(line("td", row) for row in self.rows)
         return f"<table><caption>{escape(self.caption)}</caption>{body}</table>"
@@ -73,6 +75,29 @@ class Table:
     def plain(self) -> str:
         """For a terminal."""
         return "\n".join([self.caption, *("  ".join(row) for row in (self.header, *self.rows))])
+
+
+class Html(str):
+    """A cell of a table that is HTML already."""
+
+
+def interval_picture(low: float, mean: float, high: float, threshold: float) -> Html:
+    """An inline SVG: an interval with its mean beside a dashed threshold, on a scale of its own.
+
+    ValueError when one of them is not finite.
+    """
+    ends = low, mean, high, threshold
+    if not all(map(math.isfinite, ends)):
+        raise ValueError(f"interval: {ends} is not finite")
+    span = (max(ends) - min(ends)) or 1.0
+    left, middle, right, tick = (round(6 + 84 * (value - min(ends)) / span, 1) for value in ends)
+    return Html(
+        '<svg width="96" height="14" viewBox="0 0 96 14" role="img" stroke="currentColor" aria-label="interval '
+        f'{"right of" if low > threshold else "left of" if high < threshold else "across"} the threshold">'
+        f'<line x1="{tick}" x2="{tick}" y1="1" y2="13" stroke-dasharray="2 2"></line>'
+        f'<line x1="{left}" x2="{right}" y1="7" y2="7" stroke-width="3"></line>'
+        f'<circle cx="{middle}" cy="7" r="3.5" fill="currentColor"></circle></svg>'
+    )
 
 
 def _is_number(cell: str) -> bool:

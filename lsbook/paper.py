@@ -170,6 +170,31 @@ MUTUAL_INFORMATION = {
     "views": Published(10, "", "Figure 6", checked=False),
 }
 
+# Where each claim is stated. The replication's outcome where it gives one in words.
+STATED = {
+    "C1": "Table 2",
+    "C2": "Figure 1",
+    "C3": "Figure 1",
+    "C4": "Figure 1",
+    "C5": "Figure 1",
+    "C6": "Table 3",
+    "C7": "Table 3",
+    "C8": "Figure 1",
+    "C9": "Table 3",
+    "C10": "Figure 4",
+    "C11": "Figure 4",
+    "C12": "section 4",
+    "C13": "Figure 5",
+    "C14": "Figure 5",
+    "C15": "Figure 5",
+    "C16": "Figure 6",
+    "C17": "supplement",
+    "C18": "section 2",
+    "C19": "Figure 5",
+    "C20": "Figure 4",
+}
+REPLICATED = {"C10": "no gain found", "C16": "not reproduced"}
+
 # In the order of its rows. Every row has about 100 examples a class and α = 0.1.
 FIGURE_1 = (
     Panels("cifar10", "alexnet", ("airplane", "automobile", "bird"), 1.6, 0.4),

@@ -284,6 +284,17 @@ def test_a_chapter_is_executed_again_exactly_when_what_it_uses_changed(small, li
     assert executed_again(monkeypatch) == []
 
 
+def test_chapters_that_show_what_is_recorded_come_last(small, tmp_path, monkeypatch):
+    rounds = []
+    monkeypatch.setattr(execution, "_execute_stale", lambda notebooks, *_: rounds.append(list(notebooks)))
+    for name in ("first", "second"):
+        notebook = nbformat.read(small / "book" / f"{name}.ipynb", as_version=4)
+        notebook.metadata["lsbook"] = {"last": name == "first"}
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    execution.execute({"first": {}, "second": {}}, tmp_path, tmp_path / "kept", {}, 1)
+    assert rounds == [["second"], ["first"]]
+
+
 def test_other_parameters_execute_a_chapter_again(small, monkeypatch):
     monkeypatch.chdir(small)
     assert executed_again(monkeypatch, parameters={"alpha": 0.1}) == ["first", "second"]

@@ -14,6 +14,7 @@ __all__ = [
     "mutual_information",
     "overview",
     "projections",
+    "scorecard",
     "status",
 ]
 

@@ -15,7 +15,7 @@ from lsbook.errors import UserError, one_of
 from lsbook.experiments import captions, profiles, verdicts
 from lsbook.experiments.obtain import Group, ask
 from lsbook.experiments.profiles import RECIPES
-from lsbook.experiments.verdicts import Measure
+from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table, Text
 from lsbook.run import Run
 from lsbook.store import Record
@@ -73,10 +73,14 @@ class Arm(NamedTuple):
 
 @dataclass(frozen=True)
 class Sweep:
-    """One network. records: those of each smoothing factor, in the order of the seeds; alpha: the compared factor."""
+    """One network. records: those of each smoothing factor, in the order of the seeds; alpha: the compared factor.
+
+    accuracy_alpha: the factor of C1, which has its own.
+    """
 
     records: dict[float, list[Record]]
     alpha: float
+    accuracy_alpha: float
 
     @property
     def run(self) -> Run:
@@ -129,12 +133,21 @@ def study(
     if not isinstance(n_bins, int) or n_bins < 1:
         raise UserError(f"n_bins must be a whole number of at least 1, not {n_bins!r}")
     profile, answers = ask(profile, seeds, lambda name: groups(name, dataset, alpha))
-    networks = _networks(profile, dataset)
-    if not networks:
+    n_networks = len(_networks(profile, dataset))
+    if not n_networks:
         one_of(f"data set of the profile {profile}", dataset, [name for which, name, _ in RECIPES if which == profile])
-    sweeps = [_sweep(answer, _compared(alpha, network[0])) for network, answer in zip(networks, answers, strict=False)]
-    lengths = [_sweep(answer, _compared("auto", answer[0][0].run.dataset)) for answer in answers[len(networks) :]]
+    sweeps = [_sweep(answer, alpha) for answer in answers[:n_networks] if answer]
+    lengths = [_sweep(answer, "auto") for answer in answers[n_networks:] if answer]
     return Study(profile, n_bins, sweeps, lengths)
+
+
+def settings(profile: str, seeds: str) -> list[Setting]:
+    """Each network with its claims, for the scorecard."""
+    found = study(profile, seeds=seeds)
+    return [
+        Setting("calibration", found.profile, (sweep.run.dataset, sweep.run.model), measure(sweep, found.n_bins))
+        for sweep in found.sweeps
+    ]
 
 
 def _networks(profile: str, dataset: str) -> list[Network]:
@@ -144,10 +157,10 @@ def _networks(profile: str, dataset: str) -> list[Network]:
     return [(name, model) for which, name, model in RECIPES if (which, name) == (profile, dataset)]
 
 
-def _compared(alpha: float | str, dataset: str) -> float:
-    """The compared factor. UserError unless it is "auto" or above 0 (runs check that it is below 1)."""
+def _compared(alpha: float | str, dataset: str, claim: str = "C6") -> float:
+    """The factor compared for a claim. UserError unless it is "auto" or above 0 (runs check that it is below 1)."""
     try:
-        factor = claims.CLAIMS["C6"].alpha_on(dataset) if alpha == "auto" else float(alpha)
+        factor = claims.CLAIMS[claim].alpha_on(dataset) if alpha == "auto" else float(alpha)
     except ValueError:
         raise UserError(f'alpha must be a number above 0 and below 1, or "auto", not {alpha!r}') from None
     if factor == 0:
@@ -177,8 +190,10 @@ def _group(
     )
 
 
-def _sweep(answer: list[tuple[Record, ...]], alpha: float) -> Sweep:
-    return Sweep({records[0].run.alpha: list(records) for records in zip(*answer, strict=True)}, alpha)
+def _sweep(answer: list[tuple[Record, ...]], alpha: float | str) -> Sweep:
+    records = {column[0].run.alpha: list(column) for column in zip(*answer, strict=True)}
+    dataset = answer[0][0].run.dataset
+    return Sweep(records, _compared(alpha, dataset), _compared(alpha, dataset, "C1"))
 
 
 def diagrams(study: Study) -> list[tuple[str, list[tuple[str, str, list[Reliability]]]]]:
@@ -190,15 +205,22 @@ def diagrams(study: Study) -> list[tuple[str, list[tuple[str, str, list[Reliabil
 
 
 def measure(sweep: Sweep, n_bins: int) -> list[Measure]:
-    """Claims C1, C6 and C7 on one network."""
+    """Claims C6 and C7 on one network, and C1 where its factor is recorded."""
     hard, scaled, smoothed = sweep.arms()
-    accuracies = (100 * arm.metric("accuracy") for arm in (hard, smoothed))
     n_test = len(hard.records[0].arrays["test_hit"])
     return [
-        verdicts.measure("C1", "", "test accuracy", *accuracies),
+        *_accuracy(sweep),
         verdicts.measure("C6", "", "test ECE", hard.ece(n_bins), smoothed.ece(n_bins)),
         verdicts.measure("C7", "", "test ECE against scaled hard", scaled.ece(n_bins), smoothed.ece(n_bins), n_test),
     ]
+
+
+def _accuracy(sweep: Sweep) -> list[Measure]:
+    alpha = sweep.accuracy_alpha
+    if alpha not in sweep.records:
+        return []
+    accuracies = (100 * Arm("", "", sweep.records[factor]).metric("accuracy") for factor in (0.0, alpha))
+    return [verdicts.measure("C1", "", f"test accuracy (α = {alpha:g})", *accuracies)]
 
 
 def verdict_text(study: Study) -> Text:

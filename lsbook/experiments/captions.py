@@ -68,13 +68,19 @@ def with_interval(values: np.ndarray) -> str:
         return f"{values[0]:.3g}"
     interval = mean_interval(values)
     half = interval.high - interval.mean
-    decimals = max(0, 1 - math.floor(math.log10(half))) if half > 0 else 3
+    decimals = _decimals(half)
     return f"{interval.mean:.{decimals}f}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half:.{decimals}f}"
 
 
 def signed(mean: float, low: float, high: float) -> str:
-    """A difference with its interval, every number with its sign."""
-    return f"{mean:+.3g} [{low:+.3g},\N{NO-BREAK SPACE}{high:+.3g}]".replace("-", "−")
+    """A difference with its interval, every number with its sign, two digits of half the interval."""
+    mean, low, high = (f"{value:+.{_decimals((high - low) / 2)}f}" for value in (mean, low, high))
+    return f"{mean} [{low},\N{NO-BREAK SPACE}{high}]".replace("-", "−")
+
+
+def _decimals(half: float) -> int:
+    """Decimals that show two digits of it."""
+    return max(0, 1 - math.floor(math.log10(half))) if half > 0 else 3
 
 
 def published_ece(source: str, network: tuple[str, str], row: dict[str, paper.Published]) -> tuple[str, ...]:

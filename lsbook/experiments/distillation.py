@@ -10,7 +10,7 @@ from lsbook import paper
 from lsbook.catalogue import DATASETS, MODELS
 from lsbook.experiments import captions, profiles, projections, verdicts
 from lsbook.experiments.obtain import Arms, Group, ask
-from lsbook.experiments.verdicts import Measure
+from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table, Text
 from lsbook.run import Recipe, Run
 from lsbook.store import Record
@@ -144,9 +144,24 @@ def study(profile: str = "auto", seeds: str = "auto") -> Study:
     profile, answers = ask(profile, seeds, groups)
     parts = [
         {role: list(records) for role, records in zip(runs(profile, 0), zip(*answer, strict=True), strict=True)}
+        if answer
+        else {}
         for runs, answer in zip((mnist_runs, cifar_runs), answers, strict=True)
     ]
     return Study(profile, *parts)
+
+
+def settings(profile: str, seeds: str) -> list[Setting]:
+    """Both experiments, as far as there are records of them, for the scorecard. The network is the student's."""
+    found = study(profile, seeds=seeds)
+    plans = MNIST[found.profile], CIFAR[found.profile]
+    networks = (plans[0].dataset, "mlp-800"), (plans[1].dataset, plans[1].student[0])
+    parts = (found.mnist, measure_mnist), (found.cifar, measure_cifar)
+    return [
+        Setting("distillation", found.profile, network, measured(found))
+        for network, (records, measured) in zip(networks, parts, strict=True)
+        if records
+    ]
 
 
 def _errors(records: list[Record]) -> np.ndarray:
@@ -208,11 +223,20 @@ def curves(study: Study) -> list[Curve]:
 
 
 def measure(study: Study) -> list[Measure]:
-    """C12 on MNIST; C13, C14, C15 and C19 on CIFAR-10, curves by their means over the grid, seed by seed."""
-    mnist = [
+    """All claims of the chapter."""
+    return [*measure_mnist(study), *measure_cifar(study)]
+
+
+def measure_mnist(study: Study) -> list[Measure]:
+    """Both parts of C12."""
+    return [
         verdicts.measure("C12", role, f"error of the {role}", *(_errors(study.mnist[role, arm]) for arm in TEACHERS))
         for role in ("teacher", "student")
     ]
+
+
+def measure_cifar(study: Study) -> list[Measure]:
+    """C13, C14, C15 and C19, curves by their means over the grid, seed by seed."""
 
     def mean(curve: str) -> np.ndarray:
         return np.mean([_accuracies(study.cifar[curve, factor]) for factor in study.grid], axis=0)
@@ -222,7 +246,6 @@ def measure(study: Study) -> list[Measure]:
 
     hard, smoothed, alone = mean("hard teacher"), mean("smoothed teacher"), mean("alone")
     return [
-        *mnist,
         verdicts.measure("C13", "", "teacher, α = 0 and 0.1", at("teacher", 0.0), at("teacher", ALPHA)),
         verdicts.measure("C14", "", "student alone and of the hard teacher", alone, hard),
         verdicts.measure("C15", "", "student of smoothed and of hard teacher", smoothed, hard),

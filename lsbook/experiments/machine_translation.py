@@ -15,7 +15,7 @@ from lsbook.errors import UserError, one_of
 from lsbook.experiments import captions, profiles, verdicts
 from lsbook.experiments.obtain import Arms, Group, compare, comparison
 from lsbook.experiments.projections import SPLIT_TITLES, Panel, projected
-from lsbook.experiments.verdicts import Measure
+from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table, Text
 from lsbook.run import Run
 from lsbook.store import Record
@@ -196,6 +196,14 @@ def measure(arms: Arms, words: tuple[int, int, int]) -> list[Measure]:
     plain, best = metric(arms.hard, "test_bleu"), metric(arms.hard, "test_scaled_bleu")
     verdict = claims.decide_paired(claims.CLAIMS["C20"], best - plain)
     return [*found, Measure("hard network", verdict, plain, best)]
+
+
+def settings(profile: str, seeds: str) -> list[Setting]:
+    """The first text's network with its claims, for the scorecard."""
+    found = arms(profile, seeds=seeds)
+    run = found.hard[0].run
+    measures = measure(found, three_words(found, "auto"))
+    return [Setting("machine_translation", found.profile, (run.dataset, run.model), measures)]
 
 
 def verdict_text(arms: Arms, measures: list[Measure]) -> Text:

@@ -11,7 +11,7 @@ from lsbook.catalogue import DATASETS, MODELS
 from lsbook.errors import UserError, one_of
 from lsbook.experiments import captions, profiles, verdicts
 from lsbook.experiments.obtain import Arms, Group, compare, comparison
-from lsbook.experiments.verdicts import Measure
+from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table, Text
 from lsbook.run import Run
 from lsbook.store import Record
@@ -105,6 +105,12 @@ def measure(figures: list[Figure6]) -> list[Measure]:
         verdicts.measure("C16", "end", "information at the end", *ends),
         verdicts.measure("C16", "fall", "peak minus end", *falls),
     ]
+
+
+def settings(profile: str, seeds: str) -> list[Setting]:
+    """The chapter's network with its claim, for the scorecard."""
+    found = arms(profile, seeds=seeds)
+    return [Setting("mutual_information", found.profile, NETWORK[found.profile][:2], measure(figure(found)))]
 
 
 def verdict_text(arms: Arms, measures: list[Measure]) -> Text:

@@ -12,6 +12,8 @@ from lsbook.experiments.profiles import PROFILES, SEEDS
 from lsbook.run import Run
 from lsbook.store import Record, Store
 
+RECORDED = "recorded"  # in place of seeds
+
 
 @dataclass(frozen=True)
 class Arms:
@@ -58,8 +60,9 @@ def ask(
 
     profile: a name, or "auto": the best one of which every run asked for is recorded, else laptop.
     seeds: such as "0-4", or "auto": those of each group's own of which every run is recorded, all of its own when these
-        are too few for a verdict.
+        are too few for a verdict; or "recorded": never more than the recorded ones, so that nothing is trained.
     groups_of: profile -> groups; none when the profile has nothing of what is asked.
+    UserError when only what is recorded was asked for, and nothing is.
     """
     one_of("profile", profile, ("auto", *PROFILES))
     store = Store() if store is None else store
@@ -74,15 +77,25 @@ def ask(
     if profile == "auto":
         profile = next(filter(complete, reversed(PROFILES)), "laptop")
     groups = asked(profile)
+    if seeds == RECORDED and not any(groups):
+        raise UserError(f"nothing of what is asked is recorded in the profile {profile}")
     records = iter(obtain([run for group in groups for runs in group for run in runs], store))
     return profile, [[tuple(itertools.islice(records, len(runs))) for runs in group] for group in groups]
 
 
 def _runs(group: Group, seeds: str, store: Store) -> list[tuple[Run, ...]]:
     """The group's runs, one tuple a seed."""
-    every = [group.runs(seed) for seed in parse_seeds(group.seeds if seeds == "auto" else seeds)]
+    own = seeds in ("auto", RECORDED)
+    every = [group.runs(seed) for seed in parse_seeds(group.seeds if own else seeds)]
     recorded = [runs for runs in every if all(run in store for run in runs)]
-    return recorded if seeds == "auto" and len(recorded) >= min(LEAST_SEEDS, len(every)) else every
+    enough = 0 if seeds == RECORDED else min(LEAST_SEEDS, len(every))
+    return recorded if own and len(recorded) >= enough else every
+
+
+def is_recorded(groups: Sequence[Group], store: Store | None = None) -> bool:
+    """Whether every run of at least one seed of one group is recorded."""
+    store = Store() if store is None else store
+    return any(_runs(group, RECORDED, store) for group in groups)
 
 
 RunsOf = Callable[[str, float, int], Run]  # (profile, alpha, seed) -> run

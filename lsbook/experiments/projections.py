@@ -12,7 +12,7 @@ from lsbook.catalogue import DATASETS
 from lsbook.errors import UserError, one_of
 from lsbook.experiments import captions, profiles, verdicts
 from lsbook.experiments.obtain import Arms, Group, compare, comparison
-from lsbook.experiments.verdicts import Measure
+from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table, Text
 from lsbook.run import Run
 from lsbook.store import Record
@@ -118,6 +118,12 @@ def measure(arms: Arms, classes: tuple[int, int, int]) -> list[Measure]:
         verdicts.measure(claim, part, title, map(value, arms.hard), map(value, arms.smoothed))
         for claim, part, title, value in quantities
     ]
+
+
+def settings(profile: str, seeds: str) -> list[Setting]:
+    """The chapter's network with its claims, for the scorecard."""
+    found = arms(profile, seeds=seeds)
+    return [Setting("projections", found.profile, NETWORK[found.profile], measure(found, three_classes(found, "auto")))]
 
 
 def _logits(record: Record) -> tuple[np.ndarray, np.ndarray]:

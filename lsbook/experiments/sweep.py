@@ -5,20 +5,11 @@ import time
 from collections.abc import Sequence
 
 from lsbook.errors import one_of
-from lsbook.experiments import calibration, distillation, machine_translation, mutual_information, projections
+from lsbook.experiments.chapters import CHAPTERS
 from lsbook.experiments.obtain import expected_seconds, obtain, parse_seeds
 from lsbook.experiments.profiles import PROFILES
 from lsbook.run import Run
 from lsbook.store import Store
-
-# Chapter -> profile -> the groups of runs that it asks for.
-CHAPTERS = {
-    "projections": projections.groups,
-    "calibration": calibration.groups,
-    "machine_translation": machine_translation.groups,
-    "distillation": distillation.groups,
-    "mutual_information": mutual_information.groups,
-}
 
 
 def plan(chapter: str, profile: str, seeds: str = "auto") -> list[Run]:
@@ -28,7 +19,7 @@ def plan(chapter: str, profile: str, seeds: str = "auto") -> list[Run]:
     """
     one_of("chapter", chapter, CHAPTERS)
     one_of("profile", profile, PROFILES)
-    groups = CHAPTERS[chapter](profile)
+    groups = CHAPTERS[chapter].groups(profile)
     columns = [
         [group.runs(seed) for seed in parse_seeds(group.seeds if seeds == "auto" else seeds)] for group in groups
     ]

@@ -19,6 +19,15 @@ class Measure(NamedTuple):
     smoothed: np.ndarray
 
 
+class Setting(NamedTuple):
+    """Networks of one kind, by data set and model, on which claims were measured in a profile. chapter: where."""
+
+    chapter: str
+    profile: str
+    network: tuple[str, str]
+    measures: list[Measure]
+
+
 def measure(
     claim: str, part: str, title: str, hard: Iterable[float], smoothed: Iterable[float], n_test: int = 0
 ) -> Measure:
@@ -45,11 +54,12 @@ def table(
         "difference, second − first, which has a 95 % Welch interval; other intervals are 95 % Student t over seeds. "
         + made_from,
         ("claim", *header, "difference", "verdict"),
-        tuple(_row(found) for found in measures),
+        tuple(cells(found) for found in measures),
     )
 
 
-def _row(found: Measure) -> tuple[str, ...]:
+def cells(found: Measure) -> tuple[str, str, str, str, str]:
+    """Name of the quantity, first and second arm, their difference, verdict."""
     verdict = found.verdict
     part = claims.CLAIMS[verdict.claim].part(verdict.part)
     unit = "" if part.units in ("ratio", "fraction") else f", {part.units}"

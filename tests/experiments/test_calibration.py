@@ -1,5 +1,7 @@
 """The chapter's tables and figures, on records whose calibration is known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -117,7 +119,34 @@ def test_the_difference_that_scaling_leaves(study):
     row = calibration.likelihood_table(study).rows[0]
     assert row[1].startswith("0.901")
     assert row[4].startswith("0.501")
-    assert row[5].startswith("+0 [−")
+    assert row[5] == "+0.0000 [−0.0023,\N{NO-BREAK SPACE}+0.0023]"
+
+
+def test_accuracy_is_compared_at_its_own_factor_where_that_is_recorded(study):
+    """C1 has 0.1 everywhere, C6 and C7 have 0.05 on CIFAR-10; a factor that is asked for decides all three."""
+    cifar, mnist = study.sweeps
+    assert [m.verdict.claim for m in calibration.measure(cifar, 15)] == ["C1", "C6", "C7"]
+    assert calibration.measure(cifar, 15)[0].title == "test accuracy (α = 0.1)"
+    assert [(sweep.alpha, sweep.accuracy_alpha) for sweep in (cifar, mnist)] == [(0.05, 0.1), (0.1, 0.1)]
+    asked = calibration.study(dataset="mnist", alpha=0.3).sweeps[0]
+    assert (asked.alpha, asked.accuracy_alpha) == (0.3, 0.3)
+    without = dataclasses.replace(cifar, records={alpha: cifar.records[alpha] for alpha in (0.0, 0.05)})
+    assert [m.verdict.claim for m in calibration.measure(without, 15)] == ["C6", "C7"]
+
+
+def test_what_is_not_recorded_is_left_out_when_asked_so(study, tmp_path, monkeypatch):
+    """Two seeds of one network, none of the other."""
+    few = Store(tmp_path)
+    for records in study.sweeps[1].records.values():
+        for record in records[:2]:
+            few.put(record.run, metrics=record.metrics, history={}, environment=record.environment, arrays={})
+    monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
+    found = calibration.study("auto", seeds="recorded")
+    assert [sweep.run.dataset for sweep in found.sweeps] == ["mnist"]
+    assert found.lengths == []
+    assert {len(records) for records in found.sweeps[0].records.values()} == {2}
+    with pytest.raises(UserError, match="nothing of what is asked is recorded in the profile paper"):
+        calibration.study("paper", seeds="recorded")
 
 
 def test_nll_curves_have_their_minimum_at_the_known_temperature(study):
@@ -178,7 +207,7 @@ def test_captions_name_every_network(study):
 def test_harm_is_named_with_its_numbers(study):
     assert calibration.harm_text(study).markdown.startswith("None of the networks")
     swapped = [
-        calibration.Sweep({0.0: sweep.records[sweep.alpha], sweep.alpha: sweep.records[0.0]}, sweep.alpha)
+        dataclasses.replace(sweep, records={0.0: sweep.records[sweep.alpha], sweep.alpha: sweep.records[0.0]})
         for sweep in study.sweeps[:1]
     ]
     text = calibration.harm_text(calibration.Study("laptop", 15, swapped, [])).markdown

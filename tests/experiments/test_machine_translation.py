@@ -171,7 +171,7 @@ def test_differences_over_sentences(arms):
     assert found.high > found.mean + 1
     rows = {row[0]: row for row in chapter.quality_table(arms).rows}
     assert rows["NLL, T = 1"][1].startswith("0.61")
-    assert rows["NLL, T = 1"][4].startswith("+0.3 [+0.3")
+    assert rows["NLL, T = 1"][4].startswith("+0.300 [+0.300")
     assert rows["chrF, T = 1"][4] == "—"
     assert "BLEU: a|signature; chrF: another" in chapter.quality_table(arms).caption
 

@@ -1,0 +1,11 @@
+"""The chapters that ask for runs; each module has `groups(profile)` and `settings(profile, seeds)`."""
+
+from lsbook.experiments import calibration, distillation, machine_translation, mutual_information, projections
+
+CHAPTERS = {
+    "projections": projections,
+    "calibration": calibration,
+    "machine_translation": machine_translation,
+    "distillation": distillation,
+    "mutual_information": mutual_information,
+}

@@ -1,0 +1,230 @@
+"""All claims in all settings: the paper's numbers, the replication's, ours with intervals, and the verdicts."""
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from lsbook import claims, page, paper
+from lsbook.catalogue import MODELS, TITLES
+from lsbook.claims import CLAIMS, CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED, Verdict
+from lsbook.errors import one_of
+from lsbook.experiments import captions, verdicts
+from lsbook.experiments.chapters import CHAPTERS
+from lsbook.experiments.obtain import RECORDED, is_recorded
+from lsbook.experiments.profiles import PROFILES
+from lsbook.experiments.verdicts import Measure
+from lsbook.page import Html, Table, Text
+
+EVIDENCE = ("paper", "laptop")  # profiles that say something about the paper, the better first
+# Chapter -> what its claims are about, and which they are.
+CLAIMS_OF = {
+    "projections": ("accuracy and projections", ("C1", "C2", "C3", "C4", "C5", "C8", "C18")),
+    "calibration": ("calibration", ("C6", "C7")),
+    "machine_translation": ("translation", ("C9", "C10", "C11", "C17", "C20")),
+    "distillation": ("distillation", ("C12", "C13", "C14", "C15", "C19")),
+    "mutual_information": ("information", ("C16",)),
+}
+
+
+class Finding(NamedTuple):
+    """A part of a claim, measured in a chapter on the networks of one kind (data set, model) in a profile."""
+
+    chapter: str
+    profile: str
+    network: tuple[str, str]
+    measure: Measure
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.measure.verdict
+
+    @property
+    def setting(self) -> str:
+        """Network and data set as the reader knows them."""
+        dataset, model = self.network
+        return f"{MODELS[model].title}, {TITLES[dataset]}"
+
+
+def findings(profile: str = "auto", seeds: str = RECORDED) -> list[Finding]:
+    """What the chapters measured; of a part that two of them measured on one network, that with more seeds.
+
+    profile: a name, or "auto": all that are evidence. seeds: as chapters take them; by default nothing is trained.
+    UserError for an unknown profile.
+    """
+    one_of("profile", profile, ("auto", *PROFILES))
+    best: dict[tuple, Finding] = {}
+    for name in EVIDENCE if profile == "auto" else (profile,):
+        for chapter in CHAPTERS.values():
+            if seeds == RECORDED and not is_recorded(chapter.groups(name)):
+                continue
+            for found in _flat(chapter.settings(name, seeds)):
+                part = found.profile, found.network, found.verdict.claim, found.verdict.part
+                if part not in best or best[part].verdict.seeds < found.verdict.seeds:
+                    best[part] = found
+    return list(best.values())
+
+
+def _flat(settings: Iterable[verdicts.Setting]) -> list[Finding]:
+    return [Finding(*setting[:-1], measure) for setting in settings for measure in setting.measures]
+
+
+class Outcome(NamedTuple):
+    """The verdict on a claim in one setting, its parts combined."""
+
+    profile: str
+    setting: str
+    verdict: str
+
+
+def outcomes(findings: Sequence[Finding], claim: str) -> list[Outcome]:
+    """One for each setting in which the claim was measured."""
+    found = [finding for finding in findings if finding.verdict.claim == claim]
+    return [
+        Outcome(profile, setting, claims.combine([part.verdict for part in parts]).verdict)
+        for (profile, setting), parts in groupby(found, lambda finding: (finding.profile, finding.setting))
+    ]
+
+
+def summary_table(findings: Sequence[Finding]) -> Table:
+    """Every claim in a row: what it says and what it came to, in each kind of evidence."""
+    profiles = list(dict.fromkeys(finding.profile for finding in findings)) or ["laptop"]
+    rows = []
+    for claim in CLAIMS.values():
+        found = outcomes(findings, claim.id)
+        cells = [_by_verdict([outcome for outcome in found if outcome.profile == name]) for name in profiles]
+        rows.append((f"{claim.id}: {claim.text}", *cells))
+    return Table(
+        "table-scorecard",
+        "The paper's claims and what they came to here: the verdict by the rule, with the settings in which it holds. "
+        "Not tested: no runs are recorded yet, or too few.",
+        ("claim", *map(_standing, profiles)),
+        tuple(rows),
+    )
+
+
+def _standing(profile: str) -> str:
+    return captions.STANDING[profile].split(",")[0]
+
+
+def _by_verdict(outcomes: Sequence[Outcome]) -> str:
+    """Verdicts with their settings, contradictions first."""
+    parts = []
+    for word in (CONTRADICTED, REPRODUCED, UNDECIDED, NOT_TESTED):
+        settings = [outcome.setting for outcome in outcomes if outcome.verdict == word]
+        if settings:
+            parts.append(f"**{word}**: {'; '.join(settings)}")
+    return ". ".join(parts) or NOT_TESTED
+
+
+def detail_table(findings: Sequence[Finding], chapter: str) -> Table:
+    """The claims of a chapter, each with what the paper and the replication report and what each setting here found."""
+    subject, names = CLAIMS_OF[chapter]
+    rows = []
+    for name in names:
+        ours = [_row(finding) for finding in findings if finding.verdict.claim == name]
+        rows += [(f"**{name}**", f"**{CLAIMS[name].text}**", ""), *_published(name), *ours]
+    return Table(
+        f"table-scorecard-{chapter.replace('_', '-')}",
+        f"The claims about {subject}. Numbers are of the claim's two arms, in most rows hard → smoothed targets; ours "
+        "are means with 95 % Student t intervals over seeds, then comes the difference, second − first, with its 95 % "
+        "interval. An arrow upward or downward gives the claimed direction; in the picture the claimed side is to the "
+        "right of the dashed threshold. A dagger marks a number that was not checked in its source.",
+        ("source", "finding", "verdict"),
+        tuple(rows),
+    )
+
+
+def _row(finding: Finding) -> tuple[str, str, str]:
+    name, first, second, difference, word = verdicts.cells(finding.measure)
+    verdict = finding.verdict
+    text = f"{finding.setting}, {verdict.seeds} seeds: {name.partition(': ')[2]} {first} → {second}"
+    if math.isnan(verdict.mean):
+        return f"here, {_standing(finding.profile)}", text, word
+    threshold = -CLAIMS[verdict.claim].part(verdict.part).margin
+    picture = page.interval_picture(verdict.low, verdict.mean, verdict.high, threshold)
+    outcome = Html(f"<strong>{word}</strong><br>{picture}")
+    return f"here, {_standing(finding.profile)}", f"{text}, difference {difference}", outcome
+
+
+_MNIST = {
+    source: {f"{role} of the MNIST experiment": arms for role, arms in rows.items()}
+    for source, rows in paper.MNIST_DISTILLATION.items()
+}
+
+
+def _networks(table: dict, text: bool) -> dict:
+    """Of a table, the rows of translation networks, or those of the others."""
+    return {
+        source: {row: arms for row, arms in rows.items() if (row[1] == "transformer") == text}
+        for source, rows in table.items()
+    }
+
+
+def _survey(metric: str) -> dict:
+    return {paper.PAPER: {row[:2]: arms for row, arms in paper.TABLE_1.items() if row[2] == metric}}
+
+
+# Claim -> its published numbers (source -> row -> arm -> number), and the first arm; the second is a smoothed one.
+_TABLES = {
+    "C1": (paper.TABLE_2, "hard"),
+    "C6": (_networks(paper.TABLE_3, text=False), "hard"),
+    "C7": (_networks(paper.TABLE_3, text=False), "scaled"),
+    "C9": (_networks(paper.TABLE_3, text=True), "hard"),
+    "C10": (_survey("BLEU"), "hard"),
+    "C11": (_survey("perplexity"), "hard"),
+    "C12": (_MNIST, "hard"),
+}
+
+
+def _published(claim: str) -> list[tuple[str, str, str]]:
+    """What the paper says, in numbers or else where, and what the replication says if anything."""
+    table, first = _TABLES.get(claim, ({}, ""))
+    said = {
+        source: "; ".join(_numbers(row, arms, first) for row, arms in rows.items()) for source, rows in table.items()
+    }
+    rows = [(f"{paper.PAPER}, {paper.STATED[claim]}", said.get(paper.PAPER, "—"), "claimed")]
+    if said.get(paper.REPLICATION):
+        rows.append((paper.REPLICATION, said[paper.REPLICATION], "reported"))
+    if claim in paper.REPLICATED:
+        rows.append((paper.REPLICATION, "—", paper.REPLICATED[claim]))
+    return rows
+
+
+def _numbers(row: str | tuple[str, ...], arms: dict[str, paper.Published], first: str) -> str:
+    """A row of a published table: "AlexNet, CIFAR-10 86.8 → 86.7"."""
+    setting = row if isinstance(row, str) else ", ".join(paper.TITLES.get(name, name) for name in reversed(row))
+    shown = [arms[first], *(number for arm, number in arms.items() if "smoothed" in arm)]
+    head, *rest = (f"{number.value:g}{'' if number.checked else '†'}" for number in shown)
+    return f"{setting} {head} → {' or '.join(rest)}"
+
+
+def summary_text(findings: Sequence[Finding]) -> Text:
+    """The claims under each verdict, contradictions first, as a list."""
+    found = {claim: outcomes(findings, claim) for claim in CLAIMS}
+    lines = []
+    for word in (CONTRADICTED, REPRODUCED, UNDECIDED):
+        listed = {
+            claim: "; ".join(outcome.setting for outcome in several if outcome.verdict == word)
+            for claim, several in found.items()
+        }
+        items = [f"  - {claim}, {CLAIMS[claim].text}: {settings}" for claim, settings in listed.items() if settings]
+        lines += [f"- **{word.capitalize()}**", *items] if items else []
+    untested = [claim for claim, several in found.items() if all(o.verdict == NOT_TESTED for o in several)]
+    if untested:
+        lines.append(f"- **{NOT_TESTED.capitalize()}** yet: {', '.join(untested)}")
+    return Text("\n".join(lines))
+
+
+def answers(findings: Sequence[Finding], *names: str) -> Text:
+    """Each of the claims with its verdict and difference in every setting, as a list."""
+    lines = []
+    for name in names:
+        found = [finding for finding in findings if finding.verdict.claim == name]
+        lines.append(f"- **{name}**, {CLAIMS[name].text}: {'; '.join(map(_answer, found)) or NOT_TESTED}.")
+    return Text("\n".join(lines))
+
+
+def _answer(finding: Finding) -> str:
+    name, _, _, difference, word = verdicts.cells(finding.measure)
+    return f"{word} on {finding.setting} ({name.partition(': ')[2]}: {difference}, {finding.verdict.seeds} seeds)"
