@@ -82,7 +82,7 @@ class Html(str):
 
 
 def interval_picture(low: float, mean: float, high: float, threshold: float) -> Html:
-    """An inline SVG: an interval with its mean beside a dashed threshold, on a scale of its own.
+    """An inline SVG: an interval with its mean beside the line of a threshold, on a scale of its own.
 
     ValueError when one of them is not finite.
     """
@@ -94,7 +94,7 @@ def interval_picture(low: float, mean: float, high: float, threshold: float) -> 
     return Html(
         '<svg width="96" height="14" viewBox="0 0 96 14" role="img" stroke="currentColor" aria-label="interval '
         f'{"right of" if low > threshold else "left of" if high < threshold else "across"} the threshold">'
-        f'<line x1="{tick}" x2="{tick}" y1="1" y2="13" stroke-dasharray="2 2"></line>'
+        f'<line x1="{tick}" x2="{tick}" y1="1" y2="13"></line>'
         f'<line x1="{left}" x2="{right}" y1="7" y2="7" stroke-width="3"></line>'
         f'<circle cx="{middle}" cy="7" r="3.5" fill="currentColor"></circle></svg>'
     )

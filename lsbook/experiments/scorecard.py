@@ -123,14 +123,14 @@ def detail_table(findings: Sequence[Finding], chapter: str) -> Table:
     rows = []
     for name in names:
         ours = [_row(finding) for finding in findings if finding.verdict.claim == name]
-        rows += [(f"**{name}**", f"**{CLAIMS[name].text}**", ""), *_published(name), *ours]
+        rows += [(f"**{name}**", "", f"**{CLAIMS[name].text}**"), *_published(name), *ours]
     return Table(
         f"table-scorecard-{chapter.replace('_', '-')}",
         f"The claims about {subject}. Numbers are of the claim's two arms, in most rows hard → smoothed targets; ours "
         "are means with 95 % Student t intervals over seeds, then comes the difference, second − first, with its 95 % "
         "interval. An arrow upward or downward gives the claimed direction; in the picture the claimed side is to the "
-        "right of the dashed threshold. A dagger marks a number that was not checked in its source.",
-        ("source", "finding", "verdict"),
+        "right of the line. A dagger marks a number that was not checked in its source.",
+        ("source", "verdict", "finding"),
         tuple(rows),
     )
 
@@ -140,11 +140,11 @@ def _row(finding: Finding) -> tuple[str, str, str]:
     verdict = finding.verdict
     text = f"{finding.setting}, {verdict.seeds} seeds: {name.partition(': ')[2]} {first} → {second}"
     if math.isnan(verdict.mean):
-        return f"here, {_standing(finding.profile)}", text, word
+        return f"here, {_standing(finding.profile)}", word, text
     threshold = -CLAIMS[verdict.claim].part(verdict.part).margin
     picture = page.interval_picture(verdict.low, verdict.mean, verdict.high, threshold)
     outcome = Html(f"<strong>{word}</strong><br>{picture}")
-    return f"here, {_standing(finding.profile)}", f"{text}, difference {difference}", outcome
+    return f"here, {_standing(finding.profile)}", outcome, f"{text}, difference {difference}"
 
 
 _MNIST = {
@@ -183,11 +183,11 @@ def _published(claim: str) -> list[tuple[str, str, str]]:
     said = {
         source: "; ".join(_numbers(row, arms, first) for row, arms in rows.items()) for source, rows in table.items()
     }
-    rows = [(f"{paper.PAPER}, {paper.STATED[claim]}", said.get(paper.PAPER, "—"), "claimed")]
+    rows = [(f"{paper.PAPER}, {paper.STATED[claim]}", "claimed", said.get(paper.PAPER, "—"))]
     if said.get(paper.REPLICATION):
-        rows.append((paper.REPLICATION, said[paper.REPLICATION], "reported"))
+        rows.append((paper.REPLICATION, "reported", said[paper.REPLICATION]))
     if claim in paper.REPLICATED:
-        rows.append((paper.REPLICATION, "—", paper.REPLICATED[claim]))
+        rows.append((paper.REPLICATION, paper.REPLICATED[claim], "—"))
     return rows
 
 

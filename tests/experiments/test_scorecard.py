@@ -66,33 +66,33 @@ def test_the_text_names_contradictions_first_and_what_is_untested():
 def test_details_put_the_sources_beside_ours():
     rows = scorecard.detail_table(FINDINGS, "calibration").rows
     rows = rows[: next(place for place, row in enumerate(rows) if row[0] == "**C7**")]
-    assert rows[0] == ("**C6**", "**smoothing lowers the calibration error**", "")
+    assert rows[0] == ("**C6**", "", "**smoothing lowers the calibration error**")
     assert rows[1] == (
         "paper, Table 3",
-        "ResNet-56, CIFAR-100 0.15 → 0.024; Inception-v4, ImageNet 0.071 → 0.035",
         "claimed",
+        "ResNet-56, CIFAR-100 0.15 → 0.024; Inception-v4, ImageNet 0.071 → 0.035",
     )
     assert rows[2][0] == "replication"
-    assert rows[2][1].startswith("ResNet-56, CIFAR-100 0.207 → 0.053 or 0.043; AlexNet, CIFAR-10 0.097 → 0.026; ")
+    assert rows[2][2].startswith("ResNet-56, CIFAR-100 0.207 → 0.053 or 0.043; AlexNet, CIFAR-10 0.097 → 0.026; ")
     assert rows[-1][0] == "here, in the reduced regime"
-    text = rows[-1][1].replace("\N{NO-BREAK SPACE}", " ")
+    text = rows[-1][2].replace("\N{NO-BREAK SPACE}", " ")
     assert text.startswith(
         "MLP 2 × 1200, MNIST, 3 seeds: a quantity ↓ 0.010 ± 0.025 → -4.990 ± 0.025, difference −5.000 ["
     )
-    assert rows[-1][2].startswith("<strong>reproduced</strong><br><svg")
-    assert 'aria-label="interval right of the threshold"' in rows[-1][2]
+    assert rows[-1][1].startswith("<strong>reproduced</strong><br><svg")
+    assert 'aria-label="interval right of the threshold"' in rows[-1][1]
 
 
 def test_too_few_seeds_have_no_picture():
-    [row] = [row for row in scorecard.detail_table(FINDINGS, "projections").rows if "2 seeds" in row[1]]
+    [row] = [row for row in scorecard.detail_table(FINDINGS, "projections").rows if "2 seeds" in row[2]]
     assert row[0] == "here, under the paper's protocol"
-    assert row[2] == "not tested"
-    assert "difference" not in row[1]
+    assert row[1] == "not tested"
+    assert "difference" not in row[2]
 
 
 def test_a_claim_without_numbers_says_where_it_is_stated():
     rows = scorecard.detail_table([], "mutual_information").rows
-    assert rows[1:] == (("paper, Figure 6", "—", "claimed"), ("replication", "—", "not reproduced"))
+    assert rows[1:] == (("paper, Figure 6", "claimed", "—"), ("replication", "not reproduced", "—"))
 
 
 def test_details_of_every_chapter_are_whole():
