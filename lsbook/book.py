@@ -22,7 +22,7 @@ try:
     import papermill
     import yaml
 
-    from lsbook import execution, provenance, reference
+    from lsbook import execution, printing, provenance, reference
     from lsbook.execution import INJECTED, source_cells
 except ModuleNotFoundError as error:
     raise UserError(f'{error.name} is not installed; run pip install -e ".[book]"') from error
@@ -33,7 +33,15 @@ READERS = {"str": str, "int": int, "float": float, "bool": lambda text: {"true":
 
 
 def build(
-    names=(), profile=None, parameters=None, out=None, jobs=2, notebook=False, check_figures=False, renew=False
+    names=(),
+    profile=None,
+    parameters=None,
+    out=None,
+    jobs=2,
+    notebook=False,
+    pdf=False,
+    check_figures=False,
+    renew=False,
 ) -> Path:
     """Build the book, or only the chapters `names`, each with the index page; return its index.html.
 
@@ -42,6 +50,7 @@ def build(
     out: folder to build in, `_build` of the project by default.
     jobs: how many chapters are executed at the same time.
     notebook: stop at the executed notebooks and return their folder.
+    pdf: print the book as well, to book.pdf in the folder.
     check_figures: when all is built, UserError if a figure looks different from its reference.
     renew: make figures and timings of these chapters the reference.
     Raises UserError for an unknown chapter or parameter, an unfit value, a folder that cannot be
@@ -51,6 +60,8 @@ def build(
     given = _share_out(({} if profile is None else {"profile": profile}) | (parameters or {}), chosen)
     if (check_figures or renew) and (profile or parameters):
         raise UserError("the reference is of the chapters' own parameters; leave out --profile and -p")
+    if pdf:
+        printing.browser()
     out = Path(out or project_root() / "_build").absolute()
     source = _copy_sources(out, chosen)
     environment = _environment()
@@ -63,6 +74,8 @@ def build(
     if not notebook:
         _write_provenance(source, notebooks, given, out / KEPT)
         made = _replace(out / "html", _render(source, environment, strict=not names)) / "index.html"
+    if pdf:
+        _print(source, environment, out / "book.pdf")
     if renew:
         reference.renew(notebooks, timings)
     if check_figures and (changes := reference.check(notebooks)):
@@ -232,15 +245,23 @@ def _normalise(path: Path) -> dict:
     return timings
 
 
-def _render(source: Path, environment: dict, strict: bool) -> Path:
+def _print(source: Path, environment: dict, target: Path) -> None:
+    """Make the PDF of the rendered chapters in `source`. The single page is moved to where its images are."""
+    folder = _render(source, environment, strict=False, builder="singlehtml")
+    page = folder / f"{_contents()['root']}.html"
+    printing.print_page(page.replace(folder / "print.html"), target)
+
+
+def _render(source: Path, environment: dict, strict: bool, builder: str = "html") -> Path:
     """Run Jupyter Book. Warnings are errors if `strict`: not in a part of the book, whose links lead to the rest."""
     command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", source]
+    command += ["--builder", "custom", "--custom-builder", builder]
     command += ["-W", "-n", "--keep-going"] if strict else []
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         print(done.stderr.replace(f"{source}/", "").strip(), file=sys.stderr)
         raise UserError("Jupyter Book did not accept the chapters; its warnings are above")
-    return source / "_build" / "html"
+    return source / "_build" / builder
 
 
 def _replace(old: Path, new: Path) -> Path:

@@ -58,6 +58,7 @@ def build(
     out: Annotated[Path | None, typer.Option(help="Folder for the result (default _build).")] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Chapters executed at a time.")] = 2,
     notebook: Annotated[bool, typer.Option("--notebook", help="Stop at the executed notebooks.")] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Print the book, too: book.pdf, by Chromium.")] = False,
     check_figures: Annotated[bool, typer.Option("--check-figures", help="Compare figures with the reference.")] = False,
     renew: Annotated[bool, typer.Option("--renew-reference", help="Make this build's figures the reference.")] = False,
 ) -> None:
@@ -72,6 +73,7 @@ def build(
             out=out,
             jobs=jobs,
             notebook=notebook,
+            pdf=pdf,
             check_figures=check_figures,
             renew=renew,
         )

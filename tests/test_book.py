@@ -8,10 +8,11 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lsbook import book, execution
+from lsbook import book, execution, printing
 from lsbook.errors import UserError
 
 PROJECT = Path(__file__).parents[1]
+HAS_BROWSER = any(map(shutil.which, printing.BROWSERS))
 PARAMETERS = """\
 profile: str = "smoke"  # which runs
 alpha: float = 0.1  # smoothing
@@ -68,8 +69,8 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def built(project):
-    """Folder of the book's pages, with alpha = 0.25."""
-    return book.build(parameters={"alpha": "0.25"}).parent
+    """Folder of the book's pages, with alpha = 0.25; the book is printed as well where there is a browser."""
+    return book.build(parameters={"alpha": "0.25"}, pdf=HAS_BROWSER).parent
 
 
 @pytest.fixture(scope="module")
@@ -191,6 +192,20 @@ def test_no_page_loads_anything_from_another_host(built):
 def test_a_second_build_gives_the_same_bytes(built, tmp_path):
     again = book.build(parameters={"alpha": 0.25}, out=tmp_path).parent
     assert digests(again) == digests(built)
+
+
+@pytest.mark.skipif(not HAS_BROWSER, reason="no Chromium on the PATH to print with")
+def test_all_chapters_are_printed(built):
+    """The index begins the first page, the first chapter, which the second belongs to, another."""
+    pages = re.search(rb"/Count (\d+)", (built.parent / "book.pdf").read_bytes())[1]
+    assert int(pages) == 2
+
+
+def test_printing_without_a_browser_is_refused_before_anything_runs(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="needs Chromium"):
+        book.build(pdf=True, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_failing_cell_is_named_and_the_pages_before_stay(project, built, restored):

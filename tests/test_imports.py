@@ -31,9 +31,10 @@ ALLOWED = {
     "watch": set(),
     "execution": LEAVES | {"watch"},
     "provenance": set(),
+    "printing": LEAVES,
     "reference": LEAVES,
     "sphinx_provenance": set(),
-    "book": LEAVES | {"execution", "provenance", "reference"},
+    "book": LEAVES | {"execution", "printing", "provenance", "reference"},
     "cli": LEAVES | {"store", "experiments", "data", "book", "bench"},
     "__main__": {"cli"},
 }
