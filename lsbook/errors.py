@@ -1,5 +1,7 @@
 """The one error a user can mend: a single line that says what, where and what to do."""
 
+from collections.abc import Sequence
+
 
 class UserError(ValueError):
     """Bad input or surroundings. The command line prints it and exits with code 2."""
@@ -13,3 +15,13 @@ def one_of(what: str, value: object, allowed) -> None:
     """Raise UserError, listing what is allowed, unless `value` is among `allowed`."""
     if value not in allowed:
         raise UserError(f"unknown {what} {value!r}: choose from {', '.join(map(str, allowed))}")
+
+
+def several_of(what: str, text: str, allowed: Sequence[str], count: int) -> tuple[int, ...]:
+    """Places among `allowed` of names separated by commas. UserError unless they are `count` different ones."""
+    names = [name.strip() for name in str(text).split(",")]
+    for name in names:
+        one_of(what, name, allowed)
+    if len(names) != count or len(set(names)) != count:
+        raise UserError(f"expected {count} different names, each a {what}, not {text!r}")
+    return tuple(allowed.index(name) for name in names)

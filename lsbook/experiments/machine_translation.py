@@ -11,10 +11,10 @@ from lsbook.analysis import projection, translation
 from lsbook.analysis.calibration import Reliability, confidence_reliability
 from lsbook.analysis.statistics import Interval, welch_interval
 from lsbook.catalogue import MODELS, TITLES
-from lsbook.errors import UserError, one_of
+from lsbook.errors import UserError, one_of, several_of
 from lsbook.experiments import captions, profiles, verdicts
 from lsbook.experiments.obtain import Arms, Group, compare, comparison
-from lsbook.experiments.projections import SPLIT_TITLES, Panel, projected
+from lsbook.experiments.projections import Panel, named_panels, projected
 from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table, Text
 from lsbook.run import Run
@@ -157,23 +157,13 @@ def three_words(arms: Arms, words: str) -> tuple[int, int, int]:
     "auto": the three most frequent. UserError unless they are three different ones of these words.
     """
     kept = arms.hard[0].arrays["words"].tolist()
-    chosen = kept[:3] if words == "auto" else [word.strip() for word in str(words).split(",")]
-    for word in chosen:
-        one_of("frequent word", word, kept)
-    if len(chosen) != 3 or len(set(chosen)) != 3:
-        raise UserError(f"words must name three different words, not {words!r}")
-    return tuple(kept.index(word) for word in chosen)
+    return (0, 1, 2) if words == "auto" else several_of("frequent word", words, kept, 3)
 
 
 def panels(arms: Arms, words: tuple[int, int, int]) -> list[Panel]:
     """The supplement's projections, from the first seed: hard training and test, smoothed training and test."""
-    result = []
-    for smoothed, record in enumerate((arms.hard[0], arms.smoothed[0])):
-        names = tuple(record.arrays["words"][list(words)].tolist())
-        for split, title in SPLIT_TITLES.items():
-            target = f"α = {arms.alpha:g}" if smoothed else "hard targets"
-            result.append(Panel(f"{target}, {title}", *projected(record, split, words), names, bool(smoothed)))
-    return result
+    names = arms.hard[0].arrays["words"][list(words)].tolist()
+    return named_panels(arms, words, tuple(names))
 
 
 def measure(arms: Arms, words: tuple[int, int, int]) -> list[Measure]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from lsbook.analysis.information import bracket, mixture_information
 from lsbook.catalogue import DATASETS, MODELS
-from lsbook.errors import UserError, one_of
+from lsbook.errors import UserError, several_of
 from lsbook.experiments import captions, profiles, verdicts
 from lsbook.experiments.obtain import Arms, Group, compare, comparison
 from lsbook.experiments.verdicts import Measure, Setting
@@ -140,12 +140,8 @@ def chosen_pair(arms: Arms, classes: str) -> tuple[int, int]:
     """
     dataset = arms.hard[0].run.dataset
     names = DATASETS[dataset].classes
-    chosen = list(names[:2]) if classes == "auto" else [name.strip() for name in str(classes).split(",")]
-    for name in chosen:
-        one_of(f"class of {DATASETS[dataset].title}", name, names)
-    if len(chosen) != 2 or chosen[0] == chosen[1]:
-        raise UserError(f"classes must name two different classes, not {classes!r}")
-    return names.index(chosen[0]), names.index(chosen[1])
+    chosen = ",".join(names[:2]) if classes == "auto" else classes
+    return several_of(f"class of {DATASETS[dataset].title}", chosen, names, 2)
 
 
 def final(arms: Arms, pair: tuple[int, int]) -> Pair:

@@ -9,7 +9,7 @@ from lsbook import claims, paper
 from lsbook.analysis import projection
 from lsbook.analysis.targets import optimal_logit_gap
 from lsbook.catalogue import DATASETS
-from lsbook.errors import UserError, one_of
+from lsbook.errors import several_of
 from lsbook.experiments import captions, profiles, verdicts
 from lsbook.experiments.obtain import Arms, Group, compare, comparison
 from lsbook.experiments.verdicts import Measure, Setting
@@ -57,31 +57,23 @@ def three_classes(arms: Arms, classes: str) -> tuple[int, int, int]:
     names = DATASETS[dataset].classes
     if classes == "auto":
         rows = [row.classes for row in paper.FIGURE_1 if row.dataset == dataset]
-        chosen = list(rows[0] if rows else names[:3])
-    else:
-        chosen = [name.strip() for name in str(classes).split(",")]
-    for name in chosen:
-        one_of(f"class of {DATASETS[dataset].title}", name, names)
-    if len(chosen) != 3 or len(set(chosen)) != 3:
-        raise UserError(f"classes must name three different classes, not {classes!r}")
-    return tuple(names.index(name) for name in chosen)
+        classes = ",".join(rows[0] if rows else names[:3])
+    return several_of(f"class of {DATASETS[dataset].title}", classes, names, 3)
 
 
 def panels(arms: Arms, classes: tuple[int, int, int]) -> list[Panel]:
     """The four columns of Figure 1, from the first seed: hard training and test, smoothed training and test."""
+    names = DATASETS[arms.hard[0].run.dataset].classes
+    return named_panels(arms, classes, tuple(names[k] for k in classes))
+
+
+def named_panels(arms: Arms, classes: tuple[int, int, int], names: tuple[str, ...]) -> list[Panel]:
+    """The same, of classes that the data set itself has no names for."""
     return [
-        _panel(arm[0], split, classes, smoothed)
-        for smoothed, arm in enumerate((arms.hard, arms.smoothed))
-        for split in SPLIT_TITLES
+        Panel(f"{target}, {title}", *projected(arm[0], split, classes), names, smoothed)
+        for target, arm, smoothed in (("hard targets", arms.hard, False), (f"α = {arms.alpha:g}", arms.smoothed, True))
+        for split, title in SPLIT_TITLES.items()
     ]
-
-
-def _panel(record: Record, split: str, classes: tuple[int, int, int], smoothed: bool) -> Panel:
-    points, labels, templates = projected(record, split, classes)
-    names = DATASETS[record.run.dataset].classes
-    target = f"α = {record.run.alpha:g}" if smoothed else "hard targets"
-    title = f"{target}, {SPLIT_TITLES[split]}"
-    return Panel(title, points, labels, templates, tuple(names[k] for k in classes), bool(smoothed))
 
 
 def projected(record: Record, split: str, classes: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

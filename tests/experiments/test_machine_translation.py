@@ -202,7 +202,7 @@ def test_words_are_chosen_by_name(arms, words):
     assert chapter.panels(arms, (3, 0, 2))[0].classes == ("und", "ein", "mit")
     with pytest.raises(UserError, match="unknown frequent word 'Hund': choose from ein, die, mit, und"):
         chapter.three_words(arms, "ein,die,Hund")
-    with pytest.raises(UserError, match="three different words"):
+    with pytest.raises(UserError, match="expected 3 different names, each a frequent word"):
         chapter.three_words(arms, "ein,ein,die")
 
 

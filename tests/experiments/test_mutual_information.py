@@ -92,9 +92,9 @@ def test_any_pair_of_classes_at_the_end(arms):
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        ("cat,cat", "two different classes, not 'cat,cat'"),
-        ("cat", "two different classes"),
-        ("cat,dog,ship", "two different classes"),
+        ("cat,cat", "expected 2 different names, each a class of CIFAR-10, not 'cat,cat'"),
+        ("cat", "expected 2 different names"),
+        ("cat,dog,ship", "expected 2 different names"),
         ("cat,cow", "unknown class of CIFAR-10 'cow'"),
     ],
 )

@@ -98,9 +98,9 @@ def test_classes_by_name(arms, classes, expected):
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        ("cat,dog", "three different classes, not 'cat,dog'"),
-        ("cat,dog,ship,truck", "three different classes"),
-        ("cat,dog,cat", "three different classes"),
+        ("cat,dog", "expected 3 different names, each a class of CIFAR-10, not 'cat,dog'"),
+        ("cat,dog,ship,truck", "expected 3 different names"),
+        ("cat,dog,cat", "expected 3 different names"),
         ("cat,dog,cow", "unknown class of CIFAR-10 'cow': choose from airplane, automobile"),
         ("", "unknown class of CIFAR-10 ''"),
     ],
