@@ -221,10 +221,10 @@ def answers(findings: Sequence[Finding], *names: str) -> Text:
     lines = []
     for name in names:
         found = [finding for finding in findings if finding.verdict.claim == name]
-        lines.append(f"- **{name}**, {CLAIMS[name].text}: {'; '.join(map(_answer, found)) or NOT_TESTED}.")
+        lines.append(f"- {name}, {CLAIMS[name].text}: {'; '.join(map(_answer, found)) or f"**{NOT_TESTED}**"}.")
     return Text("\n".join(lines))
 
 
 def _answer(finding: Finding) -> str:
     name, _, _, difference, word = verdicts.cells(finding.measure)
-    return f"{word} on {finding.setting} ({name.partition(': ')[2]}: {difference}, {finding.verdict.seeds} seeds)"
+    return f"**{word}** on {finding.setting} ({name.partition(': ')[2]}: {difference}, {finding.verdict.seeds} seeds)"
