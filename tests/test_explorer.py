@@ -9,8 +9,9 @@ import pytest
 
 from lsbook import experiments, plots
 from lsbook.analysis import calibration, projection, targets
-from lsbook.experiments import explorer
+from lsbook.experiments import explorer, machine_translation
 from lsbook.page import Part
+from lsbook.store import Store
 
 PROJECT = Path(__file__).parents[1]
 SCRIPTS = PROJECT / "book" / "_extra" / "explorer"
@@ -29,10 +30,32 @@ def study():
 
 
 @pytest.fixture(scope="module")
-def page(browser, arms, study):
+def translated(tmp_path_factory, arms) -> Store:
+    """Two sentences as a hard and a smoothed network would translate them."""
+    store = Store(tmp_path_factory.mktemp("results"))
+    for alpha, confidences in ((0.0, [1, 0.75, 0.5, 1, 0.25, 0.125]), (0.1, [0.5, 0.5, 0.5, 0.5, 0.5, 0.0])):
+        arrays = {
+            "example_sources": np.array(["a house", "rain"]),
+            "example_references": np.array(["ein Haus", "Regen"]),
+            "example_pieces": np.array(["▁ein", "▁Ha", "us", "</s>", "<0xC3>", "</s>"]),
+            "example_confidences": np.array(confidences, np.float16),
+            "example_lengths": np.array([4, 2], np.uint16),
+        }
+        run = machine_translation.run("laptop", alpha, 0)
+        store.put(run, metrics={}, history={}, environment=arms.hard[0].environment, arrays=arrays)
+    return store
+
+
+@pytest.fixture(scope="module")
+def page(browser, arms, study, translated):
     """A page with nothing but the explorer; the data that its parts carry are in `carried`."""
     page = browser.new_page()
-    parts = explorer.target(), explorer.projection(arms, (0, 1, 2)), explorer.temperature(study)
+    parts = (
+        explorer.target(),
+        explorer.projection(arms, (0, 1, 2)),
+        explorer.temperature(study),
+        explorer.translations("auto", 0.1, translated),
+    )
     page.set_content("".join(part.html() for part in parts))
     for name in ("arithmetic", "drawing", "explorer"):
         page.add_script_tag(path=SCRIPTS / f"{name}.js")
@@ -135,6 +158,25 @@ def test_a_confidence_on_an_edge_belongs_to_the_bin_below(page):
         np.testing.assert_allclose(found[name], getattr(expected, name), rtol=1e-12)
 
 
+def test_tokens_are_marked_below_the_chosen_probability(page):
+    page.locator("#sure").fill("0.6")
+    tokens = page.locator(".tokens").first.locator("> *")
+    found = tokens.evaluate_all("(all) => all.map((token) => [token.tagName, token.textContent])")
+    assert found == [["SPAN", "ein 1.00"], ["SPAN", "Ha 0.75"], ["MARK", "us 0.50"], ["SPAN", "</s> 1.00"]]
+    names = [f"{arm}-{name}" for name in ("marked", "likelihood") for arm in ("hard", "smoothed")]
+    shown = [page.locator(f"output[name={name}]").inner_text() for name in names]
+    logs = [np.log([1, 0.75, 0.5, 1]).mean(), np.log(0.5)]
+    assert shown == ["1", "4", *(f"{value:.4f}" for value in logs)]
+    page.locator("#sentence").select_option("rain")
+    assert page.locator(".tokens").first.inner_text().startswith("\N{REPLACEMENT CHARACTER}")
+
+
+def test_no_translation_is_shown_and_none_trained_while_none_is_recorded(translated, results):
+    assert explorer.translations("auto", 0.1) is None
+    assert explorer.translations("laptop", 0.2, translated) is None
+    assert not results.exists()
+
+
 def test_colours_are_those_of_the_figures():
     style = (SCRIPTS / "explorer.css").read_text()
     found = dict(re.findall(r"--([\w-]+): (#\w+);", style))
@@ -142,9 +184,11 @@ def test_colours_are_those_of_the_figures():
     assert found == {name: plots.KINDS[name] for name in ("hard", "smoothed", "scaled")} | places
 
 
-def test_networks_of_many_classes_are_cut_to_what_a_page_can_carry(study):
-    data = explorer.temperature(study).data["networks"]
-    sizes = [factor["logits"].size for network in data for factor in network["factors"]]
-    assert sizes == [explorer.LOGITS] * 6
+def test_what_a_page_carries_is_limited(study, monkeypatch):
+    assert len(explorer.temperature(study).html()) < 2_000_000
+    monkeypatch.setattr(explorer, "LOGITS", 1_000)
     part = explorer.temperature(study)
-    assert len(part.html()) < 2_000_000
+    for network in part.data["networks"]:
+        assert {factor["logits"].shape for factor in network["factors"]} == {(100, 10)}
+        assert len(network["labels"]) == 100
+    assert "MNIST: 100)" in part.caption

@@ -183,7 +183,7 @@ function animation(draw) {
 /** Whether confidences can be believed, and what dividing the logits by a temperature does to them. */
 function temperaturePart(form, data) {
   const diagram = new Chart("reliability", "Reliability diagram");
-  const histogram = new Chart("confidences", "How often each confidence occurs");
+  const histogram = new Chart("confidences", "How often each confidence occurs", { height: 220 });
   const entries = data.networks.map(({ title, dataset, factors }, i) => [
     title,
     factors.map(({ alpha }, j) => [`${i}.${j}`, `${dataset}, ${alpha ? `α = ${alpha}` : "hard targets"}`]),
@@ -251,6 +251,53 @@ function drawConfidences(chart, bars, examples) {
   chart.describe(`The last bin holds ${((100 * bars.count[bins - 1]) / examples).toFixed(0)} % of the images.`);
 }
 
+/** How sure two networks are of each token of their translations. */
+function translationPart(form, data) {
+  const sentences = data.sources.map((source, i) => [`${i}`, source]);
+  const titles = { hard: "hard targets", smoothed: `smoothed, α = ${data.alpha}` };
+  const rows = [
+    ["marked", "tokens marked"],
+    ["tokens", "tokens"],
+    ["likelihood", "mean log-probability (nats a token)"],
+  ];
+  const lines = Object.entries(titles).map(([arm, title]) => [arm, title, html("p", { class: "tokens", lang: data.language })]);
+  const reference = html("p", { lang: data.language });
+  form.append(
+    html("h3", {}, "Word by word"),
+    html(
+      "p",
+      {},
+      "A translating network predicts token after token, each with a probability. Move the mark: which tokens are the ",
+      "networks unsure of, and which of the two is the first to say so?",
+    ),
+    html(
+      "div",
+      { class: "controls" },
+      menu("sentence", "Sentence", sentences, "0"),
+      slider("sure", "Mark tokens less probable than:", { min: 0, max: 1, step: 0.01, value: 0.5 }),
+    ),
+    ...lines.flatMap(([, title, line]) => [html("h4", {}, title), line]),
+    html("h4", {}, "a reference"),
+    reference,
+    comparison("Measured on these tokens", Object.entries(titles), rows),
+  );
+  return () => {
+    const [sentence, sure] = [Number(form.sentence.value), Number(form.sure.value)];
+    show(form, { "sure-shown": sure.toFixed(2) });
+    reference.textContent = data.references[sentence];
+    for (const [arm, , line] of lines) {
+      const tokens = data[arm][sentence];
+      const node = ([text, p]) => html(p < sure ? "mark" : "span", {}, text.trim(), " ", html("small", {}, p.toFixed(2)));
+      line.replaceChildren(...tokens.map(node));
+      show(form, {
+        [`${arm}-marked`]: tokens.filter(([, p]) => p < sure).length,
+        [`${arm}-tokens`]: tokens.length,
+        [`${arm}-likelihood`]: mean(tokens.map(([, p]) => Math.log(Math.max(p, 1e-8)))).toFixed(4),
+      });
+    }
+  };
+}
+
 /** Write values into the outputs of these names. */
 function show(form, values) {
   for (const [name, value] of Object.entries(values)) form[name].value = value;
@@ -262,7 +309,7 @@ function set(form, name, value) {
   form.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
-const PARTS = { target: targetPart, projection: projectionPart, temperature: temperaturePart };
+const PARTS = { target: targetPart, projection: projectionPart, temperature: temperaturePart, translation: translationPart };
 
 /** Put what differs from the defaults into the address. */
 function save(parts) {
