@@ -1,9 +1,13 @@
-"""What a chapter's cells put on the page: numbers for its text, numbered tables, figures as SVG."""
+"""What a chapter's cells put on the page: numbers for its text, numbered tables, figures as SVG, parts to work."""
 
+import base64
+import json
 import math
 import re
 from dataclasses import dataclass
 from html import escape
+
+import numpy as np
 
 HASH_SALT = "lsbook"  # makes the identifiers inside an SVG the same in every build
 
@@ -98,6 +102,37 @@ def interval_picture(low: float, mean: float, high: float, threshold: float) -> 
         f'<line x1="{left}" x2="{right}" y1="7" y2="7" stroke-width="3"></line>'
         f'<circle cx="{middle}" cy="7" r="3.5" fill="currentColor"></circle></svg>'
     )
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that the reader works, drawn by `book/_extra/explorer` from what is recorded.
+
+    name: which; caption: Markdown is not read in it; data: what JSON can hold, and arrays of float16, float32, uint16.
+    """
+
+    name: str
+    caption: str
+    data: dict
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        return {"text/html": self.html(), "text/plain": self.caption}
+
+    def html(self) -> str:
+        """A figure that holds its data, so that it needs no server; its first paragraph gives way to the controls."""
+        data = json.dumps(self.data, default=_array, ensure_ascii=False).replace("</", "<\\/")
+        return (
+            f'<figure class="explorer" data-part="{escape(self.name)}">'
+            "<p>This part is worked in a browser: open the built book, with scripts allowed.</p>"
+            f"<figcaption>{escape(self.caption)}</figcaption>"
+            f'<script type="application/json">{data}</script></figure>'
+        )
+
+
+def _array(values: np.ndarray) -> dict:
+    """An array for JSON, the low byte of each number first."""
+    little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+    return {"type": values.dtype.name, "shape": values.shape, "base64": base64.b64encode(little.tobytes()).decode()}
 
 
 def _is_number(cell: str) -> bool:

@@ -1,4 +1,4 @@
-"""Sphinx extension: under each figure and table of a notebook, where it comes from.
+"""Sphinx extension: under each figure, table and part to work of a notebook, where it comes from.
 
 `provenance.json` beside the configuration holds the HTML: page -> number of execution of the code cell -> text.
 """
@@ -10,12 +10,12 @@ from docutils import nodes
 
 
 def append_details(app, doctree) -> None:
-    """Add to every code cell that shows a figure or a table the text that belongs to it."""
+    """Add to every code cell that shows a figure, a table or HTML of its own the text that belongs to it."""
     texts = app.config.lsbook_provenance.get(app.env.docname, {})
     for cell in doctree.findall(nodes.container):
         if cell.get("nb_element") != "cell_code":
             continue
-        shows = next(cell.findall(lambda node: isinstance(node, nodes.figure | nodes.table)), None)
+        shows = next(cell.findall(lambda node: isinstance(node, nodes.figure | nodes.table | nodes.raw)), None)
         text = texts.get(str(cell["exec_count"]))
         if shows is not None and text:
             cell += nodes.raw("", text, format="html")

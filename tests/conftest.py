@@ -1,6 +1,11 @@
 """What tests share: the real data's folder, and stores and data that live only as long as a test."""
 
+import contextlib
+import functools
+import http.server
 import os
+import shutil
+import threading
 from pathlib import Path
 
 import hypothesis
@@ -47,3 +52,37 @@ def data_folder(tmp_path, monkeypatch) -> Path:
     folder.mkdir()
     monkeypatch.setenv("LSBOOK_DATA", str(folder))
     return folder
+
+
+@pytest.fixture(scope="module")
+def serve():
+    """A function from a folder to the address of a local server for its files."""
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    @contextlib.contextmanager
+    def serving(folder: Path):
+        handler = functools.partial(Quiet, directory=folder)
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            yield f"http://127.0.0.1:{server.server_port}"
+            server.shutdown()
+
+    with contextlib.ExitStack() as servers:
+        yield lambda folder: servers.enter_context(serving(folder))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium, driven by Playwright. No other event loop runs beside it."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no browser: install Chromium (apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()

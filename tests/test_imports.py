@@ -22,6 +22,7 @@ ALLOWED = {
     "claims": LEAVES | {"analysis"},
     "plots": LEAVES | {"analysis"},
     "page": LEAVES,
+    "sphinx_accessible": set(),
     "sphinx_offline": set(),
     "models": LEAVES,
     "data": LEAVES,

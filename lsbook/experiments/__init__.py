@@ -9,6 +9,7 @@ from types import ModuleType
 __all__ = [
     "calibration",
     "distillation",
+    "explorer",
     "label_smoothing",
     "machine_translation",
     "mutual_information",

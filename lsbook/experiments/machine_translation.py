@@ -320,26 +320,35 @@ def example_text(arms: Arms) -> Text:
 
 def _marked(record: Record) -> list[str]:
     """Each translation as HTML, with its log-probability a token in nats."""
-    arrays = record.arrays
-    ends = np.cumsum(arrays["example_lengths"].astype(int))[:-1]
     result = []
-    for pieces, confidences in zip(
-        np.split(arrays["example_pieces"], ends), np.split(arrays["example_confidences"], ends), strict=True
-    ):
-        spans = "".join(_span(str(piece), float(p)) for piece, p in zip(pieces[:-1], confidences, strict=False))
-        mean = np.log(np.maximum(confidences.astype(np.float64), 1e-8)).mean()
+    for tokens in example_tokens(record):
+        spans = "".join(_span(*token) for token in tokens[:-1])
+        mean = np.log([max(probability, 1e-8) for _, probability in tokens]).mean()
         number = f"{mean:.2f}".replace("-", "−")
         result.append(f"{spans.strip()} ({number} nats a token)")
     return result
 
 
-def _span(piece: str, probability: float) -> str:
+def example_tokens(record: Record) -> list[list[tuple[str, float]]]:
+    """Of each translation of our own sentences the tokens and their probabilities, the sentence's end the last of them.
+
+    A token that begins a word begins with a space; a byte that is no text of its own is a replacement character.
+    """
+    texts = [
+        "\N{REPLACEMENT CHARACTER}" if piece.startswith("<0x") else piece.replace("▁", " ")
+        for piece in record.arrays["example_pieces"].tolist()
+    ]
+    tokens = list(zip(texts, record.arrays["example_confidences"].astype(float).tolist(), strict=True))
+    ends = np.cumsum(record.arrays["example_lengths"], dtype=int).tolist()
+    return [tokens[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def _span(token: str, probability: float) -> str:
     """A token on a ground that is the stronger the less probable it was."""
-    text = "\N{REPLACEMENT CHARACTER}" if piece.startswith("<0x") else piece
-    space, word = (" ", text[1:]) if text.startswith("▁") else ("", text)
     strength = 0.7 * (1 - probability)
     style = f"background-color: rgba({UNSURE}, {strength:.2f})"
-    return f'{space}<span style="{style}" title="{probability:.2f}">{escape(word)}</span>'
+    space = " " if token.startswith(" ") else ""
+    return f'{space}<span style="{style}" title="{probability:.2f}">{escape(token.strip())}</span>'
 
 
 def numbers(arms: Arms, words: tuple[int, int, int]) -> dict[str, float | str]:

@@ -221,7 +221,8 @@ def answers(findings: Sequence[Finding], *names: str) -> Text:
     lines = []
     for name in names:
         found = [finding for finding in findings if finding.verdict.claim == name]
-        lines.append(f"- {name}, {CLAIMS[name].text}: {'; '.join(map(_answer, found)) or f"**{NOT_TESTED}**"}.")
+        said = "; ".join(map(_answer, found)) or f"**{NOT_TESTED}**"
+        lines.append(f"- {name}, {CLAIMS[name].text}: {said}.")
     return Text("\n".join(lines))
 
 

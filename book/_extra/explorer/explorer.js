@@ -1,0 +1,367 @@
+"use strict";
+// The explorer: a part for each <figure class="explorer">, made from the data inside it. No modules and no fetch:
+// browsers refuse both to a page that is opened as a file. What the reader has set stands in the address after #.
+
+const FRACTION = { from: 0, to: 1, ticks: [0, 0.2, 0.4, 0.6, 0.8, 1] };
+const DURATION = 900; // milliseconds of the way between two networks
+const LEAST_IN_BIN = 10; // examples; fewer are drawn faintly
+const MOST_BARS = 20;
+
+/** What is asked of a network: the target, its loss, and the best logit gap. */
+function targetPart(form) {
+  const bars = new Chart("target-bars", "Target and probabilities of each class");
+  const curve = new Chart("target-loss", "Loss against the logit gap");
+  const counts = [2, 3, 10, 100, 1000].map((k) => [`${k}`, `${k}`]);
+  const chosen = () => ["classes", "alpha", "gap"].map((name) => Number(form[name].value));
+  form.append(
+    html(
+      "div",
+      { class: "controls" },
+      slider("alpha", "Smoothing factor α:", { min: 0, max: 0.95, step: 0.01, value: 0.1 }),
+      slider("gap", "Logit gap:", { min: 0, max: 14, step: 0.05, value: 1 }),
+      menu("classes", "Classes K", counts, "10"),
+    ),
+    buttons(["Go to the best gap", () => set(form, "gap", optimalLogitGap(...chosen()))]),
+    html("div", { class: "charts" }, bars.node, curve.node),
+    numbers([
+      ["target-true", "Target of the true class"],
+      ["target-other", "Target of each other class"],
+      ["best-gap", "Best logit gap (nats)"],
+      ["probability", "Probability of the true class at your gap"],
+      ["loss", "Loss at your gap (nats)"],
+      ["least-loss", "Smallest possible loss (nats)"],
+    ]),
+  );
+  return () => {
+    const [classes, alpha, gap] = chosen();
+    const y = target(classes, alpha);
+    const best = optimalLogitGap(classes, alpha);
+    show(form, {
+      "alpha-shown": alpha.toFixed(2),
+      "gap-shown": `${gap.toFixed(2)} nats`,
+      "target-true": y.true.toFixed(4),
+      "target-other": y.other.toFixed(4),
+      "best-gap": Number.isFinite(best) ? best.toFixed(4) : "none: ever larger",
+      probability: probabilityAtGap(classes, gap).toFixed(4),
+      loss: lossAtGap(classes, alpha, gap).toFixed(4),
+      "least-loss": smallestLoss(classes, alpha).toFixed(4),
+    });
+    drawTarget(bars, classes, alpha, gap);
+    drawLoss(curve, classes, alpha, gap);
+  };
+}
+
+function drawTarget(chart, classes, alpha, gap) {
+  const shown = Math.min(classes, MOST_BARS);
+  const y = target(classes, alpha);
+  const p = probabilityAtGap(classes, gap);
+  const label = shown < classes ? `class (the first ${shown} of ${classes}; the others are alike)` : "class";
+  chart.begin({ from: 0, to: shown, label, ticks: [] }, { ...FRACTION, label: "probability" });
+  for (let k = 0; k < shown; k++) {
+    chart.bar(k + 0.1, k + 0.9, k ? y.other : y.true, `fill-${alpha > 0 ? "smoothed" : "hard"}`);
+    chart.bar(k + 0.1, k + 0.9, k ? (1 - p) / (classes - 1) : p, "outline");
+  }
+  chart.text("coloured: target; outlined: network", { x: chart.right, y: chart.top + 12, "text-anchor": "end" });
+  chart.describe(
+    `Target ${y.true.toFixed(3)} for the true class and ${y.other.toFixed(3)} for each other; ` +
+      `the network gives the true class ${p.toFixed(3)}.`,
+  );
+}
+
+function drawLoss(chart, classes, alpha, gap) {
+  const colour = alpha > 0 ? "smoothed" : "hard";
+  const steps = Array.from({ length: 141 }, (_, i) => i / 10);
+  const points = steps.map((x) => [x, lossAtGap(classes, alpha, x)]);
+  const top = Math.ceil(Math.max(...points.map((p) => p[1])));
+  const ticks = Array.from({ length: top + 1 }, (_, i) => i).filter((i) => i % Math.ceil(top / 5) === 0);
+  chart.begin(
+    { from: 0, to: 14, label: "logit gap (nats)", ticks: [0, 2, 4, 6, 8, 10, 12, 14] },
+    { from: 0, to: top, label: "loss (nats)", ticks },
+  );
+  chart.line(points, `line-${colour}`);
+  if (alpha > 0) chart.dot([optimalLogitGap(classes, alpha), smallestLoss(classes, alpha)], `fill-${colour}`);
+  chart.dot([gap, lossAtGap(classes, alpha, gap)], "outline", 8);
+  chart.describe(
+    alpha > 0
+      ? `The loss is smallest at a gap of ${optimalLogitGap(classes, alpha).toFixed(2)} nats and rises beyond it.`
+      : "The loss falls for ever as the gap grows.",
+  );
+}
+
+/** What the network does: three classes in the plane of their templates, and the way from one network to the other. */
+function projectionPart(form, data) {
+  const chart = new Chart("projection", "Activations of three classes in the plane of their templates", { height: 348 });
+  const names = data.names.map((name, i) => [`${i}`, name]);
+  const places = ["first", "second", "third"];
+  const rows = [
+    ["scatter", "scatter within / between classes"],
+    ["regularity", "shortest / longest side of the triangle"],
+    ["distance", "mean distance from the origin"],
+  ];
+  const titles = { hard: "hard targets", smoothed: `smoothed, α = ${data.alpha}` };
+  form.append(
+    html(
+      "div",
+      { class: "controls" },
+      ...places.map((name, i) => menu(name, `${name[0].toUpperCase()}${name.slice(1)} class`, names, `${data.chosen[i]}`, mark(i))),
+      choice("targets", "Trained with", Object.entries(titles)),
+      choice("split", "Images", [["train", "training"], ["test", "test"]]),
+      choice("axes", "Axes", [["same", "the same for both"], ["own", "each network's own"]]),
+    ),
+    html("div", { class: "charts" }, chart.node, comparison("Measured on these points", Object.entries(titles), rows)),
+  );
+  const way = animation((share) => drawProjection(chart, form, data, share, titles));
+  return () => {
+    const chosen = places.map((name) => form[name].value);
+    places.forEach((name, i) => {
+      for (const option of form[name].options) option.disabled = option.value !== chosen[i] && chosen.includes(option.value);
+    });
+    for (const arm of ["hard", "smoothed"]) {
+      const { points, labels } = projected(data, arm, form.split.value, chosen);
+      const found = clusterMeasures(points, labels);
+      show(form, Object.fromEntries(rows.map(([name]) => [`${arm}-${name}`, found[name].toFixed(4)])));
+    }
+    way(form.targets.value === "smoothed" ? 1 : 0);
+  };
+}
+
+/** Points of the three chosen classes, their labels 0, 1 and 2, and their templates, in the plane of the latter. */
+function projected(data, arm, split, chosen) {
+  const classes = chosen.map(Number);
+  const { activations, templates } = data[arm];
+  const corners = classes.map((k) => row(templates, k));
+  const plane = templatePlane(corners);
+  const all = [...data.labels[split]].map((label, i) => [classes.indexOf(label), i]);
+  const found = all.filter(([label]) => label >= 0);
+  const points = project(found.map(([, i]) => row(activations[split], i)), plane);
+  return { points, labels: found.map(([label]) => label), templates: project(corners, plane) };
+}
+
+/** share: how far on the way from the hard (0) to the smoothed network (1). */
+function drawProjection(chart, form, data, share, titles) {
+  const chosen = ["first", "second", "third"].map((name) => form[name].value);
+  const [hard, smoothed] = ["hard", "smoothed"].map((arm) => projected(data, arm, form.split.value, chosen));
+  const between = (a, b) => a + (b - a) * share;
+  const move = (from, to) => from.map(([x, y], i) => [between(x, to[i][0]), between(y, to[i][1])]);
+  const reach = ({ points }) => 1.05 * Math.max(...points.flat().map(Math.abs));
+  const [widest, own] = [Math.max(reach(hard), reach(smoothed)), between(reach(hard), reach(smoothed))];
+  const limit = form.axes.value === "own" ? own : widest;
+  const tick = Number((limit / 2).toPrecision(1));
+  const axis = (label) => ({ from: -limit, to: limit, label, ticks: [-tick, 0, tick] });
+  chart.begin(axis("along the side from the first to the second class"), axis("across it"));
+  move(hard.templates, smoothed.templates).forEach((template, k) => {
+    const far = limit / Math.max(...template.map(Math.abs));
+    chart.line([[0, 0], template.map((value) => value * far)], `line-class-${k}`);
+  });
+  move(hard.points, smoothed.points).forEach(([x, y], i) => {
+    const k = hard.labels[i];
+    chart.add("path", { class: `point class-${k}`, d: MARKS[k](3), transform: `translate(${chart.x(x)} ${chart.y(y)})` });
+  });
+  const named = chosen.map((k) => data.names[k]).join(", ");
+  const images = form.split.value === "train" ? "training" : "test";
+  chart.describe(`${hard.points.length} ${images} images of ${named}; ${titles[form.targets.value]}.`);
+}
+
+/** A function that takes `draw` step by step from where it is to a goal; at once for readers who want no motion. */
+function animation(draw) {
+  let [now, frame, drawn] = [0, 0, false];
+  return (goal) => {
+    cancelAnimationFrame(frame);
+    const [from, start] = [now, performance.now()];
+    const still = from === goal || !drawn || matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const step = (time) => {
+      const done = still ? 1 : Math.min(Math.max((time - start) / DURATION, 0), 1);
+      now = from + (goal - from) * done * done * (3 - 2 * done); // slow at both ends
+      draw(now);
+      if (done < 1) frame = requestAnimationFrame(step);
+    };
+    step(start);
+    drawn = true;
+  };
+}
+
+/** Whether confidences can be believed, and what dividing the logits by a temperature does to them. */
+function temperaturePart(form, data) {
+  const diagram = new Chart("reliability", "Reliability diagram");
+  const histogram = new Chart("confidences", "How often each confidence occurs", { height: 220 });
+  const entries = data.networks.map(({ title, dataset, factors }, i) => [
+    title,
+    factors.map(({ alpha }, j) => [`${i}.${j}`, `${dataset}, ${alpha ? `α = ${alpha}` : "hard targets"}`]),
+  ]);
+  const chosen = () => {
+    const [i, j] = form.network.value.split(".");
+    return { labels: data.networks[i].labels, ...data.networks[i].factors[j] };
+  };
+  form.append(
+    html(
+      "div",
+      { class: "controls" },
+      menu("network", "Network", Object.fromEntries(entries), "0.0"),
+      slider("temperature", "Temperature T:", { min: 0.2, max: 4, step: 0.01, value: 1 }),
+      slider("bins", "Bins:", { min: 5, max: 50, step: 1, value: 15 }),
+    ),
+    buttons(
+      ["T = 1", () => set(form, "temperature", 1)],
+      ["T fitted on held-out images", () => set(form, "temperature", chosen().fitted)],
+    ),
+    html("div", { class: "charts" }, diagram.node, histogram.node),
+    numbers([
+      ["ece", "Calibration error (ECE)"],
+      ["nll", "Negative log-likelihood (nats)"],
+      ["accuracy", "Accuracy"],
+      ["confidence", "Mean confidence"],
+    ]),
+  );
+  return () => {
+    const { logits, labels, alpha } = chosen();
+    const [temperature, bins] = [Number(form.temperature.value), Number(form.bins.value)];
+    const found = predictions(logits, labels, temperature);
+    const bars = reliability(found.confidence, found.correct, bins);
+    show(form, {
+      "temperature-shown": temperature.toFixed(2),
+      "bins-shown": bins,
+      ece: bars.ece.toFixed(4),
+      nll: found.nll.toFixed(4),
+      accuracy: found.accuracy.toFixed(4),
+      confidence: mean(found.confidence).toFixed(4),
+    });
+    drawReliability(diagram, bars, alpha > 0 ? "smoothed" : temperature === 1 ? "hard" : "scaled");
+    drawConfidences(histogram, bars, found.confidence.length);
+  };
+}
+
+function drawReliability(chart, bars, colour) {
+  chart.begin({ ...FRACTION, label: "confidence" }, { ...FRACTION, label: "accuracy" });
+  const bins = bars.count.length;
+  bars.count.forEach((count, b) => {
+    const faint = count < LEAST_IN_BIN ? " faint" : "";
+    if (count) chart.bar(b / bins, (b + 1) / bins, bars.accuracy[b], `fill-${colour}${faint}`);
+    if (count) chart.dot([bars.confidence[b], bars.accuracy[b]], `outline${faint}`, 3);
+  });
+  chart.line([[0, 0], [1, 1]], "diagonal");
+  const over = bars.count.filter((count, b) => count >= LEAST_IN_BIN && bars.accuracy[b] < bars.confidence[b]).length;
+  const filled = bars.count.filter((count) => count >= LEAST_IN_BIN).length;
+  chart.describe(`Accuracy is below confidence in ${over} of ${filled} bins with at least ${LEAST_IN_BIN} images.`);
+}
+
+function drawConfidences(chart, bars, examples) {
+  const bins = bars.count.length;
+  chart.begin({ ...FRACTION, label: "confidence" }, { ...FRACTION, label: "share of the images" });
+  bars.count.forEach((count, b) => chart.bar(b / bins, (b + 1) / bins, count / examples, "fill-neutral"));
+  chart.describe(`The last bin holds ${((100 * bars.count[bins - 1]) / examples).toFixed(0)} % of the images.`);
+}
+
+/** How sure two networks are of each token of their translations. */
+function translationPart(form, data) {
+  const sentences = data.sources.map((source, i) => [`${i}`, source]);
+  const titles = { hard: "hard targets", smoothed: `smoothed, α = ${data.alpha}` };
+  const rows = [
+    ["marked", "tokens marked"],
+    ["tokens", "tokens"],
+    ["likelihood", "mean log-probability (nats a token)"],
+  ];
+  const lines = Object.entries(titles).map(([arm, title]) => [arm, title, html("p", { class: "tokens", lang: data.language })]);
+  const reference = html("p", { lang: data.language });
+  form.append(
+    html("h3", {}, "Word by word"),
+    html(
+      "p",
+      {},
+      "A translating network predicts token after token, each with a probability. Move the mark: which tokens are the ",
+      "networks unsure of, and which of the two is the first to say so?",
+    ),
+    html(
+      "div",
+      { class: "controls" },
+      menu("sentence", "Sentence", sentences, "0"),
+      slider("sure", "Mark tokens less probable than:", { min: 0, max: 1, step: 0.01, value: 0.5 }),
+    ),
+    ...lines.flatMap(([, title, line]) => [html("h4", {}, title), line]),
+    html("h4", {}, "a reference"),
+    reference,
+    comparison("Measured on these tokens", Object.entries(titles), rows),
+  );
+  return () => {
+    const [sentence, sure] = [Number(form.sentence.value), Number(form.sure.value)];
+    show(form, { "sure-shown": sure.toFixed(2) });
+    reference.textContent = data.references[sentence];
+    for (const [arm, , line] of lines) {
+      const tokens = data[arm][sentence];
+      const node = ([text, p]) => html(p < sure ? "mark" : "span", {}, text.trim(), " ", html("small", {}, p.toFixed(2)));
+      line.replaceChildren(...tokens.map(node));
+      show(form, {
+        [`${arm}-marked`]: tokens.filter(([, p]) => p < sure).length,
+        [`${arm}-tokens`]: tokens.length,
+        [`${arm}-likelihood`]: mean(tokens.map(([, p]) => Math.log(Math.max(p, 1e-8)))).toFixed(4),
+      });
+    }
+  };
+}
+
+/** Write values into the outputs of these names. */
+function show(form, values) {
+  for (const [name, value] of Object.entries(values)) form[name].value = value;
+}
+
+/** Set a control as if the reader had. */
+function set(form, name, value) {
+  form[name].value = value;
+  form.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+const PARTS = { target: targetPart, projection: projectionPart, temperature: temperaturePart, translation: translationPart };
+
+/** Put what differs from the defaults into the address. */
+function save(parts) {
+  const state = new URLSearchParams();
+  for (const { form, defaults } of parts) {
+    for (const [name, value] of new FormData(form)) if (value !== defaults[name]) state.set(name, value);
+  }
+  history.replaceState(null, "", `#${state}`);
+}
+
+/** Set the controls that the address names, if it does, and bring the first of them into sight. */
+function restore(parts) {
+  const state = new URLSearchParams(location.hash.slice(1));
+  const named = parts.filter(({ defaults }) => Object.keys(defaults).some((name) => state.has(name)));
+  if (!named.length) return;
+  for (const { form, defaults, draw } of parts) {
+    form.reset();
+    for (const name of Object.keys(defaults)) {
+      if (allowed(form[name], state.get(name))) form[name].value = state.get(name);
+    }
+    draw();
+  }
+  named[0].form.scrollIntoView();
+}
+
+function allowed(control, value) {
+  if (control.type === "range") return value && Number.isFinite(Number(value));
+  return [...(control.options ?? control)].some((option) => option.value === value);
+}
+
+/** The data of a part: JSON, in which an array is an object with base64. */
+function read(text) {
+  return JSON.parse(text, (_, value) => (value?.base64 ? decode(value) : value));
+}
+
+function start() {
+  const parts = [...document.querySelectorAll("figure.explorer")].map((figure) => {
+    const form = html("form", { autocomplete: "off" });
+    const draw = PARTS[figure.dataset.part](form, read(figure.querySelector("script").textContent));
+    figure.querySelector("p").replaceWith(form);
+    draw();
+    return { form, draw, defaults: Object.fromEntries(new FormData(form)) };
+  });
+  for (const { form, draw } of parts) {
+    form.addEventListener("submit", (event) => event.preventDefault());
+    form.addEventListener("input", () => {
+      draw();
+      save(parts);
+    });
+  }
+  restore(parts);
+  addEventListener("hashchange", () => restore(parts));
+}
+
+start();

@@ -1,0 +1,96 @@
+"""What the explorer's parts are made from: recorded activations and logits of the first seed."""
+
+from lsbook.catalogue import CORPORA, DATASETS
+from lsbook.experiments import captions, machine_translation
+from lsbook.experiments.calibration import Study, Sweep
+from lsbook.experiments.obtain import Arms, obtain
+from lsbook.experiments.profiles import PROFILES
+from lsbook.experiments.projections import SPLIT_TITLES
+from lsbook.page import Part
+from lsbook.store import Record, Store
+
+SEED = "0"  # further seeds' records keep no arrays of this kind
+LOGITS = 100_000  # of a network at most, 200 kB as float16
+
+
+def target() -> Part:
+    """Target, loss and best logit gap. Computed in the page alone."""
+    return Part("target", "The target, and the loss of one example. Computed, without any trained network.", {})
+
+
+def projection(arms: Arms, classes: tuple[int, int, int]) -> Part:
+    """Any three classes in the plane of their templates, seen in the first network of both arms.
+
+    classes: labels of the three that are shown first.
+    """
+    hard, smoothed = arms.hard[0], arms.smoothed[0]
+    data = {
+        "names": DATASETS[hard.run.dataset].classes,
+        "chosen": classes,
+        "alpha": arms.alpha,
+        "labels": {split: hard.arrays[f"{split}_labels"] for split in SPLIT_TITLES},
+    }
+    for name, record in (("hard", hard), ("smoothed", smoothed)):
+        activations = {split: record.arrays[f"{split}_activations"] for split in SPLIT_TITLES}
+        data[name] = {"templates": record.arrays["templates"], "activations": activations}
+    caption = (
+        "Both networks were trained on the same images from the same seed, and the same images are shown. A line runs "
+        "from the origin through each class's template. "
+    )
+    return Part("projection", caption + captions.made_from(arms.profile, (hard, smoothed)), data)
+
+
+def temperature(study: Study) -> Part:
+    """Test logits of every network of the calibration chapter, to be divided by any temperature."""
+    networks = [_network(sweep) for sweep in study.sweeps]
+    shown = "; ".join(f"{network['title']}: {len(network['labels']):,}" for network in networks)
+    caption = (
+        f"The first test images ({shown}). Bars: accuracy of the predictions in a bin of confidence; circles: their "
+        "mean confidence; faint: fewer than 10 images. On the dashed line confidence is as high as accuracy. "
+    )
+    return Part("temperature", caption + study.made_from(study.sweeps), {"networks": networks})
+
+
+def _network(sweep: Sweep) -> dict:
+    """Labels, and of hard targets, the compared and the largest factor the logits and the fitted temperature."""
+    chosen = [sweep.records[alpha][0] for alpha in sorted({0.0, sweep.alpha, max(sweep.records)})]
+    recorded = [record for record in chosen if "test_logits" in record.arrays]
+    n = LOGITS // recorded[0].arrays["test_logits"].shape[1]
+    return {
+        "title": sweep.title,
+        "dataset": DATASETS[sweep.run.dataset].title,
+        "labels": recorded[0].arrays["test_targets"][:n],
+        "factors": [
+            {"alpha": r.run.alpha, "fitted": r.metrics["temperature"], "logits": r.arrays["test_logits"][:n]}
+            for r in recorded
+        ],
+    }
+
+
+def translations(profile: str, alpha: float, store: Store | None = None) -> Part | None:
+    """Our own sentences as the first network of both arms translates them, token by token.
+
+    None while these are not recorded: no training is started for them.
+    """
+    store = Store() if store is None else store
+    for name in reversed(PROFILES) if profile == "auto" else (profile,):
+        runs = [machine_translation.run(name, factor, int(SEED)) for factor in (0.0, alpha)]
+        if all(run in store for run in runs):
+            return _translations(name, alpha, *obtain(runs, store))
+    return None
+
+
+def _translations(profile: str, alpha: float, hard: Record, smoothed: Record) -> Part:
+    data = {
+        "alpha": alpha,
+        "language": CORPORA[hard.run.dataset].languages[1],
+        "sources": hard.arrays["example_sources"].tolist(),
+        "references": hard.arrays["example_references"].tolist(),
+        "hard": machine_translation.example_tokens(hard),
+        "smoothed": machine_translation.example_tokens(smoothed),
+    }
+    caption = (
+        "Under each token its probability after those before it; the last is the end of the sentence. The sentences "
+        "are this book's own. "
+    )
+    return Part("translation", caption + captions.made_from(profile, (hard, smoothed)), data)

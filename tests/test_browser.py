@@ -1,0 +1,251 @@
+"""The book as its readers see it: every page in a browser, and the explorer worked with mouse and keyboard."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urldefrag
+
+import numpy as np
+import pytest
+
+from lsbook import experiments
+from lsbook.analysis import calibration, projection, targets
+from lsbook.experiments import explorer
+
+PROJECT = Path(__file__).parents[1]
+WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+FOUND = """() => ({
+    links: [...document.querySelectorAll("a[href], area[href]")].map((a) => a.href),
+    anchors: [...document.querySelectorAll("[id]")].map((e) => e.id),
+    broken: [...document.images].filter((i) => i.complete && !i.naturalWidth).map((i) => i.src),
+    overflow: document.documentElement.scrollWidth - innerWidth,
+})"""
+
+
+class Visit(NamedTuple):
+    """What a page did and has: console errors, addresses asked for and refused, what FOUND says, wide and narrow, axe's
+    findings in light and dark."""
+
+    errors: list[str]
+    requests: list[str]
+    refused: list[str]
+    wide: dict
+    narrow: dict
+    findings: list[str]
+
+
+@pytest.fixture(scope="module")
+def built(browser, tmp_path_factory) -> Path:
+    """Folder of the book's pages. In a process of its own: Playwright's event loop runs in this one."""
+    out = tmp_path_factory.mktemp("book")
+    command = [sys.executable, "-m", "lsbook", "build", "--out", out]
+    subprocess.run(command, cwd=PROJECT, check=True)
+    return out / "html"
+
+
+@pytest.fixture(scope="module")
+def address(serve, built) -> str:
+    return serve(built)
+
+
+@pytest.fixture(scope="module")
+def visits(browser, built, address) -> dict[str, Visit]:
+    """Every page, by address; not the templates among the theme's files, nor the first page, which leads to another."""
+    pages = [path.relative_to(built) for path in sorted(built.rglob("*.html"))]
+    pages = [path for path in pages if path.parts[0] != "_static" and path.name != built.joinpath("index.html").name]
+    pages.append(Path("book/index.html"))
+    return {f"{address}/{path}": visit(browser, f"{address}/{path}") for path in pages}
+
+
+def visit(browser, address: str) -> Visit:
+    page = browser.new_page(viewport=WIDE, color_scheme="light", reduced_motion="reduce")
+    errors, requests, refused = [], [], []
+    page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("response", lambda response: response.status >= 400 and refused.append(response.url))
+    page.goto(address)
+    wide = page.evaluate(FOUND)
+    findings = axe(page, {})
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    findings += axe(page, {"runOnly": ["color-contrast", "link-in-text-block"]})
+    page.set_viewport_size(NARROW)
+    narrow = page.evaluate(FOUND)
+    page.close()
+    return Visit(errors, requests, refused, wide, narrow, findings)
+
+
+def axe(page, options: dict) -> list[str]:
+    """axe-core's serious and critical findings. It is kept from asking for the style sheets a second time."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page, options={"resultTypes": ["violations"], "preload": False, **options}).response["violations"]
+    return [
+        f"{violation['id']}: {node['target']}"
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+
+
+def test_pages_have_no_errors_and_ask_only_their_own_origin(visits, address):
+    assert len(visits) >= 7
+    for page, visit in visits.items():
+        assert (visit.errors, visit.refused) == ([], []), page
+        assert [url for url in visit.requests if not url.startswith((address, "data:"))] == [], page
+
+
+def test_no_link_and_no_image_is_broken(visits, address, built):
+    for page, visit in visits.items():
+        assert visit.wide["broken"] == [], page
+        for target, fragment in map(urldefrag, visit.wide["links"]):
+            if target.startswith(address):
+                assert (built / target.removeprefix(address).lstrip("/")).exists(), (page, target)
+                assert not fragment or target not in visits or fragment in visits[target].wide["anchors"], (
+                    page,
+                    fragment,
+                )
+
+
+def test_axe_finds_nothing_serious_in_light_and_dark(visits):
+    assert {page: visit.findings for page, visit in visits.items() if visit.findings} == {}
+
+
+def test_no_page_is_wider_than_the_screen(visits):
+    for page, visit in visits.items():
+        assert (visit.wide["overflow"], visit.narrow["overflow"]) == (0, 0), page
+
+
+@pytest.fixture
+def page(browser, address):
+    """The explorer, for a reader who wants no motion."""
+    page = browser.new_page(viewport=WIDE, reduced_motion="reduce")
+    page.goto(f"{address}/book/explorer.html")
+    yield page
+    page.close()
+
+
+def shown(page, *names: str) -> list[str]:
+    return [page.locator(f"output[name={name}]").inner_text() for name in names]
+
+
+def points(page) -> list[str]:
+    """Where the points of the projection are."""
+    return page.locator("#projection .point").evaluate_all("(all) => all.map((p) => p.getAttribute('transform'))")
+
+
+def test_the_keyboard_sets_a_smoothing_factor_and_a_gap(page):
+    page.locator("#alpha").focus()
+    for _ in range(10):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Home")
+    page.keyboard.press("PageUp")
+    gap = float(page.locator("#gap").input_value())
+    assert gap > 0
+    loss = targets.cross_entropy(np.eye(1, 10) * gap, targets.smooth_targets(np.array([0]), 10, 0.2))[0]
+    assert shown(page, "alpha-shown", "best-gap", "least-loss", "loss") == [
+        "0.20",
+        *(f"{value:.4f}" for value in (targets.optimal_logit_gap(10, 0.2), targets.smallest_loss(10, 0.2), loss)),
+    ]
+    page.get_by_role("button", name="Go to the best gap").press("Enter")
+    assert float(page.locator("#gap").input_value()) == pytest.approx(targets.optimal_logit_gap(10, 0.2), abs=0.025)
+    page.locator("#alpha").press("Home")
+    assert shown(page, "best-gap", "least-loss") == ["none: ever larger", "0.0000"]
+
+
+def test_the_mouse_chooses_classes_networks_and_splits(page):
+    arms = experiments.projections.arms("auto", 0.1, explorer.SEED)
+    before = points(page)
+    page.get_by_label("smoothed, α = 0.1").click()
+    page.get_by_label("test", exact=True).click()
+    page.locator("#second").select_option("dog")
+    assert points(page) != before
+    assert page.locator("#first option:disabled").all_inner_texts() == ["dog", "bird"][::-1]
+    for name, record in (("hard", arms.hard[0]), ("smoothed", arms.smoothed[0])):
+        found, labels, _ = experiments.projections.projected(record, "test", (0, 5, 2))
+        assert shown(page, f"{name}-scatter", f"{name}-regularity", f"{name}-distance") == [
+            f"{projection.within_between_scatter(found, labels):.4f}",
+            f"{projection.triangle_regularity(found, labels):.4f}",
+            f"{projection.mean_distance(found):.4f}",
+        ]
+
+
+def test_a_temperature_is_dragged_and_the_fitted_one_chosen(page):
+    record = experiments.calibration.study(seeds=explorer.SEED).sweeps[0].records[0.0][0]
+    slider = page.locator("#temperature")
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    page.mouse.move(box["x"] + 0.21 * box["width"], box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + box["height"] / 2, steps=4)
+    page.mouse.up()
+    dragged = float(slider.input_value())
+    assert 2 < dragged < 3
+    assert shown(page, "ece", "nll", "accuracy") == read(record, dragged, 15)
+    page.get_by_role("button", name="T fitted on held-out images").click()
+    page.locator("#bins").press("End")
+    assert shown(page, "ece", "nll", "accuracy") == read(record, round(record.metrics["temperature"], 2), 50)
+
+
+def read(record, temperature: float, bins: int) -> list[str]:
+    """ECE, NLL and accuracy of a record's test set as Python has them."""
+    logits, labels = record.arrays["test_logits"], record.arrays["test_targets"].astype(int)
+    probabilities = calibration.softmax(logits, temperature)
+    diagram = calibration.reliability(probabilities, labels, bins)
+    nll = calibration.negative_log_likelihood(logits, labels, temperature)
+    return [f"{value:.4f}" for value in (diagram.ece, nll, np.mean(logits.argmax(axis=1) == labels))]
+
+
+def test_a_view_has_an_address(page, address):
+    start = f"{address}/book/explorer.html"
+    page.get_by_label("smoothed, α = 0.1").click()
+    page.locator("#bins").press("ArrowRight")
+    assert page.url == f"{start}#targets=smoothed&bins=16"
+    wanted = "first=3&split=test&network=1.1&temperature=0.5&alpha=much&third=99"
+    page.goto(f"{start}#{wanted}")
+    found = page.evaluate("[...document.forms].flatMap((f) => [...new FormData(f)])")
+    assert dict(found) | {"first": "3", "split": "test", "network": "1.1", "temperature": "0.5"} == dict(found)
+    assert (dict(found)["alpha"], dict(found)["third"], dict(found)["bins"]) == ("0.1", "2", "15")
+
+
+def test_points_move_unless_the_reader_wants_no_motion(browser, address, page):
+    moving = browser.new_page(viewport=WIDE, reduced_motion="no-preference")
+    moving.goto(f"{address}/book/explorer.html")
+    for each in (page, moving):
+        each.evaluate("document.querySelector('[name=targets][value=smoothed]').click()")
+    assert points(moving) != points(page)
+    goal = points(page)
+    moving.wait_for_function(
+        "(goal) => document.querySelector('#projection .point').getAttribute('transform') === goal", arg=goal[0]
+    )
+    assert points(moving) == goal
+    moving.close()
+
+
+def test_the_explorer_works_without_a_server(browser, built, page):
+    alone = browser.new_page()
+    errors = []
+    alone.on("pageerror", lambda error: errors.append(str(error)))
+    alone.goto(f"{(built / 'book' / 'explorer.html').as_uri()}#temperature=1.5")
+    page.locator("#temperature").evaluate(
+        "(t) => { t.value = 1.5; t.dispatchEvent(new Event('input', {bubbles: true})); }"
+    )
+    assert shown(alone, "ece", "hard-scatter") == shown(page, "ece", "hard-scatter")
+    alone.locator("#bins").press("ArrowRight")
+    assert alone.url.endswith("#temperature=1.5&bins=16")
+    assert errors == []
+    alone.close()
+
+
+def test_every_chart_has_a_text_alternative(page):
+    charts = page.locator(".explorer svg.chart")
+    texts = charts.evaluate_all(
+        "(all) => all.map((c) => [...c.querySelectorAll('title, desc')].map((t) => t.textContent))"
+    )
+    assert len(texts) == 5
+    assert all(title and description for title, description in texts)
+    before = texts[3][1]
+    page.locator("#temperature").press("End")
+    assert page.locator("#reliability desc").text_content() != before
