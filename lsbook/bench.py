@@ -20,11 +20,11 @@ try:
 
     from lsbook.catalogue import MODELS
     from lsbook.data.images import Images
-    from lsbook.data.operators import declare_missing
     from lsbook.experiments import profiles
     from lsbook.models.alexnet import AlexNet
     from lsbook.models.decoding import Search, Translation, translate
     from lsbook.models.transformer import Transformer
+    from lsbook.operators import declare_missing
     from lsbook.training import environment, precision
     from lsbook.training.augmentation import CROP
     from lsbook.training.images import ImageTrainer

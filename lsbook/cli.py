@@ -131,12 +131,14 @@ def verify(path: Annotated[Path | None, typer.Argument(help="Folder of records (
 @app.command()
 def data(names: Annotated[list[str] | None, typer.Argument(help="Data sets; all when none is named.")] = None) -> None:
     """Find, download and check data sets."""
-    from lsbook.data import images, text
+    from lsbook.data import files, images, text
 
     for name in names or (*DATASETS, *CORPORA):
         load, what = (images.load, "images") if name in DATASETS else (text.load, "pairs")
         for split in SPLITS:
             part = load(name, split)
+            if isinstance(part, files.ImageFiles):
+                part.check()
             print(f"{name:8} {split:8} {len(part):6} {what}  {part.variant}  sha256 {part.fingerprint[:12]}")
 
 

@@ -20,8 +20,9 @@ from lsbook.experiments import profiles
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
 from lsbook.training import Splits, optimisation, precision, splits, train
-from lsbook.training.images import ImageTrainer, _Order
+from lsbook.training.images import ImageTrainer
 from lsbook.training.losses import Batch, smoothed_cross_entropy
+from lsbook.training.views import Order
 
 RECIPE = Recipe(steps=40, batch=64, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip")
 
@@ -239,7 +240,7 @@ def test_data_and_loss_must_be_the_runs(data):
 
 
 def test_each_pass_sees_every_example_once(data):
-    order = _Order(seed=3, n=20, batch=5)
+    order = Order(seed=3, n=20, batch=5)
     passes = [torch.cat([order(i) for i in range(first, first + 4)]).tolist() for first in (0, 4)]
     assert [sorted(seen) for seen in passes] == [list(range(20))] * 2
     assert passes[0] != passes[1]
