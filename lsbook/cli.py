@@ -87,14 +87,16 @@ def train(
     profile: Annotated[str, typer.Option(help="Whose recipe: smoke, laptop or paper.")] = "laptop",
     tensorboard: Annotated[str | None, typer.Option(metavar="DIR", help="Write scalars there.")] = None,
 ) -> None:
-    """Train one run and record it; one that is recorded is only shown."""
-    from lsbook.experiments.obtain import obtain
+    """Train one run and record it; one that is recorded is only shown. As `torchrun -m lsbook train`: by many GPUs."""
+    from lsbook.experiments.obtain import obtain, processes
     from lsbook.experiments.profiles import run
 
-    [record] = obtain([run(profile, dataset, model, alpha, seed)], tensorboard=tensorboard)
-    print(record.folder)
-    for name, value in record.metrics.items():
-        print(f"{name:22}{value:.4f}")
+    with processes() as first:
+        if first:
+            [record] = obtain([run(profile, dataset, model, alpha, seed)], tensorboard=tensorboard)
+            print(record.folder)
+            for name, value in record.metrics.items():
+                print(f"{name:22}{value:.4f}")
 
 
 @app.command()

@@ -40,6 +40,8 @@ class Recipe:
         to 4 pixels, zeros moved in, and flip), "shift2" (shift by up to 2 pixels), "inception" (a crop of 8 to 100 % of
         the area and of aspect 3:4 to 4:3, and flip), "none". Every image is standardised on its own after it.
     size: side in pixels to which the views are scaled; None: as they are. The crops of "inception" need it.
+    averaged: of texts, the number of moments, a hundredth of the run apart and the last its end, of whose weights the
+        mean is the result (Vaswani et al. 2017, section 6.1, average 5); 1: the end alone.
     precision: "mixed" is bfloat16 autocast where the hardware computes in it, float32 elsewhere.
     probe: what is measured along the training besides accuracy and ECE, and becomes part of the record:
         "logit-differences" of augmented views, for the mutual information.
@@ -63,12 +65,13 @@ class Recipe:
     loss_scale: float = 1.0
     augmentation: str = "none"
     size: int | None = None
+    averaged: int = 1
     precision: str = "mixed"
     probe: str = "none"
     revision: int = 1
 
     def __post_init__(self):
-        for name in ("steps", "batch", "revision"):
+        for name in ("steps", "batch", "averaged", "revision"):
             _whole(self, name, 1)
         _whole(self, "warm_up", 0)
         for name in ("learning_rate", "first_layer", "weight_decay", "loss_scale", *FRACTIONS):
@@ -177,6 +180,7 @@ class Run:
         )
         if kind == "images":
             _require(self.vocabulary is None, "vocabulary is for texts only")
+            _require(self.recipe.averaged == 1, "averaged is for texts only")
             self._check_views()
             return
         _whole(self, "vocabulary", 1)

@@ -12,7 +12,7 @@ from lsbook.data.files import ImageFiles
 from lsbook.data.images import Images, load
 from lsbook.models.base import Classifier
 from lsbook.run import Run
-from lsbook.training import augmentation, precision, summary, views
+from lsbook.training import augmentation, precision, processes, summary, views
 from lsbook.training.losses import Loss, smoothed_cross_entropy
 from lsbook.training.optimisation import Trainer
 from lsbook.training.probes import LogitDifferences
@@ -44,6 +44,8 @@ class ImageTrainer(Trainer):
         super().__init__(model, run.recipe)
         self.loss = loss
         self.batch = min(run.recipe.batch, len(images))
+        if self.batch < processes.count():
+            raise processes.Shared(f"a batch of {self.batch} images is too small for {processes.count()} processes")
         self.batches = views.batches(images, augmentation.of(run.recipe), run.seed, self.batch, self.device)
 
     def loss_of(self, i: int) -> Tensor:
@@ -51,7 +53,7 @@ class ImageTrainer(Trainer):
         images, batch = self.batches(i)
         with precision.autocast(self.device, self.recipe.precision):
             logits = self.model(images)
-        return self.loss(logits.float(), batch)
+        return processes.weight(len(batch.index), self.batch) * self.loss(logits.float(), batch)
 
 
 class ImageTask:

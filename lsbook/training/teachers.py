@@ -22,7 +22,7 @@ from lsbook.errors import UserError
 from lsbook.models.base import Classifier
 from lsbook.paths import runs_path
 from lsbook.run import Run
-from lsbook.training import augmentation, precision
+from lsbook.training import augmentation, precision, processes
 from lsbook.training.losses import Batch, Loss, distillation
 
 BATCH = 2_048  # views evaluated at a time
@@ -34,7 +34,12 @@ def weights_path(run: Run) -> Path:
 
 
 def save_weights(run: Run, model: Classifier) -> None:
-    """Keep a trained network: whole or not at all. A disk without space costs only a later student's time."""
+    """Keep a trained network: whole or not at all. A disk without space costs only a later student's time.
+
+    Of several processes the first does.
+    """
+    if processes.rank():
+        return
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     with suppress(OSError):
         write_whole(weights_path(run), lambda file: file.write(save(state)))

@@ -1,6 +1,7 @@
 """Batches of views, for training and for evaluation, of images that lie on the device or stay in their files.
 
-Which images a training step sees, and which view of each, is a function of the seed and the step alone.
+Which images a training step sees, and which view of each, is a function of the seed and the step alone; of several
+processes each has its share of them.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from lsbook.data.decoding import decoded
 from lsbook.data.files import ImageFiles
 from lsbook.data.images import Images
 from lsbook.errors import UserError
-from lsbook.training.augmentation import Augmentation, InceptionCrop, standardise
+from lsbook.training import processes
+from lsbook.training.augmentation import Augmentation, InceptionCrop, Views, standardise
 from lsbook.training.losses import Batch
 
 EVALUATION_BATCH = 500
@@ -35,6 +37,7 @@ class FromMemory:
         index = self._order(step).to(device)
         generator = torch.Generator(device).manual_seed(int(seeds(self.seed, "views", step)))
         views = self.view.draw(tuple(self.pixels.shape[1:]), len(index), generator)
+        index, views = processes.share(index), Views(*map(processes.share, views))
         return self.view.take(self.pixels, index, views), Batch(index, self.labels[index], views)
 
 
@@ -52,13 +55,14 @@ class FromFiles:
         if step != self._step:
             self._decoded = decoded(self.images, map(self._items, count(step)), self.view)
         self._step = step + 1
-        index = self._order(step)
+        index = processes.share(self._order(step))
         views = _on_device(next(self._decoded), self.device)
         return views, Batch(index.to(self.device), self.labels[index].to(self.device), None)
 
     def _items(self, step: int) -> list[tuple[int, int]]:
-        index = self._order(step).tolist()
-        return list(zip(index, seeds(self.seed, "views", step, len(index)).tolist(), strict=True))
+        index = self._order(step)
+        pairs = zip(index.tolist(), seeds(self.seed, "views", step, len(index)).tolist(), strict=True)
+        return processes.share(list(pairs))
 
 
 def batches(images: Images | ImageFiles, view, seed: int, batch: int, device: torch.device) -> FromMemory | FromFiles:
@@ -67,8 +71,8 @@ def batches(images: Images | ImageFiles, view, seed: int, batch: int, device: to
 
 
 def evaluation(images: Images | ImageFiles, view, device: torch.device) -> Iterator[Tensor]:
-    """The evaluation views (B, C, h, w) of all images, in order, in batches."""
-    rows = torch.arange(len(images)).split(EVALUATION_BATCH)
+    """The evaluation views (B, C, h, w) of this process's share of the images, in order, in batches."""
+    rows = filter(len, processes.share(torch.arange(len(images))).split(EVALUATION_BATCH))
     if isinstance(images, ImageFiles):
         for found in decoded(images, ([(i,) for i in index.tolist()] for index in rows), view):
             yield _on_device(found, device)
