@@ -70,6 +70,20 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
         10_000,
         dataclasses.replace(_SHORT_RESNET, steps=1_560, augmentation="pad4-flip", probe="none"),
     ),
+    # 80 passes through 450 images a class, scaled to the smallest input that the network takes.
+    ("laptop", "tiny-imagenet-5", "inception_v4"): (
+        2_250,
+        Recipe(
+            steps=5_600,
+            batch=32,
+            learning_rate=0.02,
+            momentum=0.9,
+            schedule="one-cycle",
+            weight_decay=1e-4,
+            augmentation="pad4-flip",
+            size=75,
+        ),
+    ),
     ("laptop", "mnist", "mlp"): (
         10_000,
         Recipe(steps=3_120, learning_rate=0.05, momentum=0.9, schedule="one-cycle"),
@@ -93,6 +107,20 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
     ("paper", "cifar100", "resnet56-first7"): (
         40_000,
         dataclasses.replace(_RESNET, augmentation="pad4-flip", probe="none"),
+    ),
+    # 100 passes. The paper does not say how it trained this network; this is the usual way with SGD.
+    ("paper", "imagenet", "inception_v4"): (
+        1_271_167,
+        Recipe(
+            steps=124_100,
+            batch=1_024,
+            learning_rate=0.4,
+            momentum=0.9,
+            schedule="one-cycle",
+            weight_decay=4e-5,
+            augmentation="inception",
+            size=299,
+        ),
     ),
     ("smoke", "grammar", "transformer-64"): (
         3_000,

@@ -314,3 +314,17 @@ def test_a_short_training_on_real_images():
     outcome = train(real, data, progress=False)
     assert outcome.metrics["test_accuracy"] > 0.2
     assert outcome.environment["data"]["variant"]
+
+
+@pytest.mark.real_data("tiny-imagenet-32")
+def test_inception_v4_trains_on_five_classes_by_the_laptops_recipe():
+    """Two steps of it; of 70 a pass, 80 passes. About 450 images of each class are trained on."""
+    full = profiles.run("laptop", "tiny-imagenet-5", "inception_v4", 0.1, 0)
+    data = splits(full)
+    assert abs(np.bincount(data.train.labels) - 450).max() < 10
+    assert full.recipe.steps == 80 * (full.examples // full.recipe.batch)
+    short = dataclasses.replace(full, recipe=dataclasses.replace(full.recipe, steps=2, batch=8), examples=20)
+    outcome = train(short, Splits(*(part.first(20) for part in data)), progress=False)
+    assert np.isfinite(outcome.history["loss"]).all()
+    assert outcome.arrays["templates"].shape == (5, 5)
+    assert "temperature" in outcome.metrics

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,9 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lsbook.catalogue import MODELS
 from lsbook.data import text
-from lsbook.run import Recipe, from_dict
+from lsbook.experiments.obtain import obtain
+from lsbook.run import from_dict
 from lsbook.store import Store
+from lsbook.training.text import TRANSLATED
 
 # Argument: a JSON list of runs. All processes obtain them; the loss of every step is kept, evaluation is short.
 SCRIPT = """
@@ -50,13 +54,12 @@ RUNS = {
 }
 
 
-def start(folder: Path, runs: list[dict], count: int = 2, **environment: str) -> subprocess.Popen:
-    """torchrun with so many processes, or a single one without it."""
-    folder.mkdir(exist_ok=True)
+def start(folder: Path, runs: list[dict], restarts: int = 0, **environment: str) -> subprocess.Popen:
+    """torchrun with two processes."""
     script = folder / "script.py"
     script.write_text(SCRIPT)
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)] if count > 1 else []
     places = {"LSBOOK_RESULTS": str(folder / "results"), "LSBOOK_RUNS": str(folder / "runs"), "OMP_NUM_THREADS": "1"}
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", f"--max-restarts={restarts}"]
     command = [sys.executable, *launcher, script, json.dumps(runs)]
     return subprocess.Popen(command, env=os.environ | places | environment, stderr=subprocess.PIPE, text=True)
 
@@ -69,19 +72,51 @@ def end(process: subprocess.Popen) -> str:
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
-    """The stores of one process and of two."""
-    folders = {count: tmp_path_factory.mktemp(f"of {count}") for count in (1, 2)}
-    for count, folder in folders.items():
-        end(start(folder, list(RUNS.values()), count))
-    return [Store(folder / "results") for folder in folders.values()]
+def one(tmp_path_factory) -> Store:
+    """What this process records alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LSBOOK_RUNS", str(tmp_path_factory.mktemp("runs")))
+        for name, value in {"loop.POINTS": 100, "loop.SHARE": 1000, "text.MEASURED": 21, "images.MEASURED": 21}.items():
+            patch.setattr(f"lsbook.training.{name}", value)
+        patch.setattr("lsbook.training.text_summary.BLEU_TEMPERATURES", (1.0,))
+        patch.setattr("lsbook.training.text_summary.BEAMS", (4,))
+        patch.setitem(TRANSLATED, "grammar", 5)
+        patch.setitem(MODELS["transformer-64"].arguments, "dropout", 0.0)
+        store = Store(tmp_path_factory.mktemp("one"))
+        obtain([from_dict(values) for values in RUNS.values()], store)
+    return store
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> tuple[Store, str]:
+    """What two processes record, and say of runs that they refuse before and after.
+
+    The second one has another validation text of Multi30k, and no WMT14.
+    """
+    folder = tmp_path_factory.mktemp("two")
+    pairs = text.load("grammar", "train").first(300)
+    for rank, names in enumerate((("multi30k", "wmt14-en-de"), ("multi30k",))):
+        for name in names:
+            place = folder / f"data{rank}" / name
+            place.mkdir(parents=True)
+            for part in ("train", "val", "test_2016_flickr", "validation", "test"):
+                for language, sentences in zip(("en", "de"), (pairs.source, pairs.target), strict=True):
+                    first = "Another one." if rank and part == "val" else sentences[0]
+                    (place / f"{part}.{language}").write_text("\n".join([first, *sentences[1:]]))
+    refused = [
+        TEXT | {"dataset": "multi30k"},
+        TEXT | {"dataset": "wmt14-en-de"},
+        IMAGES | {"recipe": SGD | {"batch": 1}},
+    ]
+    said = end(start(folder, [*refused, *RUNS.values()], LSBOOK_DATA=str(folder / "dataRANK")))
+    return Store(folder / "results"), said
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_two_processes_follow_ones_loss_curve(recorded, name):
+def test_two_processes_follow_ones_loss_curve(one, two, name):
     """Batches of 15 have no halves, so shares are weighted. History and metrics come of shares of the evaluation."""
     run = from_dict(RUNS[name])
-    one, two = (store.get(run) for store in recorded)
+    one, two = one.get(run), two[0].get(run)
     assert (one.environment["processes"], two.environment["processes"]) == (1, 2)
     assert len(two.history["loss"]) == run.recipe.steps
     np.testing.assert_allclose(two.history["loss"], one.history["loss"], rtol=0, atol=1e-5)
@@ -93,27 +128,36 @@ def test_two_processes_follow_ones_loss_curve(recorded, name):
         np.testing.assert_array_equal(two.arrays[array], one.arrays[array])
 
 
-def test_a_killed_or_stopped_training_goes_on_and_ends_where_it_would_have(recorded, tmp_path):
-    """The second process is killed; torchrun, started anew, is asked to stop, and started a third time."""
-    run = from_dict(RUNS["images"])
-    process = start(tmp_path, [RUNS["images"]], INTERVAL="0.01")
+def test_what_processes_cannot_do_together_is_refused_in_a_line_each(two):
+    """Other sentences on one machine; none there; a batch smaller than the processes. Each run after it is well."""
+    store, said = two
+    assert len(store) == len(RUNS)
+    refused = [line.removeprefix("refused: ") for line in said.splitlines() if line.startswith("refused")]
+    assert len(refused) == 3
+    assert refused[0].startswith("process 1 has other data than process 0 (heldout: SHA-256 ")
+    assert refused[1].startswith("process 1: wmt14-en-de not found under ")
+    assert refused[2] == "a batch of 1 images is too small for 2 processes"
+    assert "Traceback" not in said
+
+
+def test_a_killed_or_stopped_training_goes_on_and_ends_where_it_would_have(two, tmp_path):
+    """The second process is killed, and torchrun starts both anew; it is asked to stop, and is started again."""
+    process = start(tmp_path, [RUNS["images"]], restarts=1, INTERVAL="0.1")
     wait_for_step(process, tmp_path, 10)
-    os.kill(process_of_rank(process, 1), signal.SIGKILL)
-    process.communicate()
+    before = process_of_rank(process, 1)
+    os.kill(before, signal.SIGKILL)
+    wait_for_step(process, tmp_path, newest(tmp_path) + 10)
+    assert process_of_rank(process, 1) != before
+    process.send_signal(signal.SIGTERM)
+    assert re.search(r"goes on after step \d\d", process.communicate()[1])
     assert process.returncode != 0
     assert len(Store(tmp_path / "results")) == 0
-    killed = newest(tmp_path)
-    assert 10 <= killed < 100
-    process = start(tmp_path, [RUNS["images"]], INTERVAL="0.2")
-    wait_for_step(process, tmp_path, killed + 1)
-    process.send_signal(signal.SIGTERM)
-    assert f"goes on after step {killed}" in process.communicate()[1]
     stopped = newest(tmp_path)
-    assert killed < stopped < 100
-    assert end(start(tmp_path, [RUNS["images"]])).count(f"goes on after step {stopped}") == 1
-    [record] = Store(tmp_path / "results")
-    assert record.history == recorded[1].get(run).history
-    assert record.metrics == recorded[1].get(run).metrics
+    assert 20 <= stopped < 100
+    assert f"goes on after step {stopped}\n" in end(start(tmp_path, [RUNS["images"]]))
+    [record], uninterrupted = Store(tmp_path / "results"), two[0].get(from_dict(RUNS["images"]))
+    assert record.history == uninterrupted.history
+    assert record.metrics == uninterrupted.metrics
 
 
 def wait_for_step(process: subprocess.Popen, folder: Path, step: int) -> None:
@@ -131,30 +175,3 @@ def process_of_rank(launcher: subprocess.Popen, rank: int) -> int:
     children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
     [found] = [pid for pid in children if f"\0RANK={rank}\0" in f"\0{Path(f'/proc/{pid}/environ').read_text()}"]
     return int(found)
-
-
-def test_what_processes_cannot_do_together_is_refused_in_a_line_each_and_they_go_on(tmp_path):
-    """Other sentences on one machine; none there; a batch smaller than the processes; then a run that is well."""
-    pairs = text.load("grammar", "train").first(300)
-    for rank, names in enumerate((("multi30k", "wmt14-en-de"), ("multi30k",))):
-        for name in names:
-            folder = tmp_path / f"data{rank}" / name
-            folder.mkdir(parents=True)
-            for part in ("train", "val", "test_2016_flickr", "validation", "test"):
-                for language, sentences in zip(("en", "de"), (pairs.source, pairs.target), strict=True):
-                    other = "Another one." if rank and part == "val" else sentences[0]
-                    (folder / f"{part}.{language}").write_text("\n".join([other, *sentences[1:]]))
-    runs = [
-        TEXT | {"dataset": "multi30k"},
-        TEXT | {"dataset": "wmt14-en-de"},
-        IMAGES | {"recipe": SGD | {"batch": 1}},
-        IMAGES | {"recipe": SGD | {"steps": 2}},
-    ]
-    said = end(start(tmp_path, runs, LSBOOK_DATA=str(tmp_path / "dataRANK")))
-    refused = [line.removeprefix("refused: ") for line in said.splitlines() if line.startswith("refused")]
-    assert len(refused) == 3
-    assert refused[0].startswith("process 1 has other data than process 0 (heldout: SHA-256 ")
-    assert refused[1].startswith(f"process 1: wmt14-en-de not found under {tmp_path / 'data1'}")
-    assert refused[2] == "a batch of 1 images is too small for 2 processes"
-    assert [record.run.recipe for record in Store(tmp_path / "results")] == [Recipe(**SGD | {"steps": 2})]
-    assert "Traceback" not in said
