@@ -89,14 +89,16 @@ def train(
     profile: Annotated[str, typer.Option(help="Whose recipe: smoke, laptop or paper.")] = "laptop",
     tensorboard: Annotated[str | None, typer.Option(metavar="DIR", help="Write scalars there.")] = None,
 ) -> None:
-    """Train one run and record it; one that is recorded is only shown."""
-    from lsbook.experiments.obtain import obtain
+    """Train one run and record it; one that is recorded is only shown. As `torchrun -m lsbook train`: by many GPUs."""
+    from lsbook.experiments.obtain import obtain, processes
     from lsbook.experiments.profiles import run
 
-    [record] = obtain([run(profile, dataset, model, alpha, seed)], tensorboard=tensorboard)
-    print(record.folder)
-    for name, value in record.metrics.items():
-        print(f"{name:22}{value:.4f}")
+    with processes() as first:
+        if first:
+            [record] = obtain([run(profile, dataset, model, alpha, seed)], tensorboard=tensorboard)
+            print(record.folder)
+            for name, value in record.metrics.items():
+                print(f"{name:22}{value:.4f}")
 
 
 @app.command()
@@ -133,12 +135,14 @@ def verify(path: Annotated[Path | None, typer.Argument(help="Folder of records (
 @app.command()
 def data(names: Annotated[list[str] | None, typer.Argument(help="Data sets; all when none is named.")] = None) -> None:
     """Find, download and check data sets."""
-    from lsbook.data import images, text
+    from lsbook.data import files, images, text
 
     for name in names or (*DATASETS, *CORPORA):
         load, what = (images.load, "images") if name in DATASETS else (text.load, "pairs")
         for split in SPLITS:
             part = load(name, split)
+            if isinstance(part, files.ImageFiles):
+                part.check()
             print(f"{name:8} {split:8} {len(part):6} {what}  {part.variant}  sha256 {part.fingerprint[:12]}")
 
 

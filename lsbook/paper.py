@@ -11,12 +11,11 @@ PAPER, REPLICATION = "paper", "replication"
 
 # Networks and data sets of the tables below, as readers know them: those of the catalogue, and those it has not.
 TITLES = catalogue.TITLES | {
-    "imagenet": "ImageNet",
     "tiny-imagenet": "Tiny ImageNet",
     "alexnet": "AlexNet",
     "resnet56": "ResNet-56",
     "resnet-50": "ResNet-50",
-    "inception-v4": "Inception-v4",
+    "inception_v4": "Inception-v4",
     "mlp": "MLP",
     "transformer": "Transformer",
 }
@@ -92,7 +91,7 @@ TABLE_2 = {
         {
             ("cifar10", "alexnet"): {"hard": (86.8, 0.2), "smoothed": (86.7, 0.3)},
             ("cifar100", "resnet56"): {"hard": (72.1, 0.3), "smoothed": (72.7, 0.3)},
-            ("imagenet", "inception-v4"): {"hard": 80.9, "smoothed": 80.9},
+            ("imagenet", "inception_v4"): {"hard": 80.9, "smoothed": 80.9},
         },
     ),
     REPLICATION: _rows(
@@ -118,7 +117,7 @@ TABLE_3 = {
         "",
         {
             ("cifar100", "resnet56"): {"hard": 0.150, "scaled": 0.021, "temperature": 1.9, "smoothed 0.05": 0.024},
-            ("imagenet", "inception-v4"): {"hard": 0.071, "scaled": 0.022, "temperature": 1.4, "smoothed 0.1": 0.035},
+            ("imagenet", "inception_v4"): {"hard": 0.071, "scaled": 0.022, "temperature": 1.4, "smoothed 0.1": 0.035},
         },
     )
     | _rows(
@@ -199,6 +198,6 @@ REPLICATED = {"C10": "no gain found", "C16": "not reproduced"}
 FIGURE_1 = (
     Panels("cifar10", "alexnet", ("airplane", "automobile", "bird"), 1.6, 0.4),
     Panels("cifar100", "resnet56", ("beaver", "dolphin", "otter"), 1.6, 0.8),
-    Panels("imagenet", "inception-v4", ("tench", "meerkat", "cleaver"), 0.6, 0.3),
-    Panels("imagenet", "inception-v4", ("toy poodle", "miniature poodle", "tench")),
+    Panels("imagenet", "inception_v4", ("tench", "meerkat", "cleaver"), 0.6, 0.3),
+    Panels("imagenet", "inception_v4", ("toy poodle", "miniature poodle", "tench")),
 )

@@ -12,7 +12,7 @@ from lsbook.errors import UserError, one_of
 
 OPTIMISERS = ("sgd", "adam")
 SCHEDULES = ("constant", "one-cycle", "steps", "linear", "inverse-root")
-AUGMENTATIONS = ("none", "crop24-flip", "pad4-flip", "shift2")
+AUGMENTATIONS = ("none", "crop24-flip", "pad4-flip", "shift2", "inception")
 DECAYED = ("weights", "hidden-linear")
 PRECISIONS = ("mixed", "float32")
 PROBES = ("none", "logit-differences")
@@ -37,8 +37,11 @@ class Recipe:
     clip_norm: gradients of a larger norm over all weights are scaled down to it; None leaves them.
     loss_scale: factor of the loss (3 in the paper's CIFAR protocol).
     augmentation: "crop24-flip" (random 24 × 24 crop and flip; the central crop in evaluation), "pad4-flip" (shift by up
-        to 4 pixels, zeros moved in, and flip), "shift2" (shift by up to 2 pixels), "none". Every image is standardised
-        on its own after it.
+        to 4 pixels, zeros moved in, and flip), "shift2" (shift by up to 2 pixels), "inception" (a crop of 8 to 100 % of
+        the area and of aspect 3:4 to 4:3, and flip), "none". Every image is standardised on its own after it.
+    size: side in pixels to which the views are scaled; None: as they are. The crops of "inception" need it.
+    averaged: of texts, the number of moments, a hundredth of the run apart and the last its end, of whose weights the
+        mean is the result (Vaswani et al. 2017, section 6.1, average 5); 1: the end alone.
     precision: "mixed" is bfloat16 autocast where the hardware computes in it, float32 elsewhere.
     probe: what is measured along the training besides accuracy and ECE, and becomes part of the record:
         "logit-differences" of augmented views, for the mutual information.
@@ -61,12 +64,14 @@ class Recipe:
     clip_norm: float | None = None
     loss_scale: float = 1.0
     augmentation: str = "none"
+    size: int | None = None
+    averaged: int = 1
     precision: str = "mixed"
     probe: str = "none"
     revision: int = 1
 
     def __post_init__(self):
-        for name in ("steps", "batch", "revision"):
+        for name in ("steps", "batch", "averaged", "revision"):
             _whole(self, name, 1)
         _whole(self, "warm_up", 0)
         for name in ("learning_rate", "first_layer", "weight_decay", "loss_scale", *FRACTIONS):
@@ -74,6 +79,8 @@ class Recipe:
         if self.clip_norm is not None:
             _number(self, "clip_norm")
             _require(self.clip_norm > 0, "clip_norm must be above 0, or None")
+        if self.size is not None:
+            _whole(self, "size", 1)
         _require(self.learning_rate > 0, "learning_rate must be above 0")
         _require(self.loss_scale > 0, "loss_scale must be above 0")
         _require(self.first_layer > 0, "first_layer must be above 0")
@@ -101,6 +108,7 @@ class Recipe:
             "probe": PROBES,
         }.items():
             one_of(name, getattr(self, name), allowed)
+        _require(self.augmentation != "inception" or self.size, "the crops of inception need a size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,11 +180,25 @@ class Run:
         )
         if kind == "images":
             _require(self.vocabulary is None, "vocabulary is for texts only")
+            _require(self.recipe.averaged == 1, "averaged is for texts only")
+            self._check_views()
             return
         _whole(self, "vocabulary", 1)
-        for name in ("augmentation", "probe"):
-            _require(getattr(self.recipe, name) == "none", f"{name} is for images only")
+        for name in ("augmentation", "probe", "size"):
+            _require(getattr(self.recipe, name) in ("none", None), f"{name} is for images only")
         _require(self.teacher is None, "a student learns from images only")
+
+    def _check_views(self) -> None:
+        """UserError unless the recipe's views can be had of the data set: of images in files only Inception's crops."""
+        in_files = DATASETS[self.dataset].shape is None
+        _require(
+            in_files == (self.recipe.augmentation == "inception"),
+            f"{self.dataset} needs {'the augmentation inception' if in_files else 'another augmentation'}, "
+            f"not {self.recipe.augmentation}",
+        )
+        if in_files:
+            _require(self.recipe.probe == "none", f"the probe is not for {self.dataset}: its images stay in files")
+            _require(self.teacher is None, f"a student cannot learn from {self.dataset}: its images stay in files")
 
     @cached_property
     def key(self) -> str:

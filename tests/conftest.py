@@ -11,7 +11,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from lsbook.data.operators import declare_missing
+from lsbook.operators import declare_missing
 
 declare_missing()  # torchmetrics imports torchvision
 hypothesis.settings.register_profile("lsbook", deadline=None)  # no test decides on time

@@ -39,6 +39,7 @@ def test_table_and_json(monkeypatch, capsys):
     monkeypatch.setattr(bench, "STEPS", 1)
     monkeypatch.setattr(bench, "ROUNDS", 1)
     monkeypatch.setattr(bench.measure, "__defaults__", (1,))
+    monkeypatch.setattr(bench, "PHOTOGRAPHS", 2)
     monkeypatch.setattr(bench, "SENTENCES", 2)
     monkeypatch.setattr(bench, "VOCABULARY", 50)
     bench.main(["alexnet"])
@@ -46,6 +47,6 @@ def test_table_and_json(monkeypatch, capsys):
     assert "AlexNet training, images/s" in table
     bench.main(as_json=True)
     answer = json.loads(capsys.readouterr().out)
-    assert [result["name"] for result in answer["results"]] == ["alexnet", "translation"]
+    assert [result["name"] for result in answer["results"]] == ["alexnet", "decoding", "translation"]
     assert all(result["ratio"] > 0 for result in answer["results"])
     assert answer["machine"]["peak_memory_mb"] > 0

@@ -58,7 +58,7 @@ def test_lookup_by_name():
     assert TABLE_1["WMT14 English–German", "Transformer", "BLEU"]["smoothed"].value == 25.8
     assert TABLE_2[REPLICATION]["cifar10", "alexnet"]["hard"].value == 85.01
     assert TABLE_3[PAPER]["cifar100", "resnet56"]["smoothed 0.05"].value == 0.024
-    assert TABLE_3[PAPER]["imagenet", "inception-v4"]["temperature"].value == 1.4
+    assert TABLE_3[PAPER]["imagenet", "inception_v4"]["temperature"].value == 1.4
     assert MNIST_DISTILLATION[PAPER]["student"]["smoothed"].value == 0.91
 
 

@@ -29,12 +29,14 @@ class Batch:
     source: (B, S) int64, each sentence with its eos.
     target_in, target_out: (B, T) int64, each sentence after bos and before eos. `target_in[:, t]` predicts
     `target_out[:, t]`.
+    weight: of a mean over the tokens of a part of a batch, so that the mean of the parts is that over the whole batch.
     """
 
     rows: np.ndarray
     source: np.ndarray
     target_in: np.ndarray
     target_out: np.ndarray
+    weight: float = 1.0
 
 
 class Batches:
@@ -43,13 +45,22 @@ class Batches:
     An epoch, `len(batches)` steps, has every pair exactly once. Each epoch draws anew which pairs are together and in
     which order. tokens: about how many a batch has, source, target and padding together. longest: a sentence of more
     tokens with its eos loses its end; `cut` counts them. shapes: at most so many; multiple: their widths are
-    multiples of it.
+    multiples of it. part: which part of each batch and of how many, for training by several processes: every so many
+    pairs from one on. A part without pairs has another's first one with no weight.
     """
 
     def __init__(
-        self, text: Encoded, tokens: int, seed: int = 0, *, longest: int = 256, shapes: int = 12, multiple: int = 4
+        self,
+        text: Encoded,
+        tokens: int,
+        seed: int = 0,
+        *,
+        longest: int = 256,
+        shapes: int = 12,
+        multiple: int = 4,
+        part: tuple[int, int] = (0, 1),
     ):
-        self.text, self.seed, self.longest = text, seed, longest
+        self.text, self.seed, self.longest, self.part = text, seed, longest, part
         lengths = np.stack([text.source.lengths(), text.target.lengths()], axis=1) + 1  # eos
         self.cut = int((lengths > longest).sum())
         cells = -(-np.minimum(lengths, longest) // multiple)
@@ -70,6 +81,15 @@ class Batches:
             self._draw(epoch)
         return self._fill(*self._plan[within])
 
+    def _share(self, shape: Shape, drawn: np.ndarray) -> tuple[Shape, np.ndarray, float]:
+        """This part's shape, pairs and weight."""
+        first, parts = self.part
+        own = drawn[first::parts]
+        offsets = self.text.target.offsets
+        whole, tokens = (np.minimum(offsets[rows + 1] - offsets[rows] + 1, self.longest).sum() for rows in (drawn, own))
+        shape = shape._replace(pairs=-(-shape.pairs // parts))
+        return shape, own if len(own) else drawn[:1], float(parts * tokens / whole)
+
     def _draw(self, epoch: int) -> None:
         """Plan an epoch. Pairs that fill no batch of their shape go to the next that holds it, the last get fillers."""
         random = np.random.default_rng([self.seed, epoch])
@@ -88,6 +108,7 @@ class Batches:
         self._epoch, self._plan = epoch, [plan[i] for i in random.permutation(len(plan))]
 
     def _fill(self, shape: Shape, drawn: np.ndarray) -> Batch:
+        shape, drawn, weight = self._share(shape, drawn)
         rows = np.full(shape.pairs, -1)
         rows[: len(drawn)] = drawn
         source, lengths = self._tokens(self.text.source, rows, shape.source)
@@ -96,7 +117,7 @@ class Batches:
         target_in = np.roll(target_out, 1, axis=1)
         target_in[:, 0] = Vocabulary.bos
         target_out[np.arange(len(drawn)), lengths[: len(drawn)]] = Vocabulary.eos
-        return Batch(rows, source, target_in, target_out)
+        return Batch(rows, source, target_in, target_out, weight)
 
     def _tokens(self, side: Sentences, rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Ids (B, width) filled up with pad, and how many there are of each row; the last column stays free."""

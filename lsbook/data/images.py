@@ -1,4 +1,4 @@
-"""Image data sets as arrays: found, checked, decoded once.
+"""Image data sets as arrays: found, checked, decoded once. Those that are too large for it are `files.ImageFiles`.
 
 A data set is looked for under `LSBOOK_DATA` or `data/`, in this order: Parquet files in the Hub's image layout
 (`<name>/<split>*.parquet`), torchvision's own files, a download through torchvision. `digits` comes with scikit-learn.
@@ -7,21 +7,21 @@ A data set is looked for under `LSBOOK_DATA` or `data/`, in this order: Parquet 
 import hashlib
 import json
 from contextlib import suppress
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from lsbook.catalogue import DATASETS, SPLITS
-from lsbook.data import sources
+from lsbook.data import files, sources
+from lsbook.data.files import ImageFiles, Split
 from lsbook.errors import UserError, one_of
 from lsbook.paths import data_path
 
 
 @dataclass(frozen=True)
-class Images:
-    """One split.
+class Images(Split):
+    """One split, decoded.
 
     pixels: (N, C, H, W) uint8; labels: (N,) int64; classes: names in label order.
     fingerprint: SHA-256 of the content of the file the split was taken from.
@@ -34,22 +34,21 @@ class Images:
     fingerprint: str
     variant: str
 
-    def __len__(self) -> int:
-        return len(self.labels)
-
     def __add__(self, other: "Images") -> "Images":
         """Both one after the other: parts of one file."""
         pixels, labels = (np.concatenate(pair) for pair in ((self.pixels, other.pixels), (self.labels, other.labels)))
-        return Images(pixels, labels, self.classes, self.fingerprint, self.variant)
+        return replace(self, pixels=pixels, labels=labels)
 
-    def first(self, n: int) -> "Images":
-        """The first n examples; UserError when there are fewer."""
-        if n > len(self):
-            raise UserError(f"{n} training examples asked for, but the training split has {len(self)}")
-        return Images(self.pixels[:n], self.labels[:n], self.classes, self.fingerprint, self.variant)
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W)"""
+        return self.pixels.shape[1:]
+
+    def part(self, rows: slice) -> "Images":
+        return replace(self, pixels=self.pixels[rows], labels=self.labels[rows])
 
 
-def load(name: str, split: str) -> Images:
+def load(name: str, split: str) -> Images | ImageFiles:
     """The images of a split: `train`, `heldout` (the last ones of the training file) or `test`.
 
     CIFAR-10 is split 40 000 / 10 000 / 10 000, as in the paper. UserError when the files are missing or damaged.
@@ -57,10 +56,12 @@ def load(name: str, split: str) -> Images:
     one_of("data set", name, DATASETS)
     one_of("split", split, SPLITS)
     part = "test" if split == "test" else "train"
-    whole = _digits(part) if name == "digits" else _from_files(name, part)
+    if DATASETS[name].shape is None:
+        whole = files.load(name, part)
+    else:
+        whole = _digits(part) if name == "digits" else _from_files(name, part)
     heldout = DATASETS[name].heldout
-    rows = {"train": slice(None, -heldout), "heldout": slice(-heldout, None), "test": slice(None)}[split]
-    return Images(whole.pixels[rows], whole.labels[rows], whole.classes, whole.fingerprint, whole.variant)
+    return whole.part({"train": slice(None, -heldout), "heldout": slice(-heldout, None), "test": slice(None)}[split])
 
 
 def _digits(part: str) -> Images:
@@ -79,39 +80,39 @@ def _digits(part: str) -> Images:
 
 def _from_files(name: str, part: str) -> Images:
     if DATASETS[name].files:
-        return _first_classes(_from_files(DATASETS[name].files, part), len(DATASETS[name].classes))
+        return _of_classes(_from_files(DATASETS[name].files, part), DATASETS[name].classes)
     root = data_path()
-    files = sources.parquet_files(root, name, part)
-    if files:
-        return _cached(files, name, part, lambda: _decode_parquet(files, name))
+    parquet = sources.parquet_files(root, name, part)
+    if parquet:
+        return _cached(parquet, name, part, lambda: _decode_parquet(parquet, name))
     return _read_torchvision(root, name, part)
 
 
-def _first_classes(whole: Images, n: int) -> Images:
-    rows = whole.labels < n
-    return Images(whole.pixels[rows], whole.labels[rows], whole.classes[:n], whole.fingerprint, whole.variant)
+def _of_classes(whole: Images, classes: tuple[str, ...]) -> Images:
+    """The images of these classes, their labels in this order."""
+    for name in classes:
+        one_of("class", name, whole.classes)
+    place = {whole.classes.index(name): label for label, name in enumerate(classes)}
+    rows = np.isin(whole.labels, list(place))
+    labels = np.array([place[label] for label in whole.labels[rows].tolist()], np.int64)
+    return Images(whole.pixels[rows], labels, classes, whole.fingerprint, whole.variant)
 
 
-def _decode_parquet(files: list[Path], name: str) -> Images:
+def _decode_parquet(parquet: list[Path], name: str) -> Images:
     """Decode the Hub's layout: a column of {bytes, path} and one of labels, names of classes in the metadata."""
-    images, labels, classes = sources.read_parquet(files, DATASETS[name])
+    images, labels, classes = sources.read_parquet(parquet, DATASETS[name])
     lossy = images[0][:2] == b"\xff\xd8"  # the first bytes of a JPEG file
     channels, height, width = DATASETS[name].shape
     pixels = np.empty((len(images), channels, height, width), np.uint8)
     for i, encoded in enumerate(images):
-        pixels[i] = _decode(encoded, pixels.shape[1:], f"{files[0].parent} row {i}")
+        pixels[i] = _decode(encoded, pixels.shape[1:], f"{parquet[0].parent} row {i}")
     return _images(pixels, labels, classes, "JPEG re-encoded" if lossy else "lossless copy")
 
 
 def _decode(encoded: bytes, shape: tuple[int, int, int], where: str) -> np.ndarray:
-    from PIL import Image
-
     channels, height, width = shape
-    try:
-        with Image.open(BytesIO(encoded)) as image:
-            array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    except OSError as error:
-        raise UserError(f"{where}: the image cannot be decoded ({error})") from None
+    with sources.opened(lambda: encoded, where) as image:
+        array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     if array.shape[:2] != (height, width):
         raise UserError(f"{where}: expected {height} × {width} pixels, found {array.shape[0]} × {array.shape[1]}")
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
@@ -125,8 +126,7 @@ def _read_torchvision(root: Path, name: str, part: str) -> Images:
 
 def _images(pixels: np.ndarray, labels, classes: tuple[str, ...], variant: str) -> Images:
     labels = np.asarray(labels, np.int64)
-    if len(labels) == 0 or labels.min() < 0 or labels.max() >= len(classes):
-        raise UserError(f"labels must lie in 0 … {len(classes) - 1} and there must be some")
+    sources.check_labels(labels, len(classes))
     return Images(pixels, labels, tuple(classes), _fingerprint(pixels, labels, classes), variant)
 
 
@@ -137,9 +137,9 @@ def _fingerprint(pixels: np.ndarray, labels: np.ndarray, classes: tuple[str, ...
     return digest.hexdigest()
 
 
-def _cached(files: list[Path], name: str, part: str, decode) -> Images:
+def _cached(parquet: list[Path], name: str, part: str, decode) -> Images:
     """The decoded arrays, kept beside the source and named by its checksum; a damaged copy is decoded again."""
-    path = sources.writable_folder(files[0].parent / ".decoded") / f"{name}-{part}-{sources.content_key(files)}.npz"
+    path = sources.writable_folder(parquet[0].parent / ".decoded") / f"{name}-{part}-{sources.content_key(parquet)}.npz"
     if path.is_file():
         # Whatever a damaged copy raises, decoding again mends it.
         with suppress(Exception), np.load(path, allow_pickle=False) as kept:

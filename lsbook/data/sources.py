@@ -5,7 +5,9 @@ import importlib
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -75,6 +77,24 @@ def _class_names(schema, label: str) -> tuple[str, ...]:
     return tuple(features.get(label, {}).get("names", ()))
 
 
+def check_labels(labels: np.ndarray, n_classes: int) -> None:
+    """UserError unless there are labels and all lie in 0 … n_classes − 1."""
+    if len(labels) == 0 or labels.min() < 0 or labels.max() >= n_classes:
+        raise UserError(f"labels must lie in 0 … {n_classes - 1} and there must be some")
+
+
+@contextmanager
+def opened(read: Callable[[], bytes], where: str) -> Iterator:
+    """The image (of Pillow) whose encoded bytes `read` gives. UserError when it cannot be decoded within the block."""
+    from PIL import Image
+
+    try:
+        with Image.open(BytesIO(read())) as image:
+            yield image
+    except OSError as error:
+        raise UserError(f"{where}: the image cannot be decoded ({error})") from None
+
+
 def read_torchvision(root: Path, name: str, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Pixels (N, H, W[, C]) and labels from torchvision's files below `root`, downloaded when they are not there."""
     if DATASETS[name].torchvision is None:
@@ -112,7 +132,7 @@ def download(root: Path, name: str, dataset: Dataset | Corpus) -> None:
 
 def _torchvision_datasets(name: str):
     try:
-        from lsbook.data.operators import declare_missing
+        from lsbook.operators import declare_missing
 
         declare_missing()
         return importlib.import_module("torchvision.datasets")

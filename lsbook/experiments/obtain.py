@@ -1,8 +1,10 @@
 """Runs in, records out: taken from the store, trained where they are missing."""
 
 import itertools
+import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -135,6 +137,13 @@ def obtain(runs: Sequence[Run], store: Store | None = None, *, tensorboard: str 
     if missing:
         records |= _train(missing, store, tensorboard)
     return [records[run] for run in runs]
+
+
+@contextmanager
+def processes() -> Iterator[bool]:
+    """Within it the processes of a `torchrun` train together what the first one obtains; the others are told False."""
+    with _training().together() if "TORCHELASTIC_RUN_ID" in os.environ else nullcontext(True) as first:
+        yield first
 
 
 def _train(runs: list[Run], store: Store, tensorboard: str | None, again: bool = False) -> dict[Run, Record]:

@@ -2,7 +2,7 @@
 
 from lsbook.training.checkpoints import claim, clear
 from lsbook.training.images import Splits
-from lsbook.training.loop import Outcome, splits, train
+from lsbook.training.loop import Outcome, splits, together, train
 from lsbook.training.teachers import lesson
 
-__all__ = ["Outcome", "Splits", "claim", "clear", "lesson", "splits", "train"]
+__all__ = ["Outcome", "Splits", "claim", "clear", "lesson", "splits", "together", "train"]

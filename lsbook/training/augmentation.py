@@ -5,17 +5,22 @@ standardisation: (x − mean) / max(sd, 1/√n) over the n values of an image, a
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
-from lsbook.errors import one_of
+from lsbook.run import Recipe
 
 CROP = 24  # side of the CIFAR-10 crops (the paper's training settings)
 PAD = 4  # zeros around a CIFAR-100 image, of which the crop is as large as the image (likewise)
 SHIFT = 2  # largest shift of MNIST images in pixels (likewise)
+AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)  # of Inception's training crops (Szegedy et al. 2015, section 6)
+CENTRAL = 0.875  # of the shorter side: what Inception is evaluated on (TensorFlow's Inception preprocessing)
 
 
 class Views(NamedTuple):
@@ -28,15 +33,19 @@ class Views(NamedTuple):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A window of `size` (None: the whole image) into the image padded by `pad` zeros, mirrored half of the time."""
+    """A window of `size` (None: the whole image) into the image padded by `pad` zeros, mirrored half of the time.
+
+    scaled: side to which that is scaled bilinearly, if it is.
+    """
 
     size: int | None = None
     pad: int = 0
     mirror: bool = False
+    scaled: int | None = None
 
     def shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """Shape (C, h, w) of a view of images of shape (C, H, W)."""
-        return (shape[0], self.size, self.size) if self.size else shape
+        return (shape[0], *([self.scaled] * 2 if self.scaled else self._window(shape)))
 
     def draw(self, shape: tuple[int, int, int], n: int, generator: torch.Generator) -> Views:
         """Random views for n images of shape (C, H, W), on the generator's device."""
@@ -67,17 +76,61 @@ class Augmentation:
 
     def take(self, pixels: Tensor, index: Tensor, views: Views) -> Tensor:
         """Standardised views (B, C, h, w) float32, channels last, of the images `index` (B,) of pixels (N, C, H, W)."""
-        images = torch.nn.functional.pad(pixels[index], [self.pad] * 4) if self.pad else pixels
+        images = F.pad(pixels[index], [self.pad] * 4) if self.pad else pixels
         rows = torch.arange(len(index), device=pixels.device) if self.pad else index
-        _, height, width = self.shape(tuple(pixels.shape[1:]))
+        height, width = self._window(tuple(pixels.shape[1:]))
         windows = images.unfold(2, height, 1).unfold(3, width, 1)  # a strided look at every window: no copy
         batch = windows[rows, :, views.top, views.left]
-        return standardise(torch.where(views.mirrored[:, None, None, None], batch.flip(-1), batch))
+        batch = torch.where(views.mirrored[:, None, None, None], batch.flip(-1), batch)
+        if self.scaled:
+            batch = F.interpolate(batch.float(), size=[self.scaled] * 2, mode="bilinear")
+        return standardise(batch)
+
+    def _window(self, shape: tuple[int, int, int]) -> tuple[int, int]:
+        """Height and width of the window."""
+        return (self.size, self.size) if self.size else shape[1:]
 
     def _spare(self, shape: tuple[int, int, int]) -> tuple[int, int]:
         """Largest vertical and horizontal offset of the window."""
-        _, height, width = self.shape(shape)
+        height, width = self._window(shape)
         return shape[1] + 2 * self.pad - height, shape[2] + 2 * self.pad - width
+
+
+@dataclass(frozen=True)
+class InceptionCrop:
+    """A part of an image, scaled to `size` × `size` (Szegedy et al. 2015, section 6), mirrored half of the time."""
+
+    size: int
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+        """Shape (C, h, w) of a view of images of any size."""
+        return shape[0], self.size, self.size
+
+    def __call__(self, image, seed: int | None = None) -> np.ndarray:
+        """image: Pillow's, opened and not decoded. seed: of a random view; None: the evaluation view, the central part.
+
+        Returns (3, h, w) uint8. A JPEG is decoded no finer than the view needs.
+        """
+        width, height = image.size
+        top, left, rows, columns, mirrored = self._central(width, height) if seed is None else self._draw(image, seed)
+        image.draft("RGB", (width * self.size // columns, height * self.size // rows))
+        across, down = image.width / width, image.height / height
+        box = (left * across, top * down, (left + columns) * across, (top + rows) * down)
+        view = np.asarray(image.convert("RGB").resize((self.size, self.size), Image.Resampling.BILINEAR, box))
+        return np.ascontiguousarray((view[:, ::-1] if mirrored else view).transpose(2, 0, 1))
+
+    def _central(self, width: int, height: int) -> tuple[int, int, int, int, bool]:
+        side = round(CENTRAL * min(width, height))
+        return (height - side) // 2, (width - side) // 2, side, side, False
+
+    def _draw(self, image, seed: int) -> tuple[int, int, int, int, bool]:
+        """By torchvision's own draw, from torch's random state, which is put back."""
+        from torchvision.transforms import RandomResizedCrop
+
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            top, left, rows, columns = RandomResizedCrop.get_params(image, AREA, ASPECT)
+            return top, left, rows, columns, bool(torch.rand(()) < 0.5)
 
 
 AUGMENTATIONS = {
@@ -88,10 +141,11 @@ AUGMENTATIONS = {
 }
 
 
-def named(name: str) -> Augmentation:
-    """The augmentation of a recipe."""
-    one_of("augmentation", name, AUGMENTATIONS)
-    return AUGMENTATIONS[name]
+def of(recipe: Recipe) -> Augmentation | InceptionCrop:
+    """The views that a recipe trains on."""
+    if recipe.augmentation == "inception":
+        return InceptionCrop(recipe.size)
+    return replace(AUGMENTATIONS[recipe.augmentation], scaled=recipe.size)
 
 
 def standardise(images: Tensor) -> Tensor:

@@ -1,8 +1,4 @@
-"""Image classification as a task of the training loop.
-
-Images lie on the training device as bytes; each batch is cut, mirrored and standardised there. Order and views of a
-step are functions of the seed and the step alone.
-"""
+"""Image classification as a task of the training loop."""
 
 import time
 from typing import NamedTuple
@@ -12,11 +8,12 @@ import torch
 from torch import Tensor
 
 from lsbook.catalogue import MODELS
+from lsbook.data.files import ImageFiles
 from lsbook.data.images import Images, load
 from lsbook.models.base import Classifier
 from lsbook.run import Run
-from lsbook.training import augmentation, precision, summary
-from lsbook.training.losses import Batch, Loss, smoothed_cross_entropy
+from lsbook.training import augmentation, precision, processes, summary, views
+from lsbook.training.losses import Loss, smoothed_cross_entropy
 from lsbook.training.optimisation import Trainer
 from lsbook.training.probes import LogitDifferences
 
@@ -27,9 +24,9 @@ TRAIN_MEASURED = 10_000  # training images whose accuracy and calibration are ke
 class Splits(NamedTuple):
     """The data of a run; `train` has the run's number of examples. `heldout` is empty when it reaches into these."""
 
-    train: Images
-    heldout: Images
-    test: Images
+    train: Images | ImageFiles
+    heldout: Images | ImageFiles
+    test: Images | ImageFiles
 
 
 def splits(run: Run) -> Splits:
@@ -41,47 +38,22 @@ def splits(run: Run) -> Splits:
 
 
 class ImageTrainer(Trainer):
-    """A network, its images on its device, its loss and optimiser."""
+    """A network, the views it learns from, its loss and optimiser."""
 
-    def __init__(self, run: Run, model: Classifier, images: Images, loss: Loss):
+    def __init__(self, run: Run, model: Classifier, images: Images | ImageFiles, loss: Loss):
         super().__init__(model, run.recipe)
-        self.seed, self.loss = run.seed, loss
-        self.pixels = torch.from_numpy(images.pixels).to(self.device)
-        self.labels = torch.from_numpy(images.labels).to(self.device)
-        self.augmentation = augmentation.named(run.recipe.augmentation)
+        self.loss = loss
         self.batch = min(run.recipe.batch, len(images))
-        self._order = _Order(run.seed, len(images), self.batch)
+        if self.batch < processes.count():
+            raise processes.Shared(f"a batch of {self.batch} images is too small for {processes.count()} processes")
+        self.batches = views.batches(images, augmentation.of(run.recipe), run.seed, self.batch, self.device)
 
     def loss_of(self, i: int) -> Tensor:
         """The loss of step i."""
-        index = self._order(i).to(self.device)
-        generator = torch.Generator(self.device).manual_seed(_seed(self.seed, "views", i))
-        views = self.augmentation.draw(tuple(self.pixels.shape[1:]), len(index), generator)
-        images = self.augmentation.take(self.pixels, index, views)
+        images, batch = self.batches(i)
         with precision.autocast(self.device, self.recipe.precision):
             logits = self.model(images)
-        return self.loss(logits.float(), Batch(index, self.labels[index], views))
-
-
-class _Order:
-    """Which examples step i sees: whole batches of a new permutation for each pass through the data."""
-
-    def __init__(self, seed: int, n: int, batch: int):
-        self.seed, self.n, self.batch = seed, n, batch
-        self.epoch, self.permutation = None, None
-
-    def __call__(self, i: int) -> Tensor:
-        epoch, within = divmod(i, self.n // self.batch)
-        if epoch != self.epoch:
-            generator = torch.Generator().manual_seed(_seed(self.seed, "order", epoch))
-            self.epoch, self.permutation = epoch, torch.randperm(self.n, generator=generator)
-        return self.permutation[within * self.batch : (within + 1) * self.batch]
-
-
-def _seed(seed: int, purpose: str, i: int) -> int:
-    """A seed of its own for every run, purpose and step."""
-    entropy = [seed, {"order": 0, "views": 1}[purpose], i]
-    return int(np.random.SeedSequence(entropy).generate_state(1, np.uint64)[0] >> 1)
+        return processes.weight(len(batch.index), self.batch) * self.loss(logits.float(), batch)
 
 
 class ImageTask:
@@ -90,8 +62,8 @@ class ImageTask:
     def __init__(self, run: Run, data: Splits, device: torch.device, loss: Loss | None):
         """loss: smoothed cross-entropy with the run's alpha when None."""
         self.run, self.data = run, data
-        self.view = augmentation.named(run.recipe.augmentation)
-        model = MODELS[run.model].build(self.view.shape(data.train.pixels.shape[1:]), len(data.train.classes))
+        self.view = augmentation.of(run.recipe)
+        model = MODELS[run.model].build(self.view.shape(data.train.shape), len(data.train.classes))
         model.to(device, memory_format=torch.channels_last)
         self.trainer = ImageTrainer(run, model, data.train, loss or smoothed_cross_entropy(run.alpha))
         self.measured = data.heldout.first(min(MEASURED, len(data.heldout)))
@@ -139,5 +111,5 @@ class ImageTask:
             facts["probe_seconds"] = round(self.probing, 1)
         return metrics, arrays, facts
 
-    def _respond(self, images: Images) -> summary.Responses:
+    def _respond(self, images: Images | ImageFiles) -> summary.Responses:
         return summary.respond(self.trainer.model, images, self.view, self.run.recipe.precision)

@@ -4,6 +4,7 @@ import contextlib
 import math
 import sys
 import time
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from tqdm import tqdm
 from lsbook.catalogue import CORPORA
 from lsbook.errors import UserError
 from lsbook.run import Run
-from lsbook.training import checkpoints, environment, images, optimisation, precision, text
+from lsbook.training import checkpoints, environment, images, optimisation, precision, processes, text
 from lsbook.training.losses import Loss
 from lsbook.training.teachers import save_weights
 
@@ -76,7 +77,7 @@ def train(
     loss: of images; smoothed cross-entropy with the run's alpha when not given.
     tensorboard: folder for scalars (loss, accuracy, ECE, learning rate).
     The same run gives the same outcome, bit for bit, on the same CPU with the same number of threads, also when it was
-    interrupted: it goes on from its checkpoint in `runs/`.
+    interrupted: it goes on from its checkpoint in `runs/`. Within `together` several processes share the work.
     ValueError when the data are not the run's, or a student comes without its loss; UserError when the loss stops being
     finite.
     """
@@ -84,15 +85,57 @@ def train(
         raise ValueError(f"data: {len(data.train)} training examples, but the run has {run.examples}")
     if run.teacher and loss is None:
         raise ValueError("loss: a student needs the loss of its distillation")
-    device = device or precision.device()
+    if loss and processes.count() > 1:
+        raise UserError(f"{run}: a student is trained by one process; start it without torchrun")
+    processes.told(run)
+    return _train(run, data, loss, device or precision.device(), tensorboard, progress)
+
+
+@contextlib.contextmanager
+def together() -> Iterator[bool]:
+    """Within it all processes of a `torchrun` do each `train` of the first one, which is told True.
+
+    The block of the others, told False, comes when they have followed the first to its end.
+    """
+    with processes.joined():
+        if processes.rank() == 0:
+            yield True
+            processes.told(None)
+            return
+        while run := processes.told(None):
+            with contextlib.suppress(processes.Shared):
+                _follow(run)
+        yield False
+
+
+def _follow(run: Run) -> None:
+    """What a process but the first does of a training."""
+    try:
+        data = splits(run)
+    except UserError as error:
+        processes.agree(error)
+    _train(run, data, None, precision.device(), None, progress=False)
+
+
+def _train(
+    run: Run,
+    data: images.Splits | text.Texts,
+    loss: Loss | None,
+    device: torch.device,
+    tensorboard: str | None,
+    progress: bool,
+) -> Outcome:
+    processes.agree({name: part.fingerprint for name, part in data._asdict().items()})
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(run.seed)
         task = _task(run, data, device, loss)
         history, seconds = _steps(run, task, tensorboard, progress)
+        task.trainer.finish()
     save_weights(run, task.trainer.model)
     metrics, arrays, facts = task.result(seconds)
     where = environment.describe(device, run.recipe.precision) | facts
     where |= {
+        "processes": processes.count(),
         "training_seconds": round(seconds, 1),
         "peak_memory_mb": round(environment.peak_memory() / 1e6),
         "data": {
@@ -126,6 +169,7 @@ class _Course:
 
     def advance(self) -> None:
         """One more step, and what is measured after it but the history."""
+        processes.draw_differently(self.run.seed, self.step)
         self.total += self.task.trainer.step(self.step)
         self.step += 1
         if self.step in self.task.probed:
@@ -133,6 +177,7 @@ class _Course:
 
     def note(self) -> dict[str, float]:
         """Add a point to the history and return it."""
+        self._share_loss()
         values = _measure(self.run, self.task, self.step, float(self.total) / (self.step - self.last))
         for name, value in values.items():
             self.history.setdefault(name, []).append(value)
@@ -141,14 +186,18 @@ class _Course:
         return values
 
     def keep(self) -> None:
-        """Write a checkpoint, unless the loss is not finite any more or there is no space."""
+        """Write a checkpoint, unless the loss is not finite any more or there is no space. The first process does."""
+        self._share_loss()
         if not math.isfinite(float(self.total)):
             raise _not_finite(self.run, self.step)
+        if processes.rank():
+            return
         trainer = self.task.trainer
         parts = {
             "model": trainer.model.state_dict(),
             "optimiser": checkpoints.optimiser_tensors(trainer.optimiser),
             "random": precision.random_state(trainer.device),
+            "average": trainer.average.state_dict() if trainer.average else {},
             "task": self.task.state(),
             "course": {"total": self.total},
         }
@@ -158,8 +207,8 @@ class _Course:
             checkpoints.write(self.run, checkpoints.Checkpoint(self.step, tensors, notes))
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint, if there is one."""
-        found = checkpoints.latest(self.run)
+        """Go on from the newest checkpoint, if there is one: of several processes the first one's."""
+        found = processes.told(None if processes.rank() else checkpoints.latest(self.run))
         if found is None:
             return
         parts: dict[str, dict] = {}
@@ -169,12 +218,19 @@ class _Course:
         trainer = self.task.trainer
         trainer.model.load_state_dict(parts["model"])
         checkpoints.load_optimiser(trainer.optimiser, parts.get("optimiser", {}))
+        if trainer.average:
+            trainer.average.load_state_dict(parts["average"])
         precision.set_random_state(trainer.device, parts["random"])
         self.task.load_state(parts.get("task", {}))
         self.total.copy_(parts["course"]["total"])
         self.step, self.last, self.history = found.step, found.notes["last"], found.notes["history"]
         self.began -= found.notes["seconds"]
-        print(f"{self.run} goes on after step {self.step}", file=sys.stderr)
+        if not processes.rank():
+            print(f"{self.run} goes on after step {self.step}", file=sys.stderr)
+
+    def _share_loss(self) -> None:
+        """Let every process have the loss of all since the last point."""
+        self.total.copy_(processes.mean(self.total))
 
 
 def _steps(run: Run, task: Task, tensorboard: str | None, progress: bool) -> tuple[dict, float]:
@@ -198,10 +254,11 @@ def _steps(run: Run, task: Task, tensorboard: str | None, progress: bool) -> tup
                 write(course.step, values)
                 shown = {name: f"{values[name]:.3f}" for name in ("loss", "accuracy") if name in values}
                 bar.set_postfix(shown, refresh=False)
-            if clock.due() or signals:
+            due, signal = processes.largest(clock.due(), signals[0] if signals else 0)
+            if due or signal:
                 course.keep()
-            if signals:
-                checkpoints.stop(signals[0])
+            if signal:
+                checkpoints.stop(signal)
     return course.history, course.seconds
 
 
@@ -213,10 +270,10 @@ def _measure(run: Run, task: Task, step: int, loss: float) -> dict[str, float]:
     return {"step": step, "loss": loss, "learning_rate": optimisation.learning_rate(run.recipe, step - 1), **measured}
 
 
-def _not_finite(run: Run, step: int) -> UserError:
+def _not_finite(run: Run, step: int) -> processes.Shared:
     path = checkpoints.newest_path(run)
     kept = f"; its last good checkpoint is {path}" if path else ""
-    return UserError(f"{run}: the network is not finite any more at step {step}; lower the learning rate{kept}")
+    return processes.Shared(f"{run}: the network is not finite any more at step {step}; lower the learning rate{kept}")
 
 
 def _bar(run: Run, progress: bool) -> tqdm:

@@ -4,13 +4,16 @@ import math
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from lsbook.models.base import Classifier
 from lsbook.run import Recipe
+from lsbook.training import processes
 
 WARM_UP = 0.2  # fraction of a one-cycle run in which the learning rate rises
 
 
+AVERAGED_APART = 0.01  # fraction of a run between two moments whose weights are averaged
 EPSILON = 1e-9  # of Adam, as in Vaswani et al. (2017, section 5.3)
 
 
@@ -55,21 +58,31 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.learning_rate * factor
 
 
+def averaged_steps(recipe: Recipe) -> set[int]:
+    """After which steps the weights are among those averaged."""
+    return {round(recipe.steps * (1 - k * AVERAGED_APART)) for k in range(recipe.averaged)}
+
+
 class Trainer:
-    """A network and its optimiser; `step(i)` does the i-th step of the recipe. Subclasses define `loss_of`."""
+    """A network and its optimiser; `step(i)` does the i-th step of the recipe. Subclasses define `loss_of`.
+
+    average: the mean of the weights so far at the moments that the recipe averages, if it does.
+    """
 
     def __init__(self, model: Classifier, recipe: Recipe):
-        self.model, self.recipe = model, recipe
+        self.model, self.recipe = processes.synchronised(model), recipe
         self.device = model.output.weight.device
-        self.optimiser = optimiser(model, recipe)
+        self.optimiser = optimiser(self.model, recipe)
+        self.average = AveragedModel(self.model) if recipe.averaged > 1 else None
+        self._loss_of = processes.averaging(self.model, self.loss_of)
 
     def loss_of(self, i: int) -> Tensor:
-        """The loss of step i, a scalar that depends on the weights."""
+        """The loss of step i, a scalar that depends on the weights; of several processes the mean is that loss."""
         raise NotImplementedError
 
     def step(self, i: int) -> Tensor:
         """Returns the loss, a scalar still on the device."""
-        loss = self.recipe.loss_scale * self.loss_of(i)
+        loss = self.recipe.loss_scale * self._loss_of(i)
         for group in self.optimiser.param_groups:
             group["lr"] = group["factor"] * learning_rate(self.recipe, i)
         self.optimiser.zero_grad(set_to_none=True)
@@ -77,4 +90,11 @@ class Trainer:
         if self.recipe.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         self.optimiser.step()
+        if self.average and i + 1 in averaged_steps(self.recipe):
+            self.average.update_parameters(self.model)
         return loss.detach()
+
+    def finish(self) -> None:
+        """After the last step: let the averaged weights be the network's, where the recipe averages."""
+        if self.average:
+            self.model.load_state_dict(self.average.module.state_dict())

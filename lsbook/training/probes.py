@@ -10,9 +10,10 @@ import torch
 from lsbook.data.images import Images
 from lsbook.models.base import Classifier
 from lsbook.run import Run
-from lsbook.training.augmentation import Views, named
+from lsbook.training.augmentation import Views, of
 from lsbook.training.precision import autocast
-from lsbook.training.summary import EVALUATION_BATCH, first_of_each_class
+from lsbook.training.summary import first_of_each_class
+from lsbook.training.views import EVALUATION_BATCH
 
 PAIR = (0, 1)  # classes whose logits are compared: the first two of Figure 1's first row
 EXAMPLES = 300  # of each class: N = 600 of a pair, as in the paper
@@ -71,7 +72,7 @@ class LogitDifferences:
     def _view_logits(self, model: Classifier, name: str, rows: np.ndarray) -> np.ndarray:
         """(n, VIEWS, K) float32 logits of random views of the images `rows`; the same views at every call."""
         device = model.output.weight.device
-        augmentation = named(self.run.recipe.augmentation)
+        augmentation = of(self.run.recipe)
         pixels = torch.from_numpy(self.splits[name].pixels[rows]).to(device)
         generator = torch.Generator(device).manual_seed(self.run.seed)
         index = torch.arange(len(rows), device=device).repeat_interleave(VIEWS)

@@ -7,12 +7,14 @@ import torch
 
 from lsbook.analysis import calibration
 from lsbook.analysis.projection import span_coordinates
+from lsbook.data.files import ImageFiles
 from lsbook.data.images import Images
 from lsbook.models.base import Classifier
-from lsbook.training.augmentation import Augmentation
+from lsbook.training import processes
+from lsbook.training.augmentation import Augmentation, InceptionCrop
 from lsbook.training.precision import autocast
+from lsbook.training.views import evaluation
 
-EVALUATION_BATCH = 500
 SHOWN = 100  # examples of each class whose activations are kept, about as many as Figure 1 of the paper shows
 
 
@@ -26,25 +28,25 @@ class Responses(NamedTuple):
 
 
 @torch.no_grad()
-def respond(model: Classifier, images: Images, augmentation: Augmentation, precision: str) -> Responses:
-    """Evaluate in batches; there may be no images. The model is left in the mode (training or not) that it was in."""
+def respond(
+    model: Classifier, images: Images | ImageFiles, view: Augmentation | InceptionCrop, precision: str
+) -> Responses:
+    """Evaluate in batches; there may be no images. The model is left in the mode (training or not) that it was in.
+
+    Of several processes each does its share and has all the answers.
+    """
     device = model.output.weight.device
-    n_classes, width = model.output.weight.shape
-    if not len(images):
-        return Responses(np.empty((0, width + 1), np.float32), np.empty((0, n_classes), np.float32), images.labels)
-    pixels = torch.from_numpy(images.pixels)
     was_training = model.training
     model.eval()
-    activations, logits = [], []
-    for index in torch.arange(len(images)).split(EVALUATION_BATCH):
-        views = augmentation.central(tuple(pixels.shape[1:]), len(index), device)
-        batch = pixels[index].to(device)
+    activations, logits = ([torch.empty((0, n), device=device)] for n in model.output.weight.shape[::-1])
+    for views in evaluation(images, view, device):
         with autocast(device, precision):
-            hidden = model.penultimate(augmentation.take(batch, torch.arange(len(index), device=device), views))
+            hidden = model.penultimate(views)
             logits.append(model.output(hidden).float())
         activations.append(hidden.float())
     model.train(was_training)
-    return Responses(_with_one(_numpy(activations)), _numpy(logits), images.labels)
+    activations, logits = (processes.interleaved(torch.cat(parts).cpu().numpy()) for parts in (activations, logits))
+    return Responses(_with_one(activations), logits, images.labels)
 
 
 def metrics(train: Responses, heldout: Responses, test: Responses) -> dict[str, float]:
@@ -107,7 +109,3 @@ def measures(split: Responses, temperature: float = 1.0) -> dict[str, float]:
 
 def _with_one(activations: np.ndarray) -> np.ndarray:
     return np.concatenate([activations, np.ones((len(activations), 1), np.float32)], axis=1)
-
-
-def _numpy(parts: list[torch.Tensor]) -> np.ndarray:
-    return torch.cat(parts).cpu().numpy()

@@ -22,7 +22,7 @@ from lsbook.errors import UserError
 from lsbook.models.base import Classifier
 from lsbook.paths import runs_path
 from lsbook.run import Run
-from lsbook.training import augmentation, precision
+from lsbook.training import augmentation, precision, processes
 from lsbook.training.losses import Batch, Loss, distillation
 
 BATCH = 2_048  # views evaluated at a time
@@ -34,7 +34,12 @@ def weights_path(run: Run) -> Path:
 
 
 def save_weights(run: Run, model: Classifier) -> None:
-    """Keep a trained network: whole or not at all. A disk without space costs only a later student's time."""
+    """Keep a trained network: whole or not at all. A disk without space costs only a later student's time.
+
+    Of several processes the first does.
+    """
+    if processes.rank():
+        return
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     with suppress(OSError):
         write_whole(weights_path(run), lambda file: file.write(save(state)))
@@ -46,7 +51,7 @@ def load_weights(run: Run, shape: tuple[int, int, int], n_classes: int) -> Class
         state = load_file(weights_path(run))
     except (FileNotFoundError, SafetensorError):  # a damaged file is made again, as a missing one
         return None
-    view = augmentation.named(run.recipe.augmentation)
+    view = augmentation.of(run.recipe)
     model = MODELS[run.model].build(view.shape(shape), n_classes)
     model.load_state_dict(state)
     device = precision.device()
@@ -70,11 +75,11 @@ def bank(teacher: Run, images: Images, student: Run) -> Bank | None:
 
     Kept by teacher, augmentation and content of the images.
     """
-    view = augmentation.named(student.recipe.augmentation)
-    name = f"bank-{student.recipe.augmentation}-{len(images)}-{images.fingerprint[:16]}.npy"
+    view = augmentation.of(student.recipe)
+    name = f"bank-{student.recipe.augmentation}{student.recipe.size or ''}-{len(images)}-{images.fingerprint[:16]}.npy"
     path = weights_path(teacher).with_name(name)
     shape = tuple(images.pixels.shape[1:])
-    seen, known = view.shape(shape), augmentation.named(teacher.recipe.augmentation).shape(shape)
+    seen, known = view.shape(shape), augmentation.of(teacher.recipe).shape(shape)
     if seen != known:
         raise UserError(f"the student sees views of shape {seen}, but its teacher was trained on {known}")
     if not path.is_file():

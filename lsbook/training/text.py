@@ -16,12 +16,13 @@ from lsbook.data.text import Pairs
 from lsbook.data.vocabulary import Vocabulary
 from lsbook.models.transformer import Transformer
 from lsbook.run import Run
-from lsbook.training import precision, translations
+from lsbook.training import precision, processes, translations
 from lsbook.training.losses import smoothed_cross_entropy_of_output
 from lsbook.training.optimisation import Trainer
 from lsbook.training.text_summary import Translator, summarise
 
-TRANSLATED = {"grammar": 100}  # sentences of each split, where seconds count; of other texts:
+# Sentences of each split: few where seconds count, all of newstest2014, and of other texts:
+TRANSLATED = {"grammar": 100, "wmt14-en-de": 3_003}
 MOST_TRANSLATED = 1_000
 MEASURED = 200  # validation pairs in each measurement along a run
 
@@ -48,14 +49,15 @@ class TextTrainer(Trainer):
     def __init__(self, run: Run, model: Transformer, pairs: Encoded):
         super().__init__(model, run.recipe)
         self.alpha = run.alpha
-        self.batches = Batches(pairs, run.recipe.batch, run.seed)
+        self.batches = Batches(pairs, run.recipe.batch, run.seed, part=(processes.rank(), processes.count()))
 
     def loss_of(self, i: int) -> Tensor:
         """The loss of step i, a mean over its tokens without padding."""
         batch = self.batches(i)
         with precision.autocast(self.device, self.recipe.precision):
             activations, labels = translations.predicting(self.model, batch)
-            return smoothed_cross_entropy_of_output(activations, self.model.output, labels, self.alpha)
+            loss = smoothed_cross_entropy_of_output(activations, self.model.output, labels, self.alpha)
+        return batch.weight * loss
 
 
 class TextTask:

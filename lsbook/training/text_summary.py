@@ -15,7 +15,7 @@ from lsbook.data.encoded import Encoded, Sentences
 from lsbook.data.text import Pairs
 from lsbook.data.vocabulary import Vocabulary
 from lsbook.models.transformer import Transformer
-from lsbook.training import translations
+from lsbook.training import processes, translations
 from lsbook.training.summary import SHOWN, first_of_each_class
 from lsbook.training.translations import Scores
 
@@ -174,10 +174,10 @@ def _of_words(translator: Translator, text: Encoded, ids: np.ndarray) -> tuple[n
         sentences.append(rows[chosen])
         activations.append(found.float().cpu().numpy()[chosen])
         labels.append(np.argmax(tokens[chosen, None] == ids, axis=1))
-    order = np.argsort(np.concatenate(sentences), kind="stable")
-    activations = np.concatenate(activations)[order]
+    order = np.argsort(processes.concatenated(sentences), kind="stable")
+    activations = processes.concatenated(activations)[order]
     one = np.ones((len(activations), 1), np.float32)
-    return np.concatenate([activations, one], axis=1), np.concatenate(labels)[order]
+    return np.concatenate([activations, one], axis=1), processes.concatenated(labels)[order]
 
 
 def example_translations(translator: Translator) -> dict[str, np.ndarray]:

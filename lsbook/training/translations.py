@@ -15,6 +15,7 @@ from lsbook.data.text import Pairs
 from lsbook.data.vocabulary import Vocabulary
 from lsbook.models.decoding import Search, Translation, translate
 from lsbook.models.transformer import Transformer
+from lsbook.training import processes
 from lsbook.training.precision import autocast
 
 EVALUATION_TOKENS = 4_096  # in a batch, both sides and padding together
@@ -41,12 +42,14 @@ def predicting(model: Transformer, batch: Batch) -> tuple[Tensor, Tensor]:
 def predictions(model: Transformer, text: Encoded, precision: str) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
     """Batch by batch: each token's sentence (n,), and what `predicting` gives. Sentences come in any order, each whole.
 
+    Of several processes each has its share of the batches.
+
     The model is left in the mode (training or not) that it was in.
     """
     was_training = model.training
     model.eval()
     batches = Batches(text, EVALUATION_TOKENS)
-    for i in range(len(batches)):
+    for i in processes.share(range(len(batches))):
         batch = batches(i)
         with autocast(model.output.weight.device, precision):
             activations, labels = predicting(model, batch)
@@ -64,8 +67,8 @@ def next_tokens(model: Transformer, text: Encoded, temperatures: Sequence[float]
             with autocast(h.device, precision):
                 logits = model.output(h).float()
             parts.append(_evaluate(logits, y, temperatures).cpu().numpy())
-    sentences, n = np.concatenate(sentences), len(temperatures)
-    values = np.concatenate(parts, axis=1)[:, np.argsort(sentences, kind="stable")]
+    sentences, n = processes.concatenated(sentences), len(temperatures)
+    values = processes.concatenated(parts, axis=1)[:, np.argsort(sentences, kind="stable")]
     return NextTokens(values[:n], values[n:-1], values[-1] == 1, np.bincount(sentences, minlength=len(text)))
 
 
@@ -85,7 +88,9 @@ def translated(
     """The translations found for these sentences; search: fields of `decoding.Search` besides bos and eos."""
     sources = [np.append(ids, vocabulary.eos).astype(np.int64) for ids in vocabulary.encode(sentences)]
     with autocast(model.output.weight.device, precision):
-        return translate(model, sources, Search(bos=vocabulary.bos, eos=vocabulary.eos, **search))
+        own = translate(model, processes.share(sources), Search(bos=vocabulary.bos, eos=vocabulary.eos, **search))
+    shares = processes.every(own)
+    return [shares[i % len(shares)][i // len(shares)] for i in range(len(sources))]
 
 
 class Scores(NamedTuple):

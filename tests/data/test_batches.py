@@ -55,6 +55,23 @@ def test_an_epoch_has_every_pair_once_and_whole(n):
     assert sorted(seen) == list(range(n))
 
 
+@pytest.mark.parametrize(("n", "tokens"), [(701, 400), (5, 60)], ids=["many", "fewer pairs than parts"])
+def test_parts_of_batches_are_the_whole_with_its_mean(n, tokens):
+    """Of three parts each pair is in one; the weighted mean of anything over tokens is that over the whole batch."""
+    corpus = random_text(n)
+    whole, parts = Batches(corpus, tokens, 7), [Batches(corpus, tokens, 7, part=(k, 3)) for k in range(3)]
+    values = np.random.default_rng(0).random(500)
+    for step in range(2 * len(whole)):
+        batch, shares = whole(step), [part(step) for part in parts]
+        assert len({(share.source.shape, share.target_in.shape) for share in shares}) == 1
+        weighted = [share for share in shares if share.weight]
+        rows = np.concatenate([share.rows for share in weighted])
+        assert sorted(rows[rows >= 0]) == sorted(batch.rows[batch.rows >= 0])
+        means = [share.weight * values[share.target_out[share.target_out != PAD]].mean() for share in shares]
+        assert np.mean(means) == pytest.approx(values[batch.target_out[batch.target_out != PAD]].mean())
+    assert whole(0).weight == 1
+
+
 def test_shapes_are_few_and_hold_the_tokens_asked_for():
     batches = Batches(random_text(), 400, shapes=5, multiple=8)
     found = {(*batch.source.shape, batch.target_in.shape[1]) for batch in epoch(batches)}

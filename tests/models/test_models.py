@@ -1,6 +1,7 @@
 """The networks: sizes by hand arithmetic, LRN against torch's own, templates that give the logits."""
 
 import pytest
+import timm
 import torch
 
 from lsbook.catalogue import MODELS
@@ -68,7 +69,30 @@ def test_a_residual_block_without_its_branch_is_the_identity():
     assert torch.equal(block(x), x)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith("transformer")])
+def test_inception_v4_is_timms():
+    """Their count of weights, by hand that of the last layer (1 536 activations and the bias for each class), and, with
+    the same weights, their logits."""
+    with torch.device("meta"):
+        theirs = timm.create_model("inception_v4")
+        whole = MODELS["inception_v4"].build((3, 299, 299), 1000)
+    assert parameters(whole) == parameters(theirs) == 42_679_816
+    assert whole.templates().shape == (1000, 1537)
+    ours = MODELS["inception_v4"].build((3, 75, 75), 5).eval()
+    assert parameters(whole) - parameters(ours) == 995 * 1537
+    theirs.reset_classifier(5)
+    names = {name: name.replace("hidden.", "").replace("output.", "last_linear.") for name in ours.state_dict()}
+    theirs.load_state_dict({names[name]: value for name, value in ours.state_dict().items()}, assign=True)
+    images = torch.randn(2, 3, 80, 75)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), theirs.eval()(images))
+
+
+def test_inception_v4_refuses_images_of_which_nothing_would_be_left():
+    with torch.device("meta"), pytest.raises(ValueError, match="at least 75 × 75 pixels, not 75 × 74"):
+        MODELS["inception_v4"].build((3, 75, 74), 5)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith(("transformer", "inception"))])
 def test_logits_are_activations_times_templates(name):
     shape = (1, 24, 24)
     model = MODELS[name].build(shape, 7).eval()

@@ -1,13 +1,17 @@
 """Views: the window that was drawn, and TensorFlow's standardisation."""
 
+import io
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lsbook import run
 from lsbook.errors import UserError
+from lsbook.run import Recipe
 from lsbook.training import augmentation
-from lsbook.training.augmentation import AUGMENTATIONS, Views, standardise
+from lsbook.training.augmentation import AUGMENTATIONS, InceptionCrop, Views, standardise
 
 PIXELS = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (6, 3, 32, 32), dtype=np.uint8))
 
@@ -41,7 +45,9 @@ def test_a_padded_crop_is_the_window_that_was_drawn():
 
 
 def test_every_augmentation_that_a_recipe_may_name_is_there():
-    assert set(AUGMENTATIONS) == set(run.AUGMENTATIONS)
+    made = {name: augmentation.of(Recipe(steps=1, augmentation=name, size=50)) for name in run.AUGMENTATIONS}
+    assert all(view.shape((3, 32, 32)) == (3, 50, 50) for view in made.values())
+    assert made.keys() - AUGMENTATIONS.keys() == {"inception"}
 
 
 def test_no_augmentation_is_the_image():
@@ -66,6 +72,57 @@ def test_every_view_is_drawn_about_equally_often():
     assert float(((counts - 1000.0) ** 2 / 1000).sum()) < 161 + 5 * 17.9
 
 
+def test_a_scaled_view_is_the_window_scaled_and_then_standardised():
+    view = augmentation.of(Recipe(steps=1, augmentation="crop24-flip", size=48))
+    taken = view.take(PIXELS, torch.tensor([4]), views([3], [5], [True]))
+    window = PIXELS[4, :, 3:27, 5:29].flip(-1)
+    scaled = [Image.fromarray(c.numpy()).resize((48, 48), Image.Resampling.BILINEAR) for c in window.float()]
+    torch.testing.assert_close(taken, standardise(torch.from_numpy(np.stack(scaled))[None]), rtol=1e-4, atol=1e-4)
+
+
+def test_inceptions_evaluation_view_is_the_central_part():
+    """The middle 7/8 of the shorter side, here all of one colour."""
+    image = np.zeros((80, 160, 3), np.uint8)
+    image[5:75, 45:115] = 200
+    view = InceptionCrop(70)(Image.fromarray(image))
+    assert view.shape == (3, 70, 70)
+    assert (view == 200).all()
+
+
+def test_inceptions_crops_have_the_area_and_aspect_that_are_asked_for():
+    """A ramp in each direction tells where a view begins and ends; half are mirrored; a seed gives one view."""
+    across, down = np.meshgrid(np.linspace(0, 250, 200), np.linspace(0, 250, 100))
+    image = Image.fromarray(np.stack([across, down, down], axis=-1).round().astype(np.uint8))
+    crop = InceptionCrop(64)
+    seen = np.stack([crop(image, seed) for seed in range(300)]).astype(float)
+    spans = [seen[:, 0, :, -1] - seen[:, 0, :, 0], seen[:, 1, -1] - seen[:, 1, 0]]
+    widths, heights = (np.abs(span).mean(axis=1) / 250 * side for span, side in zip(spans, (200, 100), strict=True))
+    area, aspect = widths * heights / 20_000, widths / heights
+    assert area.min() > 0.06
+    assert 0.4 < area.max() <= 1
+    assert 0.68 < aspect.min() < 0.8
+    assert 1.25 < aspect.max() < 1.45
+    assert 0.4 < (spans[0].mean(axis=1) < 0).mean() < 0.6
+    np.testing.assert_array_equal(crop(image, 7), seen[7])
+
+
+def test_a_drawn_crop_leaves_the_random_state_alone():
+    before = torch.get_rng_state()
+    InceptionCrop(8)(Image.new("RGB", (20, 20)), 3)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_large_jpeg_is_decoded_no_finer_than_needed():
+    buffer = io.BytesIO()
+    ramp = np.broadcast_to(np.linspace(0, 255, 800).astype(np.uint8)[None, :, None], (800, 800, 3))
+    Image.fromarray(np.ascontiguousarray(ramp)).save(buffer, "JPEG", quality=95)
+    small, whole = Image.open(buffer), Image.open(buffer)
+    view = InceptionCrop(50)(small)
+    assert small.size == (100, 100)
+    whole.load()
+    np.testing.assert_allclose(view, InceptionCrop(50)(whole), atol=3)
+
+
 def test_standardisation_is_tensorflows():
     """mean 0; divided by max(sd, 1/√n): a constant image becomes zeros, not NaN."""
     image = torch.tensor([[[[0, 10], [20, 30]]]], dtype=torch.uint8)
@@ -80,4 +137,4 @@ def test_an_unknown_augmentation_is_refused():
     with pytest.raises(
         UserError, match="unknown augmentation 'mixup': choose from none, crop24-flip, pad4-flip, shift2"
     ):
-        augmentation.named("mixup")
+        Recipe(steps=1, augmentation="mixup")

@@ -20,8 +20,9 @@ from lsbook.experiments import profiles
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
 from lsbook.training import Splits, optimisation, precision, splits, train
-from lsbook.training.images import ImageTrainer, _Order
+from lsbook.training.images import ImageTrainer
 from lsbook.training.losses import Batch, smoothed_cross_entropy
+from lsbook.training.views import Order
 
 RECIPE = Recipe(steps=40, batch=64, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip")
 
@@ -239,7 +240,7 @@ def test_data_and_loss_must_be_the_runs(data):
 
 
 def test_each_pass_sees_every_example_once(data):
-    order = _Order(seed=3, n=20, batch=5)
+    order = Order(seed=3, n=20, batch=5)
     passes = [torch.cat([order(i) for i in range(first, first + 4)]).tolist() for first in (0, 4)]
     assert [sorted(seen) for seen in passes] == [list(range(20))] * 2
     assert passes[0] != passes[1]
@@ -313,3 +314,17 @@ def test_a_short_training_on_real_images():
     outcome = train(real, data, progress=False)
     assert outcome.metrics["test_accuracy"] > 0.2
     assert outcome.environment["data"]["variant"]
+
+
+@pytest.mark.real_data("tiny-imagenet-32")
+def test_inception_v4_trains_on_five_classes_by_the_laptops_recipe():
+    """Two steps of it; of 70 a pass, 80 passes. About 450 images of each class are trained on."""
+    full = profiles.run("laptop", "tiny-imagenet-5", "inception_v4", 0.1, 0)
+    data = splits(full)
+    assert abs(np.bincount(data.train.labels) - 450).max() < 10
+    assert full.recipe.steps == 80 * (full.examples // full.recipe.batch)
+    short = dataclasses.replace(full, recipe=dataclasses.replace(full.recipe, steps=2, batch=8), examples=20)
+    outcome = train(short, Splits(*(part.first(20) for part in data)), progress=False)
+    assert np.isfinite(outcome.history["loss"]).all()
+    assert outcome.arrays["templates"].shape == (5, 5)
+    assert "temperature" in outcome.metrics

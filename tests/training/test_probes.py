@@ -11,7 +11,7 @@ from lsbook.data.images import load
 from lsbook.experiments import profiles
 from lsbook.run import Recipe, Run
 from lsbook.training import Splits, summary, train
-from lsbook.training.augmentation import named
+from lsbook.training.augmentation import AUGMENTATIONS
 from lsbook.training.probes import PAIR, VIEWS, LogitDifferences
 
 RECIPE = Recipe(steps=12, batch=32, learning_rate=0.02, augmentation="crop24-flip", probe="logit-differences")
@@ -64,7 +64,7 @@ def test_without_augmentation_every_view_is_the_image(data):
     model = MODELS["resnet8"].build((1, 32, 32), 10)
     probe = LogitDifferences(still, data.train, data.heldout)
     probe.measure(model, still.recipe.steps)
-    logits = summary.respond(model, data.train, named("none"), "float32").logits
+    logits = summary.respond(model, data.train, AUGMENTATIONS["none"], "float32").logits
     rows = np.concatenate([np.flatnonzero(data.train.labels == k) for k in PAIR])
     expected = logits[rows, PAIR[0]] - logits[rows, PAIR[1]]
     np.testing.assert_allclose(probe.differences["train"][0], np.tile(expected[:, None], VIEWS), atol=1e-4)

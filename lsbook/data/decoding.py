@@ -1,0 +1,52 @@
+"""Images decoded in worker processes, by PyTorch's DataLoader."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from lsbook.data.files import ImageFiles
+from lsbook.errors import UserError
+
+Item = tuple  # the number of an image, and what its view is called with besides the image
+
+
+def decoded(
+    images: ImageFiles, batches: Iterable[list[Item]], view: Callable, workers: int | None = None
+) -> Iterator[Tensor | list[UserError]]:
+    """Batch by batch the views of these items, one upon the other; where images are broken, a UserError for each.
+
+    view: gives an array of an image and the rest of an item; it has to be picklable.
+    workers: processes, by default one a core; none decodes here.
+    """
+    loader = DataLoader(
+        _Views(images, view),
+        batch_sampler=batches,
+        num_workers=_cores() if workers is None else workers,
+        collate_fn=_stack,
+    )
+    return iter(loader)
+
+
+class _Views(Dataset):
+    def __init__(self, images: ImageFiles, view: Callable):
+        self.images, self.view = images, view
+
+    def __getitem__(self, item: Item):
+        i, *arguments = item
+        try:
+            return self.images.see(i, self.view, *arguments)
+        except UserError as error:
+            return error
+
+
+def _stack(views: list[np.ndarray | UserError]) -> Tensor | list[UserError]:
+    return [view for view in views if isinstance(view, UserError)] or torch.from_numpy(np.stack(views))
+
+
+def _cores() -> int:
+    """This process's share of the cores that it may run on, with others of a `torchrun` on the same machine."""
+    return max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))

@@ -1,0 +1,110 @@
+"""Batches of views, for training and for evaluation, of images that lie on the device or stay in their files.
+
+Which images a training step sees, and which view of each, is a function of the seed and the step alone; of several
+processes each has its share of them.
+"""
+
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lsbook.data.decoding import decoded
+from lsbook.data.files import ImageFiles
+from lsbook.data.images import Images
+from lsbook.errors import UserError
+from lsbook.training import processes
+from lsbook.training.augmentation import Augmentation, InceptionCrop, Views, standardise
+from lsbook.training.losses import Batch
+
+EVALUATION_BATCH = 500
+
+
+class FromMemory:
+    """The batches of images that are moved to the device whole, as bytes; views are made there."""
+
+    def __init__(self, images: Images, view: Augmentation, seed: int, batch: int, device: torch.device):
+        self.pixels = torch.from_numpy(images.pixels).to(device)
+        self.labels = torch.from_numpy(images.labels).to(device)
+        self.view, self.seed = view, seed
+        self._order = Order(seed, len(images), batch)
+
+    def __call__(self, step: int) -> tuple[Tensor, Batch]:
+        """Views (B, C, h, w) of a step, and what they are of."""
+        device = self.pixels.device
+        index = self._order(step).to(device)
+        generator = torch.Generator(device).manual_seed(int(seeds(self.seed, "views", step)))
+        views = self.view.draw(tuple(self.pixels.shape[1:]), len(index), generator)
+        index, views = processes.share(index), Views(*map(processes.share, views))
+        return self.view.take(self.pixels, index, views), Batch(index, self.labels[index], views)
+
+
+class FromFiles:
+    """The batches of images that worker processes decode, ahead of time while steps come one after another."""
+
+    def __init__(self, images: ImageFiles, view: InceptionCrop, seed: int, batch: int, device: torch.device):
+        self.images, self.view, self.seed, self.device = images, view, seed, device
+        self.labels = torch.from_numpy(images.labels)
+        self._order = Order(seed, len(images), batch)
+        self._step = None
+
+    def __call__(self, step: int) -> tuple[Tensor, Batch]:
+        """Views (B, C, h, w) of a step, and what they are of. UserError names a broken image."""
+        if step != self._step:
+            self._decoded = decoded(self.images, map(self._items, count(step)), self.view)
+        self._step = step + 1
+        index = processes.share(self._order(step))
+        views = _on_device(next(self._decoded), self.device)
+        return views, Batch(index.to(self.device), self.labels[index].to(self.device), None)
+
+    def _items(self, step: int) -> list[tuple[int, int]]:
+        index = self._order(step)
+        pairs = zip(index.tolist(), seeds(self.seed, "views", step, len(index)).tolist(), strict=True)
+        return processes.share(list(pairs))
+
+
+def batches(images: Images | ImageFiles, view, seed: int, batch: int, device: torch.device) -> FromMemory | FromFiles:
+    """The batches of a training."""
+    return (FromFiles if isinstance(images, ImageFiles) else FromMemory)(images, view, seed, batch, device)
+
+
+def evaluation(images: Images | ImageFiles, view, device: torch.device) -> Iterator[Tensor]:
+    """The evaluation views (B, C, h, w) of this process's share of the images, in order, in batches."""
+    rows = filter(len, processes.share(torch.arange(len(images))).split(EVALUATION_BATCH))
+    if isinstance(images, ImageFiles):
+        for found in decoded(images, ([(i,) for i in index.tolist()] for index in rows), view):
+            yield _on_device(found, device)
+        return
+    pixels = torch.from_numpy(images.pixels)
+    for index in rows:
+        central = view.central(images.shape, len(index), device)
+        yield view.take(pixels[index].to(device), torch.arange(len(index), device=device), central)
+
+
+class Order:
+    """Which examples step i sees: whole batches of a new permutation for each pass through the data."""
+
+    def __init__(self, seed: int, n: int, batch: int):
+        self.seed, self.n, self.batch = seed, n, batch
+        self.epoch, self.permutation = None, None
+
+    def __call__(self, i: int) -> Tensor:
+        epoch, within = divmod(i, self.n // self.batch)
+        if epoch != self.epoch:
+            generator = torch.Generator().manual_seed(int(seeds(self.seed, "order", epoch)))
+            self.epoch, self.permutation = epoch, torch.randperm(self.n, generator=generator)
+        return self.permutation[within * self.batch : (within + 1) * self.batch]
+
+
+def seeds(seed: int, purpose: str, i: int, n: int | None = None) -> np.ndarray | np.uint64:
+    """A seed of its own for every run, purpose and step, or n of them."""
+    entropy = [seed, {"order": 0, "views": 1}[purpose], i]
+    return np.random.SeedSequence(entropy).generate_state(n or 1, np.uint64)[slice(n) if n else 0] >> np.uint64(1)
+
+
+def _on_device(found: Tensor | list[UserError], device: torch.device) -> Tensor:
+    if isinstance(found, list):
+        raise UserError(f"{found[0]}; `lsbook data` counts all that are broken")
+    return standardise(found.to(device, non_blocking=True))
