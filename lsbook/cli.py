@@ -107,14 +107,15 @@ def sweep(
     profile: Annotated[str, typer.Option(help="smoke, laptop or paper.")],
     seeds: Annotated[str, typer.Option(help="Such as 0-4 or 0,2; auto: the chapter's own.")] = "auto",
     budget: Annotated[float | None, typer.Option(min=0, help="Seconds; no run is begun that needs more.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the runs, with expected seconds.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, which share the cores.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the runs, with seconds and memory.")] = False,
 ) -> None:
     """Train and record what a chapter's profile still misses, first seeds first."""
     from lsbook.experiments import sweep as sweeping
 
     runs = sweeping.plan(chapter, profile, seeds)
     if not dry_run:
-        sweeping.sweep(runs, budget=budget)
+        sweeping.sweep(runs, budget=budget, jobs=jobs)
     print(sweeping.table(runs))
 
 

@@ -30,6 +30,15 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Say how many faults the processes in test_faults.py went through."""
+    passed = terminalreporter.getreports("passed")
+    lines = [value for report in passed for name, value in report.user_properties if name == "faults"]
+    if lines:
+        terminalreporter.section("faults")
+        terminalreporter.write_line("\n".join(lines))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def runs(tmp_path_factory):
     """A folder for weights that no test shares with the project."""

@@ -4,8 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,47 +112,6 @@ def test_nothing_is_unpickled(store):
     (folder / "SHA256SUMS").write_text(sums.stdout)
     with pytest.raises(ValueError, match="allow_pickle"):
         store.get(run()).arrays  # noqa: B018
-
-
-WRITER = """
-import sys, numpy as np
-from lsbook.run import Run, Recipe
-from lsbook.store import Store
-arrays = {"a": np.random.default_rng(0).random((200, 1000))}
-for seed in range(int(sys.argv[2]), int(sys.argv[3])):
-    run = Run(dataset="digits", model="mlp", alpha=0.1, seed=seed, recipe=Recipe(steps=1), examples=1)
-    Store(sys.argv[1]).put(run, metrics={"seed": seed}, history={}, environment={}, arrays=arrays)
-    print(seed, flush=True)
-"""
-
-
-def writer(path: Path, first: int, last: int) -> subprocess.Popen:
-    command = [sys.executable, "-c", WRITER, str(path), str(first), str(last)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-
-def test_a_writer_killed_at_any_moment_leaves_whole_records_only(store):
-    rng = np.random.default_rng(0)
-    written = 0
-    for trial in range(6):
-        with writer(store.path, 1_000 * trial, 1_000 * (trial + 1)) as process:
-            process.stdout.readline()  # it is at work
-            time.sleep(rng.uniform(0, 0.2))
-            process.kill()
-            written += 1 + len(process.stdout.readlines())
-    assert store.verify() == []
-    assert written <= len(store) <= written + 6  # killed between the rename and the line that reports it
-    store.put(run(10_000), **CONTENT)
-    assert [p.name for p in store.path.iterdir() if p.name.startswith(".writing")] == []
-
-
-def test_writers_at_once_neither_lose_nor_double_a_record(store):
-    writers = [writer(store.path, first, 12) for first in (0, 4, 0)]
-    for process in writers:
-        process.communicate(timeout=60)
-    assert [process.returncode for process in writers] == [0, 0, 0]
-    assert sorted(record.run.seed for record in store) == list(range(12))
-    assert store.verify() == []
 
 
 def test_reading_needs_no_torch(store):

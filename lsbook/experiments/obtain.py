@@ -129,55 +129,74 @@ def compare(
     return Arms(profile, float(alpha), hard, smoothed)
 
 
-def obtain(runs: Sequence[Run], store: Store | None = None, *, tensorboard: str | None = None) -> list[Record]:
-    """The records of `runs`, in order; those that are missing are trained and recorded first."""
+def obtain(
+    runs: Sequence[Run],
+    store: Store | None = None,
+    *,
+    tensorboard: str | None = None,
+    progress: bool | Callable[[int], object] = True,
+) -> list[Record]:
+    """The records of `runs`, in order; those that are missing are trained and recorded first.
+
+    tensorboard, progress: as for `training.train`.
+    """
     store = Store() if store is None else store
     records = {run: store.get(run) for run in runs}
     missing = [run for run, record in records.items() if record is None]
     if missing:
-        records |= _train(missing, store, tensorboard)
+        records |= _train(missing, store, tensorboard, progress)
     return [records[run] for run in runs]
 
 
 @contextmanager
 def processes() -> Iterator[bool]:
     """Within it the processes of a `torchrun` train together what the first one obtains; the others are told False."""
-    with _training().together() if "TORCHELASTIC_RUN_ID" in os.environ else nullcontext(True) as first:
+    with training_side().together() if "TORCHELASTIC_RUN_ID" in os.environ else nullcontext(True) as first:
         yield first
 
 
-def _train(runs: list[Run], store: Store, tensorboard: str | None, again: bool = False) -> dict[Run, Record]:
-    """again: also what is recorded, for its weights."""
-    training = _training()
+def _train(
+    runs: list[Run], store: Store, tensorboard: str | None, progress: bool | Callable, weights: bool = False
+) -> dict[Run, Record]:
+    """weights: train what is recorded too, unless its weights are here."""
+    training = training_side()
     store.check_writable()
-    print(f"{len(runs)} of the runs asked for have to be trained first; {_estimate(runs, store)}", file=sys.stderr)
+    if progress is True:
+        print(f"{len(runs)} of the runs asked for have to be trained first; {_estimate(runs, store)}", file=sys.stderr)
     records, data = {}, {}
     for run in runs:
         source = run.dataset, run.examples, run.vocabulary
         if source not in data:
             data = {source: training.splits(run)}  # one data set in memory at a time
-        lesson = _lesson(training, run, data[source], store) if run.teacher else None
+        lesson = _lesson(training, run, data[source], store, progress) if run.teacher else None
         with training.claim(run):
-            if run in store and not again:  # by another process, meanwhile
+            if run in store and not (weights and not training.has_weights(run)):  # by another process, meanwhile
                 records[run] = store.get(run)
                 continue
-            outcome = training.train(run, data[source], loss=lesson and lesson.loss, tensorboard=tensorboard)
+            outcome = training.train(
+                run, data[source], loss=lesson and lesson.loss, tensorboard=tensorboard, progress=progress
+            )
             outcome.metrics.update(lesson.metrics if lesson else {})
             records[run] = store.put(run, **outcome._asdict())
             training.clear(run)
     return records
 
 
-def _lesson(training, run: Run, data, store: Store):
+def _lesson(training, run: Run, data, store: Store, progress: bool | Callable):
     """What a student learns from; its teacher is trained first when its weights are not on this machine."""
-    lesson = training.lesson(run, data.train)
-    if lesson is None:
-        _train([run.teacher], store, None, again=True)
-        lesson = training.lesson(run, data.train)
-    return lesson
+
+    def lesson():
+        with training.claim(run.teacher):  # what all its students learn from is made once
+            return training.lesson(run, data.train)
+
+    found = lesson()
+    if found is None:
+        _train([run.teacher], store, None, progress, weights=True)
+        found = lesson()
+    return found
 
 
-def _training():
+def training_side():
     """The training side, imported only here. UserError when torch is not installed."""
     try:
         import lsbook.training
@@ -188,22 +207,31 @@ def _training():
 
 def _estimate(runs: list[Run], store: Store) -> str:
     """How long the runs take, in words."""
-    seconds = expected_seconds(runs, store)
-    if None in seconds.values():
+    costs = Costs(store)
+    seconds = [costs.seconds(run) for run in runs]
+    if None in seconds:
         return "the first one's bar will tell how long each takes"
-    return f"that took {sum(seconds.values()) / 60:.1f} minutes where such runs were recorded"
+    return f"that took {sum(seconds) / 60:.1f} minutes where such runs were recorded"
 
 
-def expected_seconds(runs: Sequence[Run], store: Store) -> dict[Run, float | None]:
-    """How long each takes, judged by the fastest record of its network in this store; None without one."""
-    speeds: dict[tuple[str, str], float] = {}
-    for record in store:
-        network = record.run.dataset, record.run.model
-        speed = record.environment["tokens_per_second" if record.run.vocabulary else "images_per_second"]
-        speeds[network] = max(speeds.get(network, 0), speed)
+class Costs:
+    """What a run takes, judged by the records of its network in a store; None without one."""
 
-    def seconds(run: Run) -> float | None:
-        speed = speeds.get((run.dataset, run.model))
+    def __init__(self, store: Store):
+        self._speeds: dict[tuple[str, str], float] = {}
+        self._peaks: dict[tuple[str, str], int] = {}
+        for record in store:
+            network, facts = (record.run.dataset, record.run.model), record.environment
+            speed = facts["tokens_per_second" if record.run.vocabulary else "images_per_second"]
+            self._speeds[network] = max(self._speeds.get(network, 0), speed)
+            # A process that has trained others before has the largest of all their peaks.
+            self._peaks[network] = min(self._peaks.get(network, facts["peak_memory_mb"]), facts["peak_memory_mb"])
+
+    def seconds(self, run: Run) -> float | None:
+        """At the speed of the fastest."""
+        speed = self._speeds.get((run.dataset, run.model))
         return run.recipe.steps * run.recipe.batch / speed if speed else None
 
-    return {run: seconds(run) for run in runs}
+    def megabytes(self, run: Run) -> int | None:
+        """Memory of the process."""
+        return self._peaks.get((run.dataset, run.model))

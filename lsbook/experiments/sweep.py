@@ -1,13 +1,16 @@
-"""All runs of a chapter, one after the other: the most valuable first, none twice, none begun that cannot be ended."""
+"""All runs of a chapter: the most valuable first, none twice, none begun that cannot be ended."""
 
-import sys
+import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from lsbook.errors import one_of
+from lsbook.errors import UserError, one_of
+from lsbook.experiments.board import Board
 from lsbook.experiments.chapters import CHAPTERS
-from lsbook.experiments.obtain import expected_seconds, obtain, parse_seeds
+from lsbook.experiments.obtain import Costs, parse_seeds
 from lsbook.experiments.profiles import PROFILES
+from lsbook.experiments.workers import Worker, ended, ending, stop
 from lsbook.run import Run
 from lsbook.store import Store
 
@@ -28,45 +31,137 @@ def plan(chapter: str, profile: str, seeds: str = "auto") -> list[Run]:
     return list(dict.fromkeys(ordered))
 
 
-def sweep(runs: Sequence[Run], store: Store | None = None, budget: float | None = None) -> list[Run]:
-    """Train what is not recorded, in order; returns what is left.
+def sweep(runs: Sequence[Run], store: Store | None = None, budget: float | None = None, jobs: int = 1) -> list[Run]:
+    """Train what is not recorded, in order, each run in a process of its own; returns what is left.
 
-    budget: seconds. A run is not begun when its expected time is more than what is left of them.
+    budget: seconds. When a run's expected time is more than what is left of them, neither it nor a later one is begun;
+        what still runs at their end keeps a checkpoint and goes on next time.
+    jobs: so many runs at a time, which share the cores evenly.
+    A run that fails holds up no other. UserError at the end if one did, or when nothing can be recorded.
     """
     store = Store() if store is None else store
-    began, missing = time.monotonic(), [run for run in runs if run not in store]
-    for place, run in enumerate(missing):
-        expected = expected_seconds([run], store)[run] or 0
-        remaining = float("inf") if budget is None else budget - (time.monotonic() - began)
-        if expected > remaining or remaining <= 0:
-            left = missing[place:]
-            _say(f"{remaining:.0f} s are left and {run} needs {expected:.0f}: stopped, {_outlook(left, store)}")
-            return left
-        obtain([run], store)
-        _say(f"{place + 1} of {len(missing)} done: {run}; {_outlook(missing[place + 1 :], store)}")
-    return []
+    store.check_writable()
+    course = _Course(store, budget, jobs, [run for run in runs if run not in store])
+    with ending(course.running), Board() as board:
+        while course.begin(board):
+            for worker in ended(course.running, seconds=min(1, max(0, course.remaining))):
+                course.close(worker, board)
+            if course.remaining <= 0:
+                stop(course.running)
+            board.show(course.headline(), course.rows())
+    if course.failures:
+        raise UserError(f"{len(course.failures)} of the runs failed: {'; '.join(course.failures)}")
+    return course.waiting
+
+
+@dataclass
+class _Course:
+    """A sweep under way. waiting, running: what is to be begun, what has begun."""
+
+    store: Store
+    budget: float | None
+    jobs: int
+    waiting: list[Run]
+    running: list[Worker] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    def __post_init__(self):
+        self.costs, self.total, self.stopped = Costs(self.store), len(self.waiting), False
+        self.end = float("inf") if self.budget is None else time.monotonic() + self.budget
+
+    def begin(self, board: Board) -> bool:
+        """Fill the free places; False when nothing runs any more."""
+        while not self.stopped and len(self.running) < self.jobs and (run := self._next()):
+            expected, remaining = self.costs.seconds(run), max(0, self.remaining)
+            if remaining <= (expected or 0):
+                self.stopped = True
+                needs = f"{remaining:.0f} s are left and {run} needs {_in_seconds(expected)}"
+                board.say(f"{needs}: no more is begun, {outlook(self.waiting, self.costs)}")
+            else:
+                self.waiting.remove(run)
+                self.running.append(Worker(run, self.store, max(1, cores() // self.jobs)))
+        return bool(self.running)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds of the budget."""
+        return self.end - time.monotonic()
+
+    def _next(self) -> Run | None:
+        """The first whose teacher is not being trained."""
+        busy = [worker.run for worker in self.running]
+        return next((run for run in self.waiting if run.teacher not in busy), None)
+
+    def close(self, worker: Worker, board: Board) -> None:
+        """Take note of a run that has ended, well or not."""
+        self.running.remove(worker)
+        for line in worker.said:
+            board.say(line.rstrip())
+        if worker.stopped:
+            self.waiting.insert(0, worker.run)
+            board.say(f"{worker.run} is stopped after about {worker.step} steps and goes on next time")
+            return
+        if failure := worker.failure():
+            self.failures.append(failure if str(worker.run) in failure else f"{worker.run}: {failure}")
+            board.say(self.failures[-1])
+            return
+        self.costs = Costs(self.store)
+        board.say(f"{self.done} of {self.total} done: {worker.run}; {outlook(self.waiting, self.costs)}")
+
+    @property
+    def done(self) -> int:
+        return self.total - len(self.waiting) - len(self.running) - len(self.failures)
+
+    def headline(self) -> str:
+        """How far it is, and when it will end."""
+        left = [self.costs.seconds(run) for run in self.waiting] + [self._left(worker) for worker in self.running]
+        text = f"{self.done} of {self.total} done, {len(self.running)} running"
+        if None in left:
+            return f"{text}; {left.count(None)} of unknown length"
+        seconds = max([sum(left) / self.jobs, *left[len(self.waiting) :]])
+        return f"{text}; ends about {time.strftime('%H:%M', time.localtime(time.time() + seconds))}"
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """Of what runs: share of the steps done, seconds so far and to come, the run."""
+        return [
+            (f"{worker.step / worker.run.recipe.steps:.0%}", f"{worker.seconds:.0f} s + {_in_seconds(left)}", str(run))
+            for worker in self.running
+            for run, left in [(worker.run, self._left(worker))]
+        ]
+
+    def _left(self, worker: Worker) -> float | None:
+        """Seconds that a run still needs, judged by what it has done so far or, before that, by its kind."""
+        if worker.step:
+            return worker.seconds * (worker.run.recipe.steps / worker.step - 1)
+        expected = self.costs.seconds(worker.run)
+        return None if expected is None else max(0.0, expected - worker.seconds)
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def table(runs: Sequence[Run], store: Store | None = None) -> str:
-    """One line a run: recorded or missing, expected seconds."""
+    """One line a run: recorded or missing, expected seconds and memory."""
     store = Store() if store is None else store
-    expected = expected_seconds(runs, store)
+    costs = Costs(store)
     lines = []
     for run in runs:
-        seconds = expected[run]
+        megabytes = costs.megabytes(run)
+        memory = "?" if megabytes is None else f"{megabytes} MB"
         state = "recorded" if run in store else "missing"
-        lines.append(f"{state:9} {'?' if seconds is None else f'{seconds:.0f} s':>8}  {run}")
-    return "\n".join([*lines, _outlook([run for run in runs if run not in store], store)])
+        lines.append(f"{state:9} {_in_seconds(costs.seconds(run)):>8} {memory:>8}  {run}")
+    return "\n".join([*lines, outlook([run for run in runs if run not in store], costs)])
 
 
-def _outlook(runs: Sequence[Run], store: Store) -> str:
-    seconds = expected_seconds(runs, store).values()
+def outlook(runs: Sequence[Run], costs: Costs) -> str:
+    """How many these are and how long they take, one after the other."""
+    seconds = [costs.seconds(run) for run in runs]
     known = sum(s for s in seconds if s is not None)
-    unknown = sum(s is None for s in seconds)
-    return f"{len(runs)} missing, {known / 60:.0f} minutes" + (
-        f" and {unknown} runs of unknown length" if unknown else ""
-    )
+    unknown = f" and {seconds.count(None)} runs of unknown length" if None in seconds else ""
+    return f"{len(runs)} missing, {known / 60:.0f} minutes{unknown}"
 
 
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+def _in_seconds(seconds: float | None) -> str:
+    return "?" if seconds is None else f"{seconds:.0f} s"

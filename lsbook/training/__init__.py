@@ -3,6 +3,18 @@
 from lsbook.training.checkpoints import claim, clear
 from lsbook.training.images import Splits
 from lsbook.training.loop import Outcome, splits, together, train
-from lsbook.training.teachers import lesson
+from lsbook.training.precision import use_threads
+from lsbook.training.teachers import has_weights, lesson
 
-__all__ = ["Outcome", "Splits", "claim", "clear", "lesson", "splits", "together", "train"]
+__all__ = [
+    "Outcome",
+    "Splits",
+    "claim",
+    "clear",
+    "has_weights",
+    "lesson",
+    "splits",
+    "together",
+    "train",
+    "use_threads",
+]

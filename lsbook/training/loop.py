@@ -1,10 +1,11 @@
 """The one training loop: recipe in, what the store keeps out. What is learned, images or text, is a task's."""
 
 import contextlib
+import io
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -70,12 +71,13 @@ def train(
     loss: Loss | None = None,
     device: torch.device | None = None,
     tensorboard: str | None = None,
-    progress: bool = True,
+    progress: bool | Callable[[int], object] = True,
 ) -> Outcome:
     """Train a network as `run` says, measure it, and keep its weights in `runs/` of this machine.
 
     loss: of images; smoothed cross-entropy with the run's alpha when not given.
     tensorboard: folder for scalars (loss, accuracy, ECE, learning rate).
+    progress: a bar on standard error, or not, or what is told the number of steps done about every second.
     The same run gives the same outcome, bit for bit, on the same CPU with the same number of threads, also when it was
     interrupted: it goes on from its checkpoint in `runs/`. Within `together` several processes share the work.
     ValueError when the data are not the run's, or a student comes without its loss; UserError when the loss stops being
@@ -233,7 +235,7 @@ class _Course:
         self.total.copy_(processes.mean(self.total))
 
 
-def _steps(run: Run, task: Task, tensorboard: str | None, progress: bool) -> tuple[dict, float]:
+def _steps(run: Run, task: Task, tensorboard: str | None, progress: bool | Callable) -> tuple[dict, float]:
     """All steps; returns the history, at up to POINTS steps spaced evenly to the last, and the seconds they took.
 
     Goes on from the run's newest checkpoint. On SIGTERM and SIGINT the step is ended and kept, then the program ends.
@@ -276,8 +278,20 @@ def _not_finite(run: Run, step: int) -> processes.Shared:
     return processes.Shared(f"{run}: the network is not finite any more at step {step}; lower the learning rate{kept}")
 
 
-def _bar(run: Run, progress: bool) -> tqdm:
-    return tqdm(total=run.recipe.steps, desc=str(run), disable=not progress, mininterval=1)
+class _Told(tqdm):
+    """A bar that is not drawn: whenever it would be, `progress` is called with the number of steps done."""
+
+    def __init__(self, progress: Callable[[int], object], **settings):
+        self.progress = progress
+        super().__init__(file=io.StringIO(), **settings)
+
+    def display(self, msg=None, pos=None) -> None:
+        self.progress(self.n)
+
+
+def _bar(run: Run, progress: bool | Callable) -> tqdm:
+    settings = {"total": run.recipe.steps, "desc": str(run), "mininterval": 1}
+    return _Told(progress, **settings) if callable(progress) else tqdm(**settings, disable=not progress)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,11 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def use_threads(n: int) -> None:
+    """Compute with n threads from now on."""
+    torch.set_num_threads(n)
+
+
 def computes_in_bfloat16(where: torch.device) -> bool:
     """Whether bfloat16 products run on matrix units there (a CPU without them would only emulate it, slowly)."""
     if where.type == "cuda":

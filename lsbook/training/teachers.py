@@ -45,11 +45,22 @@ def save_weights(run: Run, model: Classifier) -> None:
         write_whole(weights_path(run), lambda file: file.write(save(state)))
 
 
+def has_weights(run: Run) -> bool:
+    """Whether the trained weights of a run are here, and whole."""
+    return _read_weights(run) is not None
+
+
+def _read_weights(run: Run) -> dict[str, Tensor] | None:
+    try:
+        return load_file(weights_path(run))
+    except (FileNotFoundError, SafetensorError):  # a damaged file is made again, as a missing one
+        return None
+
+
 def load_weights(run: Run, shape: tuple[int, int, int], n_classes: int) -> Classifier | None:
     """The trained network for images of shape (C, H, W), in evaluation mode; None when its weights are not here."""
-    try:
-        state = load_file(weights_path(run))
-    except (FileNotFoundError, SafetensorError):  # a damaged file is made again, as a missing one
+    state = _read_weights(run)
+    if state is None:
         return None
     view = augmentation.of(run.recipe)
     model = MODELS[run.model].build(view.shape(shape), n_classes)

@@ -1,17 +1,19 @@
 """Sweeps: the order of the plan, what is skipped, and where a budget stops."""
 
 import pytest
+import torch
 
 from lsbook.errors import UserError
 from lsbook.experiments import sweep
+from lsbook.experiments.obtain import obtain
 from lsbook.experiments.profiles import PROFILES
 from lsbook.experiments.sweep import CHAPTERS
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
 
 
-def run(seed=0, steps=2, **fields) -> Run:
-    recipe = Recipe(steps=steps, batch=8)
+def run(seed=0, steps=2, learning_rate=0.1, **fields) -> Run:
+    recipe = Recipe(steps=steps, batch=8, learning_rate=learning_rate)
     return Run(dataset="digits", model="alexnet-16", alpha=0.0, seed=seed, recipe=recipe, examples=20, **fields)
 
 
@@ -52,8 +54,16 @@ def test_a_budget_is_not_overrun_and_the_rest_goes_on_later(tmp_path, capsys):
     long, short = run(1, steps=10**6), run(2)
     assert sweep.sweep([run(0), long, short], store, budget=60) == [long, short]
     assert run(0) in store
-    assert "stopped, 2 missing" in capsys.readouterr().err
+    assert "no more is begun, 2 missing" in capsys.readouterr().err
     assert sweep.sweep([run(0), short], store, budget=60) == []
+
+
+def test_a_run_of_unknown_length_is_stopped_when_the_budget_ends_and_goes_on(tmp_path, capsys, monkeypatch):
+    """Whether it had begun its steps by then or not."""
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
+    long = run(1, steps=10**6)
+    assert sweep.sweep([long], Store(tmp_path), budget=4) == [long]
+    assert "and goes on next time" in capsys.readouterr().err
 
 
 def test_nothing_is_begun_without_time(tmp_path):
@@ -62,14 +72,66 @@ def test_nothing_is_begun_without_time(tmp_path):
     assert len(store) == 0
 
 
-def test_the_table_says_what_is_missing(tmp_path):
+def test_workers_at_once_record_what_a_run_alone_does(tmp_path):
+    """Exactly, at an equal number of threads: here half of the cores, for each of two."""
+    together, alone = Store(tmp_path / "together"), Store(tmp_path / "alone")
+    runs = [run(seed, steps=20, learning_rate=0.01) for seed in range(4)]
+    assert sweep.sweep(runs, together, jobs=2) == []
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, sweep.cores() // 2))
+    obtain(runs, alone, progress=False)
+    torch.set_num_threads(threads)
+    for first, second in zip(together, alone, strict=True):
+        assert (first.run, first.metrics, first.history) == (second.run, second.metrics, second.history)
+        assert first.environment["threads"] == second.environment["threads"]
+        for name, array in second.arrays.items():
+            assert first.arrays[name].tobytes() == array.tobytes(), name
+
+
+def test_students_begin_when_their_teacher_has_ended(tmp_path, monkeypatch):
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
+    events, close = [], sweep._Course.close
+
+    class Noted(sweep.Worker):
+        def __init__(self, run, *rest):
+            events.append(run)
+            super().__init__(run, *rest)
+
+    monkeypatch.setattr(sweep, "Worker", Noted)
+    monkeypatch.setattr(
+        sweep._Course, "close", lambda course, worker, board: [events.append("end"), close(course, worker, board)]
+    )
+    students = [run(seed, teacher=run(), temperature=2.0, beta=1.0) for seed in (0, 1)]
+    assert sweep.sweep([run(), *students], Store(tmp_path / "results"), jobs=3) == []
+    assert events == [run(), "end", *students, "end", "end"]
+
+
+def test_a_run_that_fails_holds_up_no_other(tmp_path, capsys):
+    bad = run(0, steps=30, learning_rate=1e9)
+    with pytest.raises(UserError, match="1 of the runs failed: .*not finite any more at step") as caught:
+        sweep.sweep([bad, run(1)], Store(tmp_path))
+    assert "\n" not in str(caught.value)
+    assert [record.run for record in Store(tmp_path)] == [run(1)]
+
+
+def test_on_a_terminal_it_shows_what_runs(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # makes Rich take standard error for a terminal
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
+    sweep.sweep([run(1, steps=10**6), run(2)], Store(tmp_path / "results"), budget=6)
+    shown = capsys.readouterr().err
+    assert "0 of 2 done, 1 running; 2 of unknown length" in shown
+    assert f"{run(1, steps=10**6)}" in shown
+
+
+def test_the_table_says_what_is_missing_and_what_it_takes(tmp_path):
     store = Store(tmp_path)
     sweep.sweep([run(0)], store)
     first, second, third, last = sweep.table([run(0), run(1, steps=20_000), student()], store).splitlines()
     assert first.startswith("recorded")
-    speed = store.get(run(0)).environment["images_per_second"]
-    assert second.split()[:3] == ["missing", f"{20_000 * 8 / speed:.0f}", "s"]
-    assert third.split()[:2] == ["missing", "?"]
+    facts = store.get(run(0)).environment
+    assert second.split()[:3] == ["missing", f"{20_000 * 8 / facts['images_per_second']:.0f}", "s"]
+    assert second.split()[3:5] == [str(facts["peak_memory_mb"]), "MB"]
+    assert third.split()[:3] == ["missing", "?", "?"]
     assert last.endswith("and 1 runs of unknown length")
 
 

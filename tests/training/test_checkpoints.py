@@ -1,20 +1,19 @@
-"""Interrupted trainings end up where uninterrupted ones do; damage, lack of space and double work cost no run."""
+"""Interrupted trainings end up where uninterrupted ones do; damage and lack of space cost no run.
+
+Real processes are killed in test_faults.py.
+"""
 
 import dataclasses
 import signal
-import subprocess
-import sys
 import threading
 import time
 
-import numpy as np
 import pytest
 import torch
 
 from lsbook.errors import UserError
 from lsbook.experiments.obtain import obtain
 from lsbook.run import Recipe, Run
-from lsbook.store import Store
 from lsbook.training import Splits, checkpoints, loop, splits, train
 from lsbook.training.losses import smoothed_cross_entropy
 
@@ -185,41 +184,3 @@ def test_a_claim_is_held_by_one_at_a_time():
         order.append("first")
     thread.join(timeout=10)
     assert order == ["first", "second"]
-
-
-SCRIPT = """
-import sys
-from lsbook.training import checkpoints
-checkpoints.INTERVAL = 0.05
-from lsbook.cli import main
-sys.argv = ["lsbook", "train", "--dataset", "digits", "--model", "alexnet-16", "--alpha", "0.1", "--profile", "smoke"]
-main()
-"""
-
-
-def test_killed_at_any_moment_it_is_recorded_once_and_the_same(tmp_path, results, monkeypatch):
-    """Two SIGKILLs and a SIGTERM at a real process, then left alone with a second one, which trains nothing."""
-    for number in (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM):
-        process = subprocess.Popen([sys.executable, "-c", SCRIPT], stderr=subprocess.PIPE)
-        runs = tmp_path / "runs"
-        before = _newest(runs)
-        while process.poll() is None and _newest(runs) == before:
-            time.sleep(0.02)
-        process.send_signal(number)
-        process.communicate()
-        assert process.returncode in (-number, 128 + number)
-        assert Store(results).verify() == []
-        assert len(Store(results)) == 0
-    pair = [subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.DEVNULL) for _ in range(2)]
-    assert [process.wait() for process in pair] == [0, 0]
-    [record] = Store(results)
-    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "alone"))
-    again = train(record.run, splits(record.run), progress=False)
-    assert again.metrics == record.metrics
-    assert again.history == record.history
-    for name, array in again.arrays.items():
-        np.testing.assert_array_equal(array, record.arrays[name])
-
-
-def _newest(runs) -> int:
-    return max((int(path.stem) for path in runs.rglob("0*.json")), default=0)

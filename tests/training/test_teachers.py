@@ -5,10 +5,12 @@ import dataclasses
 import pytest
 import torch
 
+from lsbook import training
 from lsbook.analysis.calibration import softmax
 from lsbook.analysis.distillation import smoothness_index
 from lsbook.data.images import load
 from lsbook.errors import UserError
+from lsbook.experiments import obtain as obtain_module
 from lsbook.experiments.obtain import obtain
 from lsbook.models.resnet import ResNet
 from lsbook.run import Recipe, Run
@@ -103,6 +105,23 @@ def test_a_missing_or_damaged_teacher_is_trained_again(data, here, results, monk
     first.folder.rename(results / "aside")
     [again] = obtain([student()], Store())
     assert again.metrics == first.metrics
+
+
+def test_a_teacher_that_another_process_has_trained_meanwhile_is_not_trained_again(data, here, results, monkeypatch):
+    monkeypatch.setattr("lsbook.training.splits", lambda _: data)
+    obtain([run()], progress=False)
+    claim, trained = training.claim, []
+    monkeypatch.setattr(training, "train", lambda run, *_, **__: trained.append(run))
+
+    def waited(of):  # the other one ends while this one waits for its turn
+        aside.rename(weights)
+        return claim(of)
+
+    weights = teachers.weights_path(run())
+    aside = weights.rename(weights.with_suffix(".aside"))
+    monkeypatch.setattr(training, "claim", waited)
+    obtain_module._train([run()], Store(), None, False, weights=True)
+    assert trained == []
 
 
 def test_a_weight_of_0_is_ordinary_training_bit_for_bit(data, here):
