@@ -26,13 +26,21 @@ plt.rcParams["svg.hashsalt"] = "test"
 plt.plot([alpha, 1.0])
 plt.show()
 """
+DESCRIBED = {
+    "figure": {"name": "figure-line", "caption": "A line."},
+    "image": {"alt": "One line, which rises."},
+}
 USING = """\
 from lsbook.store import Store
 from lsbook.page import Table
 [record] = Store()
 Table("table-seed", "A run.", ("seed",), ((str(record.run.seed),),))
 """
-REFUSING = """\
+REFDESCRIBED = {
+    "figure": {"name": "figure-line", "caption": "A line."},
+    "image": {"alt": "One line, which rises."},
+}
+USING = """\
 from lsbook.errors import UserError
 raise UserError("no such class")
 """
@@ -61,7 +69,7 @@ def project(tmp_path_factory):
         "# Index\n\nSee [](second.ipynb) and {cite:t}`muller2019`.\n\n```{bibliography}\n```\n"
     )
     write_chapter(root, "first", "print('a progress bar', file=__import__('sys').stderr)\nprint(profile, alpha + 1)")
-    write_chapter(root, "second", FIGURE, mystnb={"figure": {"name": "figure-line", "caption": "A line."}})
+    write_chapter(root, "second", FIGURE, mystnb=DESCRIBED)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         yield root
@@ -228,6 +236,15 @@ def test_a_warning_of_jupyter_book_fails_the_build_and_is_shown(project, built, 
         book.build(parameters={"alpha": 0.25})
     index.write_text(text)
     assert re.search(r"book/index\.md:\d+: WARNING: .*nowhere", capfd.readouterr().err)
+    assert digests(built) == before
+
+
+def test_an_image_without_alternative_text_fails_the_build(project, built, restored, capfd):
+    before = digests(built)
+    write_chapter(project, "second", FIGURE, mystnb={"figure": DESCRIBED["figure"]})
+    with pytest.raises(UserError, match="Jupyter Book did not accept the chapters"):
+        book.build(parameters={"alpha": 0.25})
+    assert re.search(r"book/second\b.*an image has no alternative text: .*\.svg", capfd.readouterr().err)
     assert digests(built) == before
 
 
