@@ -35,10 +35,15 @@ class Shared(UserError):
 
 @contextmanager
 def joined() -> Iterator[None]:
-    """Within it the processes of a `torchrun` know each other."""
+    """Within it the processes of a `torchrun` know each other.
+
+    Each start of them meets under a name of its own: with --max-restarts the addresses of killed ones are still there.
+    """
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group(timeout=PATIENCE)
+    store, number, size = next(distributed.rendezvous("env://", timeout=PATIENCE))
+    store = distributed.PrefixStore(f"start {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    distributed.init_process_group(store=store, rank=number, world_size=size, timeout=PATIENCE)
     yield
     distributed.destroy_process_group()  # not after an error: the others may never answer
 
