@@ -36,11 +36,7 @@ from lsbook.page import Table
 [record] = Store()
 Table("table-seed", "A run.", ("seed",), ((str(record.run.seed),),))
 """
-REFDESCRIBED = {
-    "figure": {"name": "figure-line", "caption": "A line."},
-    "image": {"alt": "One line, which rises."},
-}
-USING = """\
+REFUSING = """\
 from lsbook.errors import UserError
 raise UserError("no such class")
 """

@@ -46,5 +46,5 @@ def test_the_survey_prints_table_1():
 
 def test_the_overview_of_an_empty_store_has_no_rows(tmp_path):
     assert overview.recorded(store=Store(tmp_path)).rows == ()
-    with pytest.raises(UserError, match="unknown data set 'imagenet'"):
-        overview.recorded("imagenet", store=Store(tmp_path))
+    with pytest.raises(UserError, match="unknown data set 'image-net'"):
+        overview.recorded("image-net", store=Store(tmp_path))
