@@ -13,7 +13,7 @@ from lsbook.analysis.statistics import Interval, welch_interval
 from lsbook.catalogue import MODELS, TITLES
 from lsbook.errors import UserError, one_of, several_of
 from lsbook.experiments import captions, profiles, verdicts
-from lsbook.experiments.obtain import Arms, Group, compare, comparison
+from lsbook.experiments.obtain import RECORDED, Arms, Group, compare, comparison, is_recorded
 from lsbook.experiments.projections import Panel, named_panels, projected
 from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table, Text
@@ -47,8 +47,12 @@ def arms(profile: str = "auto", dataset: str = "auto", alpha: float = 0.1, seeds
 
 
 def groups(profile: str, alpha: float = 0.1) -> list[Group]:
-    """What the chapter asks for."""
-    return comparison(profile, alpha, run, SEEDS)
+    """What the chapter asks for on each text of the profile."""
+    return [group for dataset in NETWORKS[profile] for group in _groups(profile, alpha, dataset)]
+
+
+def _groups(profile: str, alpha: float, dataset: str) -> list[Group]:
+    return comparison(profile, alpha, lambda *which: run(*which, dataset), SEEDS)
 
 
 def run(profile: str, alpha: float, seed: int, dataset: str = "auto") -> Run:
@@ -189,11 +193,13 @@ def measure(arms: Arms, words: tuple[int, int, int]) -> list[Measure]:
 
 
 def settings(profile: str, seeds: str) -> list[Setting]:
-    """The first text's network with its claims, for the scorecard."""
-    found = arms(profile, seeds=seeds)
-    run = found.hard[0].run
-    measures = measure(found, three_words(found, "auto"))
-    return [Setting("machine_translation", found.profile, (run.dataset, run.model), measures)]
+    """The network of each text with its claims, for the scorecard; of what is recorded if only that is asked for."""
+    return [
+        Setting("machine_translation", profile, (dataset, model), measure(found, three_words(found, "auto")))
+        for dataset, model in NETWORKS[profile].items()
+        if seeds != RECORDED or is_recorded(_groups(profile, 0.1, dataset))
+        for found in [arms(profile, dataset, seeds=seeds)]
+    ]
 
 
 def verdict_text(arms: Arms, measures: list[Measure]) -> Text:

@@ -121,3 +121,18 @@ def test_numbers_and_captions(study):
     assert (numbers["lowest_temperature"], numbers["highest_temperature"]) == (2.1, 2.6)
     assert "MLP 2 × 800 on MNIST" in numbers["made_from_mnist"]
     assert "ResNet-56 on CIFAR-10" in numbers["made_from_cifar"]
+
+
+def test_the_scorecard_gets_each_experiment_that_is_recorded(store, environment, tmp_path, monkeypatch):
+    monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
+    mnist, cifar = distillation.settings("laptop", "recorded")
+    assert (mnist.network, cifar.network) == (("mnist", "mlp-800"), ("cifar10", "alexnet"))
+    assert [m.verdict.claim for m in mnist.measures] == ["C12", "C12"]
+    assert [m.verdict.claim for m in cifar.measures] == ["C13", "C14", "C15", "C19"]
+    few = Store(tmp_path)
+    for run in distillation.mnist_runs("laptop", 4).values():
+        few.put(run, metrics={"test_accuracy": 0.99}, history={}, environment=environment, arrays={})
+    monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
+    [alone] = distillation.settings("laptop", "recorded")
+    assert alone.network == mnist.network
+    assert {m.verdict.seeds for m in alone.measures} == {1}

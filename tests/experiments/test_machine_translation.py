@@ -248,3 +248,19 @@ def test_a_text_is_looked_for_in_the_profiles_that_have_it(store, monkeypatch):
     monkeypatch.setattr("lsbook.experiments.obtain.obtain", lambda runs, *_: asked.extend(runs) or [None] * len(runs))
     assert chapter.arms(dataset="wmt14-en-de", seeds="0").profile == "paper"
     assert {run.dataset for run in asked} == {"wmt14-en-de"}
+
+
+def test_the_scorecard_gets_every_text_that_is_recorded(store, environment, tmp_path, monkeypatch):
+    """Of the paper's two texts one has runs; nothing is trained for the other."""
+    monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
+    [setting] = chapter.settings("laptop", "recorded")
+    assert setting[:3] == ("machine_translation", "laptop", ("multi30k", "transformer-256"))
+    assert [m.verdict.claim for m in setting.measures] == ["C9", "C10", "C11", "C11", "C17", "C20"]
+    other = Store(tmp_path)
+    for alpha in (0.0, 0.1):
+        metrics, arrays = content(alpha, 0)
+        run = chapter.run("paper", alpha, 0, "multi30k")
+        other.put(run, metrics=metrics, history={}, environment=environment, arrays=arrays)
+    monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
+    assert [s.network for s in chapter.settings("paper", "recorded")] == [("multi30k", "transformer-base")]
+    assert {run.dataset for group in chapter.groups("paper") for run in group.runs(0)} == {"wmt14-en-de", "multi30k"}

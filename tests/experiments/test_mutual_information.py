@@ -131,3 +131,11 @@ def test_figures_draw_what_was_measured(arms):
     hard, smoothed = mutual_information.every_pair(arms)
     left = plots.pairs_figure(hard, smoothed, tuple("abcdefghij")).axes[0]
     np.testing.assert_array_equal(left.images[0].get_array().filled(np.nan), hard)
+
+
+def test_the_scorecard_gets_the_claim(store, monkeypatch):
+    monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
+    [setting] = mutual_information.settings("laptop", "recorded")
+    assert setting[:3] == ("mutual_information", "laptop", ("cifar10", "resnet56"))
+    assert [m.verdict.part for m in setting.measures] == ["end", "fall"]
+    assert {m.verdict.verdict for m in setting.measures} == {claims.REPRODUCED}
