@@ -7,6 +7,7 @@ parameters, the pinned versions, the library's modules it imported, the files an
 import asyncio
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -62,12 +63,20 @@ def _execute_stale(
         else:
             shutil.copy(kept / f"{name}.ipynb", folder)
 
+    shared = _threads(min(jobs, len(waiting))) | environment
+
     async def one(chapter: str) -> None:
-        await _execute(chapter, waiting[chapter], folder, notes, environment)
+        await _execute(chapter, waiting[chapter], folder, notes, shared)
         _keep(chapter, folder, notes, kept, inputs[chapter])
 
     if waiting:
         asyncio.run(_all(waiting, one, jobs))
+
+
+def _threads(chapters: int) -> dict[str, str]:
+    """What so many chapters at a time have of the cores for training; NumPy has one, and so always the same sums."""
+    cores = os.cpu_count() or 1
+    return {"OMP_NUM_THREADS": str(max(1, cores // max(1, chapters))), "OPENBLAS_NUM_THREADS": "1"}
 
 
 def reads(chapter: str, kept: Path) -> list[tuple[int, int, str]]:

@@ -323,6 +323,26 @@ def test_chapters_that_show_what_is_recorded_come_last(small, tmp_path, monkeypa
     assert rounds == [["second"], ["first"]]
 
 
+@pytest.mark.parametrize(("jobs", "threads"), [(1, "8"), (2, "4"), (3, "4")])
+def test_chapters_share_the_cores(small, monkeypatch, jobs, threads):
+    """Two chapters are executed, on eight cores; what the reader has set stays."""
+
+    async def note(chapter, parameters, folder, notes, environment):
+        seen.append((environment["OMP_NUM_THREADS"], environment["OPENBLAS_NUM_THREADS"]))
+        raise UserError("stopped")
+
+    seen = []
+    monkeypatch.chdir(small)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(execution, "_execute", note)
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    for _ in range(2):
+        with pytest.raises(UserError, match="stopped"):
+            book.build(notebook=True, out=small / f"out-{jobs}", jobs=jobs)
+        monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert set(seen) == {(threads, "1"), ("3", "1")}
+
+
 def test_other_parameters_execute_a_chapter_again(small, monkeypatch):
     monkeypatch.chdir(small)
     assert executed_again(monkeypatch, parameters={"alpha": 0.1}) == ["first", "second"]
