@@ -1,5 +1,6 @@
 """Benchmarks compare the same work; no test asks how fast it was."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -13,6 +14,7 @@ from lsbook.analysis.projection import project, template_plane
 from lsbook.bench import arrays, files, images, limits, photographs, text, timing
 from lsbook.errors import UserError
 from lsbook.models.alexnet import AlexNet
+from lsbook.run import Recipe
 
 LIMITS = limits.Limits("cpu", flops=100.0, bandwidth=10.0)
 
@@ -28,6 +30,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(arrays, "IMAGES", 50)
     monkeypatch.setattr(arrays, "EXAMPLES", 5)
     monkeypatch.setattr(files, "RECORDS", 1)
+    monkeypatch.setattr(files, "TINY", dataclasses.replace(files.TINY, recipe=Recipe(steps=1), examples=20))
     monkeypatch.setattr(files, "RUNS", 1)
     monkeypatch.setattr(files, "PLAIN_RUNS", 1)
     monkeypatch.setattr(timing, "ROUNDS", 1)

@@ -28,7 +28,7 @@ TINY = Run(
     model="alexnet-16",
     alpha=0.1,
     seed=0,
-    recipe=Recipe(steps=100, batch=64, learning_rate=0.02, momentum=0.9, schedule="one-cycle"),
+    recipe=Recipe(steps=40, batch=32, learning_rate=0.02, momentum=0.9, schedule="one-cycle"),
     examples=1_000,
 )
 
