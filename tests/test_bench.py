@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from lsbook.errors import UserError
 from lsbook.models.alexnet import AlexNet
 from lsbook.run import Recipe
 
+PROJECT = Path(__file__).parents[1]
 LIMITS = limits.Limits("cpu", flops=100.0, bandwidth=10.0)
 
 
@@ -113,3 +115,9 @@ def test_every_benchmark_runs_and_the_table_comes_from_the_file(monkeypatch, cap
     assert list(results.glob("*/*")) == []
     with pytest.raises(UserError, match="cannot write"):
         bench.main(["projection"], tmp_path)
+
+
+def test_the_readme_shows_the_last_recorded_benchmarks():
+    report = json.loads((PROJECT / "benchmarks.json").read_text())
+    assert bench.table(report) in (PROJECT / "README.md").read_text()
+    assert [result["name"] for result in report["results"]] == list(bench.BENCHMARKS)

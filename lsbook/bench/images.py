@@ -169,7 +169,7 @@ def bank() -> Benchmark:
         len(data) * views,
         lambda: teachers.every_view(model, run.recipe.precision, data, view, progress=False),
         plain,
-        "the convolutions' arithmetic; no view is computed twice",
+        "the convolutions and the LRNs; no view is computed twice",
         plain_units=len(data),
         counts=Counts(count_flops(lambda: plain_model(one)), 0) * (len(data) * views),
     )
