@@ -150,9 +150,9 @@ def data(names: Annotated[list[str] | None, typer.Argument(help="Data sets; all 
 @app.command()
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help="Benchmarks; all when none is named.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results there too.")] = None,
 ) -> None:
-    """Time our way against the plain way, in turn, in one process; prints medians and ratios."""
+    """Time our way against the plain way, in turn, in one process; prints medians, ratios and the machine's limits."""
     from lsbook import bench as benchmarks
 
-    benchmarks.main(names or (), as_json=json)
+    benchmarks.main(names or (), json_file=json)

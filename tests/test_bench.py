@@ -1,52 +1,123 @@
 """Benchmarks compare the same work; no test asks how fast it was."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 from lsbook import bench
+from lsbook.analysis import calibration
+from lsbook.analysis.information import mutual_information
+from lsbook.analysis.projection import project, template_plane
+from lsbook.bench import arrays, files, images, limits, photographs, text, timing
+from lsbook.errors import UserError
 from lsbook.models.alexnet import AlexNet
+from lsbook.run import Recipe
+
+PROJECT = Path(__file__).parents[1]
+LIMITS = limits.Limits("cpu", flops=100.0, bandwidth=10.0)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    """Each benchmark at its least, done once."""
+    monkeypatch.setattr(images, "STEPS", dict.fromkeys(images.STEPS, 1))
+    monkeypatch.setattr(images, "TAUGHT", 2)
+    for name, value in {"VOCABULARY": 50, "PAIRS": 400, "STEPS": 1, "SENTENCES": 2}.items():
+        monkeypatch.setattr(text, name, value)
+    monkeypatch.setattr(photographs, "PHOTOGRAPHS", 2)
+    monkeypatch.setattr(arrays, "IMAGES", 50)
+    monkeypatch.setattr(arrays, "EXAMPLES", 5)
+    monkeypatch.setattr(files, "RECORDS", 1)
+    monkeypatch.setattr(files, "TINY", dataclasses.replace(files.TINY, recipe=Recipe(steps=1), examples=20))
+    monkeypatch.setattr(files, "RUNS", 1)
+    monkeypatch.setattr(files, "PLAIN_RUNS", 1)
+    monkeypatch.setattr(timing, "ROUNDS", 1)
+    monkeypatch.setattr(limits, "SIDE", {"cpu": 64, "cuda": 64})
 
 
 def test_both_ways_train_the_same_network():
-    ours, plain = AlexNet((3, 24, 24), 10), bench.plain_alexnet()
+    ours, plain = AlexNet((3, 24, 24), 10), images.plain_alexnet()
     for target, source in zip(plain.parameters(), ours.parameters(), strict=True):
         target.data.copy_(source.data)
     x = torch.randn(4, 3, 24, 24)
     torch.testing.assert_close(plain(x), ours(x), rtol=1e-4, atol=1e-4)
 
 
+def test_both_ways_analyse_alike():
+    generator = np.random.default_rng(0)
+    labels, logits = generator.integers(10, size=400), generator.normal(size=(400, 10))
+    logits[np.arange(400), labels] += 2
+    temperature = calibration.fit_temperature(logits, labels)
+    ece = calibration.expected_calibration_error(calibration.softmax(logits, temperature), labels)
+    assert arrays.plain_calibration(logits, labels) == pytest.approx(ece, abs=1e-4)
+    templates, activations = generator.normal(size=(3, 8)), generator.normal(size=(20, 8))
+    ours = project(activations, template_plane(templates))
+    np.testing.assert_allclose(arrays.plain_projection(activations, templates), ours, atol=1e-12)
+    samples = generator.normal(size=(30, 4))
+    assert arrays.plain_information(samples) == pytest.approx(mutual_information(samples), abs=1e-12)
+
+
+def benchmark(ours=lambda: None, plain=lambda: None, **settings) -> timing.Benchmark:
+    return timing.Benchmark("title", "unit", 10, ours, plain, "nothing", **settings)
+
+
+def at(monkeypatch, *seconds):
+    """The clock shows how long each piece of work takes, one after the other."""
+    clock = iter(np.cumsum([step for length in seconds for step in (0, length)]).tolist())
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(clock))
+
+
 def test_rounds_alternate_and_ratios_are_of_rates(monkeypatch):
-    clock = iter(np.cumsum([0, 1, 0, 4, 0, 2, 0, 4, 0, 1, 0, 5]).tolist())  # ours 1, 2, 1 s; plain 4, 4, 5 s
-    monkeypatch.setattr(bench.time, "perf_counter", lambda: next(clock))
+    at(monkeypatch, 1, 4, 2, 4, 1, 5)
     calls = []
-    work = bench.Benchmark("t", "u", 10, lambda: calls.append("ours"), lambda: calls.append("plain"))
-    result = bench.measure("name", work, rounds=3)
+    work = benchmark(lambda: calls.append("ours"), lambda: calls.append("plain"), rounds=3)
+    result = timing.measure("name", work, LIMITS)
     assert calls == ["ours", "plain"] * 4
-    assert (result.ours, result.plain, result.ratio) == (10.0, 2.5, 4.0)
+    assert (result.ours, result.plain, result.ratio, result.limit) == (10.0, 2.5, 4.0, None)
 
 
-def test_the_plain_way_may_do_less(monkeypatch):
-    clock = iter(np.cumsum([0, 2, 0, 4]).tolist())  # ours 10 in 2 s; plain 2 in 4 s
-    monkeypatch.setattr(bench.time, "perf_counter", lambda: next(clock))
-    work = bench.Benchmark("t", "u", 10, lambda: None, lambda: None, plain_units=2)
-    result = bench.measure("name", work, rounds=1)
+def test_a_single_round_has_no_warm_up_and_the_plain_way_may_do_less(monkeypatch):
+    at(monkeypatch, 2, 4)  # ours 10 in 2 s; plain 2 in 4 s
+    result = timing.measure("name", benchmark(plain_units=2, rounds=1), LIMITS)
     assert (result.ours, result.plain, result.ratio) == (5.0, 0.5, 10.0)
 
 
-def test_table_and_json(monkeypatch, capsys):
-    monkeypatch.setattr(bench, "STEPS", 1)
-    monkeypatch.setattr(bench, "ROUNDS", 1)
-    monkeypatch.setattr(bench.measure, "__defaults__", (1,))
-    monkeypatch.setattr(bench, "PHOTOGRAPHS", 2)
-    monkeypatch.setattr(bench, "SENTENCES", 2)
-    monkeypatch.setattr(bench, "VOCABULARY", 50)
-    bench.main(["alexnet"])
-    table = capsys.readouterr().out
-    assert "AlexNet training, images/s" in table
-    bench.main(as_json=True)
-    answer = json.loads(capsys.readouterr().out)
-    assert [result["name"] for result in answer["results"]] == ["alexnet", "decoding", "translation"]
-    assert all(result["ratio"] > 0 for result in answer["results"])
-    assert answer["machine"]["peak_memory_mb"] > 0
+@pytest.mark.parametrize(("flops", "moved", "limit"), [(400.0, 10.0, 2.5), (100.0, 50.0, 2.0)])
+def test_the_limit_is_the_slower_of_arithmetic_and_memory(flops, moved, limit):
+    """Of 10 units at 100 operations and 10 bytes a second: 4 s against 1, then 1 s against 5."""
+    result = timing.measure("name", benchmark(counts=limits.Counts(flops, moved), rounds=1), LIMITS)
+    assert result.limit == limit
+
+
+def test_what_a_step_needs_is_counted():
+    """A layer of 4 × 3 weights and a batch of 5 inputs, which need no gradient: two products of 2 · 5 · 4 · 3
+    operations; kept are the inputs; weights, gradients and one state are read and written."""
+    layer, x = torch.nn.Linear(4, 3, bias=False), torch.randn(5, 4)
+    counts = limits.count_step(layer, lambda: layer(x).sum(), states=1)
+    assert counts == limits.Counts(2 * 2 * 5 * 4 * 3, 4 * (2 * 5 * 4 + 2 * 3 * 4 * 3))
+    assert counts * 2 == limits.Counts(2 * counts.flops, 2 * counts.bytes)
+
+
+def test_every_benchmark_runs_and_the_table_comes_from_the_file(monkeypatch, capsys, tmp_path, results):
+    names = [name for name in bench.BENCHMARKS if name != "book"]  # which test_book.py builds
+    bench.main(names, tmp_path / "bench.json")
+    report = json.loads((tmp_path / "bench.json").read_text())
+    assert [result["name"] for result in report["results"]] == names
+    assert all(result["ratio"] > 0 for result in report["results"])
+    assert report["machine"]["peak_memory_mb"] > 0
+    shown = capsys.readouterr().out
+    assert shown == bench.table(report) + "\n"
+    assert "No GPU has run any of these yet." in shown
+    assert list(results.glob("*/*")) == []
+    with pytest.raises(UserError, match="cannot write"):
+        bench.main(["projection"], tmp_path)
+
+
+def test_the_readme_shows_the_last_recorded_benchmarks():
+    report = json.loads((PROJECT / "benchmarks.json").read_text())
+    assert bench.table(report) in (PROJECT / "README.md").read_text()
+    assert [result["name"] for result in report["results"]] == list(bench.BENCHMARKS)

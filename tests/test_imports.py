@@ -41,7 +41,7 @@ ALLOWED = {
     "__main__": {"cli"},
 }
 # Imports that happen only inside the call that needs them.
-WITHIN_CALLS = {"experiments": {"training"}}
+WITHIN_CALLS = {"experiments": {"training"}, "bench": {"book"}}
 
 
 def imports(path: Path, within_calls: bool) -> set[str]:

@@ -37,9 +37,8 @@ def source_commit() -> str:
     here = Path(__file__).parent
 
     def git(*arguments):
-        return subprocess.run(
-            ["git", "-C", here, *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
+        command = ["git", "--no-optional-locks", "-C", here, *arguments]  # a look that writes nothing
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
         return git("rev-parse", "--short=12", "HEAD") + (" with changes" if git("diff", "HEAD", "--stat", ".") else "")

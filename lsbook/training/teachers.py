@@ -97,7 +97,7 @@ def bank(teacher: Run, images: Images, student: Run) -> Bank | None:
         model = load_weights(teacher, shape, len(images.classes))
         if model is None:
             return None
-        logits = _every_view(model, teacher.recipe.precision, images, view)
+        logits = every_view(model, teacher.recipe.precision, images, view)
         write_whole(path, lambda file: np.save(file, logits))
     return Bank(np.load(path, mmap_mode="c", allow_pickle=False), view, shape, precision.device())
 
@@ -128,14 +128,16 @@ def lesson(run: Run, images: Images) -> Lesson | None:
 
 
 @torch.no_grad()
-def _every_view(model: Classifier, number_format: str, images: Images, view: augmentation.Augmentation) -> np.ndarray:
-    """(N, V, K) float16 logits."""
+def every_view(
+    model: Classifier, number_format: str, images: Images, view: augmentation.Augmentation, progress: bool = True
+) -> np.ndarray:
+    """(N, V, K) float16 logits of all V views of N images, in the order of `view.every`."""
     device = model.output.weight.device
     pixels = torch.from_numpy(images.pixels).to(device)
     every = view.every(tuple(pixels.shape[1:]), device)
     n_views = len(every.top)
     result = np.empty((len(images) * n_views, len(images.classes)), np.float16)
-    with tqdm(total=len(result), desc="teacher's views", unit="view", mininterval=1) as bar:
+    with tqdm(total=len(result), desc="teacher's views", unit="view", mininterval=1, disable=not progress) as bar:
         for rows in torch.arange(len(result), device=device).split(BATCH):
             place = rows % n_views
             chosen = augmentation.Views(*(part[place] for part in every))

@@ -1,0 +1,81 @@
+"""`lsbook bench`: our way against the plain way that a careful user would write, in turn, in one process.
+
+Each benchmark does the same work both ways. The rounds alternate, so that a machine whose speed drifts slows both;
+medians are reported, and the ratio is the median of the rounds' ratios. Beside them is what the machine's arithmetic
+and memory, measured in the same call, would allow.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from lsbook.errors import UserError, one_of
+
+try:
+    from lsbook.bench import arrays, files, images, photographs, text
+    from lsbook.bench.limits import Limits
+    from lsbook.bench.timing import Benchmark, Result, measure
+    from lsbook.training import environment, precision
+except ModuleNotFoundError as error:
+    raise UserError(f'benchmarks need {error.name}: pip install -e ".[train]"') from error
+
+BENCHMARKS: dict[str, Callable[[], Benchmark]] = {
+    "mlp": images.mlp,
+    "alexnet": images.alexnet,
+    "resnet": images.resnet,
+    "transformer": text.transformer,
+    "bank": images.bank,
+    "decoding": photographs.decoding,
+    "translation": text.translation,
+    "calibration": arrays.calibration,
+    "projection": arrays.projection,
+    "information": arrays.information,
+    "store": files.store,
+    "sweep": files.sweep,
+    "book": files.book,
+}
+
+
+def main(names: Sequence[str] = (), json_file: Path | None = None) -> None:
+    """Run the benchmarks of these names, all when there are none; print a table, and write it as JSON if asked."""
+    for name in names:
+        one_of("benchmark", name, BENCHMARKS)
+    device = precision.device()
+    limits = Limits.of(device)
+    results = [measure(name, BENCHMARKS[name](), limits) for name in names or BENCHMARKS]
+    machine = environment.describe(device, "mixed") | {"peak_memory_mb": environment.peak_memory() // 10**6}
+    report = {"results": [asdict(result) for result in results], "machine": machine, "limits": asdict(limits)}
+    print(table(report))
+    if json_file:
+        try:
+            json_file.write_text(json.dumps(report, indent=1) + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write {json_file}: {error.strerror}") from None
+
+
+def table(report: dict) -> str:
+    """What `main` writes as JSON, as text: rates of both ways, their ratio, and ours as a share of the limit."""
+    results, machine, limits = [Result(**r) for r in report["results"]], report["machine"], report["limits"]
+    lines = [f"{'':38}{'ours':>12}{'plain':>12}{'ratio':>8}{'limit':>12}{'share':>7}"]
+    for r in results:
+        rates = [f"{rate:12,.0f}" if rate >= 100 else f"{rate:12.2f}" for rate in (r.ours, r.plain)]
+        limit = f"{r.limit:12,.0f}{r.ours / r.limit:7.0%}" if r.limit else f"{'–':>12}{'–':>7}"
+        lines.append(f"{r.title + ', ' + r.unit + '/s':38}{''.join(rates)}{r.ratio:8.2f}{limit}")
+    rounds = " or ".join(str(n) for n in sorted({r.rounds for r in results}))
+    gpu = limits["device"] == "cuda"
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "What bounds ours:",
+            *(f"  {r.title}: {r.bound}." for r in results),
+            "",
+            f"Medians of {rounds} rounds in turn, on {'a' if gpu else 'no'} GPU; {machine['device']}, "
+            f"{machine['threads']} threads, PyTorch {machine['torch']}.",
+            f"Ours is in {machine['precision']}, the plain way in float32.",
+            f"Limit: the slower of the arithmetic at {limits['flops'] / 1e9:,.0f} GFLOP/s and the memory traffic at "
+            f"{limits['bandwidth'] / 1e9:.1f} GB/s, both measured in the same call.",
+            *([] if gpu else ["No GPU has run any of these yet."]),
+        ]
+    )

@@ -1,0 +1,104 @@
+"""What is computed from recorded arrays, against its formula written down."""
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, logsumexp, softmax
+
+from lsbook.analysis import calibration as measures
+from lsbook.analysis.information import mutual_information
+from lsbook.analysis.projection import project, template_plane
+from lsbook.bench.limits import Counts
+from lsbook.bench.timing import Benchmark
+
+IMAGES, CLASSES, BINS = 10_000, 100, 15  # CIFAR-100's test set
+WIDTH = 193  # of AlexNet's templates
+EXAMPLES, VIEWS = 600, 10  # of the paper's estimate
+
+
+def calibration() -> Benchmark:
+    """A temperature fitted, and the ECE at it."""
+    generator = np.random.default_rng(0)
+    labels = generator.integers(CLASSES, size=IMAGES)
+    logits = generator.normal(size=(IMAGES, CLASSES)).astype(np.float32)
+    logits[np.arange(IMAGES), labels] += 3
+
+    def ours() -> float:
+        temperature = measures.fit_temperature(logits, labels)
+        return measures.expected_calibration_error(measures.softmax(logits, temperature), labels, BINS)
+
+    return Benchmark(
+        "Temperature and ECE",
+        "images",
+        IMAGES,
+        ours,
+        lambda: plain_calibration(logits, labels),
+        "exponentials in float64, one a logit for each step of the search",
+        counts=Counts(0, logits.nbytes),
+    )
+
+
+def plain_calibration(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Minimise the loss over the temperature, then loop over the bins."""
+
+    def loss(temperature: float) -> float:
+        return -log_softmax(logits / temperature, axis=1)[np.arange(len(labels)), labels].mean()
+
+    probabilities = softmax(logits / minimize_scalar(loss, bounds=(0.01, 100), method="bounded").x, axis=1)
+    confidence, hit = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+    error = 0.0
+    for b in range(BINS):
+        inside = (confidence > b / BINS) & (confidence <= (b + 1) / BINS)
+        if inside.any():
+            error += inside.mean() * abs(hit[inside].mean() - confidence[inside].mean())
+    return error
+
+
+def projection() -> Benchmark:
+    """Activations in the plane of three templates."""
+    generator = np.random.default_rng(0)
+    templates = generator.normal(size=(3, WIDTH)).astype(np.float32)
+    activations = generator.normal(size=(IMAGES, WIDTH)).astype(np.float32)
+    return Benchmark(
+        "Projection",
+        "images",
+        IMAGES,
+        lambda: project(activations, template_plane(templates)),
+        lambda: plain_projection(activations, templates),
+        "a copy in float64 and the check that all values are finite, which the plain way leaves out",
+        counts=Counts(4 * IMAGES * WIDTH, activations.nbytes),
+    )
+
+
+def plain_projection(activations: np.ndarray, templates: np.ndarray) -> np.ndarray:
+    """Gram and Schmidt, then a product."""
+    first, second = templates[1] - templates[0], templates[2] - templates[0]
+    u = first / np.linalg.norm(first)
+    rest = second - (second @ u) * u
+    return activations @ np.stack([u, rest / np.linalg.norm(rest)]).T
+
+
+def information() -> Benchmark:
+    """The plug-in estimate of the paper's size."""
+    generator = np.random.default_rng(0)
+    samples = generator.normal(size=(EXAMPLES, 1)) + generator.normal(size=(EXAMPLES, VIEWS))
+    return Benchmark(
+        "Mutual information",
+        "samples",
+        samples.size,
+        lambda: mutual_information(samples),
+        lambda: plain_information(samples),
+        "one exponential in float64 for each pair of a sample and an example",
+        counts=Counts(3 * samples.size * EXAMPLES, samples.nbytes),
+    )
+
+
+def plain_information(samples: np.ndarray) -> float:
+    """The formula, sample by sample."""
+    means = samples.mean(axis=1)
+    variance = ((samples - means[:, None]) ** 2).mean()
+    total = 0.0
+    for example, mean in zip(samples, means, strict=True):
+        for f in example:
+            others = logsumexp(-((f - means) ** 2) / (2 * variance)) - np.log(len(means))
+            total += -((f - mean) ** 2) / (2 * variance) - others
+    return total / samples.size
