@@ -164,7 +164,7 @@ def _train(
     if progress is True:
         print(f"{len(runs)} of the runs asked for have to be trained first; {_estimate(runs, store)}", file=sys.stderr)
     records, data = {}, {}
-    for run in runs:
+    for run in _free_ones_first(runs, training.is_claimed):
         source = run.dataset, run.examples, run.vocabulary
         if source not in data:
             data = {source: training.splits(run)}  # one data set in memory at a time
@@ -180,6 +180,15 @@ def _train(
             records[run] = store.put(run, **outcome._asdict())
             training.clear(run)
     return records
+
+
+def _free_ones_first(runs: Sequence[Run], is_claimed: Callable[[Run], bool]) -> Iterator[Run]:
+    """All runs in order, but each time one that no other process is training as long as there is one."""
+    left = list(runs)
+    while left:
+        run = next((run for run in left if not is_claimed(run)), left[0])
+        left.remove(run)
+        yield run
 
 
 def _lesson(training, run: Run, data, store: Store, progress: bool | Callable):

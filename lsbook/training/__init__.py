@@ -1,6 +1,6 @@
 """From a run and its data to what the store keeps of it."""
 
-from lsbook.training.checkpoints import claim, clear
+from lsbook.training.checkpoints import claim, clear, is_claimed
 from lsbook.training.images import Splits
 from lsbook.training.loop import Outcome, splits, together, train
 from lsbook.training.precision import use_threads
@@ -12,6 +12,7 @@ __all__ = [
     "claim",
     "clear",
     "has_weights",
+    "is_claimed",
     "lesson",
     "splits",
     "together",

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import torch
 from safetensors.torch import load, save
@@ -77,11 +77,25 @@ def newest_path(run: Run) -> Path | None:
 @contextlib.contextmanager
 def claim(run: Run) -> Iterator[None]:
     """Held by one training of the run on this machine at a time; another waits. The system frees it on any end."""
-    folder = _folder(run)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    with _lock(run) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def is_claimed(run: Run) -> bool:
+    """Whether a training holds its `claim` of the run just now."""
+    with _lock(run) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _lock(run: Run) -> IO[str]:
+    folder = _folder(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    return (folder / ".lock").open("w")
 
 
 @contextlib.contextmanager

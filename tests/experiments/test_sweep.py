@@ -1,5 +1,7 @@
 """Sweeps: the order of the plan, what is skipped, and where a budget stops."""
 
+import contextlib
+
 import pytest
 import torch
 
@@ -10,6 +12,7 @@ from lsbook.experiments.profiles import PROFILES
 from lsbook.experiments.sweep import CHAPTERS
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
+from lsbook.training import checkpoints, loop
 
 
 def run(seed=0, steps=2, learning_rate=0.1, **fields) -> Run:
@@ -138,3 +141,20 @@ def test_the_table_says_what_is_missing_and_what_it_takes(tmp_path):
 def student() -> Run:
     recipe = Recipe(steps=2, batch=8)
     return Run(dataset="digits", model="mlp-800", alpha=0.0, seed=0, recipe=recipe, examples=20)
+
+
+def test_what_another_process_trains_is_left_for_the_end(tmp_path, monkeypatch):
+    """The first run is claimed until the second has been trained."""
+    claimed = contextlib.ExitStack()
+    claimed.enter_context(checkpoints.claim(run(0)))
+    trained = []
+
+    def train(run, *arguments, **settings):
+        trained.append(run.seed)
+        claimed.close()
+        return loop.train(run, *arguments, **settings)
+
+    monkeypatch.setattr("lsbook.training.train", train)
+    records = obtain([run(0), run(1), run(2)], Store(tmp_path))
+    assert [record.run.seed for record in records] == [0, 1, 2]
+    assert trained == [1, 0, 2]

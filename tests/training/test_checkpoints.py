@@ -181,6 +181,8 @@ def test_a_claim_is_held_by_one_at_a_time():
         thread = threading.Thread(target=second)
         thread.start()
         thread.join(timeout=0.3)
+        assert checkpoints.is_claimed(run())
         order.append("first")
     thread.join(timeout=10)
     assert order == ["first", "second"]
+    assert not checkpoints.is_claimed(run())
