@@ -37,7 +37,7 @@ FACTORS: dict[str, dict[Network, tuple[float, ...]]] = {
 }
 # Of one network the lengths of training that are compared: seeds, and number of images and of passes through them.
 LENGTHS: dict[str, tuple[Network, tuple[tuple[str, tuple[int, int]], ...]]] = {
-    "smoke": (("digits", "alexnet-16"), (("0-2", (1_197, 2)), ("0-2", (1_197, 6)))),
+    "smoke": (("digits", "alexnet-16"), (("0-2", (1_197, 3)),)),
     "laptop": (("cifar10", "alexnet"), (("0-2", (10_000, 5)),)),
 }
 SEEDS = "0-2"

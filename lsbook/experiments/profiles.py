@@ -55,7 +55,7 @@ VOCABULARIES = {"grammar": 900, "multi30k": 8_000, "wmt14-en-de": 32_000}
 RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
     ("smoke", "digits", "alexnet-16"): (
         1_197,
-        Recipe(steps=300, batch=64, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip"),
+        Recipe(steps=150, batch=64, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip"),
     ),
     ("smoke", "mnist", "mlp"): (
         1_000,
