@@ -110,6 +110,10 @@ class Place:
         """Oldest first."""
         return sorted(self.folder.glob("runs/*/*/checkpoints/*.safetensors"))
 
+    def step(self) -> int:
+        """Of the newest checkpoint."""
+        return max((int(path.stem) for path in self.checkpoints()), default=0)
+
 
 def training(seed: int) -> tuple[str, ...]:
     options = {"dataset": "digits", "model": "alexnet-16", "alpha": "0.1", "profile": "smoke", "seed": str(seed)}
@@ -158,16 +162,15 @@ def same(first: Record, second: Record) -> None:
 
 @pytest.mark.parametrize("kills", KILLS)
 def test_sigkill_while_training(places, record_property, kills):
-    """Each run is killed at a random moment, and begun again until it is recorded; then the next one is."""
+    """Each run is killed at random moments, and begun again until it is recorded; then the next one is."""
     random, place, alone = np.random.default_rng(0), places("killed"), places("alone")
-    assert alone.train(0)[0] == 0  # the server of processes has started
-    began = time.monotonic()
-    assert alone.train(1)[0] == 0
-    whole = time.monotonic() - began
     killed = seed = 0
     while killed < kills:
         process = place.start(*training(seed))
-        process.join(random.uniform(0, whole))
+        step = random.integers(RECIPE.steps + 1)
+        while process.is_alive() and place.step() < step:
+            time.sleep(0.002)
+        process.join(random.uniform(0, 0.1))
         process.kill()
         process.join()
         killed += process.exitcode == -signal.SIGKILL
