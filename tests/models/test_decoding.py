@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lsbook.bench import plain_translate
+from lsbook.bench.text import plain_translate
 from lsbook.errors import UserError
 from lsbook.models.decoding import Search, translate
 from lsbook.models.transformer import Past, Transformer
