@@ -107,7 +107,9 @@ def sweep(
     profile: Annotated[str, typer.Option(help="smoke, laptop or paper.")],
     seeds: Annotated[str, typer.Option(help="Such as 0-4 or 0,2; auto: the chapter's own.")] = "auto",
     budget: Annotated[float | None, typer.Option(min=0, help="Seconds; no run is begun that needs more.")] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Runs at a time, which share the cores.")] = 1,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Runs at a time, which share the cores (default: one a core).")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the runs, with seconds and memory.")] = False,
 ) -> None:
     """Train and record what a chapter's profile still misses, first seeds first."""

@@ -167,10 +167,10 @@ def test_sigkill_while_training(places, record_property, kills):
     killed = seed = 0
     while killed < kills:
         process = place.start(*training(seed))
-        step = random.integers(RECIPE.steps + 1)
+        step = place.step() + random.integers(RECIPE.steps // 2)
         while process.is_alive() and place.step() < step:
             time.sleep(0.002)
-        process.join(random.uniform(0, 0.1))
+        process.join(random.uniform(0, 0.2))
         process.kill()
         process.join()
         killed += process.exitcode == -signal.SIGKILL

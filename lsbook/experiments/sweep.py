@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from lsbook.errors import UserError, one_of
 from lsbook.experiments.board import Board
 from lsbook.experiments.chapters import CHAPTERS
-from lsbook.experiments.obtain import Costs, parse_seeds
+from lsbook.experiments.obtain import Costs, parse_seeds, training_side
 from lsbook.experiments.profiles import PROFILES
 from lsbook.experiments.workers import Worker, ended, ending, stop
 from lsbook.run import Run
@@ -31,17 +31,23 @@ def plan(chapter: str, profile: str, seeds: str = "auto") -> list[Run]:
     return list(dict.fromkeys(ordered))
 
 
-def sweep(runs: Sequence[Run], store: Store | None = None, budget: float | None = None, jobs: int = 1) -> list[Run]:
+def sweep(
+    runs: Sequence[Run], store: Store | None = None, budget: float | None = None, jobs: int | None = None
+) -> list[Run]:
     """Train what is not recorded, in order, each run in a process of its own; returns what is left.
 
     budget: seconds. When a run's expected time is more than what is left of them, neither it nor a later one is begun;
         what still runs at their end keeps a checkpoint and goes on next time.
-    jobs: so many runs at a time, which share the cores evenly.
+    jobs: so many runs at a time, which share the cores evenly; one a core when not given (two AlexNets with a core each
+        train 1.26 × as fast as one after the other on both), or one on a GPU.
     A run that fails holds up no other. UserError at the end if one did, or when nothing can be recorded.
     """
     store = Store() if store is None else store
     store.check_writable()
-    course = _Course(store, budget, jobs, [run for run in runs if run not in store])
+    missing = [run for run in runs if run not in store]
+    if not missing:
+        return []
+    course = _Course(store, budget, min(jobs or _places(), len(missing)), missing)
     with ending(course.running), Board() as board:
         while course.begin(board):
             for worker in ended(course.running, seconds=min(1, max(0, course.remaining))):
@@ -140,6 +146,10 @@ class _Course:
 def cores() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def _places() -> int:
+    return cores() if training_side().precision.device().type == "cpu" else 1
 
 
 def table(runs: Sequence[Run], store: Store | None = None) -> str:

@@ -55,7 +55,7 @@ def test_a_budget_is_not_overrun_and_the_rest_goes_on_later(tmp_path, capsys):
     """The record says how fast the network is; a run of a million steps does not fit into a minute."""
     store = Store(tmp_path)
     long, short = run(1, steps=10**6), run(2)
-    assert sweep.sweep([run(0), long, short], store, budget=60) == [long, short]
+    assert sweep.sweep([run(0), long, short], store, budget=60, jobs=1) == [long, short]
     assert run(0) in store
     assert "no more is begun, 2 missing" in capsys.readouterr().err
     assert sweep.sweep([run(0), short], store, budget=60) == []
@@ -120,7 +120,7 @@ def test_a_run_that_fails_holds_up_no_other(tmp_path, capsys):
 def test_on_a_terminal_it_shows_what_runs(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")  # makes Rich take standard error for a terminal
     monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
-    sweep.sweep([run(1, steps=10**6), run(2)], Store(tmp_path / "results"), budget=6)
+    sweep.sweep([run(1, steps=10**6), run(2)], Store(tmp_path / "results"), budget=6, jobs=1)
     shown = capsys.readouterr().err
     assert "0 of 2 done, 1 running; 2 of unknown length" in shown
     assert f"{run(1, steps=10**6)}" in shown
