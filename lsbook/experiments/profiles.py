@@ -37,6 +37,18 @@ _SHORT_RESNET = Recipe(
     probe="logit-differences",
 )
 
+# 100 passes. The paper does not say how it trained this network; this is the usual way with SGD.
+_INCEPTION = Recipe(
+    steps=124_100,
+    batch=1_024,
+    learning_rate=0.4,
+    momentum=0.9,
+    schedule="one-cycle",
+    weight_decay=4e-5,
+    augmentation="inception",
+    size=299,
+)
+
 # Vaswani et al. (2017, section 5.3): 100 000 steps of about 25 000 tokens on each side, rate 512^-0.5 · 4 000^-0.5.
 _BASE_TRANSFORMER = Recipe(
     steps=100_000,
@@ -73,12 +85,11 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
     # 80 passes through 450 images a class, scaled to the smallest input that the network takes.
     ("laptop", "tiny-imagenet-5", "inception_v4"): (
         2_250,
-        Recipe(
+        dataclasses.replace(
+            _INCEPTION,
             steps=5_600,
             batch=32,
             learning_rate=0.02,
-            momentum=0.9,
-            schedule="one-cycle",
             weight_decay=1e-4,
             augmentation="pad4-flip",
             size=75,
@@ -108,20 +119,7 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
         40_000,
         dataclasses.replace(_RESNET, augmentation="pad4-flip", probe="none"),
     ),
-    # 100 passes. The paper does not say how it trained this network; this is the usual way with SGD.
-    ("paper", "imagenet", "inception_v4"): (
-        1_271_167,
-        Recipe(
-            steps=124_100,
-            batch=1_024,
-            learning_rate=0.4,
-            momentum=0.9,
-            schedule="one-cycle",
-            weight_decay=4e-5,
-            augmentation="inception",
-            size=299,
-        ),
-    ),
+    ("paper", "imagenet", "inception_v4"): (1_271_167, _INCEPTION),
     ("smoke", "grammar", "transformer-64"): (
         3_000,
         Recipe(steps=200, batch=1_000, optimiser="adam", learning_rate=5e-3, momentum=0.9, schedule="one-cycle"),
