@@ -4,13 +4,14 @@ import contextlib
 import functools
 import http.server
 import os
-import shutil
 import threading
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from lsbook import printing
+from lsbook.errors import UserError
 from lsbook.operators import declare_missing
 
 declare_missing()  # torchmetrics imports torchvision
@@ -83,15 +84,21 @@ def serve():
         yield lambda folder: servers.enter_context(serving(folder))
 
 
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of Chromium; what needs it is skipped where there is none."""
+    try:
+        return printing.browser()
+    except UserError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture(scope="module")
-def browser():
+def browser(chromium):
     """Headless Chromium, driven by Playwright. No other event loop runs beside it."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("no browser: install Chromium (apt-get install chromium)")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()

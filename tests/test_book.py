@@ -8,11 +8,10 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from lsbook import book, execution, printing
+from lsbook import book, execution
 from lsbook.errors import UserError
 
 PROJECT = Path(__file__).parents[1]
-HAS_BROWSER = any(map(shutil.which, printing.BROWSERS))
 PARAMETERS = """\
 profile: str = "smoke"  # which runs
 alpha: float = 0.1  # smoothing
@@ -73,8 +72,8 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def built(project):
-    """Folder of the book's pages, with alpha = 0.25; the book is printed as well where there is a browser."""
-    return book.build(parameters={"alpha": "0.25"}, pdf=HAS_BROWSER).parent
+    """Folder of the book's pages, with alpha = 0.25."""
+    return book.build(parameters={"alpha": "0.25"}).parent
 
 
 @pytest.fixture(scope="module")
@@ -198,10 +197,10 @@ def test_a_second_build_gives_the_same_bytes(built, tmp_path):
     assert digests(again) == digests(built)
 
 
-@pytest.mark.skipif(not HAS_BROWSER, reason="no Chromium on the PATH to print with")
-def test_all_chapters_are_printed(built):
+def test_all_chapters_are_printed(project, chromium, tmp_path):
     """The index begins the first page, the first chapter, which the second belongs to, another."""
-    pages = re.search(rb"/Count (\d+)", (built.parent / "book.pdf").read_bytes())[1]
+    book.build(pdf=True, out=tmp_path)
+    pages = re.search(rb"/Count (\d+)", (tmp_path / "book.pdf").read_bytes())[1]
     assert int(pages) == 2
 
 

@@ -1,17 +1,12 @@
 """Pages printed by Chromium, where there is one, and by stand-ins that fail."""
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
 from lsbook import printing
 from lsbook.errors import UserError
-
-needs_browser = pytest.mark.skipif(
-    not any(map(shutil.which, printing.BROWSERS)), reason="no Chromium on the PATH to print with"
-)
 
 
 @pytest.fixture
@@ -30,8 +25,7 @@ def stand_in(folder: Path, monkeypatch, script: str) -> None:
     monkeypatch.setenv("PATH", str(path.parent))
 
 
-@needs_browser
-def test_a_page_is_printed_whole(page, tmp_path):
+def test_a_page_is_printed_whole(chromium, page, tmp_path):
     target = printing.print_page(page, tmp_path / "page.pdf")
     content = target.read_bytes()
     assert content.startswith(b"%PDF")
