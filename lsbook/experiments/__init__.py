@@ -17,6 +17,7 @@ __all__ = [
     "projections",
     "scorecard",
     "status",
+    "verdicts",
 ]
 
 

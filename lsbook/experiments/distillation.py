@@ -11,7 +11,7 @@ from lsbook.catalogue import DATASETS, MODELS
 from lsbook.experiments import captions, profiles, projections, verdicts
 from lsbook.experiments.obtain import Arms, Group, ask
 from lsbook.experiments.verdicts import Measure, Setting
-from lsbook.page import Table, Text
+from lsbook.page import Table
 from lsbook.run import Recipe, Run
 from lsbook.store import Record
 
@@ -253,11 +253,6 @@ def measure_cifar(study: Study) -> list[Measure]:
             "C19", "", "of the smoothed teacher and alone, 0.1", at("smoothed teacher", ALPHA), at("alone", ALPHA)
         ),
     ]
-
-
-def verdict_text(study: Study, measures: list[Measure]) -> Text:
-    """The outcome in a sentence, contradictions first."""
-    return Text(captions.verdict_sentence(study.profile, verdicts.combined(measures)))
 
 
 def claim_table(study: Study, measures: list[Measure]) -> Table:

@@ -202,11 +202,6 @@ def settings(profile: str, seeds: str) -> list[Setting]:
     ]
 
 
-def verdict_text(arms: Arms, measures: list[Measure]) -> Text:
-    """The outcome in a sentence, contradictions first."""
-    return Text(captions.verdict_sentence(arms.profile, verdicts.combined(measures)))
-
-
 def claim_table(arms: Arms, measures: list[Measure]) -> Table:
     """Each quantity on both arms, the difference, and the verdict."""
     header = "hard (C20: at T = 1)", f"smoothed, α = {arms.alpha:g} (C20: hard at its best T)"

@@ -12,7 +12,7 @@ from lsbook.errors import UserError, several_of
 from lsbook.experiments import captions, profiles, verdicts
 from lsbook.experiments.obtain import Arms, Group, compare, comparison
 from lsbook.experiments.verdicts import Measure, Setting
-from lsbook.page import Table, Text
+from lsbook.page import Table
 from lsbook.run import Run
 from lsbook.store import Record
 
@@ -111,11 +111,6 @@ def settings(profile: str, seeds: str) -> list[Setting]:
     """The chapter's network with its claim, for the scorecard."""
     found = arms(profile, seeds=seeds)
     return [Setting("mutual_information", found.profile, NETWORK[found.profile][:2], measure(figure(found)))]
-
-
-def verdict_text(arms: Arms, measures: list[Measure]) -> Text:
-    """The outcome in a sentence."""
-    return Text(captions.verdict_sentence(arms.profile, verdicts.combined(measures)))
 
 
 def claim_table(arms: Arms, measures: list[Measure]) -> Table:

@@ -13,7 +13,7 @@ from lsbook.errors import several_of
 from lsbook.experiments import captions, profiles, verdicts
 from lsbook.experiments.obtain import Arms, Group, compare, comparison
 from lsbook.experiments.verdicts import Measure, Setting
-from lsbook.page import Table, Text
+from lsbook.page import Table
 from lsbook.run import Run
 from lsbook.store import Record
 
@@ -128,11 +128,6 @@ def _distance_from_optimum(record: Record, alpha: float) -> float:
     """|mean gap − the gap that is best for smoothed targets|, in nats (C18)."""
     logits, labels = _logits(record)
     return abs(float(projection.logit_gaps(logits, labels).mean()) - optimal_logit_gap(logits.shape[1], alpha))
-
-
-def verdict_text(arms: Arms, measures: list[Measure]) -> Text:
-    """The outcome in a sentence, contradictions first."""
-    return Text(captions.verdict_sentence(arms.profile, verdicts.combined(measures)))
 
 
 def numbers(arms: Arms, classes: tuple[int, int, int]) -> dict[str, float | str]:

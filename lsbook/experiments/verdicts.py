@@ -7,7 +7,7 @@ import numpy as np
 
 from lsbook import claims
 from lsbook.experiments import captions
-from lsbook.page import Table
+from lsbook.page import Table, Text
 
 
 class Measure(NamedTuple):
@@ -42,6 +42,11 @@ def combined(measures: Sequence[Measure]) -> list[claims.Verdict]:
     for found in measures:
         parts.setdefault(found.verdict.claim, []).append(found.verdict)
     return [claims.combine(found) for found in parts.values()]
+
+
+def text(profile: str, measures: Sequence[Measure]) -> Text:
+    """What the claims came to in a sentence, contradictions first."""
+    return Text(captions.verdict_sentence(profile, combined(measures)))
 
 
 def table(

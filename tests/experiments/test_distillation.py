@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lsbook import claims, paper, plots
-from lsbook.experiments import distillation
+from lsbook.experiments import distillation, verdicts
 from lsbook.store import Store
 
 ACCURACY = {"teacher": 0.90, "alone": 0.80, "hard teacher": 0.84, "smoothed teacher": 0.78}
@@ -103,7 +103,7 @@ def test_claims_compare_what_the_scorecard_names(study):
     assert found["C15", ""].verdict.mean == pytest.approx(6)
     assert found["C19", ""].verdict.mean == pytest.approx(2)
     assert {m.verdict.verdict for m in measures} == {claims.REPRODUCED}
-    text = distillation.verdict_text(study, measures).markdown
+    text = verdicts.text(study.profile, measures).markdown
     assert text == "By the rule, in the reduced regime: **reproduced**: C12, C13, C14, C15, C19."
     assert len(distillation.claim_table(study, measures).rows) == 6
 

@@ -7,6 +7,7 @@ from lsbook import claims, plots
 from lsbook.analysis import translation
 from lsbook.errors import UserError
 from lsbook.experiments import machine_translation as chapter
+from lsbook.experiments import verdicts
 from lsbook.experiments.obtain import Arms
 from lsbook.store import Store
 
@@ -152,7 +153,7 @@ def test_verdicts(arms, words):
         ("C17", ""): claims.REPRODUCED,
         ("C20", ""): claims.REPRODUCED,
     }
-    assert "**reproduced**: C9, C10, C11, C17, C20" in chapter.verdict_text(arms, measures).markdown
+    assert "**reproduced**: C9, C10, C11, C17, C20" in verdicts.text(arms.profile, measures).markdown
     assert len(chapter.claim_table(arms, measures).rows) == 6
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from lsbook import claims, plots
 from lsbook.errors import UserError
-from lsbook.experiments import mutual_information
+from lsbook.experiments import mutual_information, verdicts
 from lsbook.experiments.obtain import Arms, compare
 from lsbook.store import Store
 
@@ -72,7 +72,7 @@ def test_the_claim_is_decided_from_the_middle(arms):
     assert [m.verdict.verdict for m in measures] == [claims.REPRODUCED] * 2
     np.testing.assert_allclose(measures[1].smoothed, math.log(N / 2), atol=0.03)
     np.testing.assert_allclose(measures[1].hard, 0, atol=1e-6)
-    assert "**reproduced**: C16" in mutual_information.verdict_text(arms, measures).markdown
+    assert "**reproduced**: C16" in verdicts.text(arms.profile, measures).markdown
     assert len(mutual_information.claim_table(arms, measures).rows) == 2
 
 
