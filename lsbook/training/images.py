@@ -40,20 +40,24 @@ def splits(run: Run) -> Splits:
 class ImageTrainer(Trainer):
     """A network, the views it learns from, its loss and optimiser."""
 
+    alike = True
+
     def __init__(self, run: Run, model: Classifier, images: Images | ImageFiles, loss: Loss):
         super().__init__(model, run.recipe)
-        self.loss = loss
+        self.criterion = loss
         self.batch = min(run.recipe.batch, len(images))
         if self.batch < processes.count():
             raise processes.Shared(f"a batch of {self.batch} images is too small for {processes.count()} processes")
         self.batches = views.batches(images, augmentation.of(run.recipe), run.seed, self.batch, self.device)
 
-    def loss_of(self, i: int) -> Tensor:
-        """The loss of step i."""
-        images, batch = self.batches(i)
+    def load(self, i: int) -> None:
+        self.batches.load(i)
+
+    def loss(self) -> Tensor:
+        images, batch = self.batches()
         with precision.autocast(self.device, self.recipe.precision):
             logits = self.model(images)
-        return processes.weight(len(batch.index), self.batch) * self.loss(logits.float(), batch)
+        return processes.weight(len(batch.index), self.batch) * self.criterion(logits.float(), batch)
 
 
 class ImageTask:

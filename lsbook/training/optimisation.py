@@ -8,11 +8,9 @@ from torch.optim.swa_utils import AveragedModel
 
 from lsbook.models.base import Classifier
 from lsbook.run import Recipe
-from lsbook.training import processes
+from lsbook.training import graphs, processes
 
 WARM_UP = 0.2  # fraction of a one-cycle run in which the learning rate rises
-
-
 AVERAGED_APART = 0.01  # fraction of a run between two moments whose weights are averaged
 EPSILON = 1e-9  # of Adam, as in Vaswani et al. (2017, section 5.3)
 
@@ -28,13 +26,22 @@ def optimiser(model: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
     for p in model.parameters():
         factor = recipe.first_layer if p in first else 1.0
         groups.setdefault((factor, recipe.weight_decay if p in decayed else 0.0), []).append(p)
-    weights = [{"params": found, "factor": factor, "weight_decay": decay} for (factor, decay), found in groups.items()]
+    on_gpu = next(model.parameters()).device.type == "cuda"
+    weights = [
+        {
+            "params": found,
+            "factor": factor,
+            "weight_decay": decay,
+            # In the GPU's memory, where a repeated step finds it.
+            "lr": torch.tensor(recipe.learning_rate, device="cuda") if on_gpu else recipe.learning_rate,
+        }
+        for (factor, decay), found in groups.items()
+    ]
     if recipe.optimiser == "adam":
         betas = recipe.momentum, recipe.second_momentum
-        return torch.optim.AdamW(weights, lr=recipe.learning_rate, betas=betas, eps=EPSILON, fused=True)
+        return torch.optim.AdamW(weights, betas=betas, eps=EPSILON, fused=True)
     return torch.optim.SGD(
         weights,
-        lr=recipe.learning_rate,
         momentum=recipe.momentum,
         dampening=recipe.dampening,
         nesterov=recipe.momentum > 0 and recipe.dampening == 0,
@@ -64,37 +71,58 @@ def averaged_steps(recipe: Recipe) -> set[int]:
 
 
 class Trainer:
-    """A network and its optimiser; `step(i)` does the i-th step of the recipe. Subclasses define `loss_of`.
+    """A network and its optimiser; `step(i)` does the i-th step of the recipe. Subclasses define `load` and `loss`.
 
     average: the mean of the weights so far at the moments that the recipe averages, if it does.
+    alike: whether all steps do the same work on arrays of the same shapes, so that a GPU can repeat it as one.
     """
+
+    alike = False
 
     def __init__(self, model: Classifier, recipe: Recipe):
         self.model, self.recipe = processes.synchronised(model), recipe
         self.device = model.output.weight.device
         self.optimiser = optimiser(self.model, recipe)
         self.average = AveragedModel(self.model) if recipe.averaged > 1 else None
-        self._loss_of = processes.averaging(self.model, self.loss_of)
+        self._loss = processes.averaging(self.model, self.loss)
+        repeats = self.alike and self.device.type == "cuda" and processes.count() == 1
+        self._work = graphs.Repeated(self._descend) if repeats else self._descend
 
-    def loss_of(self, i: int) -> Tensor:
-        """The loss of step i, a scalar that depends on the weights; of several processes the mean is that loss."""
+    def load(self, i: int) -> None:
+        """Bring what step i learns from to the device."""
+        raise NotImplementedError
+
+    def loss(self) -> Tensor:
+        """Of what was loaded: a scalar that depends on the weights; of several processes the mean is that loss."""
         raise NotImplementedError
 
     def step(self, i: int) -> Tensor:
-        """Returns the loss, a scalar still on the device."""
-        loss = self.recipe.loss_scale * self._loss_of(i)
-        for group in self.optimiser.param_groups:
-            group["lr"] = group["factor"] * learning_rate(self.recipe, i)
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.recipe.clip_norm is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
-        self.optimiser.step()
+        """Returns the loss, a scalar still on the device, which the next step may overwrite."""
+        self.load(i)
+        self._set_learning_rate(learning_rate(self.recipe, i))
+        loss = self._work()
         if self.average and i + 1 in averaged_steps(self.recipe):
             self.average.update_parameters(self.model)
-        return loss.detach()
+        return loss
 
     def finish(self) -> None:
         """After the last step: let the averaged weights be the network's, where the recipe averages."""
         if self.average:
             self.model.load_state_dict(self.average.module.state_dict())
+
+    def _set_learning_rate(self, rate: float) -> None:
+        for group in self.optimiser.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(group["factor"] * rate)
+            else:
+                group["lr"] = group["factor"] * rate
+
+    def _descend(self) -> Tensor:
+        """The work of a step on the device, which depends on nothing but the device's memory."""
+        self.optimiser.zero_grad(set_to_none=True)
+        loss = self.recipe.loss_scale * self._loss()
+        loss.backward()
+        if self.recipe.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+        self.optimiser.step()
+        return loss.detach()

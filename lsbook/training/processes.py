@@ -130,21 +130,21 @@ def synchronised(model: nn.Module) -> nn.Module:
     return convert_sync_batchnorm(model)
 
 
-def averaging(model: nn.Module, loss_of: Callable[[int], Tensor]) -> Callable[[int], Tensor]:
-    """`loss_of` so that its gradient in the model's weights becomes the mean over the processes."""
-    return loss_of if count() == 1 else DistributedDataParallel(_Loss(model, loss_of))
+def averaging(model: nn.Module, loss: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """`loss` so that its gradient in the model's weights becomes the mean over the processes."""
+    return loss if count() == 1 else DistributedDataParallel(_Loss(model, loss))
 
 
 class _Loss(nn.Module):
     """The loss of a step as a module's answer, which is what DistributedDataParallel knows."""
 
-    def __init__(self, model: nn.Module, loss_of: Callable[[int], Tensor]):
+    def __init__(self, model: nn.Module, loss: Callable[[], Tensor]):
         super().__init__()
-        self.model, self.loss_of = model, loss_of
+        self.model, self.loss = model, loss
 
-    def forward(self, step: int) -> Tensor:
+    def forward(self) -> Tensor:
         with whole_batch():
-            return self.loss_of(step)
+            return self.loss()
 
 
 class whole_batch(TorchFunctionMode):

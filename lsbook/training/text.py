@@ -51,13 +51,15 @@ class TextTrainer(Trainer):
         self.alpha = run.alpha
         self.batches = Batches(pairs, run.recipe.batch, run.seed, part=(processes.rank(), processes.count()))
 
-    def loss_of(self, i: int) -> Tensor:
-        """The loss of step i, a mean over its tokens without padding."""
-        batch = self.batches(i)
+    def load(self, i: int) -> None:
+        self.batch = self.batches(i)
+
+    def loss(self) -> Tensor:
+        """A mean over the tokens without padding."""
         with precision.autocast(self.device, self.recipe.precision):
-            activations, labels = translations.predicting(self.model, batch)
+            activations, labels = translations.predicting(self.model, self.batch)
             loss = smoothed_cross_entropy_of_output(activations, self.model.output, labels, self.alpha)
-        return batch.weight * loss
+        return self.batch.weight * loss
 
 
 class TextTask:

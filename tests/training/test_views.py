@@ -12,9 +12,11 @@ from lsbook.data import images
 from lsbook.errors import UserError
 from lsbook.run import Recipe, Run
 from lsbook.training import splits, train
-from lsbook.training.augmentation import InceptionCrop, standardise
-from lsbook.training.views import batches, evaluation
+from lsbook.training.augmentation import AUGMENTATIONS, InceptionCrop, standardise
+from lsbook.training.losses import Batch
+from lsbook.training.views import FromMemory, batches, evaluation
 
+CROPS = AUGMENTATIONS["crop24-flip"]
 WNIDS = ("n01440764", "n02113624")
 RECIPE = Recipe(steps=6, batch=4, learning_rate=0.01, augmentation="inception", size=24)
 
@@ -38,16 +40,60 @@ def run(**fields) -> Run:
     return Run(dataset="imagenet", model="alexnet-16", alpha=0.1, seed=0, **{"recipe": RECIPE, "examples": 16} | fields)
 
 
-def test_a_steps_batch_is_the_same_in_turn_and_alone():
-    train_split = images.load("imagenet", "train")
-    made = [batches(train_split, InceptionCrop(24), 3, 4, torch.device("cpu")) for _ in range(2)]
-    in_turn = [made[0](step) for step in range(6)]
+def from_files():
+    return batches(images.load("imagenet", "train"), InceptionCrop(24), 3, 4, torch.device("cpu"))
+
+
+def from_memory(block=4):
+    """A block of four steps has the end of one pass through 20 images and the beginning of another."""
+    return FromMemory(images.load("digits", "train").first(20), CROPS, 3, 4, torch.device("cpu"), block)
+
+
+def at(made, step):
+    made.load(step)
+    views, batch = made()
+    return views.clone(), Batch(batch.index.clone(), *batch[1:])
+
+
+@pytest.mark.parametrize("made", [from_files, from_memory])
+def test_a_steps_batch_is_the_same_in_turn_and_alone(made):
+    batches = made()
+    in_turn = [at(batches, step) for step in range(6)]
+    batches = made()
     for step in (5, 2):
-        views, batch = made[1](step)
+        views, batch = at(batches, step)
         torch.testing.assert_close(views, in_turn[step][0], rtol=0, atol=0)
         assert torch.equal(batch.index, in_turn[step][1].index)
-        assert torch.equal(batch.labels, torch.from_numpy(train_split.labels)[batch.index])
-    assert not torch.equal(in_turn[0][0], in_turn[4][0])  # a pass has four steps
+    assert len({tuple(batch.index.tolist()) for _, batch in in_turn}) == 6
+
+
+def test_labels_are_those_of_the_images():
+    train_split = images.load("imagenet", "train")
+    _, batch = at(from_files(), 1)
+    assert torch.equal(batch.labels, torch.from_numpy(train_split.labels)[batch.index])
+
+
+def test_a_block_of_steps_sees_the_images_that_its_steps_see_and_views_of_their_own():
+    blocks, steps = from_memory(), from_memory(block=1)
+    found = [[at(batches, step)[1] for step in range(8)] for batches in (blocks, steps)]
+    assert [batch.index.tolist() for batch in found[0]] == [batch.index.tolist() for batch in found[1]]
+    assert len({tuple(batch.views.top.tolist() + batch.views.left.tolist()) for batch in found[0]}) == 8
+
+
+@pytest.mark.parametrize("made", [from_files, from_memory])
+def test_a_step_is_loaded_into_the_places_of_the_one_before(made):
+    """A GPU's recorded work reads there."""
+    batches = made()
+    batches.load(0)
+    places = [t.data_ptr() for t in tensors(batches)]
+    first = at(batches, 0)[1].index
+    batches.load(4)
+    assert [t.data_ptr() for t in tensors(batches)] == places
+    assert not torch.equal(batches()[1].index, first)
+
+
+def tensors(batches) -> list[torch.Tensor]:
+    return [*batches._tables, batches._place] if isinstance(batches, FromMemory) else batches._loaded
 
 
 def test_evaluation_sees_the_central_view_of_every_image_in_order():

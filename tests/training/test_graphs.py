@@ -1,0 +1,52 @@
+"""Work that a GPU repeats is the work that it does step by step. All of these need a GPU."""
+
+import numpy as np
+import pytest
+import torch
+
+from lsbook.data.images import load
+from lsbook.run import Recipe, Run
+from lsbook.training import Splits, graphs, train
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
+RECIPE = Recipe(
+    steps=40,
+    batch=64,
+    learning_rate=0.02,
+    momentum=0.9,
+    schedule="one-cycle",
+    clip_norm=1.0,
+    weight_decay=1e-3,
+    augmentation="crop24-flip",
+    precision="float32",
+)
+
+
+def outcome(model: str):
+    data = Splits(load("digits", "train").first(400), load("digits", "heldout"), load("digits", "test"))
+    run = Run(dataset="digits", model=model, alpha=0.1, seed=0, recipe=RECIPE, examples=400)
+    return train(run, data, device=torch.device("cuda"), progress=False)
+
+
+@pytest.mark.parametrize("model", ["alexnet-16", "resnet56", "mlp-dropout"])
+def test_a_repeated_training_is_one_step_by_step(model, monkeypatch, capsys):
+    repeated = outcome(model)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(graphs, "FIRST", RECIPE.steps)
+    plain = outcome(model)
+    for name, values in plain.history.items():
+        np.testing.assert_allclose(repeated.history[name], values, rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_repeated_is_done_each_time():
+    count = torch.zeros((), device="cuda")
+    add = graphs.Repeated(lambda: count.add_(1))
+    assert [float(add()) for _ in range(6)] == [1, 2, 3, 4, 5, 6]
+    assert add.graph
+
+
+def test_what_cannot_be_recorded_is_said_once_and_done_each_time(capsys):
+    count = torch.zeros((), device="cuda")
+    add = graphs.Repeated(lambda: count.add_(count.new_ones(()).item()))
+    assert [float(add()) for _ in range(6)] == [1, 2, 3, 4, 5, 6]
+    assert capsys.readouterr().err.count("steps are not repeated as one") == 1
