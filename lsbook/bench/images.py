@@ -51,10 +51,12 @@ def _training(dataset: str, model: str, bound: str, plain_network: Callable[[], 
     view = augmentation.of(run.recipe)
     batch = torch.randn(run.recipe.batch, *view.shape(data.pixels.shape[1:]), device=device)
     states = 1 if run.recipe.momentum else 0
+    own = precision.Own(device, run.seed)
 
     def ours() -> None:
-        for step in range(STEPS[model]):
-            trainer.step(step)
+        with own():
+            for step in range(STEPS[model]):
+                trainer.step(step)
 
     return Benchmark(
         f"{MODELS[model].title}, training",

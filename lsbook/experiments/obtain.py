@@ -3,7 +3,7 @@
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -163,23 +163,51 @@ def _train(
     store.check_writable()
     if progress is True:
         print(f"{len(runs)} of the runs asked for have to be trained first; {_estimate(runs, store)}", file=sys.stderr)
-    records, data = {}, {}
-    for run in _free_ones_first(runs, training.is_claimed):
+    data = data_for(training.splits)
+    return {
+        run: training.alone(recorded(run, store, data, tensorboard=tensorboard, progress=progress, weights=weights))
+        for run in _free_ones_first(runs, training.is_claimed)
+    }
+
+
+def data_for(splits: Callable) -> Callable:
+    """`splits` of runs; the last is kept for the next run on the same, so that one data set is in memory at a time."""
+    kept = {}
+
+    def of(run: Run):
         source = run.dataset, run.examples, run.vocabulary
-        if source not in data:
-            data = {source: training.splits(run)}  # one data set in memory at a time
-        lesson = _lesson(training, run, data[source], store, progress) if run.teacher else None
-        with training.claim(run):
-            if run in store and not (weights and not training.has_weights(run)):  # by another process, meanwhile
-                records[run] = store.get(run)
-                continue
-            outcome = training.train(
-                run, data[source], loss=lesson and lesson.loss, tensorboard=tensorboard, progress=progress
-            )
-            outcome.metrics.update(lesson.metrics if lesson else {})
-            records[run] = store.put(run, **outcome._asdict())
-            training.clear(run)
-    return records
+        if source not in kept:
+            kept.clear()
+            kept[source] = splits(run)
+        return kept[source]
+
+    return of
+
+
+def recorded(
+    run: Run,
+    store: Store,
+    data: Callable,
+    *,
+    tensorboard: str | None = None,
+    progress: bool | Callable = True,
+    weights: bool = False,
+) -> Generator[None, None, Record]:
+    """The record of a run, which is trained, giving way to others now and then, unless another process has meanwhile.
+
+    data: run -> its splits. weights: train what is recorded too, unless its weights are here.
+    """
+    training = training_side()
+    lesson = _lesson(training, run, data(run), store, progress) if run.teacher else None
+    with training.claim(run):
+        if run in store and not (weights and not training.has_weights(run)):
+            return store.get(run)
+        loss = lesson and lesson.loss
+        outcome = yield from training.steps(run, data(run), loss=loss, tensorboard=tensorboard, progress=progress)
+        outcome.metrics.update(lesson.metrics if lesson else {})
+        record = store.put(run, **outcome._asdict())
+        training.clear(run)
+        return record
 
 
 def _free_ones_first(runs: Sequence[Run], is_claimed: Callable[[Run], bool]) -> Iterator[Run]:

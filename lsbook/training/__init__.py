@@ -2,19 +2,21 @@
 
 from lsbook.training.checkpoints import claim, clear, is_claimed
 from lsbook.training.images import Splits
-from lsbook.training.loop import Outcome, splits, together, train
+from lsbook.training.loop import Outcome, alone, splits, steps, together, train
 from lsbook.training.precision import use_threads
 from lsbook.training.teachers import has_weights, lesson
 
 __all__ = [
     "Outcome",
     "Splits",
+    "alone",
     "claim",
     "clear",
     "has_weights",
     "is_claimed",
     "lesson",
     "splits",
+    "steps",
     "together",
     "train",
     "use_threads",

@@ -98,19 +98,42 @@ def _lock(run: Run) -> IO[str]:
     return (folder / ".lock").open("w")
 
 
-@contextlib.contextmanager
-def interruptions() -> Iterator[list[int]]:
-    """Within it SIGTERM and SIGINT do nothing but add their number to the list, so that a step ends and is kept."""
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received  # only the main thread may handle signals
-        return
-    before = {n: signal.signal(n, lambda n, _: received.append(n)) for n in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+class _Interruptions:
+    """Within it SIGTERM and SIGINT do nothing but add their number to the list, so that a step ends and is kept.
+
+    Trainings that take turns share it: the first to come installs it, the last to go puts back what was before.
+    """
+
+    def __init__(self):
+        self.received, self.users, self.before = [], 0, {}
+
+    def __enter__(self) -> list[int]:
+        if threading.current_thread() is not threading.main_thread():
+            return []  # only the main thread may handle signals
+        if not self.users:
+            self.received.clear()
+            self.before = {n: signal.signal(n, self._receive) for n in (signal.SIGTERM, signal.SIGINT)}
+        self.users += 1
+        return self.received
+
+    def __exit__(self, *_) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self.users -= 1
+        if not self.users:
+            for number, handler in self.before.items():
+                signal.signal(number, handler)
+
+    def _receive(self, number: int, _) -> None:
+        self.received.append(number)
+
+
+_INTERRUPTIONS = _Interruptions()
+
+
+def interruptions() -> contextlib.AbstractContextManager[list[int]]:
+    """See `_Interruptions`."""
+    return _INTERRUPTIONS
 
 
 def stop(number: int) -> None:

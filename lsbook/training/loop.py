@@ -5,8 +5,8 @@ import io
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Generator, Iterator
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,8 +19,11 @@ from lsbook.training import checkpoints, environment, images, optimisation, prec
 from lsbook.training.losses import Loss
 from lsbook.training.teachers import save_weights
 
+TURN = {"cpu": 1, "cuda": 8}  # steps in one go: a GPU has work in hand while others take their turn
 POINTS = 20  # measurements along a run, fewer when they would take long beside it:
 SHARE = 1 / 4  # examples seen in measurements for each one trained on, which costs three times as much
+
+T = TypeVar("T")
 
 
 class Outcome(NamedTuple):
@@ -64,7 +67,24 @@ def splits(run: Run) -> images.Splits | text.Texts:
     return (text if run.dataset in CORPORA else images).splits(run)
 
 
-def train(
+def train(run: Run, data: images.Splits | text.Texts, **settings) -> Outcome:
+    """Train a network as `run` says, measure it, and keep its weights in `runs/` of this machine.
+
+    settings: as for `steps`. Within `together` several processes share the work.
+    """
+    return alone(steps(run, data, **settings))
+
+
+def alone(work: Generator[None, None, T]) -> T:
+    """Do work that gives way to others, where there are none."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            return end.value
+
+
+def steps(
     run: Run,
     data: images.Splits | text.Texts,
     *,
@@ -72,14 +92,15 @@ def train(
     device: torch.device | None = None,
     tensorboard: str | None = None,
     progress: bool | Callable[[int], object] = True,
-) -> Outcome:
-    """Train a network as `run` says, measure it, and keep its weights in `runs/` of this machine.
+) -> Generator[None, None, Outcome]:
+    """A training that gives way to others in the same process before each turn of steps; see `train`.
 
     loss: of images; smoothed cross-entropy with the run's alpha when not given.
     tensorboard: folder for scalars (loss, accuracy, ECE, learning rate).
     progress: a bar on standard error, or not, or what is told the number of steps done about every second.
-    The same run gives the same outcome, bit for bit, on the same CPU with the same number of threads, also when it was
-    interrupted: it goes on from its checkpoint in `runs/`. Within `together` several processes share the work.
+    The same run gives the same outcome, bit for bit, on the same CPU with the same number of threads, also beside
+    others and when it was interrupted: it goes on from its checkpoint in `runs/`. On SIGTERM and SIGINT a checkpoint
+    is kept and the program ends; closing it keeps one, too.
     ValueError when the data are not the run's, or a student comes without its loss; UserError when the loss stops being
     finite.
     """
@@ -90,7 +111,7 @@ def train(
     if loss and processes.count() > 1:
         raise UserError(f"{run}: a student is trained by one process; start it without torchrun")
     processes.told(run)
-    return _train(run, data, loss, device or precision.device(), tensorboard, progress)
+    return (yield from _steps(run, data, loss, device or precision.device(), tensorboard, progress))
 
 
 @contextlib.contextmanager
@@ -116,29 +137,49 @@ def _follow(run: Run) -> None:
         data = splits(run)
     except UserError as error:
         processes.agree(error)
-    _train(run, data, None, precision.device(), None, progress=False)
+    alone(_steps(run, data, None, precision.device(), None, progress=False))
 
 
-def _train(
+def _steps(
     run: Run,
     data: images.Splits | text.Texts,
     loss: Loss | None,
     device: torch.device,
     tensorboard: str | None,
-    progress: bool,
-) -> Outcome:
+    progress: bool | Callable,
+) -> Generator[None, None, Outcome]:
     processes.agree({name: part.fingerprint for name, part in data._asdict().items()})
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(run.seed)
-        task = _task(run, data, device, loss)
-        history, seconds = _steps(run, task, tensorboard, progress)
-        task.trainer.finish()
+    own, clock = precision.Own(device, run.seed), checkpoints.Clock()
+    with own():
+        course = _Course(run, _task(run, data, device, loss), own)
+        course.resume()
+    with checkpoints.interruptions() as signals, _scalars(tensorboard, run) as write, _bar(run, progress) as bar:
+        bar.update(course.step)
+        while course.step < run.recipe.steps:
+            try:
+                yield
+            except GeneratorExit:
+                course.keep()
+                raise
+            course.turn(write, bar)
+            due, signal = processes.largest(clock.due(), signals[0] if signals else 0)
+            if due or signal:
+                course.keep()
+            if signal:
+                checkpoints.stop(signal)
+    with own():
+        return _outcome(course, data)
+
+
+def _outcome(course: "_Course", data: images.Splits | text.Texts) -> Outcome:
+    run, task = course.run, course.task
+    task.trainer.finish()
     save_weights(run, task.trainer.model)
-    metrics, arrays, facts = task.result(seconds)
-    where = environment.describe(device, run.recipe.precision) | facts
+    metrics, arrays, facts = task.result(course.seconds)
+    where = environment.describe(task.trainer.device, run.recipe.precision) | facts
     where |= {
         "processes": processes.count(),
-        "training_seconds": round(seconds, 1),
+        "training_seconds": round(course.seconds, 1),
         "peak_memory_mb": round(environment.peak_memory() / 1e6),
         "data": {
             "variant": data.train.variant,
@@ -146,7 +187,7 @@ def _train(
             "test_sha256": data.test.fingerprint,
         },
     }
-    return Outcome(metrics, history, where, arrays)
+    return Outcome(metrics, course.history, where, arrays)
 
 
 def _task(run: Run, data: images.Splits | text.Texts, device: torch.device, loss: Loss | None) -> Task:
@@ -156,18 +197,33 @@ def _task(run: Run, data: images.Splits | text.Texts, device: torch.device, loss
 
 
 class _Course:
-    """A training under way: its task, the steps done, their history, and the loss since its last point."""
+    """A training under way: its task, the steps done, their history, and the loss since its last point.
 
-    def __init__(self, run: Run, task: Task):
-        self.run, self.task = run, task
-        self.step, self.last, self.history = 0, 0, {}
+    own: the random numbers and the stream of its steps. seconds: of its own turns so far, those before an interruption
+    among them.
+    """
+
+    def __init__(self, run: Run, task: Task, own: precision.Own):
+        self.run, self.task, self.own = run, task, own
+        self.step, self.last, self.history, self.seconds = 0, 0, {}, 0.0
         self.total = torch.zeros((), device=task.trainer.device)
-        self.began = time.perf_counter()
+        affordable = int(SHARE * run.recipe.steps * run.recipe.batch / max(task.measured_size, 1))
+        n_points = max(1, min(POINTS, run.recipe.steps, affordable))
+        self.points = set(np.linspace(0, run.recipe.steps, n_points + 1).round().astype(int).tolist())
 
-    @property
-    def seconds(self) -> float:
-        """Of training so far, those before an interruption among them."""
-        return time.perf_counter() - self.began
+    def turn(self, write: Callable[[int, dict], None], bar: tqdm) -> None:
+        """Some more steps, each shown on the bar, and the points of the history among them written."""
+        began = time.perf_counter()
+        with self.own():
+            for _ in range(min(TURN[self.task.trainer.device.type], self.run.recipe.steps - self.step)):
+                self.advance()
+                bar.update()
+                if self.step in self.points:
+                    values = self.note()
+                    write(self.step, values)
+                    shown = {name: f"{values[name]:.3f}" for name in ("loss", "accuracy") if name in values}
+                    bar.set_postfix(shown, refresh=False)
+        self.seconds += time.perf_counter() - began
 
     def advance(self) -> None:
         """One more step, and what is measured after it but the history."""
@@ -189,11 +245,16 @@ class _Course:
 
     def keep(self) -> None:
         """Write a checkpoint, unless the loss is not finite any more or there is no space. The first process does."""
-        self._share_loss()
-        if not math.isfinite(float(self.total)):
-            raise _not_finite(self.run, self.step)
-        if processes.rank():
-            return
+        with self.own():
+            self._share_loss()
+            if not math.isfinite(float(self.total)):
+                raise _not_finite(self.run, self.step)
+            checkpoint = None if processes.rank() else self._checkpoint()
+        if checkpoint:
+            with contextlib.suppress(OSError):
+                checkpoints.write(self.run, checkpoint)
+
+    def _checkpoint(self) -> checkpoints.Checkpoint:
         trainer = self.task.trainer
         parts = {
             "model": trainer.model.state_dict(),
@@ -205,11 +266,10 @@ class _Course:
         }
         tensors = {f"{part}/{name}": value for part, found in parts.items() for name, value in found.items()}
         notes = {"history": self.history, "last": self.last, "seconds": self.seconds}
-        with contextlib.suppress(OSError):
-            checkpoints.write(self.run, checkpoints.Checkpoint(self.step, tensors, notes))
+        return checkpoints.Checkpoint(self.step, tensors, notes)
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint, if there is one: of several processes the first one's."""
+        """Within `own`: go on from the newest checkpoint, if there is one; of several processes the first one's."""
         found = processes.told(None if processes.rank() else checkpoints.latest(self.run))
         if found is None:
             return
@@ -226,42 +286,13 @@ class _Course:
         self.task.load_state(parts.get("task", {}))
         self.total.copy_(parts["course"]["total"])
         self.step, self.last, self.history = found.step, found.notes["last"], found.notes["history"]
-        self.began -= found.notes["seconds"]
+        self.seconds = found.notes["seconds"]
         if not processes.rank():
             print(f"{self.run} goes on after step {self.step}", file=sys.stderr)
 
     def _share_loss(self) -> None:
         """Let every process have the loss of all since the last point."""
         self.total.copy_(processes.mean(self.total))
-
-
-def _steps(run: Run, task: Task, tensorboard: str | None, progress: bool | Callable) -> tuple[dict, float]:
-    """All steps; returns the history, at up to POINTS steps spaced evenly to the last, and the seconds they took.
-
-    Goes on from the run's newest checkpoint. On SIGTERM and SIGINT the step is ended and kept, then the program ends.
-    """
-    steps = run.recipe.steps
-    affordable = int(SHARE * steps * run.recipe.batch / max(task.measured_size, 1))
-    n_points = max(1, min(POINTS, steps, affordable))
-    points = set(np.linspace(0, steps, n_points + 1).round().astype(int).tolist())
-    course, clock = _Course(run, task), checkpoints.Clock()
-    course.resume()
-    with checkpoints.interruptions() as signals, _scalars(tensorboard, run) as write, _bar(run, progress) as bar:
-        bar.update(course.step)
-        while course.step < steps:
-            course.advance()
-            bar.update()
-            if course.step in points:
-                values = course.note()
-                write(course.step, values)
-                shown = {name: f"{values[name]:.3f}" for name in ("loss", "accuracy") if name in values}
-                bar.set_postfix(shown, refresh=False)
-            due, signal = processes.largest(clock.due(), signals[0] if signals else 0)
-            if due or signal:
-                course.keep()
-            if signal:
-                checkpoints.stop(signal)
-    return course.history, course.seconds
 
 
 def _measure(run: Run, task: Task, step: int, loss: float) -> dict[str, float]:

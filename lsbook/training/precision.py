@@ -1,6 +1,7 @@
 """Where arithmetic is done: device, number format, threads."""
 
 import contextlib
+from collections.abc import Iterator
 
 import torch
 
@@ -40,3 +41,29 @@ def set_random_state(where: torch.device, states: dict[str, torch.Tensor]) -> No
     torch.set_rng_state(states["cpu"])
     if where.type == "cuda":
         torch.cuda.set_rng_state(states["cuda"], where)
+
+
+class Own:
+    """What one of several trainings in a process has to itself: torch's random numbers and, on a GPU, a stream.
+
+    Called, it is a context within which torch uses them; state: the random numbers' when outside it.
+    """
+
+    def __init__(self, where: torch.device, seed: int):
+        """seed: where the random numbers begin."""
+        self.where = where
+        self.stream = torch.cuda.Stream(where) if where.type == "cuda" else None
+        with torch.random.fork_rng(devices=[where] if self.stream else []):
+            torch.manual_seed(seed)
+            self.state = random_state(where)
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        around = random_state(self.where)
+        set_random_state(self.where, self.state)
+        try:
+            with torch.cuda.stream(self.stream) if self.stream else contextlib.nullcontext():
+                yield
+        finally:
+            self.state = random_state(self.where)
+            set_random_state(self.where, around)

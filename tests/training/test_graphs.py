@@ -38,6 +38,14 @@ def test_a_repeated_training_is_one_step_by_step(model, monkeypatch, capsys):
         np.testing.assert_allclose(repeated.history[name], values, rtol=1e-4, atol=1e-4)
 
 
+@pytest.fixture
+def stream():
+    """One of its own, as each training has."""
+    with torch.cuda.stream(torch.cuda.Stream()):
+        yield
+
+
+@pytest.mark.usefixtures("stream")
 def test_what_is_repeated_is_done_each_time():
     count = torch.zeros((), device="cuda")
     add = graphs.Repeated(lambda: count.add_(1))
@@ -45,6 +53,7 @@ def test_what_is_repeated_is_done_each_time():
     assert add.graph
 
 
+@pytest.mark.usefixtures("stream")
 def test_what_cannot_be_recorded_is_said_once_and_done_each_time(capsys):
     count = torch.zeros((), device="cuda")
     add = graphs.Repeated(lambda: count.add_(count.new_ones(()).item()))

@@ -16,7 +16,7 @@ from lsbook.data.images import load
 from lsbook.errors import UserError
 from lsbook.experiments import profiles
 from lsbook.run import Recipe, Run
-from lsbook.training import Splits, checkpoints, loop, optimisation, precision, splits, train
+from lsbook.training import Splits, checkpoints, loop, optimisation, precision, splits, steps, train
 from lsbook.training.images import ImageTrainer
 from lsbook.training.losses import Batch, smoothed_cross_entropy
 from lsbook.training.views import Order
@@ -275,6 +275,28 @@ def test_progress_is_told(data):
     told = []
     train(run(recipe=Recipe(steps=2, batch=8)), data, progress=told.append)
     assert told[-1] == 2
+
+
+def test_trainings_that_take_turns_are_the_same_as_alone(data, outcome):
+    """Dropout draws from the one generator that torch has, and networks of different length end at different turns."""
+    runs = [run(0.1), run(0.1, model="mlp-dropout", recipe=dataclasses.replace(RECIPE, steps=15))]
+    outcomes = take_turns({name: steps(name, data, progress=False) for name in runs})
+    alone = [outcome, train(runs[1], data, progress=False)]
+    for name, expected in zip(runs, alone, strict=True):
+        assert outcomes[name].history == expected.history
+        assert outcomes[name].metrics == expected.metrics
+
+
+def take_turns(trainings: dict) -> dict:
+    outcomes = {}
+    while trainings:
+        for name, training in list(trainings.items()):
+            try:
+                next(training)
+            except StopIteration as end:
+                outcomes[name] = end.value
+                del trainings[name]
+    return outcomes
 
 
 def test_memory_is_flat_over_1000_steps(data, monkeypatch):
