@@ -65,6 +65,27 @@ def projection_figure(panels: Sequence) -> Figure:
     return figure
 
 
+def rows_figure(rows: Sequence[tuple[str, Sequence]]) -> Figure:
+    """A row of panels for each (title, panels), each network on its own axes, the names of the classes beside them."""
+    figure = Figure(figsize=(11, 3.1 * len(rows)), layout="constrained")
+    grid = figure.subplots(len(rows), len(rows[0][1]), squeeze=False)
+    for row, (title, panels) in zip(grid, rows, strict=True):
+        for axes, panel, limit in zip(row, panels, _own_limits(panels), strict=True):
+            projection(panel, axes, limit)
+        row[0].set_ylabel(title, fontsize=TEXT_SIZE)
+        handles, labels = row[0].get_legend_handles_labels()
+        row[-1].legend(
+            handles,
+            labels,
+            loc="center left",
+            bbox_to_anchor=(1, 0.5),
+            fontsize=TEXT_SIZE,
+            frameon=False,
+            markerscale=2,
+        )
+    return figure
+
+
 def _limit(panels: Sequence) -> float:
     return 1.05 * max(np.abs(panel.points).max() for panel in panels)
 

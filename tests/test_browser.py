@@ -156,7 +156,7 @@ def test_the_keyboard_sets_a_smoothing_factor_and_a_gap(page):
 
 
 def test_the_mouse_chooses_classes_networks_and_splits(page):
-    arms = experiments.projections.arms("auto", 0.1, explorer.SEED)
+    arms = experiments.projections.rows("auto", 0.1, explorer.SEED)[0].arms
     before = points(page)
     page.get_by_label("smoothed, α = 0.1").click()
     page.get_by_label("test", exact=True).click()

@@ -21,7 +21,7 @@ TRIPLES = [(0, 1, 2), (3, 5, 9), (7, 4, 8)]
 
 @pytest.fixture(scope="module")
 def arms():
-    return experiments.projections.arms("laptop", 0.1, explorer.SEED)
+    return experiments.projections.rows("laptop", 0.1, explorer.SEED)[0].arms
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from lsbook import claims, paper
 from lsbook.analysis import calibration
 from lsbook.analysis.calibration import Reliability
 from lsbook.analysis.statistics import welch_interval
-from lsbook.catalogue import DATASETS, MODELS
 from lsbook.errors import UserError, one_of
 from lsbook.experiments import captions, profiles, verdicts
 from lsbook.experiments.obtain import Group, ask
@@ -87,9 +86,13 @@ class Sweep:
         return self.records[0.0][0].run
 
     @property
+    def network(self) -> Network:
+        return self.run.dataset, self.run.model
+
+    @property
     def title(self) -> str:
         """Model and data set as the reader knows them."""
-        return f"{MODELS[self.run.model].title}, {DATASETS[self.run.dataset].title}"
+        return verdicts.network_title(*self.network)
 
     @property
     def passes(self) -> float:
@@ -143,10 +146,13 @@ def study(
 
 def settings(profile: str, seeds: str) -> list[Setting]:
     """Each network with its claims, for the scorecard."""
-    found = study(profile, seeds=seeds)
+    return measured(study(profile, seeds=seeds))
+
+
+def measured(study: Study) -> list[Setting]:
+    """Each network with its claims."""
     return [
-        Setting("calibration", found.profile, (sweep.run.dataset, sweep.run.model), measure(sweep, found.n_bins))
-        for sweep in found.sweeps
+        Setting("calibration", study.profile, sweep.network, measure(sweep, study.n_bins)) for sweep in study.sweeps
     ]
 
 
@@ -223,22 +229,9 @@ def _accuracy(sweep: Sweep) -> list[Measure]:
     return [verdicts.measure("C1", "", f"test accuracy (α = {alpha:g})", *accuracies)]
 
 
-def verdict_text(study: Study) -> Text:
-    """The outcome on each network in a sentence, contradictions first."""
-    lines = [
-        f"- {sweep.title}: {captions.verdict_list(verdicts.combined(measure(sweep, study.n_bins)))}"
-        for sweep in study.sweeps
-    ]
-    return Text("\n".join([f"By the rule, {captions.STANDING[study.profile]}:", "", *lines]))
-
-
 def claim_table(study: Study) -> Table:
     """C1, C6 and C7 on every network."""
-    measures = [
-        found._replace(title=f"{sweep.title}: {found.title}")
-        for sweep in study.sweeps
-        for found in measure(sweep, study.n_bins)
-    ]
+    measures = verdicts.titled(measured(study))
     made_from = study.made_from(study.sweeps)
     header = "hard (C7: scaled)", "smoothed"
     return verdicts.table("table-calibration-claims", "calibration", study.profile, header, measures, made_from)

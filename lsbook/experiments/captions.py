@@ -56,7 +56,7 @@ def verdict_list(verdicts: Iterable[Verdict]) -> str:
     verdicts = list(verdicts)
     found = []
     for word, remark in ((CONTRADICTED, ""), (REPRODUCED, ""), (UNDECIDED, ""), (NOT_TESTED, UNTESTED)):
-        claims = [v.claim for v in verdicts if v.verdict == word]
+        claims = sorted((v.claim for v in verdicts if v.verdict == word), key=lambda claim: int(claim[1:]))
         if claims:
             found.append(f"**{word}**{remark}: {', '.join(claims)}")
     return "; ".join(found)

@@ -1,6 +1,6 @@
-"""Figure 1 and Table 2 for AlexNet on CIFAR-10: projections of three classes, and the claims about them."""
+"""Figure 1 and Table 2: projections of three classes, and the claims about them, for each network that is recorded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,14 +11,32 @@ from lsbook.analysis.targets import optimal_logit_gap
 from lsbook.catalogue import DATASETS
 from lsbook.errors import several_of
 from lsbook.experiments import captions, profiles, verdicts
-from lsbook.experiments.obtain import Arms, Group, compare, comparison
+from lsbook.experiments.obtain import Arms, Group, ask, comparison
 from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table
 from lsbook.run import Run
-from lsbook.store import Record
+from lsbook.store import Record, Store
 
-# The data set and network of each profile.
-NETWORK = {"smoke": ("digits", "alexnet-16"), "laptop": ("cifar10", "alexnet"), "paper": ("cifar10", "alexnet")}
+
+class Row(NamedTuple):
+    """A row of Figure 1: a network, its seeds, and three classes by name, or "auto": the paper's, else the first.
+
+    similar: whether the first two look alike; then C5 is asked of them, and of other rows all else.
+    """
+
+    dataset: str
+    model: str
+    seeds: str
+    classes: str = "auto"
+    similar: bool = False
+
+
+# The chapter looks closely at the first of each profile.
+ROWS = {
+    "smoke": (Row("digits", "alexnet-16", "0-2"), Row("digits", "alexnet-16", "0-2", "3,8,1", similar=True)),
+    "laptop": (Row("cifar10", "alexnet", "0-4"), Row("cifar10", "alexnet", "0-4", "cat,dog,ship", similar=True)),
+    "paper": (Row("cifar10", "alexnet", "0-4"), Row("cifar10", "alexnet", "0-4", "cat,dog,ship", similar=True)),
+}
 SPLIT_TITLES = {"train": "training", "test": "test"}
 
 
@@ -33,19 +51,54 @@ class Panel(NamedTuple):
     smoothed: bool
 
 
-def arms(profile: str = "auto", alpha: float = 0.1, seeds: str = "auto") -> Arms:
-    """The recorded runs of the chapter, trained where they are missing."""
-    return compare(profile, alpha, seeds, run)
+class Shown(NamedTuple):
+    """A row with its recorded runs, and the labels of its classes."""
+
+    arms: Arms
+    classes: tuple[int, int, int]
+    similar: bool
+
+    @property
+    def network(self) -> tuple[str, str]:
+        """Data set and model."""
+        run = self.arms.hard[0].run
+        return run.dataset, run.model
+
+    @property
+    def title(self) -> str:
+        """The network as the reader knows it."""
+        return verdicts.network_title(*self.network)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the classes."""
+        return tuple(DATASETS[self.network[0]].classes[k] for k in self.classes)
+
+
+def rows(
+    profile: str = "auto", alpha: float = 0.1, seeds: str = "auto", classes: str = "auto", store: Store | None = None
+) -> list[Shown]:
+    """The rows that the chapter shows, trained where they are missing. classes: in place of those of the first row."""
+    profile, found = ask(profile, seeds, lambda name: groups(name, alpha), store)
+    arms = {}
+    for pairs in filter(None, found):
+        hard, smoothed = map(list, zip(*pairs, strict=True))
+        arms[hard[0].run.dataset, hard[0].run.model] = Arms(profile, float(alpha), hard, smoothed)
+    shown = [row for row in ROWS[profile] if row[:2] in arms]
+    shown[0] = shown[0]._replace(classes=classes if classes != "auto" else shown[0].classes)
+    return [Shown(arms[row[:2]], three_classes(arms[row[:2]], row.classes), row.similar) for row in shown]
 
 
 def groups(profile: str, alpha: float = 0.1) -> list[Group]:
-    """What the chapter asks for."""
-    return comparison(profile, alpha, run)
+    """What the chapter asks for: a group for each network."""
+    seeds = {row[:2]: row.seeds for row in ROWS[profile]}
+    return [
+        group for network in seeds for group in comparison(profile, alpha, _runs_of(network), {profile: seeds[network]})
+    ]
 
 
-def run(profile: str, alpha: float, seed: int) -> Run:
-    """The run behind one point of the chapter."""
-    return profiles.run(profile, *NETWORK[profile], alpha, seed)
+def _runs_of(network: tuple[str, str]) -> Callable[[str, float, int], Run]:
+    return lambda profile, alpha, seed: profiles.run(profile, *network, alpha, seed)
 
 
 def three_classes(arms: Arms, classes: str) -> tuple[int, int, int]:
@@ -65,6 +118,11 @@ def panels(arms: Arms, classes: tuple[int, int, int]) -> list[Panel]:
     """The four columns of Figure 1, from the first seed: hard training and test, smoothed training and test."""
     names = DATASETS[arms.hard[0].run.dataset].classes
     return named_panels(arms, classes, tuple(names[k] for k in classes))
+
+
+def further(rows: Sequence[Shown]) -> list[tuple[str, list[Panel]]]:
+    """Title and panels of every row but the first."""
+    return [(row.title.replace(", ", "\n"), panels(row.arms, row.classes)) for row in rows[1:]]
 
 
 def named_panels(arms: Arms, classes: tuple[int, int, int], names: tuple[str, ...]) -> list[Panel]:
@@ -87,8 +145,9 @@ def projected(record: Record, split: str, classes: tuple[int, int, int]) -> tupl
     return points, places, projection.project(templates, plane)
 
 
-def measure(arms: Arms, classes: tuple[int, int, int]) -> list[Measure]:
-    """Claims C1–C4, C8 and C18, each part measured on every run and decided."""
+def measure(row: Shown) -> list[Measure]:
+    """Claims C1–C4, C8 and C18, or C5 of similar classes, each part measured on every run and decided."""
+    arms, classes = row.arms, row.classes
 
     def training(function: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Record], float]:
         return lambda record: function(*projected(record, "train", classes)[:2])
@@ -97,6 +156,7 @@ def measure(arms: Arms, classes: tuple[int, int, int]) -> list[Measure]:
         test, train = (projection.within_scatter(*projected(record, split, classes)[:2]) for split in ("test", "train"))
         return test / train
 
+    similar = [("C5", "", f"{row.names[0]} and {row.names[1]}, sd of arc / radius", training(_arc_ratio))]
     quantities = [
         ("C1", "", "test accuracy", lambda record: 100 * record.metrics["test_accuracy"]),
         ("C2", "", "scatter within / between", training(projection.within_between_scatter)),
@@ -108,14 +168,26 @@ def measure(arms: Arms, classes: tuple[int, int, int]) -> list[Measure]:
     ]
     return [
         verdicts.measure(claim, part, title, map(value, arms.hard), map(value, arms.smoothed))
-        for claim, part, title, value in quantities
+        for claim, part, title, value in (similar if row.similar else quantities)
     ]
 
 
 def settings(profile: str, seeds: str) -> list[Setting]:
-    """The chapter's network with its claims, for the scorecard."""
-    found = arms(profile, seeds=seeds)
-    return [Setting("projections", found.profile, NETWORK[found.profile], measure(found, three_classes(found, "auto")))]
+    """The chapter's networks with their claims, for the scorecard."""
+    return measured(rows(profile, seeds=seeds))
+
+
+def measured(rows: Sequence[Shown]) -> list[Setting]:
+    """Each network with its claims, those of all its rows."""
+    found: dict[tuple[str, str], list[Measure]] = {}
+    for row in rows:
+        found.setdefault(row.network, []).extend(measure(row))
+    return [Setting("projections", rows[0].arms.profile, network, measures) for network, measures in found.items()]
+
+
+def _arc_ratio(points: np.ndarray, places: np.ndarray) -> float:
+    """Of the first two classes together, seen from the centroid of the third (C5)."""
+    return projection.arc_ratio(points[places < 2], points[places == 2].mean(axis=0))
 
 
 def _logits(record: Record) -> tuple[np.ndarray, np.ndarray]:
@@ -130,57 +202,72 @@ def _distance_from_optimum(record: Record, alpha: float) -> float:
     return abs(float(projection.logit_gaps(logits, labels).mean()) - optimal_logit_gap(logits.shape[1], alpha))
 
 
-def numbers(arms: Arms, classes: tuple[int, int, int]) -> dict[str, float | str]:
-    """What the chapter's text quotes by name."""
-    names = DATASETS[arms.hard[0].run.dataset].classes
+def numbers(rows: Sequence[Shown]) -> dict[str, float | str]:
+    """What the chapter's text quotes by name; where nothing else is said, of the first row."""
+    first, similar = rows[0], next(row for row in rows if row.similar)
     hard, smoothed = (
-        np.mean([projection.mean_distance(projected(record, "train", classes)[0]) for record in arm])
-        for arm in (arms.hard, arms.smoothed)
+        np.mean([projection.mean_distance(projected(record, "train", first.classes)[0]) for record in arm])
+        for arm in (first.arms.hard, first.arms.smoothed)
     )
     return {
-        "class_names": ", ".join(names[k] for k in classes[:2]) + f" and {names[classes[2]]}",
-        "made_from": captions.made_from(arms.profile, arms.records),
+        "class_names": _and(first.names),
+        "network": first.title,
+        "similar_names": _and(similar.names[:2]),
+        "other_name": similar.names[2],
+        "made_from": captions.made_from(first.arms.profile, first.arms.records),
+        "rows_made_from": _made_from(rows),
         "hard_distance": float(hard),
         "smoothed_distance": float(smoothed),
-        "best_gap": optimal_logit_gap(len(names), arms.alpha),
+        "best_gap": optimal_logit_gap(len(DATASETS[first.network[0]].classes), first.arms.alpha),
     }
 
 
-def diagrams(measures: list[Measure]) -> list[tuple[str, str, np.ndarray, np.ndarray]]:
+def _and(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + f" and {names[-1]}"
+
+
+def _made_from(rows: Sequence[Shown]) -> str:
+    every = {record.run: record for row in rows for record in row.arms.records}
+    return captions.made_from(rows[0].arms.profile, every.values())
+
+
+def diagrams(row: Shown) -> list[tuple[str, str, np.ndarray, np.ndarray]]:
     """(title, unit, hard, smoothed) of every measure but the accuracy, which has a table."""
     return [
         (f"{m.verdict.claim}: {m.title}", claims.CLAIMS[m.verdict.claim].part(m.verdict.part).units, m.hard, m.smoothed)
-        for m in measures
+        for m in measure(row)
         if m.verdict.claim != "C1"
     ]
 
 
-def claim_table(arms: Arms, measures: list[Measure]) -> Table:
-    """Each quantity on both arms, the difference, and the verdict."""
-    made_from = captions.made_from(arms.profile, arms.records)
+def claim_table(rows: Sequence[Shown]) -> Table:
+    """Each quantity of every network on both arms, the difference, and the verdict."""
+    arms = rows[0].arms
     header = "hard", f"smoothed, α = {arms.alpha:g}"
-    return verdicts.table("table-projection-claims", "projections", arms.profile, header, measures, made_from)
+    measures = verdicts.titled(measured(rows))
+    return verdicts.table("table-projection-claims", "projections", arms.profile, header, measures, _made_from(rows))
 
 
-def accuracy_table(arms: Arms) -> Table:
-    """Table 2's row for this network: the paper, the replication and the recorded runs."""
-    dataset, model = arms.hard[0].run.dataset, arms.hard[0].run.model
-    rows = []
-    for source, published in paper.TABLE_2.items():
-        if (dataset, model) in published:
-            row = published[dataset, model]
-            rows.append((source.capitalize(), *(_published(row[arm]) for arm in ("hard", "smoothed")), "0.1"))
-    ours = [
-        captions.with_interval(np.array([100 * r.metrics["test_accuracy"] for r in arm]))
-        for arm in (arms.hard, arms.smoothed)
-    ]
-    rows.append((f"Here, {captions.STANDING[arms.profile].split(',')[0]}", *ours, f"{arms.alpha:g}"))
+def accuracy_table(rows: Sequence[Shown]) -> Table:
+    """Table 2's row for each network that has one: the paper, the replication and the recorded runs."""
+    cells = []
+    for network, row in {row.network: row for row in rows}.items():
+        for source, published in paper.TABLE_2.items():
+            if network in published:
+                numbers = (_published(published[network][arm]) for arm in ("hard", "smoothed"))
+                cells.append((row.title, source.capitalize(), *numbers, "0.1"))
+        ours = [
+            captions.with_interval(np.array([100 * r.metrics["test_accuracy"] for r in arm]))
+            for arm in (row.arms.hard, row.arms.smoothed)
+        ]
+        standing = f"Here, {captions.STANDING[row.arms.profile].split(',')[0]}"
+        cells.append((row.title, standing, *ours, f"{row.arms.alpha:g}"))
     return Table(
         "table-accuracy",
         "Test accuracy in percent without and with label smoothing (Table 2 of the paper). The paper's ± is as "
-        "printed; ours is the 95 % Student t interval over seeds. " + captions.made_from(arms.profile, arms.records),
-        ("", "Hard", "Smoothed", "α"),
-        tuple(rows),
+        "printed; ours is the 95 % Student t interval over seeds. " + _made_from(rows),
+        ("Network", "", "Hard", "Smoothed", "α"),
+        tuple(cells),
     )
 
 

@@ -6,7 +6,6 @@ from itertools import groupby
 from typing import NamedTuple
 
 from lsbook import claims, page, paper
-from lsbook.catalogue import MODELS, TITLES
 from lsbook.claims import CLAIMS, CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED, Verdict
 from lsbook.errors import one_of
 from lsbook.experiments import captions, verdicts
@@ -42,8 +41,7 @@ class Finding(NamedTuple):
     @property
     def setting(self) -> str:
         """Network and data set as the reader knows them."""
-        dataset, model = self.network
-        return f"{MODELS[model].title}, {TITLES[dataset]}"
+        return verdicts.network_title(*self.network)
 
 
 def findings(profile: str = "auto", seeds: str = RECORDED) -> list[Finding]:

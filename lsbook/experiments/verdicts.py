@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lsbook import claims
+from lsbook.catalogue import MODELS, TITLES
 from lsbook.experiments import captions
 from lsbook.page import Table, Text
 
@@ -27,6 +28,16 @@ class Setting(NamedTuple):
     network: tuple[str, str]
     measures: list[Measure]
 
+    @property
+    def title(self) -> str:
+        """Network and data set as the reader knows them."""
+        return network_title(*self.network)
+
+
+def network_title(dataset: str, model: str) -> str:
+    """Such as "AlexNet, CIFAR-10"."""
+    return f"{MODELS[model].title}, {TITLES[dataset]}"
+
 
 def measure(
     claim: str, part: str, title: str, hard: Iterable[float], smoothed: Iterable[float], n_test: int = 0
@@ -47,6 +58,17 @@ def combined(measures: Sequence[Measure]) -> list[claims.Verdict]:
 def text(profile: str, measures: Sequence[Measure]) -> Text:
     """What the claims came to in a sentence, contradictions first."""
     return Text(captions.verdict_sentence(profile, combined(measures)))
+
+
+def by_network(settings: Sequence[Setting]) -> Text:
+    """The same for each of several networks of a profile."""
+    lines = [f"- {setting.title}: {captions.verdict_list(combined(setting.measures))}" for setting in settings]
+    return Text("\n".join([f"By the rule, {captions.STANDING[settings[0].profile]}:", "", *lines]))
+
+
+def titled(settings: Sequence[Setting]) -> list[Measure]:
+    """All measures, each with its network's title."""
+    return [m._replace(title=f"{setting.title}: {m.title}") for setting in settings for m in setting.measures]
 
 
 def table(

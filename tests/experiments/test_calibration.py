@@ -8,7 +8,7 @@ import pytest
 from lsbook import claims, paper
 from lsbook.analysis.calibration import negative_log_likelihood, softmax
 from lsbook.errors import UserError
-from lsbook.experiments import calibration
+from lsbook.experiments import calibration, verdicts
 from lsbook.experiments.obtain import parse_seeds
 from lsbook.store import Store
 
@@ -99,7 +99,10 @@ def test_verdicts(study):
             "C6": claims.REPRODUCED,
             "C7": claims.REPRODUCED if enough else claims.NOT_TESTED,
         }
-    assert "**not tested** (too few seeds or test examples): C7" in calibration.verdict_text(study).markdown
+    assert (
+        "**not tested** (too few seeds or test examples): C7"
+        in verdicts.by_network(calibration.measured(study)).markdown
+    )
 
 
 def test_table_3_holds_the_published_rows_and_ours(study):

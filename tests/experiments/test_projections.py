@@ -8,9 +8,10 @@ import pytest
 
 from lsbook import claims, paper
 from lsbook.errors import UserError
-from lsbook.experiments import captions, projections
+from lsbook.experiments import captions, profiles, projections
 from lsbook.experiments.obtain import Arms, compare, obtain, parse_seeds
 from lsbook.experiments.verdicts import combined
+from lsbook.run import Run
 from lsbook.store import Store
 
 CORNERS = np.array([[np.cos(a), np.sin(a)] for a in (0, 2 * np.pi / 3, 4 * np.pi / 3)])
@@ -31,13 +32,19 @@ def arrays(size: float, spread: float, test_spread: float, seed: int) -> dict:
     return result
 
 
+def alexnet(profile: str, alpha: float, seed: int) -> Run:
+    """A run of the first row."""
+    row = projections.ROWS[profile][0]
+    return profiles.run(profile, row.dataset, row.model, alpha, seed)
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory, environment) -> Store:
     """Three seeds an arm of the laptop profile; smoothed clusters are smaller, tighter for it, and spread in test."""
     store = Store(tmp_path_factory.mktemp("results"))
     for seed in range(3):
         for alpha, size, spread, test_spread, accuracy in ((0.0, 8, 1.5, 2.0, 0.74), (0.1, 4, 0.2, 0.8, 0.75)):
-            run = projections.run("laptop", alpha, seed)
+            run = alexnet("laptop", alpha, seed)
             metrics = {"test_accuracy": accuracy + seed / 1000}
             content = arrays(size, spread, test_spread, seed)
             store.put(run, metrics=metrics, history={}, environment=environment, arrays=content)
@@ -45,12 +52,17 @@ def store(tmp_path_factory, environment) -> Store:
 
 
 @pytest.fixture(scope="module")
-def arms(store) -> Arms:
-    return compare("laptop", 0.1, "0-2", projections.run, store)
+def rows(store) -> list[projections.Shown]:
+    return projections.rows("laptop", 0.1, "0-2", store=store)
 
 
-def test_the_measures_are_those_of_the_geometry(arms):
-    found = {(m.verdict.claim, m.verdict.part): m for m in projections.measure(arms, (0, 1, 2))}
+@pytest.fixture(scope="module")
+def arms(rows) -> Arms:
+    return rows[0].arms
+
+
+def test_the_measures_are_those_of_the_geometry(rows):
+    found = {(m.verdict.claim, m.verdict.part): m for m in projections.measure(rows[0])}
     side = np.sqrt(2)  # of the triangle of templates; its corners are side / √3 from the centre
     scatter = found["C2", ""]
     # within: 2 dimensions of variance s²; between: squared distance size² side² / 3
@@ -82,6 +94,34 @@ def test_panels_are_the_four_columns(arms):
         assert (cosines > 0.9 * np.linalg.norm(centroids, axis=1) * np.linalg.norm(panel.templates, axis=1)).all()
 
 
+def test_classes_are_those_of_the_first_row(store):
+    assert [row.names for row in projections.rows("laptop", 0.1, "0-2", "dog,frog,ship", store)] == [
+        ("dog", "frog", "ship"),
+        ("cat", "dog", "ship"),
+    ]
+
+
+def test_similar_classes_are_asked_for_an_arc_and_nothing_else(rows):
+    """The record's cat and dog are two clouds: arc and radius are found here from the angles seen from the ship's."""
+    [found] = projections.measure(rows[1])
+    assert (found.verdict.claim, found.title) == ("C5", "cat and dog, sd of arc / radius")
+    points, places, _ = projections.projected(rows[1].arms.hard[0], "train", rows[1].classes)
+    from_ship = (points[places != 2] - points[places == 2].mean(axis=0)) @ np.array([1, 1j])
+    turned = from_ship * np.exp(-1j * np.angle((from_ship / abs(from_ship)).mean()))
+    expected = (abs(from_ship).mean() * np.angle(turned)).std() / abs(from_ship).std()
+    assert found.hard[0] == pytest.approx(expected, rel=0.01)
+
+
+def test_each_network_has_one_setting_and_further_rows_their_panels(rows):
+    [setting] = projections.measured(rows)
+    assert [m.verdict.claim for m in setting.measures] == ["C1", "C2", "C3", "C4", "C8", "C18", "C18", "C5"]
+    [(title, panels)] = projections.further(rows)
+    assert title == "AlexNet\nCIFAR-10"
+    assert [panel.classes for panel in panels] == [("cat", "dog", "ship")] * 4
+    numbers = projections.numbers(rows)
+    assert (numbers["similar_names"], numbers["other_name"]) == ("cat and dog", "ship")
+
+
 def test_the_order_of_the_classes_is_the_callers(arms):
     panel = projections.panels(arms, (2, 0, 1))[0]
     assert panel.classes == ("bird", "airplane", "automobile")
@@ -110,19 +150,18 @@ def test_classes_that_are_not_three_different_ones_are_refused(arms, classes, me
         projections.three_classes(arms, classes)
 
 
-def test_the_accuracy_table_holds_paper_replication_and_ours(arms):
-    table = projections.accuracy_table(arms)
-    assert [row[0] for row in table.rows] == ["Paper", "Replication", "Here, in the reduced regime"]
+def test_the_accuracy_table_holds_paper_replication_and_ours(rows):
+    table = projections.accuracy_table(rows)
+    assert [row[:2] for row in table.rows] == [
+        ("AlexNet, CIFAR-10", source) for source in ("Paper", "Replication", "Here, in the reduced regime")
+    ]
     published = paper.TABLE_2[paper.PAPER]["cifar10", "alexnet"]
-    assert table.rows[0][1] == f"{published['hard'].value} ± {published['hard'].spread}"
-    assert table.rows[2][1] == "74.10\xa0±\xa00.25"  # sd 0.1, 3 seeds: 4.303 · 0.1 / √3
+    assert table.rows[0][2] == f"{published['hard'].value} ± {published['hard'].spread}"
+    assert table.rows[2][2] == "74.10\xa0±\xa00.25"  # sd 0.1, 3 seeds: 4.303 · 0.1 / √3
 
 
-def test_captions_say_where_numbers_come_from(arms):
-    for table in (
-        projections.claim_table(arms, projections.measure(arms, (0, 1, 2))),
-        projections.accuracy_table(arms),
-    ):
+def test_captions_say_where_numbers_come_from(rows):
+    for table in (projections.claim_table(rows), projections.accuracy_table(rows)):
         for part in ("Profile laptop", "CIFAR-10 (a variant)", "10,000 training images", "3 seeds", "a device", "abc"):
             assert part in table.caption
         assert "95 %" in table.caption
@@ -153,34 +192,33 @@ def test_contradictions_come_first():
 
 
 def test_two_seeds_decide_nothing(store):
-    arms = compare("laptop", 0.1, "0-1", projections.run, store)
-    measures = projections.measure(arms, (0, 1, 2))
-    assert {m.verdict.verdict for m in measures} == {claims.NOT_TESTED}
-    assert projections.claim_table(arms, measures).rows[0][3] == "—"
+    rows = projections.rows("laptop", 0.1, "0-1", store=store)
+    assert {m.verdict.verdict for row in rows for m in projections.measure(row)} == {claims.NOT_TESTED}
+    assert projections.claim_table(rows).rows[0][3] == "—"
 
 
 def test_auto_seeds_are_the_recorded_ones_when_they_are_enough(store, environment, tmp_path, monkeypatch):
-    assert [r.run.seed for r in compare("laptop", 0.1, "auto", projections.run, store).hard] == [0, 1, 2]
+    assert [r.run.seed for r in compare("laptop", 0.1, "auto", alexnet, store).hard] == [0, 1, 2]
     asked = []
     monkeypatch.setattr("lsbook.experiments.obtain.obtain", lambda runs, _: asked.extend(runs) or list(runs))
     few = Store(tmp_path)
     for record in store:
         if record.run.recipe.steps == 6_240 and record.run.seed < 2:
             few.put(record.run, metrics={}, history={}, environment=environment, arrays={})
-    compare("laptop", 0.1, "auto", projections.run, few)
+    compare("laptop", 0.1, "auto", alexnet, few)
     assert [(run.alpha, run.seed) for run in asked] == [(alpha, seed) for seed in range(5) for alpha in (0.0, 0.1)]
 
 
 def test_auto_is_the_best_profile_of_which_all_is_recorded(store, environment):
-    assert compare("auto", 0.1, "0-2", projections.run, store).profile == "laptop"
+    assert compare("auto", 0.1, "0-2", alexnet, store).profile == "laptop"
     for profile, seeds in {"paper": (0, 1, 2), "smoke": (0, 1, 2)}.items():
         for alpha in (0.0, 0.1):
             for seed in seeds[: 2 if alpha else 3]:  # one smoothed run is missing
-                run = projections.run(profile, alpha, seed)
+                run = alexnet(profile, alpha, seed)
                 content = arrays(4, 1, 1, seed)
                 store.put(run, metrics={"test_accuracy": 0.5}, history={}, environment=environment, arrays=content)
-    assert compare("auto", 0.1, "0-2", projections.run, store).profile == "laptop"
-    assert compare("auto", 0.1, "0-1", projections.run, store).profile == "paper"
+    assert compare("auto", 0.1, "0-2", alexnet, store).profile == "laptop"
+    assert compare("auto", 0.1, "0-1", alexnet, store).profile == "paper"
 
 
 def test_the_arms_differ_in_alpha_alone(arms):
@@ -192,7 +230,7 @@ def test_the_arms_differ_in_alpha_alone(arms):
 
 def test_an_empty_store_is_used_and_not_the_default_one(tmp_path, results, monkeypatch):
     """An empty store has length 0; it is a store all the same."""
-    run = projections.run("smoke", 0.1, 0)
+    run = alexnet("smoke", 0.1, 0)
     short = dataclasses.replace(run, examples=20, recipe=dataclasses.replace(run.recipe, steps=1, batch=4))
     store = Store(tmp_path / "mine")
     [record] = obtain([short], store)
@@ -216,4 +254,4 @@ def test_bad_seeds_are_refused(text):
 @pytest.mark.parametrize("alpha", [0, 0.0])
 def test_there_is_nothing_to_compare_without_smoothing(store, alpha):
     with pytest.raises(UserError, match="alpha must be above 0 here"):
-        compare("laptop", alpha, "0-2", projections.run, store)
+        compare("laptop", alpha, "0-2", alexnet, store)
