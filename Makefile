@@ -26,7 +26,7 @@ clean:
 	rm -rf _build .venv .venv-book lsbook.egg-info .pytest_cache .ruff_cache .hypothesis
 
 .venv-book/ready: EXTRAS = book
-.venv/ready: EXTRAS = book,train,test
+.venv/ready: EXTRAS = book,train,cluster,test
 .venv-book/ready .venv/ready: pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "lsbook needs Python 3.11 or newer; name one, as in: make PYTHON=python3.12" >&2; exit 2; }

@@ -108,8 +108,11 @@ def sweep(
     seeds: Annotated[str, typer.Option(help="Such as 0-4 or 0,2; auto: the chapter's own.")] = "auto",
     budget: Annotated[float | None, typer.Option(min=0, help="Seconds; no run is begun that needs more.")] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time, which share the cores (default: one a core).")
+        int | None, typer.Option(min=1, help="Runs at a time, which share the cores (default: one a core) or each GPU.")
     ] = None,
+    on: Annotated[
+        str, typer.Option(help="local, or ray: the Ray cluster at RAY_ADDRESS or of this machine.")
+    ] = "local",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the runs, with seconds and memory.")] = False,
 ) -> None:
     """Train and record what a chapter's profile still misses, first seeds first."""
@@ -117,7 +120,7 @@ def sweep(
 
     runs = sweeping.plan(chapter, profile, seeds)
     if not dry_run:
-        sweeping.sweep(runs, budget=budget, jobs=jobs)
+        sweeping.sweep(runs, budget=budget, jobs=jobs, on=on)
     print(sweeping.table(runs))
 
 

@@ -11,7 +11,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,6 +48,10 @@ class Record:
         with np.load(self.folder / "arrays.npz", allow_pickle=False) as arrays:
             return dict(arrays)
 
+    def files(self) -> dict[str, bytes]:
+        """All of it, as `Store.adopt` takes it on another machine."""
+        return {name: (self.folder / name).read_bytes() for name in (*FILES, CHECKSUMS)}
+
 
 class Store:
     """A folder of recorded runs; by default the project's `results/`."""
@@ -73,19 +77,32 @@ class Store:
         UserError when the folder cannot be written; nothing is left half-written then.
         """
         text = {"key": run.key, "run": as_dict(run), "metrics": metrics, "history": history, "environment": environment}
+        return self._put(run, lambda folder: _write_files(folder, text, arrays))
+
+    def adopt(self, run: Run, files: dict[str, bytes]) -> Record:
+        """As `put`, of a record made elsewhere: what `Record.files` gave there. UserError when it is damaged, too."""
+        return self._put(run, lambda folder: [(folder / name).write_bytes(files[name]) for name in (*FILES, CHECKSUMS)])
+
+    def _put(self, run: Run, write: Callable[[Path], object]) -> Record:
+        """`write` fills a folder, which becomes the record's if it is whole then."""
         target = self.path / run.folder
         try:
             with self._lock():
                 if target.is_dir() and not _problem(target):
                     return self.get(run)
                 temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self.path))
-                temporary.chmod(0o755)
+                folder = temporary / run.folder
                 try:
-                    _write_files(temporary, text, arrays)
+                    folder.mkdir(parents=True)
+                    write(folder)
+                    for name in (*FILES, CHECKSUMS, "."):
+                        _sync(folder / name)
+                    if problem := _problem(folder):
+                        raise UserError(f"the record of {run} is damaged: {problem}")
                     target.parent.mkdir(exist_ok=True)
                     if target.exists():  # damaged: replaced by a whole one
                         shutil.rmtree(target)
-                    temporary.rename(target)
+                    folder.rename(target)
                     _sync(target.parent)
                 finally:
                     shutil.rmtree(temporary, ignore_errors=True)
@@ -133,8 +150,6 @@ def _write_files(folder: Path, text: dict, arrays: dict) -> None:
         np.savez_compressed(file, **arrays)
     (folder / "record.json").write_text(json.dumps(text, indent=1, sort_keys=True, allow_nan=False) + "\n")
     (folder / CHECKSUMS).write_text("".join(f"{_sha256(folder / name)}  {name}\n" for name in FILES))
-    for name in (*FILES, CHECKSUMS, "."):
-        _sync(folder / name)
 
 
 def _read(folder: Path) -> Record:

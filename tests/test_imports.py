@@ -71,12 +71,12 @@ def test_arrows_point_one_way(path):
     ("missing", "modules"),
     [
         (
-            ("torch", "torchvision", "sklearn", "pyarrow", "PIL.Image"),
+            ("torch", "torchvision", "sklearn", "pyarrow", "PIL.Image", "ray"),
             ("lsbook.claims", "lsbook.paper", "lsbook.experiments", "lsbook.store", "lsbook.cli"),
         ),
         (
-            ("papermill", "jupyter_book", "sphinx", "IPython", "matplotlib"),
-            ("lsbook.training", "lsbook.cli", "lsbook.experiments.obtain", "lsbook.experiments.profiles"),
+            ("papermill", "jupyter_book", "sphinx", "IPython", "matplotlib", "ray"),
+            ("lsbook.training", "lsbook.cli", "lsbook.experiments.obtain", "lsbook.experiments.sweep"),
         ),
     ],
     ids=["book without training", "training without book"],

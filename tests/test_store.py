@@ -50,6 +50,22 @@ def test_what_was_never_put_is_none(store):
     assert store.verify() == []
 
 
+def test_a_record_made_elsewhere_is_adopted_once_and_whole(store, tmp_path):
+    there = Store(tmp_path / "elsewhere")
+    record = there.put(run(), **CONTENT)
+    with pytest.raises(UserError, match="arrays.npz does not match its checksum"):
+        store.adopt(run(), record.files() | {"arrays.npz": b"cut off"})
+    with pytest.raises(UserError, match=f"it holds the run {run().folder}"):
+        store.adopt(run(1), record.files())
+    assert len(store) == 0
+    adopted = store.adopt(run(), record.files())
+    assert adopted.files() == record.files()
+    other = there.put(run(2), **CONTENT).files()
+    assert store.adopt(run(), other).files() == record.files()
+    assert store.verify() == []
+    assert {path.name for path in store.path.iterdir()} == {".lock", "digits-mlp"}
+
+
 def test_checksums_satisfy_sha256sum(store):
     folder = store.put(run(), **CONTENT).folder
     subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=folder, check=True)

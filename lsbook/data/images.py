@@ -4,6 +4,7 @@ A data set is looked for under `LSBOOK_DATA` or `data/`, in this order: Parquet 
 (`<name>/<split>*.parquet`), torchvision's own files, a download through torchvision. `digits` comes with scikit-learn.
 """
 
+import functools
 import hashlib
 import json
 from contextlib import suppress
@@ -64,6 +65,7 @@ def load(name: str, split: str) -> Images | ImageFiles:
     return whole.part({"train": slice(None, -heldout), "heldout": slice(-heldout, None), "test": slice(None)}[split])
 
 
+@functools.cache  # scaling takes longer than the trainings of some tests
 def _digits(part: str) -> Images:
     """scikit-learn's 8 × 8 digits, bilinearly scaled to 32 × 32; the last 300 of the 1 797 are the test set."""
     from PIL import Image

@@ -1,18 +1,39 @@
 """All runs of a chapter: the most valuable first, none twice, none begun that cannot be ended."""
 
-import os
+import contextlib
+import signal
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from lsbook.errors import UserError, one_of
+from lsbook.experiments import cluster
 from lsbook.experiments.board import Board
 from lsbook.experiments.chapters import CHAPTERS
 from lsbook.experiments.obtain import Costs, parse_seeds, training_side
 from lsbook.experiments.profiles import PROFILES
-from lsbook.experiments.workers import Worker, ended, ending, stop
+from lsbook.experiments.workers import Machine, Worker, cores
 from lsbook.run import Run
 from lsbook.store import Store
+
+PLACES = ("local", "ray")
+
+
+class Place(Protocol):
+    """Where runs are trained. count: so many at a time, just now."""
+
+    count: int
+
+    def begin(self, run: Run) -> Worker:
+        """Train a run and record it."""
+
+    def ended(self, workers: Sequence[Worker], seconds: float) -> list[Worker]:
+        """Those that have ended, as soon as one has, or after some seconds."""
+
+    def stop(self, workers: Sequence[Worker]) -> None:
+        """Let them keep a checkpoint and end."""
 
 
 def plan(chapter: str, profile: str, seeds: str = "auto") -> list[Run]:
@@ -32,32 +53,46 @@ def plan(chapter: str, profile: str, seeds: str = "auto") -> list[Run]:
 
 
 def sweep(
-    runs: Sequence[Run], store: Store | None = None, budget: float | None = None, jobs: int | None = None
+    runs: Sequence[Run],
+    store: Store | None = None,
+    budget: float | None = None,
+    jobs: int | None = None,
+    on: str = "local",
 ) -> list[Run]:
     """Train what is not recorded, in order, each run in a process of its own; returns what is left.
 
     budget: seconds. When a run's expected time is more than what is left of them, neither it nor a later one is begun;
         what still runs at their end keeps a checkpoint and goes on next time.
     jobs: so many runs at a time, which share the cores evenly; one a core when not given (two AlexNets with a core each
-        train 1.26 × as fast as one after the other on both), or one on a GPU.
+        train 1.26 × as fast as one after the other on both), or one on a GPU. On a cluster: so many share each GPU.
+    on: "local", this machine, or "ray": the nodes of a Ray cluster.
     A run that fails holds up no other. UserError at the end if one did, or when nothing can be recorded.
     """
+    one_of("place", on, PLACES)
     store = Store() if store is None else store
     store.check_writable()
     missing = [run for run in runs if run not in store]
     if not missing:
         return []
-    course = _Course(store, budget, min(jobs or _places(), len(missing)), missing)
-    with ending(course.running), Board() as board:
-        while course.begin(board):
-            for worker in ended(course.running, seconds=min(1, max(0, course.remaining))):
-                course.close(worker, board)
-            if course.remaining <= 0:
-                stop(course.running)
-            board.show(course.headline(), course.rows())
+    with _place(on, store, jobs, len(missing)) as place, Board() as board:
+        course = _Course(store, budget, place, missing)
+        with course.ending():
+            while course.begin(board):
+                for worker in place.ended(course.running, seconds=min(1, max(0, course.remaining))):
+                    course.close(worker, board)
+                if course.remaining <= 0:
+                    place.stop(course.running)
+                board.show(course.headline(), course.rows())
     if course.failures:
         raise UserError(f"{len(course.failures)} of the runs failed: {'; '.join(course.failures)}")
     return course.waiting
+
+
+def _place(on: str, store: Store, jobs: int | None, runs: int) -> contextlib.AbstractContextManager[Place]:
+    if on == "ray":
+        return cluster.connected(store, jobs)
+    alone = training_side().precision.device().type == "cuda"
+    return contextlib.nullcontext(Machine(store, min(jobs or (1 if alone else cores()), runs)))
 
 
 @dataclass
@@ -66,7 +101,7 @@ class _Course:
 
     store: Store
     budget: float | None
-    jobs: int
+    place: Place
     waiting: list[Run]
     running: list[Worker] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -75,9 +110,19 @@ class _Course:
         self.costs, self.total, self.stopped = Costs(self.store), len(self.waiting), False
         self.end = float("inf") if self.budget is None else time.monotonic() + self.budget
 
+    @contextlib.contextmanager
+    def ending(self) -> Iterator[None]:
+        """Whatever ends this block, SIGTERM too, first lets what still runs keep a checkpoint and end."""
+        before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            self.place.stop(self.running)
+
     def begin(self, board: Board) -> bool:
         """Fill the free places; False when nothing runs any more."""
-        while not self.stopped and len(self.running) < self.jobs and (run := self._next()):
+        while not self.stopped and len(self.running) < self.place.count and (run := self._next()):
             expected, remaining = self.costs.seconds(run), max(0, self.remaining)
             if remaining <= (expected or 0):
                 self.stopped = True
@@ -85,7 +130,7 @@ class _Course:
                 board.say(f"{needs}: no more is begun, {outlook(self.waiting, self.costs)}")
             else:
                 self.waiting.remove(run)
-                self.running.append(Worker(run, self.store, max(1, cores() // self.jobs)))
+                self.running.append(self.place.begin(run))
         return bool(self.running)
 
     @property
@@ -102,7 +147,7 @@ class _Course:
         """Take note of a run that has ended, well or not."""
         self.running.remove(worker)
         for line in worker.said:
-            board.say(line.rstrip())
+            board.say(line)
         if worker.stopped:
             self.waiting.insert(0, worker.run)
             board.say(f"{worker.run} is stopped after about {worker.step} steps and goes on next time")
@@ -124,7 +169,7 @@ class _Course:
         text = f"{self.done} of {self.total} done, {len(self.running)} running"
         if None in left:
             return f"{text}; {left.count(None)} of unknown length"
-        seconds = max([sum(left) / self.jobs, *left[len(self.waiting) :]])
+        seconds = max([sum(left) / self.place.count, *left[len(self.waiting) :]])
         return f"{text}; ends about {time.strftime('%H:%M', time.localtime(time.time() + seconds))}"
 
     def rows(self) -> list[tuple[str, str, str]]:
@@ -141,15 +186,6 @@ class _Course:
             return worker.seconds * (worker.run.recipe.steps / worker.step - 1)
         expected = self.costs.seconds(worker.run)
         return None if expected is None else max(0.0, expected - worker.seconds)
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
-def _places() -> int:
-    return cores() if training_side().precision.device().type == "cpu" else 1
 
 
 def table(runs: Sequence[Run], store: Store | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Runs trained in processes of their own: small ones fill all cores, and one that dies takes no other with it.
+"""Runs trained on this machine, in processes of their own: small ones fill all cores, and none takes others with it.
 
 The processes are forked from a server that has imported torch once. One that loses its parent keeps a checkpoint and
 ends, as on SIGTERM.
@@ -9,7 +9,6 @@ import io
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -32,20 +31,27 @@ def context() -> multiprocessing.context.ForkServerContext:
 
 
 class Worker:
-    """A process that trains one run and records it. `step`: how many steps it has done; `said`: its messages."""
+    """A run that is being trained. `step`: how many steps are done; `said`: its messages."""
 
-    def __init__(self, run: Run, store: Store, threads: int):
+    def __init__(self, run: Run):
         self.run, self.began, self.step, self.said, self.error = run, time.monotonic(), 0, [], None
-        made = context()
-        self._messages, sender = made.Pipe(duplex=False)
-        self.process = made.Process(target=_work, args=(run, store, threads, dict(os.environ), sender), daemon=True)
-        self.process.start()
-        sender.close()
 
     @property
     def seconds(self) -> float:
         """Since it began."""
         return time.monotonic() - self.began
+
+
+class Process(Worker):
+    """A process that trains one run and records it."""
+
+    def __init__(self, run: Run, store: Store, threads: int):
+        super().__init__(run)
+        made = context()
+        self._messages, sender = made.Pipe(duplex=False)
+        self.process = made.Process(target=_work, args=(run, store, threads, dict(os.environ), sender), daemon=True)
+        self.process.start()
+        sender.close()
 
     def listen(self) -> None:
         """Take what the process has sent."""
@@ -67,31 +73,45 @@ class Worker:
         return f"its process was ended by signal {-code}" if code < 0 else f"its process ended with exit code {code}"
 
 
-def ended(workers: Sequence[Worker], seconds: float) -> list[Worker]:
-    """Those that have ended, as soon as one has, or after some seconds."""
-    wait([worker.process.sentinel for worker in workers], timeout=seconds)
-    for worker in workers:
-        worker.listen()
-    return [worker for worker in workers if not worker.process.is_alive()]
+class Machine:
+    """This machine as a place for runs: `count` of them at a time share its cores evenly."""
+
+    def __init__(self, store: Store, count: int):
+        self.store, self.count = store, count
+
+    def begin(self, run: Run) -> Process:
+        """Train a run and record it."""
+        return Process(run, self.store, max(1, cores() // self.count))
+
+    def ended(self, workers: Sequence[Process], seconds: float) -> list[Process]:
+        """Those that have ended, as soon as one has, or after some seconds."""
+        wait([worker.process.sentinel for worker in workers], timeout=seconds)
+        for worker in workers:
+            worker.listen()
+        return [worker for worker in workers if not worker.process.is_alive()]
+
+    def stop(self, workers: Sequence[Process]) -> None:
+        """Let them keep a checkpoint and end."""
+        for worker in workers:
+            worker.process.terminate()
+        for worker in workers:
+            worker.process.join()
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 @contextlib.contextmanager
-def ending(workers: Sequence[Worker]) -> Iterator[None]:
-    """Whatever ends this block, SIGTERM too, first lets the workers that still run keep a checkpoint and end."""
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-        stop(workers)
-
-
-def stop(workers: Sequence[Worker]) -> None:
-    """Let them keep a checkpoint and end."""
-    for worker in workers:
-        worker.process.terminate()
-    for worker in workers:
-        worker.process.join()
+def heard() -> Iterator[list[str]]:
+    """What is said on standard error within it, line by line, but for progress bars; known at its end."""
+    lines: list[str] = []
+    with contextlib.redirect_stderr(io.StringIO()) as text:
+        try:
+            yield lines
+        finally:
+            lines += [line.rstrip() for line in text.getvalue().splitlines(True) if line.endswith("\n")]
 
 
 def _work(run: Run, store: Store, threads: int, environment: dict[str, str], messages: Connection) -> None:
@@ -99,14 +119,15 @@ def _work(run: Run, store: Store, threads: int, environment: dict[str, str], mes
     os.environ.update(environment)  # the server has those of the first process
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent has it too and sends SIGTERM
     threading.Thread(target=_follow_parent, daemon=True).start()
-    with contextlib.redirect_stderr(io.StringIO()) as text:
-        try:
+    said = []
+    try:
+        with heard() as said:
             training_side().use_threads(threads)
             obtain([run], store, progress=lambda step: messages.send(("step", step)))
-        except UserError as error:
-            messages.send(("error", str(error)))
-        finally:
-            messages.send(("said", [line for line in text.getvalue().splitlines(True) if line.endswith("\n")]))
+    except UserError as error:
+        messages.send(("error", str(error)))
+    finally:
+        messages.send(("said", said))
 
 
 def _follow_parent() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lsbook.errors import UserError
-from lsbook.experiments import sweep
+from lsbook.experiments import sweep, workers
 from lsbook.experiments.obtain import obtain
 from lsbook.experiments.profiles import PROFILES
 from lsbook.experiments.sweep import CHAPTERS
@@ -81,7 +81,7 @@ def test_workers_at_once_record_what_a_run_alone_does(tmp_path):
     runs = [run(seed, steps=20, learning_rate=0.01) for seed in range(4)]
     assert sweep.sweep(runs, together, jobs=2) == []
     threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, sweep.cores() // 2))
+    torch.set_num_threads(max(1, workers.cores() // 2))
     obtain(runs, alone, progress=False)
     torch.set_num_threads(threads)
     for first, second in zip(together, alone, strict=True):
@@ -95,12 +95,12 @@ def test_students_begin_when_their_teacher_has_ended(tmp_path, monkeypatch):
     monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
     events, close = [], sweep._Course.close
 
-    class Noted(sweep.Worker):
+    class Noted(workers.Process):
         def __init__(self, run, *rest):
             events.append(run)
             super().__init__(run, *rest)
 
-    monkeypatch.setattr(sweep, "Worker", Noted)
+    monkeypatch.setattr(workers, "Process", Noted)
     monkeypatch.setattr(
         sweep._Course, "close", lambda course, worker, board: [events.append("end"), close(course, worker, board)]
     )
