@@ -12,6 +12,7 @@ from lsbook.errors import UserError, one_of
 from lsbook.experiments import cluster
 from lsbook.experiments.board import Board
 from lsbook.experiments.chapters import CHAPTERS
+from lsbook.experiments.lanes import Lanes
 from lsbook.experiments.obtain import Costs, parse_seeds, training_side
 from lsbook.experiments.profiles import PROFILES
 from lsbook.experiments.workers import Machine, Worker, cores
@@ -59,12 +60,13 @@ def sweep(
     jobs: int | None = None,
     on: str = "local",
 ) -> list[Run]:
-    """Train what is not recorded, in order, each run in a process of its own; returns what is left.
+    """Train what is not recorded, in order; returns what is left.
 
     budget: seconds. When a run's expected time is more than what is left of them, neither it nor a later one is begun;
         what still runs at their end keeps a checkpoint and goes on next time.
     jobs: so many runs at a time, which share the cores evenly; one a core when not given (two AlexNets with a core each
-        train 1.26 × as fast as one after the other on both), or one on a GPU. On a cluster: so many share each GPU.
+        train 1.26 × as fast as one after the other on both). So many share a GPU; as many as fit when not given. On a
+        cluster: so many share each GPU.
     on: "local", this machine, or "ray": the nodes of a Ray cluster.
     A run that fails holds up no other. UserError at the end if one did, or when nothing can be recorded.
     """
@@ -91,8 +93,9 @@ def sweep(
 def _place(on: str, store: Store, jobs: int | None, runs: int) -> contextlib.AbstractContextManager[Place]:
     if on == "ray":
         return cluster.connected(store, jobs)
-    alone = training_side().precision.device().type == "cuda"
-    return contextlib.nullcontext(Machine(store, min(jobs or (1 if alone else cores()), runs)))
+    if training_side().precision.device().type == "cuda":
+        return contextlib.nullcontext(Lanes(store, jobs))
+    return contextlib.nullcontext(Machine(store, min(jobs or cores(), runs)))
 
 
 @dataclass
@@ -117,8 +120,8 @@ class _Course:
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
             self.place.stop(self.running)
+            signal.signal(signal.SIGTERM, before)
 
     def begin(self, board: Board) -> bool:
         """Fill the free places; False when nothing runs any more."""

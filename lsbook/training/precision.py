@@ -16,6 +16,12 @@ def use_threads(n: int) -> None:
     torch.set_num_threads(n)
 
 
+def fitting() -> int:
+    """How often the most that this process has used of the GPU's memory fits into nine tenths of it, at least once."""
+    _, total = torch.cuda.mem_get_info()
+    return max(1, int(0.9 * total / torch.cuda.max_memory_reserved()))
+
+
 def computes_in_bfloat16(where: torch.device) -> bool:
     """Whether bfloat16 products run on matrix units there (a CPU without them would only emulate it, slowly)."""
     if where.type == "cuda":

@@ -1,0 +1,78 @@
+"""Runs trained by turns in this process: on a GPU, which one small run leaves idle, each has a stream of its own.
+
+No GPU has run this yet. A run gives the same record beside others as alone; on a CPU exactly.
+"""
+
+import time
+from collections.abc import Sequence
+
+from lsbook.errors import UserError
+from lsbook.experiments.obtain import data_for, recorded, training_side
+from lsbook.experiments.workers import Worker
+from lsbook.run import Run
+from lsbook.store import Store
+
+MOST = 16
+TRIAL = 8  # turns of the first run, alone, after which it is known how much memory one needs
+
+
+class Lane(Worker):
+    """A run that takes turns with others. turns: how many it has had."""
+
+    def __init__(self, run: Run, store: Store, data):
+        super().__init__(run)
+        self.turns, self.stopped = 0, False
+        self._work = recorded(run, store, data, progress=lambda step: setattr(self, "step", step))
+
+    def turn(self) -> bool:
+        """Some steps more, or the record after the last; False when the run has ended, well or not."""
+        self.turns += 1
+        try:
+            next(self._work)
+        except StopIteration:
+            return False
+        except UserError as error:
+            self.error = str(error)
+            return False
+        return True
+
+    def failure(self) -> str | None:
+        """Why nothing is recorded; None when it went well."""
+        return self.error
+
+    def stop(self) -> None:
+        """Keep a checkpoint and end."""
+        self._work.close()
+        self.stopped = True
+
+
+class Lanes:
+    """This process as a place for runs. jobs: so many at a time, or else as many as the GPU has memory for."""
+
+    def __init__(self, store: Store, jobs: int | None = None):
+        self.store, self.jobs, self.fitting = store, jobs, 1
+        self.data = data_for(training_side().splits)
+
+    @property
+    def count(self) -> int:
+        """So many at a time, just now."""
+        return self.jobs or self.fitting
+
+    def begin(self, run: Run) -> Lane:
+        """Let a run take turns with the others from now on."""
+        return Lane(run, self.store, self.data)
+
+    def ended(self, workers: Sequence[Lane], seconds: float) -> list[Lane]:
+        """Those that end in some seconds of turns, as soon as one does; there is a turn for each at least."""
+        end = time.monotonic() + seconds
+        while True:
+            over = [lane for lane in workers if not lane.turn()]
+            if not self.jobs and any(lane.turns == TRIAL for lane in workers):
+                self.fitting = min(MOST, training_side().precision.fitting())
+            if over or time.monotonic() >= end:
+                return over
+
+    def stop(self, workers: Sequence[Lane]) -> None:
+        """Let each keep a checkpoint and end."""
+        for lane in workers:
+            lane.stop()

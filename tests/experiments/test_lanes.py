@@ -1,0 +1,85 @@
+"""Runs that take turns in one process: the same records as alone; neither an end nor a failure disturbs the others."""
+
+import contextlib
+import dataclasses
+import signal
+
+import pytest
+
+from lsbook.errors import UserError
+from lsbook.experiments import lanes, sweep
+from lsbook.experiments.lanes import Lanes
+from lsbook.experiments.obtain import obtain
+from lsbook.run import Recipe, Run
+from lsbook.store import Store
+from lsbook.training import checkpoints, precision
+
+
+def run(seed=0, model="alexnet-16", steps=12, **fields) -> Run:
+    recipe = Recipe(**{"steps": steps, "batch": 8, "learning_rate": 0.01} | fields)
+    return Run(dataset="digits", model=model, alpha=0.1, seed=seed, recipe=recipe, examples=40)
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    """Sweeps take turns, three at a time, as they do on a GPU."""
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(sweep, "_place", lambda on, store, jobs, _: contextlib.nullcontext(Lanes(store, jobs)))
+
+
+def test_turns_give_what_each_gives_alone(tmp_path):
+    """Networks of several kinds and lengths, one that draws random numbers as it trains, more runs than places."""
+    runs = [run(), run(1, steps=5), run(model="mlp-dropout"), run(1, model="mlp-dropout", steps=20), run(2)]
+    together, alone = Store(tmp_path / "together"), Store(tmp_path / "alone")
+    assert sweep.sweep(runs, together, jobs=3) == []
+    for one in runs:
+        [record] = obtain([one], alone, progress=False)
+        found = together.get(one)
+        assert (found.metrics, found.history) == (record.metrics, record.history)
+        for name, array in record.arrays.items():
+            assert found.arrays[name].tobytes() == array.tobytes()
+    assert together.verify() == []
+
+
+def test_one_that_fails_holds_up_no_other(tmp_path):
+    store, wild = Store(tmp_path / "results"), run(9, learning_rate=1e9, momentum=0.9)
+    with pytest.raises(UserError, match="1 of the runs failed: .* is not finite any more"):
+        sweep.sweep([run(), wild, run(1)], store, jobs=3)
+    assert [one in store for one in (run(), wild, run(1))] == [True, False, True]
+
+
+def test_they_stop_when_the_budget_ends_and_go_on(tmp_path):
+    store, runs = Store(tmp_path / "results"), [run(steps=10**6), run(1, steps=10**6)]
+    assert set(sweep.sweep(runs, store, budget=0.5, jobs=2)) == set(runs)
+    steps = [checkpoints.latest(one).step for one in runs]
+    assert min(steps) > 0
+    assert max(steps) - min(steps) <= 1  # turns go round
+
+
+def test_a_signal_lets_each_keep_a_checkpoint(tmp_path, monkeypatch):
+    store, runs, whole = Store(tmp_path / "results"), [run(), run(1)], lanes.Lane.turn
+
+    def turn(lane):
+        if lane.run.seed == 1 and lane.turns == 7:
+            signal.raise_signal(signal.SIGTERM)
+        return whole(lane)
+
+    monkeypatch.setattr(lanes.Lane, "turn", turn)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit):
+        sweep.sweep(runs, store, jobs=2)
+    assert [checkpoints.latest(one).step for one in runs] == [7, 7]
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert len(store) == 0
+
+
+def test_after_a_trial_as_many_run_as_fit(tmp_path, monkeypatch):
+    monkeypatch.setattr(precision, "fitting", lambda: 3)
+    place, counts = Lanes(Store(tmp_path / "results")), []
+    first = place.begin(dataclasses.replace(run(), alpha=0.2))
+    for _ in range(lanes.TRIAL):
+        counts.append(place.count)
+        assert place.ended([first], seconds=0) == []
+    assert counts == [1] * lanes.TRIAL
+    assert place.count == 3
+    place.stop([first])
