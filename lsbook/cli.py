@@ -108,7 +108,10 @@ def sweep(
     seeds: Annotated[str, typer.Option(help="Such as 0-4 or 0,2; auto: the chapter's own.")] = "auto",
     budget: Annotated[float | None, typer.Option(min=0, help="Seconds; no run is begun that needs more.")] = None,
     jobs: Annotated[
-        int | None, typer.Option(min=1, help="Runs at a time, which share the cores (default: one a core) or each GPU.")
+        int | None,
+        typer.Option(
+            min=1, help="Runs at a time that share the cores (default: one a core) or each GPU (as many as fit)."
+        ),
     ] = None,
     on: Annotated[
         str, typer.Option(help="local, or ray: the Ray cluster at RAY_ADDRESS or of this machine.")

@@ -21,6 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from lsbook.data.sources import write_whole
+from lsbook.errors import UserError
 from lsbook.paths import runs_path
 from lsbook.run import Run
 
@@ -93,9 +94,13 @@ def is_claimed(run: Run) -> bool:
 
 
 def _lock(run: Run) -> IO[str]:
+    """UserError when nothing can be kept there."""
     folder = _folder(run)
-    folder.mkdir(parents=True, exist_ok=True)
-    return (folder / ".lock").open("w")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return (folder / ".lock").open("w")
+    except OSError as error:
+        raise UserError(f"checkpoints cannot be written to {folder}: {error.strerror or error}") from None
 
 
 class _Interruptions:

@@ -14,6 +14,7 @@ import torch
 from lsbook.errors import UserError
 from lsbook.experiments.obtain import obtain
 from lsbook.run import Recipe, Run
+from lsbook.store import Store
 from lsbook.training import Splits, checkpoints, loop, splits, steps, train
 from lsbook.training.losses import smoothed_cross_entropy
 
@@ -211,3 +212,11 @@ def test_a_claim_is_held_by_one_at_a_time():
     thread.join(timeout=10)
     assert order == ["first", "second"]
     assert not checkpoints.is_claimed(run())
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "file"))
+    with pytest.raises(UserError, match="checkpoints cannot be written to .*: Not a directory") as caught:
+        obtain([run()], Store(tmp_path / "results"), progress=False)
+    assert "\n" not in str(caught.value)
