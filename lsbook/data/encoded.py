@@ -70,14 +70,12 @@ def load(name: str, split: str, vocabulary: Vocabulary) -> Encoded:
         return Encoded(*encode(pairs, vocabulary), text.add(text.digest(), pairs).hexdigest(), found.variant)
     key = sources.content_key(found.files, vocabulary.fingerprint, *found.languages)
     folder = sources.writable_folder(found.files[0].parent / ".encoded") / f"{name}-{split}-{key}"
-    kept = _read(folder, vocabulary, found.variant)
-    if kept is None:
+    if not _is_whole(folder):
         try:
             _write(folder, found, vocabulary)
         except OSError as error:
             raise UserError(f"{folder.parent} cannot keep the encoded text ({error}); set XDG_CACHE_HOME") from None
-        kept = _read(folder, vocabulary, found.variant)
-    return kept
+    return _open(folder, vocabulary, found.variant)
 
 
 def encode(pairs: Sequence[text.Pair], vocabulary: Vocabulary) -> tuple[Sentences, Sentences]:
@@ -110,7 +108,7 @@ def _write(folder: Path, found: text.Text, vocabulary: Vocabulary) -> None:
         checksums = {path.name: sources.sha256(path) for path in new.iterdir()}
         summary = {"fingerprint": fingerprint.hexdigest(), "sha256": checksums}
         (new / _SUMMARY).write_text(json.dumps(summary))
-        if _read(folder, vocabulary, found.variant) is None:  # unless someone else was faster
+        if not _is_whole(folder):  # unless someone else was faster
             shutil.rmtree(folder, ignore_errors=True)
             new.rename(folder)
 
@@ -124,16 +122,19 @@ def _chunks(pairs: Iterator[text.Pair]) -> Iterator[list[text.Pair]]:
         yield chunk
 
 
-def _read(folder: Path, vocabulary: Vocabulary, variant: str) -> Encoded | None:
-    """What was written, mapped; None when there is nothing or it is damaged."""
+def _is_whole(folder: Path) -> bool:
+    """Whether all is there as it was written. Takes the time of reading it."""
     try:
-        summary = json.loads((folder / _SUMMARY).read_text())
-        if any(sources.sha256(folder / name) != checksum for name, checksum in summary["sha256"].items()):
-            return None
+        checksums = json.loads((folder / _SUMMARY).read_text())["sha256"]
+        return all(sources.sha256(folder / name) == checksum for name, checksum in checksums.items())
     except (OSError, ValueError, KeyError):
-        return None
+        return False
+
+
+def _open(folder: Path, vocabulary: Vocabulary, variant: str) -> Encoded:
+    """What was written, mapped."""
     sides = [
         Sentences(np.memmap(folder / f"{side}.ids", vocabulary.dtype, "r"), np.load(folder / f"{side}.npy"))
         for side in _SIDES
     ]
-    return Encoded(*sides, summary["fingerprint"], variant)
+    return Encoded(*sides, json.loads((folder / _SUMMARY).read_text())["fingerprint"], variant)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +19,8 @@ import numpy as np
 from lsbook.data import sources, text
 from lsbook.errors import UserError
 
+SPACE = "\u2581"  # what SentencePiece has for it
+WORDS = 500_000  # whose ids are remembered, about 100 MB
 SENTENCES = 1_000_000  # at most so many are learned from, evenly spaced over the text
 
 _SETTINGS = {
@@ -61,8 +64,22 @@ class Vocabulary:
         return hashlib.sha256(self.model).hexdigest()
 
     def encode(self, sentences: Sequence[str]) -> list[np.ndarray]:
-        """Each sentence's ids, without bos and eos."""
-        return [np.array(ids, self.dtype) for ids in self._processor.encode(list(sentences))]
+        """Each sentence's ids, without bos and eos.
+
+        No token reaches over a space, so a sentence's tokens are those of its words, and each word is encoded once.
+        """
+        split = [sentence.replace(SPACE, " ").split(" ") if sentence else [] for sentence in sentences]
+        words, dtype = self._words, self.dtype
+        if len(words) > WORDS:
+            words.clear()
+        new = list(set(chain.from_iterable(split)) - words.keys())
+        words.update((word, np.array(ids, dtype).tobytes()) for word, ids in zip(new, self._encode(new), strict=True))
+        return [np.frombuffer(b"".join(map(words.__getitem__, sentence)), dtype) for sentence in split]
+
+    def _encode(self, words: list[str]) -> list[list[int]]:
+        """The ids of words, each with the space before it; of an empty one those of the space."""
+        space = [self._processor.piece_to_id(SPACE)]
+        return [ids if word else space for word, ids in zip(words, self._processor.encode(words), strict=True)]
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
         """The sentences; pad, bos and eos leave no trace.
@@ -74,6 +91,11 @@ class Vocabulary:
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """What each token of one sentence stands for; "▁" begins a word."""
         return [self._processor.id_to_piece(int(i)) for i in ids]
+
+    @cached_property
+    def _words(self) -> dict[str, bytes]:
+        """Ids of the words that were encoded last, in the memory of an array."""
+        return {}
 
     @cached_property
     def _processor(self):

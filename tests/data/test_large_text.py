@@ -13,19 +13,19 @@ PAIRS, SIZE, SENTENCES = 2_000_000, 32_000, 100_000
 # Prints pairs a second of encoding, seconds to the first batch when that is done, and the peak of resident memory.
 SCRIPT = """
 import json, sys, time
-from lsbook.data import encoded, text, vocabulary
+from lsbook.data import encoded, vocabulary
 from lsbook.data.batches import Batches
 from lsbook.training.environment import peak_memory
 size, sentences = map(int, sys.argv[1:])
 vocabulary.SENTENCES = sentences
 words = vocabulary.load("large", size)
 began = time.perf_counter()
-pairs = len(encoded.load("large", "train", words))
+text = encoded.load("large", "train", words)
 prepared = time.perf_counter()
-batch = Batches(encoded.load("large", "train", words), 50_000)(0)
+batch = Batches(text, 50_000)(0)
 ready = time.perf_counter()
 tokens = int((batch.target_out != words.pad).sum())
-print(json.dumps({"pairs": pairs, "tokens": tokens, "pairs_per_second": pairs / (prepared - began),
+print(json.dumps({"pairs": len(text), "tokens": tokens, "pairs_per_second": len(text) / (prepared - began),
                   "first_batch_seconds": ready - prepared, "peak_memory": peak_memory()}))
 """
 

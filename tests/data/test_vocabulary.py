@@ -17,6 +17,21 @@ def test_any_string_comes_back(sentences):
     assert LEARNED.decode(LEARNED.encode(sentences)) == sentences
 
 
+@given(st.lists(st.text(st.sampled_from("Adog . \u2581\tß\n狗")) | st.sampled_from(SENTENCES), max_size=4))
+@example([" ", "  A  dog ", "", "\u2581", "A dog", "A  dog"])
+def test_words_are_encoded_as_sentencepiece_encodes_whole_sentences(sentences):
+    found = [ids.tolist() for ids in LEARNED.encode(sentences)]
+    assert found == LEARNED._processor.encode(sentences)
+
+
+def test_words_are_forgotten_when_there_are_many(monkeypatch):
+    monkeypatch.setattr(vocabulary, "WORDS", 10)
+    learned = vocabulary.learn(SENTENCES, 500)
+    for sentence in SENTENCES[:30]:
+        assert [ids.tolist() for ids in learned.encode([sentence])] == learned._processor.encode([sentence])
+    assert len(learned._words) < 30
+
+
 def test_ids_are_small_and_never_those_of_pad_bos_and_eos():
     assert (LEARNED.size, LEARNED.dtype.__name__) == (500, "uint16")
     special = {LEARNED.pad, LEARNED.bos, LEARNED.eos}
