@@ -66,7 +66,7 @@ def place(connection, tmp_path, monkeypatch):
     return connection
 
 
-def wait_until(condition, seconds: float = 120):
+def wait_until(condition, seconds: float = 600):
     """What it gives when it is met."""
     end = time.monotonic() + seconds
     while not (found := condition()):
