@@ -8,6 +8,7 @@ from types import ModuleType
 
 __all__ = [
     "calibration",
+    "costs",
     "distillation",
     "explorer",
     "label_smoothing",

@@ -44,6 +44,7 @@ def nodes(tmp_path_factory):
         }
         for name, value in settings.items():
             patch.setenv(name, value)
+        patch.setattr(cluster, "PATIENCE", 60)  # the machine of the tests may be busy
         started = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         patch.setenv("RAY_ADDRESS", started.address)
         yield started
@@ -65,7 +66,7 @@ def place(connection, tmp_path, monkeypatch):
     return connection
 
 
-def wait_until(condition, seconds: float = 120):
+def wait_until(condition, seconds: float = 600):
     """What it gives when it is met."""
     end = time.monotonic() + seconds
     while not (found := condition()):
@@ -107,6 +108,7 @@ def test_an_address_that_does_not_answer_is_one_line_and_exit_code_2(listens, re
 
 def test_without_a_cluster_or_ray_a_line_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.setattr(cluster, "PATIENCE", 60)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(UserError, match='Could not find any running Ray instance.*: start one with "ray start --head"'):
         sweep.sweep([run(0)], Store(tmp_path / "results"), on="ray")

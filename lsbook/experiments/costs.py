@@ -1,0 +1,198 @@
+"""What trainings cost: a model of their time, made of counted facts and one fitted number, and tables of it.
+
+A step on n examples does n·flops operations in matrix products. At the least it moves twice the activations that it
+keeps for the backward pass, and its weights, gradients and the optimiser's states, read and written. A machine of F
+operations and B bytes a second that reaches a share s of what this allows needs for it
+
+    (n·flops / F + bytes / B) / s + pause  seconds,
+
+where `pause` is what it takes to start a step's kernels. For CPU cores F and B are those of `lsbook bench`, there is
+no pause, and s is fitted to recorded runs. Of the GPU s and the pause are assumed.
+"""
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from lsbook.catalogue import CORPORA, MODELS, TITLES
+from lsbook.experiments.chapters import CHAPTERS
+from lsbook.experiments.profiles import RECIPES, run
+from lsbook.experiments.sweep import plan
+from lsbook.page import Table
+from lsbook.paths import project_root
+from lsbook.run import Run
+from lsbook.store import Store
+
+FLOAT, BFLOAT16 = 4, 2  # bytes
+
+
+class Network(NamedTuple):
+    """flops: operations of a training step for each image, or token of both sides; activations: numbers kept for it;
+    weights: numbers in all."""
+
+    flops: int
+    activations: int
+    weights: int
+
+
+# Counted by PyTorch's FlopCounterMode and its hooks for saved tensors, at two images or at two pairs of 30 tokens each.
+NETWORKS = {
+    ("mnist", "mlp"): Network(12_475_200, 3_195, 2_395_210),
+    ("cifar10", "alexnet"): Network(110_013_696, 121_867, 1_068_298),
+    ("cifar10", "resnet56"): Network(423_902_976, 604_907, 855_578),
+    ("cifar100", "resnet56-first7"): Network(761_501_184, 1_072_261, 863_348),
+    ("imagenet", "inception_v4"): Network(73_485_484_416, 43_102_324, 42_679_816),
+    ("multi30k", "transformer-base"): Network(144_408_576, 59_408, 48_207_680),
+    ("wmt14-en-de", "transformer-base"): Network(181_272_576, 71_408, 60_519_680),
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """flops, bandwidth: operations and bytes a second; share: of them reached, in (0, 1]; pause: seconds a step;
+    kept: bytes of an activation."""
+
+    title: str
+    flops: float
+    bandwidth: float
+    share: float = 1.0
+    pause: float = 0.0
+    kept: int = FLOAT
+
+    def seconds(self, run: Run) -> float:
+        """That the steps of a run take. KeyError when its network has not been counted."""
+        network, recipe = NETWORKS[run.dataset, run.model], run.recipe
+        states = 2 if recipe.optimiser == "adam" else 1 if recipe.momentum else 0
+        moved = 2 * (recipe.batch * network.activations * self.kept + (2 + states) * network.weights * FLOAT)
+        least = recipe.batch * network.flops / self.flops + moved / self.bandwidth
+        return recipe.steps * (least / self.share + self.pause)
+
+
+# 790 TFLOP/s of bfloat16 products were measured, 4.8 TB/s are the maker's. The rest is assumed: a quarter of both, as
+# large convolutional networks reach on GPUs, and half a millisecond a step, which bounds the small ones.
+H200 = Machine("one H200", flops=790e12, bandwidth=4.8e12, share=0.25, pause=5e-4, kept=BFLOAT16)
+
+
+def cores(threads: int) -> Machine:
+    """What so many cores allow at the most by the benchmarks in `benchmarks.json`; they share the memory."""
+    report = json.loads((project_root() / "benchmarks.json").read_text())
+    flops = report["limits"]["flops"] / report["machine"]["threads"]
+    return Machine(f"{threads} cores", threads * flops, report["limits"]["bandwidth"])
+
+
+class Measured(NamedTuple):
+    """The fastest recorded run of a network on a CPU: images or tokens a second, its threads."""
+
+    run: Run
+    rate: float
+    threads: int
+
+    @property
+    def share(self) -> float:
+        """Of what its cores allow."""
+        return self.rate / _rate(cores(self.threads), self.run)
+
+
+def _rate(machine: Machine, run: Run) -> float:
+    return run.recipe.steps * run.recipe.batch / machine.seconds(run)
+
+
+def measured(store: Store | None = None) -> list[Measured]:
+    """One of each counted network that is recorded in float32 on a CPU, hard or smoothed."""
+    fastest: dict[tuple[str, str], Measured] = {}
+    for record in Store() if store is None else store:
+        network, facts = (record.run.dataset, record.run.model), record.environment
+        if network in NETWORKS and facts["precision"] == "float32" and record.run.teacher is None:
+            rate = facts["tokens_per_second" if record.run.vocabulary else "images_per_second"]
+            found = Measured(record.run, rate, facts["threads"])
+            fastest[network] = max(fastest.get(network, found), found, key=lambda one: one.rate)
+    return [fastest[network] for network in NETWORKS if network in fastest]
+
+
+def fitted_share(runs: Iterable[Measured]) -> float:
+    """The share of the limits that these reach, as their geometric mean. ValueError for none."""
+    shares = [one.share for one in runs]
+    if not shares:
+        raise ValueError("runs: none to fit the share to")
+    return math.exp(sum(map(math.log, shares)) / len(shares))
+
+
+def check(store: Store | None = None) -> Table:
+    """Each recorded network's rate, predicted by a share that is fitted to the other networks alone."""
+    every = measured(store)
+    rows = []
+    for one in every:
+        machine = replace(cores(one.threads), share=fitted_share(other for other in every if other is not one))
+        predicted = _rate(machine, one.run)
+        cells = f"{one.threads}", f"{one.share:.0%}", f"{predicted:,.0f}", f"{one.rate:,.0f}"
+        rows.append((_title(one.run), *cells, f"{predicted / one.rate:.2f}"))
+    return Table(
+        "table-cost-check",
+        "The cost model against recorded runs. Each network's rate is predicted from the others' share of the limits. "
+        "The measured rate is that of the fastest recorded run.",
+        ("data, network", "threads", "share reached", "predicted, 1/s", "measured, 1/s", "predicted / measured"),
+        tuple(rows),
+    )
+
+
+def paper(nodes: int = 8, store: Store | None = None) -> Table:
+    """What the paper profile costs: each network's runs in the chapters' plans, alone and on several GPUs.
+
+    nodes: GPUs, each with one run at a time, so that runs take turns of ceil(runs / nodes).
+    """
+    two = replace(cores(2), share=fitted_share(measured(store)))
+    asked = dict.fromkeys(run for chapter in CHAPTERS for run in plan(chapter, "paper"))
+    rows = []
+    for profile, dataset, model in RECIPES:
+        if profile == "paper":
+            one = run("paper", dataset, model, alpha=0.1, seed=0)
+            count = sum((other.dataset, other.model) == (dataset, model) for other in asked)
+            rows.append((_title(one), *_costs(one, count, nodes, two)))
+    return Table(
+        "table-costs",
+        "Predicted cost of the paper profile's runs on two cores and on one H200, whose share and pause are "
+        "assumed and not measured yet. All: the runs that the chapters plan, one after another, in hours, and on "
+        f"{nodes} GPUs with one run each at a time.",
+        ("data, network", "steps", "operations", "hours, 2 cores", "hours, H200", "runs", "all, H200", f"{nodes} GPUs"),
+        tuple(rows),
+    )
+
+
+def _costs(one: Run, count: int, nodes: int, two: Machine) -> tuple[str, ...]:
+    """Cells of a network whose runs are all like one."""
+    hours = H200.seconds(one) / 3600
+    operations = one.recipe.steps * one.recipe.batch * NETWORKS[one.dataset, one.model].flops
+    return (
+        f"{one.recipe.steps:,}",
+        f"{operations:.1e}",
+        f"{two.seconds(one) / 3600:,.1f}",
+        f"{hours:,.2f}",
+        f"{count}",
+        f"{count * hours:,.1f}",
+        f"{-(-count // nodes) * hours:,.1f}",
+    )
+
+
+def studies(seeds: int = 5, factors: int = 4, nodes: str = "1,8,64") -> Table:
+    """GPU-hours of the two large studies, seeds × factors runs each, and hours on numbers of GPUs such as "1,8"."""
+    counts = [int(n) for n in str(nodes).split(",")]
+    rows = []
+    for dataset, model in (("imagenet", "inception_v4"), ("wmt14-en-de", "transformer-base")):
+        one = run("paper", dataset, model, alpha=0.1, seed=0)
+        hours, runs = H200.seconds(one) / 3600, seeds * factors
+        turns = (f"{-(-runs // n) * hours:,.0f}" for n in counts)
+        rows.append((_title(one), f"{runs}", f"{hours:,.1f}", f"{runs * hours:,.0f}", *turns))
+    return Table(
+        "table-studies",
+        f"Predicted GPU-hours of {seeds} seeds × {factors} factors on H200s, and hours until the last run has ended, "
+        "by the number of GPUs. Share and pause are assumed and not measured yet. Runs are independent: with more GPUs "
+        "than runs nothing is gained.",
+        ("data, network", "runs", "hours a run", "GPU-hours", *(f"{n} GPU{'s' if n > 1 else ''}" for n in counts)),
+        tuple(rows),
+    )
+
+
+def _title(run: Run) -> str:
+    return f"{TITLES[run.dataset]}, {MODELS[run.model].title}" + (" (tokens)" if run.dataset in CORPORA else "")

@@ -1,0 +1,85 @@
+"""The cost model: its facts against PyTorch's counters, its arithmetic against hand-made machines and records."""
+
+import math
+
+import pytest
+import torch
+
+from lsbook.bench.limits import count_step
+from lsbook.catalogue import CORPORA, DATASETS, MODELS
+from lsbook.experiments import costs, profiles
+from lsbook.run import Run
+from lsbook.store import Store
+from lsbook.training import augmentation
+
+TOKENS = 30  # of each side of a pair
+
+
+def a_run(dataset: str, model: str) -> Run:
+    profile = "laptop" if dataset == "mnist" else "paper"
+    return profiles.run(profile, dataset, model, alpha=0.1, seed=0)
+
+
+@pytest.mark.parametrize(("dataset", "model"), costs.NETWORKS)
+def test_networks_are_as_pytorch_counts_them(dataset, model):
+    run = a_run(dataset, model)
+    if dataset in CORPORA:
+        network, sides = MODELS[model].build(run.vocabulary), torch.randint(4, 800, (2, 2, TOKENS))
+        examples = sides.numel()
+    else:
+        shape = DATASETS[dataset].shape or (3, run.recipe.size, run.recipe.size)
+        shape = augmentation.of(run.recipe).shape(shape) if DATASETS[dataset].shape else shape
+        network, sides = MODELS[model].build(shape, len(DATASETS[dataset].classes)), [torch.randn(2, *shape)]
+        examples = 2
+    found, weights = costs.NETWORKS[dataset, model], sum(weight.numel() for weight in network.parameters())
+    counts = count_step(network, lambda: network(*sides).logsumexp(dim=-1).mean(), states=0)
+    assert found.weights == weights
+    assert counts.flops == examples * found.flops
+    kept = counts.bytes / 2 / costs.FLOAT - 2 * weights
+    assert kept == pytest.approx(examples * found.activations, rel=1e-4)
+
+
+def test_a_step_takes_its_operations_its_traffic_and_its_pause():
+    """A network of 100 operations, 10 activations and 5 weights, in a recipe with momentum and batches of 128."""
+    run = a_run("mnist", "mlp")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(costs.NETWORKS, ("mnist", "mlp"), costs.Network(100, 10, 5))
+        machine = costs.Machine("a machine", flops=1000, bandwidth=500, share=0.5, pause=0.25)
+        moved = 4 * (2 * 128 * 10 + 2 * 3 * 5)  # weights, gradients, momenta: read and written
+        step = (128 * 100 / 1000 + moved / 500) / 0.5 + 0.25
+        assert machine.seconds(run) == pytest.approx(run.recipe.steps * step)
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Records of three networks that reach 20, 40 and 80 % of what one thread allows; the last has a slower one too."""
+    store = Store(tmp_path)
+    names = [("mnist", "mlp", 0.2), ("cifar10", "alexnet", 0.4), ("cifar10", "resnet56", 0.8)]
+    for dataset, model, share in (*names, ("cifar10", "resnet56", 0.1)):
+        run = profiles.run("laptop", dataset, model, alpha=0.0, seed=int(100 * share))
+        rate = share * run.recipe.steps * run.recipe.batch / costs.cores(1).seconds(run)
+        environment = {"images_per_second": rate, "threads": 1, "precision": "float32"}
+        store.put(run, metrics={}, history={}, environment=environment, arrays={})
+    return store
+
+
+def test_each_network_is_predicted_from_the_others(store):
+    ratios = {row[0]: float(row[-1]) for row in costs.check(store).rows}
+    expected = [math.sqrt(0.4 * 0.8) / 0.2, math.sqrt(0.2 * 0.8) / 0.4, math.sqrt(0.2 * 0.4) / 0.8]
+    assert list(ratios.values()) == pytest.approx(expected, abs=0.005)
+    assert costs.fitted_share(costs.measured(store)) == pytest.approx(0.4)
+
+
+def test_no_records_to_fit_to_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="runs: none"):
+        costs.paper(store=Store(tmp_path))
+
+
+def test_runs_take_turns_on_gpus(monkeypatch, store):
+    """An hour each: 20 runs take 20 hours on one GPU, 3 turns on eight, one on 64; the chapters plan 22 ResNet-56."""
+    monkeypatch.setattr(costs.Machine, "seconds", lambda machine, run: 3600.0)
+    for row in costs.studies(seeds=5, factors=4, nodes="1,8,64").rows:
+        assert row[1:] == ("20", "1.0", "20", "20", "3", "1")
+    monkeypatch.setattr(costs, "fitted_share", lambda runs: 1.0)
+    rows = {row[0]: row for row in costs.paper(nodes=8, store=store).rows}
+    assert rows["CIFAR-10, ResNet-56"][-3:] == ("22", "22.0", "3.0")
