@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 
 from lsbook.analysis.calibration import Reliability
 from lsbook.analysis.statistics import mean_interval
@@ -58,32 +58,28 @@ def projection_figure(panels: Sequence) -> Figure:
             projection(panel, axes, limit)
     grid[0, 0].set_ylabel("same axes for all", fontsize=TEXT_SIZE)
     grid[1, 0].set_ylabel("axes of each network", fontsize=TEXT_SIZE)
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=3, fontsize=TEXT_SIZE, frameon=False, markerscale=2
-    )
+    _class_legend(figure, grid[0, 0])
     return figure
 
 
 def rows_figure(rows: Sequence[tuple[str, Sequence]]) -> Figure:
-    """A row of panels for each (title, panels), each network on its own axes, the names of the classes beside them."""
-    figure = Figure(figsize=(11, 3.1 * len(rows)), layout="constrained")
-    grid = figure.subplots(len(rows), len(rows[0][1]), squeeze=False)
-    for row, (title, panels) in zip(grid, rows, strict=True):
-        for axes, panel, limit in zip(row, panels, _own_limits(panels), strict=True):
+    """A row of panels for each (title, panels), each network on its own axes, the names of its classes below."""
+    figure = Figure(figsize=(11, 3.6 * len(rows)), layout="constrained")
+    for part, (title, panels) in zip(figure.subfigures(len(rows), squeeze=False)[:, 0], rows, strict=True):
+        grid = part.subplots(1, len(panels))
+        for axes, panel, limit in zip(grid, panels, _own_limits(panels), strict=True):
             projection(panel, axes, limit)
-        row[0].set_ylabel(title, fontsize=TEXT_SIZE)
-        handles, labels = row[0].get_legend_handles_labels()
-        row[-1].legend(
-            handles,
-            labels,
-            loc="center left",
-            bbox_to_anchor=(1, 0.5),
-            fontsize=TEXT_SIZE,
-            frameon=False,
-            markerscale=2,
-        )
+        grid[0].set_ylabel(title, fontsize=TEXT_SIZE)
+        _class_legend(part, grid[0])
     return figure
+
+
+def _class_legend(figure: FigureBase, axes: Axes) -> None:
+    """The names of the classes in a row below."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=3, fontsize=TEXT_SIZE, frameon=False, markerscale=2
+    )
 
 
 def _limit(panels: Sequence) -> float:

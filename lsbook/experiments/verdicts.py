@@ -61,13 +61,17 @@ def text(profile: str, measures: Sequence[Measure]) -> Text:
 
 
 def by_network(settings: Sequence[Setting]) -> Text:
-    """The same for each of several networks of a profile."""
+    """The same for each network of a profile, when there are several."""
+    if len(settings) == 1:
+        return text(settings[0].profile, settings[0].measures)
     lines = [f"- {setting.title}: {captions.verdict_list(combined(setting.measures))}" for setting in settings]
     return Text("\n".join([f"By the rule, {captions.STANDING[settings[0].profile]}:", "", *lines]))
 
 
 def titled(settings: Sequence[Setting]) -> list[Measure]:
-    """All measures, each with its network's title."""
+    """All measures, each with its network's title when there are several."""
+    if len(settings) == 1:
+        return settings[0].measures
     return [m._replace(title=f"{setting.title}: {m.title}") for setting in settings for m in setting.measures]
 
 
