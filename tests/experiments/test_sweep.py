@@ -149,12 +149,12 @@ def test_what_another_process_trains_is_left_for_the_end(tmp_path, monkeypatch):
     claimed.enter_context(checkpoints.claim(run(0)))
     trained = []
 
-    def train(run, *arguments, **settings):
+    def steps(run, *arguments, **settings):
         trained.append(run.seed)
         claimed.close()
-        return loop.train(run, *arguments, **settings)
+        return loop.steps(run, *arguments, **settings)
 
-    monkeypatch.setattr("lsbook.training.train", train)
+    monkeypatch.setattr("lsbook.training.steps", steps)
     records = obtain([run(0), run(1), run(2)], Store(tmp_path))
     assert [record.run.seed for record in records] == [0, 1, 2]
     assert trained == [1, 0, 2]
