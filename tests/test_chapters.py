@@ -44,7 +44,7 @@ def test_a_chapter_reruns_with_other_parameters_from_anywhere(trained, tmp_path,
     assert "'1, 4 and 7'" in text  # the class names glued into the caption
     outputs = [o for cell in nbformat.reads(text, as_version=4).cells for o in cell.get("outputs", [])]
     assert any("α = 0.2" in o.get("data", {}).get("text/plain", "") for o in outputs)
-    assert sum("image/svg+xml" in o.get("data", {}) for o in outputs) == 2
+    assert sum("image/svg+xml" in o.get("data", {}) for o in outputs) == 3
     assert sorted((r.run.alpha, r.run.seed) for r in Store(trained)) == [(0.0, 0), (0.2, 0)]
 
 
