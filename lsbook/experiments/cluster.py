@@ -29,11 +29,7 @@ class Task(Worker):
 
     def __init__(self, run: Run, result):
         super().__init__(run)
-        self.result, self.stopped = result, False
-
-    def failure(self) -> str | None:
-        """Why nothing is recorded; None when it went well."""
-        return self.error
+        self.result = result
 
 
 class Notes:

@@ -21,7 +21,7 @@ class Lane(Worker):
 
     def __init__(self, run: Run, store: Store, data):
         super().__init__(run)
-        self.turns, self.stopped = 0, False
+        self.turns = 0
         self._work = recorded(run, store, data, progress=lambda step: setattr(self, "step", step))
 
     def turn(self) -> bool:
@@ -35,10 +35,6 @@ class Lane(Worker):
             self.error = str(error)
             return False
         return True
-
-    def failure(self) -> str | None:
-        """Why nothing is recorded; None when it went well."""
-        return self.error
 
     def stop(self) -> None:
         """Keep a checkpoint and end."""

@@ -31,7 +31,12 @@ def context() -> multiprocessing.context.ForkServerContext:
 
 
 class Worker:
-    """A run that is being trained. `step`: how many steps are done; `said`: its messages."""
+    """A run that is being trained. `step`: how many steps are done; `said`: its messages.
+
+    stopped: whether it has ended because it was asked to.
+    """
+
+    stopped = False
 
     def __init__(self, run: Run):
         self.run, self.began, self.step, self.said, self.error = run, time.monotonic(), 0, [], None
@@ -40,6 +45,10 @@ class Worker:
     def seconds(self) -> float:
         """Since it began."""
         return time.monotonic() - self.began
+
+    def failure(self) -> str | None:
+        """Why an ended run is not recorded, as far as is known; None when all went well."""
+        return self.error
 
 
 class Process(Worker):
@@ -62,11 +71,9 @@ class Process(Worker):
 
     @property
     def stopped(self) -> bool:
-        """It ended because it was asked to."""
         return self.process.exitcode in (-signal.SIGTERM, 128 + signal.SIGTERM)
 
     def failure(self) -> str | None:
-        """Why the ended process recorded nothing, as far as is known; None when it went well."""
         code = self.process.exitcode
         if self.error or code == 0:
             return self.error

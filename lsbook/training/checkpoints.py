@@ -133,12 +133,7 @@ class _Interruptions:
         self.received.append(number)
 
 
-_INTERRUPTIONS = _Interruptions()
-
-
-def interruptions() -> contextlib.AbstractContextManager[list[int]]:
-    """See `_Interruptions`."""
-    return _INTERRUPTIONS
+interruptions = _Interruptions()
 
 
 def stop(number: int) -> None:

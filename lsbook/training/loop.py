@@ -153,7 +153,7 @@ def _steps(
     with own():
         course = _Course(run, _task(run, data, device, loss), own)
         course.resume()
-    with checkpoints.interruptions() as signals, _scalars(tensorboard, run) as write, _bar(run, progress) as bar:
+    with checkpoints.interruptions as signals, _scalars(tensorboard, run) as write, _bar(run, progress) as bar:
         bar.update(course.step)
         while course.step < run.recipe.steps:
             try:

@@ -1,25 +1,19 @@
 """Work that a GPU repeats is the work that it does step by step. All of these need a GPU."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from lsbook.data.images import load
-from lsbook.run import Recipe, Run
+from lsbook.experiments import profiles
+from lsbook.run import Run
 from lsbook.training import Splits, graphs, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
-RECIPE = Recipe(
-    steps=40,
-    batch=64,
-    learning_rate=0.02,
-    momentum=0.9,
-    schedule="one-cycle",
-    clip_norm=1.0,
-    weight_decay=1e-3,
-    augmentation="crop24-flip",
-    precision="float32",
-)
+_, SMOKE = profiles.RECIPES["smoke", "digits", "alexnet-16"]
+RECIPE = dataclasses.replace(SMOKE, steps=40, clip_norm=1.0, weight_decay=1e-3, precision="float32")
 
 
 def outcome(model: str):
