@@ -1,6 +1,7 @@
 """Figure 6: how much the difference of two logits tells about the training example it was computed from."""
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ import numpy as np
 from lsbook.analysis.information import bracket, mixture_information
 from lsbook.catalogue import DATASETS, MODELS
 from lsbook.errors import UserError, several_of
-from lsbook.experiments import captions, profiles, verdicts
+from lsbook.experiments import captions, profiles, projections, verdicts
 from lsbook.experiments.obtain import Arms, Group, compare, comparison
 from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table
@@ -71,15 +72,11 @@ class Figure6:
     views: int
 
 
-def figure(arms: Arms) -> list[Figure6]:
-    """Training images first, then held-out ones."""
-    return [_figure(arms, split, title) for split, title in SPLITS.items()]
-
-
-def _figure(arms: Arms, split: str, title: str) -> Figure6:
+def figure(arms: Arms, split: str = "train") -> Figure6:
+    """The information about the images of a split, "train" or "heldout"."""
     _, examples, views = arms.hard[0].arrays[f"{split}_differences"].shape
     courses = (_course("hard targets", False, arms.hard, split), _course(_named(arms), True, arms.smoothed, split))
-    return Figure6(f"{title}, N = {examples}", courses, examples, views)
+    return Figure6(f"{SPLITS[split]}, N = {examples}", courses, examples, views)
 
 
 def _named(arms: Arms) -> str:
@@ -87,19 +84,17 @@ def _named(arms: Arms) -> str:
 
 
 def _course(title: str, smoothed: bool, records: list[Record], split: str) -> Course:
-    estimates = np.array(
-        [
-            [bracket(samples) for samples in record.arrays[f"{split}_differences"].astype(np.float64)]
-            for record in records
-        ]
-    )
+    samples = np.stack([record.arrays[f"{split}_differences"] for record in records]).astype(np.float64)
+    with ThreadPoolExecutor() as threads:  # NumPy leaves the interpreter to others while it computes
+        estimates = np.array(list(threads.map(bracket, samples.reshape(-1, *samples.shape[2:]))))
+    estimates = estimates.reshape(*samples.shape[:2], 2)
     steps = records[0].arrays[f"{split}_steps"].astype(int)
     return Course(title, smoothed, steps, estimates[:, :, 0], estimates[:, :, 1])
 
 
-def measure(figures: list[Figure6]) -> list[Measure]:
-    """Both parts of C16 on training images, from the middle of the two estimates."""
-    hard, smoothed = (course.middle for course in figures[0].courses)
+def measure(train: Figure6) -> list[Measure]:
+    """Both parts of C16, on training images as in the paper, from the middle of the two estimates."""
+    hard, smoothed = (course.middle for course in train.courses)
     ends, falls = zip(*((m[:, -1], m.max(axis=1) - m[:, -1]) for m in (hard, smoothed)), strict=True)
     return [
         verdicts.measure("C16", "end", "information at the end", *ends),
@@ -171,6 +166,11 @@ def every_pair(arms: Arms) -> tuple[np.ndarray, np.ndarray]:
     return result[0], result[1]
 
 
+def panels(arms: Arms) -> list[projections.Panel]:
+    """Projections of the first seed's two networks: the two classes followed along the training, and the third."""
+    return projections.panels(arms, (0, 1, 2))
+
+
 class Bias(NamedTuple):
     """Estimates against the truth for normal views: spreads (M,), truth (M,), and per number of views (M,) arrays."""
 
@@ -195,14 +195,14 @@ def bias(seed: int = 0) -> Bias:
     return Bias(SPREADS, truth, plug_in, leave_one_out)
 
 
-def numbers(arms: Arms, figures: list[Figure6], pair: Pair) -> dict[str, float | str]:
+def numbers(arms: Arms, train: Figure6, pair: Pair) -> dict[str, float | str]:
     """What the chapter's text quotes by name."""
-    train = figures[0]
     hard, smoothed = (course.middle.mean(axis=0) for course in train.courses)
     return {
         "network": f"{MODELS[arms.hard[0].run.model].title} on {DATASETS[arms.hard[0].run.dataset].title}",
         "examples": str(train.examples),
         "views": str(train.views),
+        "followed": " and ".join(class_names(arms)[:2]),
         "log_n": float(np.log(train.examples)),
         "log_2": float(np.log(2)),
         "hard_peak": float(hard.max()),

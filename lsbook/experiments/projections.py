@@ -34,7 +34,12 @@ class Row(NamedTuple):
 # The chapter looks closely at the first of each profile.
 ROWS = {
     "smoke": (Row("digits", "alexnet-16", "0-2"), Row("digits", "alexnet-16", "0-2", "3,8,1", similar=True)),
-    "laptop": (Row("cifar10", "alexnet", "0-4"), Row("cifar10", "alexnet", "0-4", "cat,dog,ship", similar=True)),
+    "laptop": (
+        Row("cifar10", "alexnet", "0-4"),
+        Row("cifar10", "resnet56", "0-2"),
+        Row("cifar10", "alexnet", "0-4", "cat,dog,ship", similar=True),
+        Row("cifar10", "resnet56", "0-2", "cat,dog,ship", similar=True),
+    ),
     "paper": (Row("cifar10", "alexnet", "0-4"), Row("cifar10", "alexnet", "0-4", "cat,dog,ship", similar=True)),
 }
 SPLIT_TITLES = {"train": "training", "test": "test"}

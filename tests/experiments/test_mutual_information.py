@@ -55,7 +55,7 @@ def test_every_profile_records_the_probe():
 
 
 def test_the_courses_are_those_of_the_data(arms):
-    train, heldout = mutual_information.figure(arms)
+    train, heldout = (mutual_information.figure(arms, split) for split in mutual_information.SPLITS)
     assert (train.examples, train.views) == (N, VIEWS)
     assert heldout.title == f"held-out images, N = {N}"
     hard, smoothed = train.courses
@@ -121,9 +121,9 @@ def test_the_bias_study_brackets_the_truth():
 
 
 def test_figures_draw_what_was_measured(arms):
-    figures = mutual_information.figure(arms)
-    panel = plots.information_figure(figures).axes[0]
-    np.testing.assert_allclose(panel.lines[0].get_ydata(), figures[0].courses[0].middle.mean(axis=0))
+    train = mutual_information.figure(arms)
+    panel = plots.information_figure([train]).axes[0]
+    np.testing.assert_allclose(panel.lines[0].get_ydata(), train.courses[0].middle.mean(axis=0))
     assert [text.get_text().strip() for text in panel.texts] == ["log N", "log 2"]
     bias = mutual_information.bias()
     first = plots.bias_figure(bias).axes[0]

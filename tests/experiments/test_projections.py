@@ -40,14 +40,15 @@ def alexnet(profile: str, alpha: float, seed: int) -> Run:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory, environment) -> Store:
-    """Three seeds an arm of the laptop profile; smoothed clusters are smaller, tighter for it, and spread in test."""
+    """Three seeds an arm of the laptop profile's networks; smoothed clusters are smaller, tighter for it, and spread in test."""
     store = Store(tmp_path_factory.mktemp("results"))
     for seed in range(3):
         for alpha, size, spread, test_spread, accuracy in ((0.0, 8, 1.5, 2.0, 0.74), (0.1, 4, 0.2, 0.8, 0.75)):
-            run = alexnet("laptop", alpha, seed)
             metrics = {"test_accuracy": accuracy + seed / 1000}
             content = arrays(size, spread, test_spread, seed)
-            store.put(run, metrics=metrics, history={}, environment=environment, arrays=content)
+            for model in ("alexnet", "resnet56"):
+                run = profiles.run("laptop", "cifar10", model, alpha, seed)
+                store.put(run, metrics=metrics, history={}, environment=environment, arrays=content)
     return store
 
 
@@ -97,15 +98,18 @@ def test_panels_are_the_four_columns(arms):
 def test_classes_are_those_of_the_first_row(store):
     assert [row.names for row in projections.rows("laptop", 0.1, "0-2", "dog,frog,ship", store)] == [
         ("dog", "frog", "ship"),
+        ("airplane", "automobile", "bird"),
+        ("cat", "dog", "ship"),
         ("cat", "dog", "ship"),
     ]
 
 
 def test_similar_classes_are_asked_for_an_arc_and_nothing_else(rows):
     """The record's cat and dog are two clouds: arc and radius are found here from the angles seen from the ship's."""
-    [found] = projections.measure(rows[1])
+    row = rows[2]
+    [found] = projections.measure(row)
     assert (found.verdict.claim, found.title) == ("C5", "cat and dog, sd of arc / radius")
-    points, places, _ = projections.projected(rows[1].arms.hard[0], "train", rows[1].classes)
+    points, places, _ = projections.projected(row.arms.hard[0], "train", row.classes)
     from_ship = (points[places != 2] - points[places == 2].mean(axis=0)) @ np.array([1, 1j])
     turned = from_ship * np.exp(-1j * np.angle((from_ship / abs(from_ship)).mean()))
     expected = (abs(from_ship).mean() * np.angle(turned)).std() / abs(from_ship).std()
@@ -113,11 +117,13 @@ def test_similar_classes_are_asked_for_an_arc_and_nothing_else(rows):
 
 
 def test_each_network_has_one_setting_and_further_rows_their_panels(rows):
-    [setting] = projections.measured(rows)
-    assert [m.verdict.claim for m in setting.measures] == ["C1", "C2", "C3", "C4", "C8", "C18", "C18", "C5"]
-    [(title, panels)] = projections.further(rows)
-    assert title == "AlexNet\nCIFAR-10"
-    assert [panel.classes for panel in panels] == [("cat", "dog", "ship")] * 4
+    settings = projections.measured(rows)
+    assert [setting.network[1] for setting in settings] == ["alexnet", "resnet56"]
+    for setting in settings:
+        assert [m.verdict.claim for m in setting.measures] == ["C1", "C2", "C3", "C4", "C8", "C18", "C18", "C5"]
+    titles, panels = zip(*projections.further(rows), strict=True)
+    assert titles == ("ResNet-56\nCIFAR-10", "AlexNet\nCIFAR-10", "ResNet-56\nCIFAR-10")
+    assert [panel.classes for panel in panels[1]] == [("cat", "dog", "ship")] * 4
     numbers = projections.numbers(rows)
     assert (numbers["similar_names"], numbers["other_name"]) == ("cat and dog", "ship")
 
@@ -153,7 +159,8 @@ def test_classes_that_are_not_three_different_ones_are_refused(arms, classes, me
 def test_the_accuracy_table_holds_paper_replication_and_ours(rows):
     table = projections.accuracy_table(rows)
     assert [row[:2] for row in table.rows] == [
-        ("AlexNet, CIFAR-10", source) for source in ("Paper", "Replication", "Here, in the reduced regime")
+        *(("AlexNet, CIFAR-10", source) for source in ("Paper", "Replication", "Here, in the reduced regime")),
+        *(("ResNet-56, CIFAR-10", source) for source in ("Replication", "Here, in the reduced regime")),
     ]
     published = paper.TABLE_2[paper.PAPER]["cifar10", "alexnet"]
     assert table.rows[0][2] == f"{published['hard'].value} ± {published['hard'].spread}"
@@ -203,7 +210,7 @@ def test_auto_seeds_are_the_recorded_ones_when_they_are_enough(store, environmen
     monkeypatch.setattr("lsbook.experiments.obtain.obtain", lambda runs, _: asked.extend(runs) or list(runs))
     few = Store(tmp_path)
     for record in store:
-        if record.run.recipe.steps == 6_240 and record.run.seed < 2:
+        if record.run.model == "alexnet" and record.run.recipe.steps == 6_240 and record.run.seed < 2:
             few.put(record.run, metrics={}, history={}, environment=environment, arrays={})
     compare("laptop", 0.1, "auto", alexnet, few)
     assert [(run.alpha, run.seed) for run in asked] == [(alpha, seed) for seed in range(5) for alpha in (0.0, 0.1)]
