@@ -10,6 +10,7 @@ __all__ = [
     "calibration",
     "costs",
     "distillation",
+    "equal_softness",
     "explorer",
     "label_smoothing",
     "machine_translation",

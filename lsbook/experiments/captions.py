@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from lsbook import paper
-from lsbook.analysis.statistics import mean_interval
+from lsbook.analysis.statistics import mean_interval, welch_interval
 from lsbook.catalogue import CORPORA, MODELS, TITLES
 from lsbook.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED, Verdict
 from lsbook.store import Record
@@ -76,6 +76,13 @@ def signed(mean: float, low: float, high: float) -> str:
     """A difference with its interval, every number with its sign, two digits of half the interval."""
     mean, low, high = (f"{value:+.{_decimals((high - low) / 2)}f}" for value in (mean, low, high))
     return f"{mean} [{low},\N{NO-BREAK SPACE}{high}]".replace("-", "−")
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> str:
+    """Mean of second (S',) − first (S,) with its Welch interval; the mean alone where an arm is a single run."""
+    if min(len(first), len(second)) < 2:
+        return f"{second.mean() - first.mean():+.3g}".replace("-", "−")
+    return signed(*welch_interval(first, second))
 
 
 def _decimals(half: float) -> int:

@@ -21,7 +21,8 @@ CLAIMS_OF = {
     "projections": ("accuracy and projections", ("C1", "C2", "C3", "C4", "C5", "C8", "C18")),
     "calibration": ("calibration", ("C6", "C7")),
     "machine_translation": ("translation", ("C9", "C10", "C11", "C17", "C20")),
-    "distillation": ("distillation", ("C12", "C13", "C14", "C15", "C19")),
+    "distillation": ("distillation", ("C12",)),
+    "equal_softness": ("distillation at equal softness", ("C13", "C14", "C15", "C19")),
     "mutual_information": ("information", ("C16",)),
 }
 
@@ -47,15 +48,21 @@ class Finding(NamedTuple):
 def findings(profile: str = "auto", seeds: str = RECORDED) -> list[Finding]:
     """What the chapters measured; of a part that two of them measured on one network, that with more seeds.
 
+    A profile that asks for a better one's runs adds nothing.
+
     profile: a name, or "auto": all that are evidence. seeds: as chapters take them; by default nothing is trained.
     UserError for an unknown profile.
     """
     one_of("profile", profile, ("auto", *PROFILES))
     best: dict[tuple, Finding] = {}
+    seen = []
     for name in EVIDENCE if profile == "auto" else (profile,):
         for chapter in CHAPTERS.values():
-            if seeds == RECORDED and not is_recorded(chapter.groups(name)):
+            groups = chapter.groups(name)
+            asked = [group.runs(0) for group in groups]
+            if asked in seen or (seeds == RECORDED and not is_recorded(groups)):
                 continue
+            seen.append(asked)
             for found in _flat(chapter.settings(name, seeds)):
                 part = found.profile, found.network, found.verdict.claim, found.verdict.part
                 if part not in best or best[part].verdict.seeds < found.verdict.seeds:

@@ -107,8 +107,10 @@ class ImageTask:
         answers = [self._respond(images) for images in shown]
         metrics = summary.metrics(*answers)
         templates = self.trainer.model.templates().detach().float().cpu().numpy()
-        # The first seed keeps every logit; the others' numbers and shown examples are enough for intervals.
-        arrays = summary.arrays(templates, metrics.get("temperature"), *answers, full=self.run.seed == 0)
+        # The first seed keeps every logit; the others' numbers and shown examples are enough for intervals, and of
+        # students nothing but errors is asked.
+        full = self.run.seed == 0 and self.run.teacher is None
+        arrays = summary.arrays(templates, metrics.get("temperature"), *answers, full=full)
         facts = {"images_per_second": round(self.run.recipe.steps * self.trainer.batch / seconds)}
         if self.logit_differences:
             arrays |= self.logit_differences.arrays(self.trainer.model)

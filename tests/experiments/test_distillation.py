@@ -1,32 +1,37 @@
-"""The chapter's table, curves and claims, on records of known accuracy."""
+"""The MNIST experiment: its runs, how T and β were chosen, table and claim, on records of known accuracy."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lsbook import claims, paper, plots
+from lsbook import claims, paper
 from lsbook.experiments import distillation, verdicts
+from lsbook.experiments.obtain import is_recorded
 from lsbook.store import Store
 
-ACCURACY = {"teacher": 0.90, "alone": 0.80, "hard teacher": 0.84, "smoothed teacher": 0.78}
 ERRORS = {
     ("teacher", "hard"): 0.9,
     ("teacher", "smoothed"): 0.8,
     ("student", "hard"): 1.0,
     ("student", "smoothed"): 1.2,
+    ("alone", "hard"): 1.5,
 }
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory, environment) -> Store:
-    """All runs of the laptop profile: seeds differ by a thousandth, factors by as much as they are."""
+    """All runs of the paper profile: seeds differ by a thousandth; T = 2 and β = 0.6 have the least held-out error."""
     store = Store(tmp_path_factory.mktemp("results"))
     for seed in range(3):
-        for role, run in distillation.mnist_runs("laptop", seed).items():
-            metrics = {"test_accuracy": 1 - ERRORS.get(role, 1.5) / 100 + seed / 1e5}
+        for role, run in distillation.runs("paper", seed).items():
+            metrics = {"test_accuracy": 1 - ERRORS[role] / 100 + seed / 1e5}
             store.put(run, metrics=metrics, history={}, environment=environment, arrays={})
-        for (curve, factor), run in distillation.cifar_runs("laptop", seed).items():
-            metrics = {"test_accuracy": ACCURACY[curve] + factor / 100 + seed / 1e4, "teacher_temperature": 2 + factor}
-            store.put(run, metrics=metrics, history={}, environment=environment, arrays={})
+    search = distillation.search("paper")
+    store.put(search[2.0, 0.6].teacher, metrics={}, history={}, environment=environment, arrays={})
+    for (temperature, beta), run in search.items():
+        metrics = {"heldout_accuracy": 0.98 - (temperature != 2.0) / 1000, "heldout_nll": 0.1 + beta / 100}
+        store.put(run, metrics=metrics, history={}, environment=environment, arrays={})
     return store
 
 
@@ -37,102 +42,90 @@ def study(store, monkeypatch) -> distillation.Study:
 
 
 def test_every_role_has_its_runs(study):
-    assert study.profile == "laptop"
-    assert study.grid == [0.1, 0.3, 0.6]
-    for records in [*study.mnist.values(), *study.cifar.values()]:
-        assert [record.run.seed for record in records] == [0, 1, 2]
+    assert study.profile == "paper"
+    assert study.roles.keys() == ERRORS.keys()
+    for role, records in study.roles.items():
+        assert [record.run for record in records] == [distillation.runs("paper", seed)[role] for seed in range(3)]
+    assert {key: record.run for key, record in study.search.items()} == distillation.search("paper")
 
 
 def test_teachers_and_students_are_the_papers():
-    runs = distillation.mnist_runs("paper", 5)
+    runs = distillation.runs("paper", 5)
     hard, smoothed = runs["teacher", "hard"], runs["teacher", "smoothed"]
     assert (hard.model, hard.alpha, smoothed.model, smoothed.alpha) == ("mlp-dropout", 0.0, "mlp", 0.1)
     for arm, teacher in (("hard", hard), ("smoothed", smoothed)):
         student = runs["student", arm]
         assert (student.teacher, student.model, student.alpha) == (teacher, "mlp-800", 0.0)
         assert (student.recipe.augmentation, teacher.recipe.augmentation) == ("none", "shift2")
+        assert student.squared_temperature
     assert {run.examples for run in runs.values()} == {60_000}
     assert {run.recipe.steps * run.recipe.batch // 60_000 for run in runs.values()} == {99}  # whole batches only
 
 
-def test_the_curves_differ_as_figure_5_says():
-    runs = distillation.cifar_runs("paper", 1)
-    for factor in (0.05, 0.6):
-        of_hard, of_smoothed = runs["hard teacher", factor], runs["smoothed teacher", factor]
-        assert (of_hard.teacher, of_hard.smoothness, of_hard.temperature) == (runs["teacher", 0.0], factor, None)
-        assert (of_smoothed.teacher, of_smoothed.temperature) == (runs["teacher", factor], 1.0)
-        assert runs["teacher", factor].alpha == runs["alone", factor].alpha == factor
-        assert of_hard.beta == of_smoothed.beta == 1.0
-        assert of_hard.recipe == of_smoothed.recipe == runs["alone", factor].recipe
-    assert {run.seed for run in runs.values()} == {1}
+def test_the_search_leaves_images_held_out_and_differs_in_temperature_and_beta_alone():
+    runs = distillation.search("paper")
+    assert runs.keys() == {(t, beta) for t in (1.0, 2.0, 4.0, 8.0) for beta in (0.6, 1.0)}
+    for (temperature, beta), run in runs.items():
+        assert (run.temperature, run.beta, run.examples, run.teacher.examples) == (temperature, beta, 50_000, 50_000)
+    assert len({run.teacher for run in runs.values()}) == 1
+
+
+def test_the_best_have_the_least_heldout_error_then_the_least_loss(study):
+    assert distillation.best(study.search) == (2.0, 0.6)
+    table = distillation.search_table(study)
+    assert table.header == ("", "T = 1", "T = 2", "T = 4", "T = 8")
+    assert table.rows == (("β = 0.6", "2.10", "2.00", "2.10", "2.10"), ("β = 1", "2.10", "2.00", "2.10", "2.10"))
+
+
+def test_the_students_have_the_temperature_and_beta_that_the_recorded_search_chose():
+    store = Store(Path(__file__).parents[2] / "results")
+    search = {key: store.get(run) for key, run in distillation.search("paper").items()}
+    plan = distillation.PLANS["paper"]
+    assert distillation.best(search) == (plan.temperature, plan.beta)
 
 
 def test_the_table_holds_paper_replication_and_ours(study):
     table = distillation.mnist_table(study)
-    assert [row[0] for row in table.rows] == ["Paper", "Replication", "Here, in the reduced regime"]
+    assert [row[0] for row in table.rows] == ["Paper", "Replication", "Here, under the paper's protocol"]
     published = paper.MNIST_DISTILLATION[paper.PAPER]
     assert table.rows[0][1:5] == tuple(
         f"{published[role][arm].value:g}" for arm in ("hard", "smoothed") for role in ("teacher", "student")
     )
-    assert [cell.partition("\xa0")[0] for cell in table.rows[2][1:]] == [
-        "0.8990",
-        "0.9990",
-        "0.7990",
-        "1.1990",
-        "1.4990",
-    ]
+    ours = [cell.partition("\xa0")[0] for cell in table.rows[2][1:]]
+    assert ours == ["0.8990", "0.9990", "0.7990", "1.1990", "1.4990"]
 
 
-def test_curves_are_in_percent_at_their_factors(study):
-    teacher, alone, hard, smoothed = distillation.curves(study)
-    assert teacher.factors.tolist() == alone.factors.tolist() == [0.0, 0.1, 0.3, 0.6]
-    assert hard.factors.tolist() == smoothed.factors.tolist() == [0.1, 0.3, 0.6]
-    np.testing.assert_allclose(hard.accuracy[0], [84.1, 84.11, 84.12])
-    left, right = plots.distillation_figure([teacher, alone, hard, smoothed]).axes
-    assert (len(left.containers), len(right.containers)) == (4, 3)
-    np.testing.assert_allclose(left.containers[2].lines[0].get_ydata(orig=False), hard.accuracy.mean(axis=1))
-
-
-def test_claims_compare_what_the_scorecard_names(study):
+def test_the_claim_compares_teachers_and_students(study):
     measures = distillation.measure(study)
-    found = {(m.verdict.claim, m.verdict.part): m for m in measures}
-    assert found["C12", "teacher"].verdict.mean == pytest.approx(0.1)
-    assert found["C12", "student"].verdict.mean == pytest.approx(0.2)
-    assert found["C13", ""].verdict.mean == pytest.approx(0.1)
-    assert found["C14", ""].verdict.mean == pytest.approx(4)
-    assert found["C15", ""].verdict.mean == pytest.approx(6)
-    assert found["C19", ""].verdict.mean == pytest.approx(2)
+    assert {m.verdict.part: m.verdict.mean for m in measures} == pytest.approx({"teacher": 0.1, "student": 0.2})
+    assert (
+        verdicts.text(study.profile, measures).markdown
+        == "By the rule, under the paper's protocol: **reproduced**: C12."
+    )
     assert {m.verdict.verdict for m in measures} == {claims.REPRODUCED}
-    text = verdicts.text(study.profile, measures).markdown
-    assert text == "By the rule, in the reduced regime: **reproduced**: C12, C13, C14, C15, C19."
-    assert len(distillation.claim_table(study, measures).rows) == 6
-
-
-def test_a_smoothed_teacher_may_still_help(study):
-    found = distillation.harmless(study)
-    np.testing.assert_allclose(found.hard, [80, 80.01, 80.02])
-    np.testing.assert_allclose(found.smoothed, [78.1, 78.11, 78.12])
-    assert found.verdict.verdict == claims.CONTRADICTED
+    assert len(distillation.claim_table(study, measures).rows) == 2
 
 
 def test_numbers_and_captions(study):
     numbers = distillation.numbers(study)
-    assert (numbers["teacher"], numbers["student"], numbers["views"]) == ("ResNet-56", "AlexNet", "162")
-    assert (numbers["lowest_temperature"], numbers["highest_temperature"]) == (2.1, 2.6)
-    assert "MLP 2 × 800 on MNIST" in numbers["made_from_mnist"]
-    assert "ResNet-56 on CIFAR-10" in numbers["made_from_cifar"]
+    np.testing.assert_allclose(numbers["smoothed_student"], 1.199)
+    assert numbers["help"].startswith("+0.3000 [+0.2")
+    assert "MLP 2 × 800 on MNIST" in numbers["made_from"]
+    assert distillation.numbers(distillation.study("paper", "0"))["help"] == "+0.3"
 
 
-def test_the_scorecard_gets_each_experiment_that_is_recorded(store, environment, tmp_path, monkeypatch):
-    monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
-    mnist, cifar = distillation.settings("laptop", "recorded")
-    assert (mnist.network, cifar.network) == (("mnist", "mlp-800"), ("cifar10", "alexnet"))
-    assert [m.verdict.claim for m in mnist.measures] == ["C12", "C12"]
-    assert [m.verdict.claim for m in cifar.measures] == ["C13", "C14", "C15", "C19"]
-    few = Store(tmp_path)
-    for run in distillation.mnist_runs("laptop", 4).values():
-        few.put(run, metrics={"test_accuracy": 0.99}, history={}, environment=environment, arrays={})
-    monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
-    [alone] = distillation.settings("laptop", "recorded")
-    assert alone.network == mnist.network
-    assert {m.verdict.seeds for m in alone.measures} == {1}
+def test_the_scorecard_gets_the_claim(study):
+    [found] = distillation.settings("paper", "recorded")
+    assert found[:3] == ("distillation", "paper", ("mnist", "mlp-800"))
+    assert [m.verdict.seeds for m in found.measures] == [3, 3]
+
+
+def test_the_laptop_profile_is_the_papers(study):
+    assert distillation.study("laptop").roles == study.roles
+
+
+def test_the_search_alone_is_no_experiment(environment, tmp_path):
+    store = Store(tmp_path)
+    for run in distillation.search("paper").values():
+        store.put(run, metrics={}, history={}, environment=environment, arrays={})
+    assert not is_recorded(distillation.groups("paper"), store)

@@ -40,7 +40,7 @@ def alexnet(profile: str, alpha: float, seed: int) -> Run:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory, environment) -> Store:
-    """Three seeds an arm of the laptop profile's networks; smoothed clusters are smaller, tighter for it, and spread in test."""
+    """Three seeds an arm of two networks; smoothed clusters are smaller, tighter for it, and spread in test."""
     store = Store(tmp_path_factory.mktemp("results"))
     for seed in range(3):
         for alpha, size, spread, test_spread, accuracy in ((0.0, 8, 1.5, 2.0, 0.74), (0.1, 4, 0.2, 0.8, 0.75)):

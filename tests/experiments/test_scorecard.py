@@ -6,7 +6,7 @@ import pytest
 from lsbook import paper
 from lsbook.claims import CLAIMS
 from lsbook.errors import UserError
-from lsbook.experiments import scorecard, verdicts
+from lsbook.experiments import distillation, scorecard, verdicts
 from lsbook.experiments.chapters import CHAPTERS
 from lsbook.experiments.scorecard import Finding
 from lsbook.store import Store
@@ -124,6 +124,15 @@ def test_the_records_of_the_sources_are_found_and_nothing_is_trained(monkeypatch
     assert accuracy.verdict.seeds == 5  # the projections' five, not the calibration's three
     seeds = [r for r in Store() if (r.run.dataset, r.run.model) == ALEXNET and r.run.alpha == 0.1 and not r.run.teacher]
     assert len(seeds) >= 5
+
+
+def test_runs_that_two_profiles_share_are_evidence_for_the_better_one_only(environment, tmp_path, monkeypatch):
+    monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
+    [group] = distillation.groups("laptop")
+    for run in {run for seed in range(3) for run in group.runs(seed)}:
+        metrics = {"test_accuracy": 0.99 + run.seed / 1e4}
+        Store(tmp_path).put(run, metrics=metrics, history={}, environment=environment, arrays={})
+    assert [found.profile for found in scorecard.findings()] == ["paper", "paper"]
 
 
 def test_an_unknown_profile_is_refused():

@@ -132,6 +132,8 @@ def test_a_weight_of_0_is_ordinary_training_bit_for_bit(data, here):
     first, second = train(distilled, data, loss=loss, progress=False), train(alone, data, progress=False)
     assert first.metrics == second.metrics
     assert first.history == second.history
+    assert "test_logits" in second.arrays
+    assert "test_logits" not in first.arrays  # nobody asks for the logits of a student
 
 
 @pytest.mark.parametrize("smoothness", [0.3, 0.9])

@@ -1,0 +1,202 @@
+"""Figure 5: students of hard and of smoothed teachers, compared where the teachers' targets are equally soft (section 4
+of the paper)."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from lsbook.catalogue import DATASETS, MODELS
+from lsbook.experiments import captions, profiles, projections, verdicts
+from lsbook.experiments.obtain import Arms, Group, ask
+from lsbook.experiments.verdicts import Measure, Setting
+from lsbook.page import Table
+from lsbook.run import Recipe, Run
+from lsbook.store import Record
+
+_SHIFTED = Recipe(steps=40, batch=64, learning_rate=0.05, momentum=0.9, schedule="one-cycle", augmentation="shift2")
+ALPHA = 0.1  # of the smoothed teacher where one is picked out
+
+
+class Plan(NamedTuple):
+    """Figure 5 in a profile. grid: α of teachers and of students alone, and γ of the hard teacher's students.
+
+    teacher, student: network, and number of images and recipe where the profile has none of its own for it.
+    """
+
+    dataset: str
+    teacher: tuple[str, tuple[int, Recipe] | None]
+    student: tuple[str, tuple[int, Recipe] | None]
+    grid: tuple[float, ...]
+    seeds: str
+
+
+PLANS = {
+    "smoke": Plan("digits", ("mlp-800", (200, _SHIFTED)), ("alexnet-16", (200, _SHIFTED)), (0.1, 0.3), "0-1"),
+    "laptop": Plan("cifar10", ("resnet56", None), ("alexnet", None), (0.1, 0.3, 0.6), "0-2"),
+    "paper": Plan("cifar10", ("resnet56", None), ("alexnet", None), (0.05, 0.1, 0.2, 0.4, 0.6), "0-2"),
+}
+
+
+def runs(profile: str, seed: int) -> dict[tuple[str, float], Run]:
+    """(curve, factor) -> run, the curves of Figure 5: "teacher", "alone", "hard teacher" by γ, "smoothed teacher" by α.
+
+    Teachers and students alone also at the factor 0.
+    """
+    plan = PLANS[profile]
+
+    def trained(network: tuple[str, tuple[int, Recipe] | None], alpha: float) -> Run:
+        model, own = network
+        if own is None:
+            return profiles.run(profile, plan.dataset, model, alpha, seed)
+        examples, recipe = own
+        return Run(dataset=plan.dataset, model=model, alpha=alpha, seed=seed, recipe=recipe, examples=examples)
+
+    student = trained(plan.student, 0.0)
+    found = {("teacher", 0.0): trained(plan.teacher, 0.0), ("alone", 0.0): student}
+    for factor in plan.grid:
+        found["teacher", factor] = trained(plan.teacher, factor)
+        found["alone", factor] = trained(plan.student, factor)
+        found["hard teacher", factor] = replace(student, teacher=found["teacher", 0.0], smoothness=factor, beta=1.0)
+        found["smoothed teacher", factor] = replace(
+            student, teacher=found["teacher", factor], temperature=1.0, beta=1.0
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Study:
+    """Records of the four curves: lists in the order of the seeds."""
+
+    profile: str
+    points: dict[tuple[str, float], list[Record]]
+
+    @property
+    def grid(self) -> list[float]:
+        """The factors at which all four curves have a point."""
+        return sorted(factor for curve, factor in self.points if curve == "smoothed teacher")
+
+    @property
+    def made_from(self) -> str:
+        """Where the numbers come from."""
+        return captions.made_from(self.profile, [record for records in self.points.values() for record in records])
+
+    def accuracies(self, curve: str, factor: float) -> np.ndarray:
+        """Test accuracy in percent, one value a seed."""
+        return np.array([100 * record.metrics["test_accuracy"] for record in self.points[curve, factor]])
+
+
+def groups(profile: str) -> list[Group]:
+    """What the chapter asks for: the runs of a seed."""
+    return [Group(PLANS[profile].seeds, lambda seed: tuple(runs(profile, seed).values()))]
+
+
+def study(profile: str = "auto", seeds: str = "auto") -> Study:
+    """The recorded runs of the chapter, trained where they are missing."""
+    profile, [answer] = ask(profile, seeds, groups)
+    return Study(profile, dict(zip(runs(profile, 0), map(list, zip(*answer, strict=True)), strict=True)))
+
+
+def settings(profile: str, seeds: str) -> list[Setting]:
+    """The claims for the scorecard. The network is the student's."""
+    found = study(profile, seeds=seeds)
+    plan = PLANS[found.profile]
+    return [Setting("equal_softness", found.profile, (plan.dataset, plan.student[0]), measure(found))]
+
+
+class Curve(NamedTuple):
+    """A curve of Figure 5: test accuracy in percent (G, S) against γ (G,). kind: its colour."""
+
+    title: str
+    kind: str
+    factors: np.ndarray
+    accuracy: np.ndarray
+
+
+TITLES = {
+    "teacher": ("teacher, α = γ", "teacher"),
+    "alone": ("student alone, α = γ", "alone"),
+    "hard teacher": ("student of the hard teacher, T from γ", "hard"),
+    "smoothed teacher": ("student of a smoothed teacher, α = γ", "smoothed"),
+}
+
+
+def curves(study: Study) -> list[Curve]:
+    """The four curves, each at the factors it is recorded at."""
+    result = []
+    for name, (title, kind) in TITLES.items():
+        factors = sorted(factor for curve, factor in study.points if curve == name)
+        accuracy = np.array([study.accuracies(name, factor) for factor in factors])
+        result.append(Curve(title, kind, np.array(factors), accuracy))
+    return result
+
+
+def measure(study: Study) -> list[Measure]:
+    """C13, C14, C15 and C19, curves by their means over the grid, seed by seed."""
+
+    def mean(curve: str) -> np.ndarray:
+        return np.mean([study.accuracies(curve, factor) for factor in study.grid], axis=0)
+
+    hard, smoothed, alone = mean("hard teacher"), mean("smoothed teacher"), mean("alone")
+    return [
+        verdicts.measure(
+            "C13", "", "teacher, α = 0 and 0.1", study.accuracies("teacher", 0.0), study.accuracies("teacher", ALPHA)
+        ),
+        verdicts.measure("C14", "", "student alone and of the hard teacher", alone, hard),
+        verdicts.measure("C15", "", "student of smoothed and of hard teacher", smoothed, hard),
+        verdicts.measure(
+            "C19",
+            "",
+            "of the smoothed teacher and alone, 0.1",
+            study.accuracies("smoothed teacher", ALPHA),
+            study.accuracies("alone", ALPHA),
+        ),
+    ]
+
+
+def claim_table(study: Study, measures: list[Measure]) -> Table:
+    """The four claims."""
+    header = "first", "second"
+    return verdicts.table("table-softness-claims", "equal softness", study.profile, header, measures, study.made_from)
+
+
+def harmless(study: Study) -> Measure:
+    """Shen et al. 2021's case: does a smoothed teacher's student still beat one that was trained on hard labels?
+
+    No claim of the paper: measured by the rule of C14, at α = 0.1.
+    """
+    hard_labels, student = (study.accuracies(*key) for key in (("alone", 0.0), ("smoothed teacher", ALPHA)))
+    return verdicts.measure("C14", "", "student alone on hard labels and of the smoothed teacher", hard_labels, student)
+
+
+def teachers(study: Study) -> Arms:
+    """The hard and the smoothed CIFAR-10 teachers (α = 0.1), as the chapter on projections compares networks."""
+    return Arms(study.profile, ALPHA, study.points["teacher", 0.0], study.points["teacher", ALPHA])
+
+
+def panels(study: Study, classes: str = "auto") -> list[projections.Panel]:
+    """Projections of the two teachers, on training and test images."""
+    arms = teachers(study)
+    return projections.panels(arms, projections.three_classes(arms, classes))
+
+
+def numbers(study: Study) -> dict[str, float | str]:
+    """What the chapter's text quotes by name."""
+    found = harmless(study)
+    plan = PLANS[study.profile]
+    names = [f"{MODELS[name].title}" for name, _ in (plan.teacher, plan.student)]
+    temperatures = [
+        np.mean([r.metrics["teacher_temperature"] for r in study.points["hard teacher", factor]])
+        for factor in study.grid
+    ]
+    return {
+        "teacher": names[0],
+        "student": names[1],
+        "data": DATASETS[plan.dataset].title,
+        "alone_hard": float(found.hard.mean()),
+        "smoothed_student": float(found.smoothed.mean()),
+        "lowest_temperature": float(min(temperatures)),
+        "highest_temperature": float(max(temperatures)),
+        "views": "162" if plan.student[1] is None else "25",
+        "made_from": study.made_from,
+    }

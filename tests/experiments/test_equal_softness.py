@@ -1,0 +1,85 @@
+"""Figure 5: its runs, curves and claims, on records of known accuracy."""
+
+import numpy as np
+import pytest
+
+from lsbook import claims, plots
+from lsbook.experiments import equal_softness, verdicts
+from lsbook.store import Store
+
+ACCURACY = {"teacher": 0.90, "alone": 0.80, "hard teacher": 0.84, "smoothed teacher": 0.78}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, environment) -> Store:
+    """All runs of the laptop profile: seeds differ by a thousandth, factors by as much as they are."""
+    store = Store(tmp_path_factory.mktemp("results"))
+    for seed in range(3):
+        for (curve, factor), run in equal_softness.runs("laptop", seed).items():
+            metrics = {"test_accuracy": ACCURACY[curve] + factor / 100 + seed / 1e4, "teacher_temperature": 2 + factor}
+            store.put(run, metrics=metrics, history={}, environment=environment, arrays={})
+    return store
+
+
+@pytest.fixture
+def study(store, monkeypatch) -> equal_softness.Study:
+    monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
+    return equal_softness.study("auto")
+
+
+def test_every_point_has_its_runs(study):
+    assert (study.profile, study.grid) == ("laptop", [0.1, 0.3, 0.6])
+    for records in study.points.values():
+        assert [record.run.seed for record in records] == [0, 1, 2]
+
+
+def test_the_curves_differ_as_figure_5_says():
+    runs = equal_softness.runs("paper", 1)
+    for factor in (0.05, 0.6):
+        of_hard, of_smoothed = runs["hard teacher", factor], runs["smoothed teacher", factor]
+        assert (of_hard.teacher, of_hard.smoothness, of_hard.temperature) == (runs["teacher", 0.0], factor, None)
+        assert (of_smoothed.teacher, of_smoothed.temperature) == (runs["teacher", factor], 1.0)
+        assert runs["teacher", factor].alpha == runs["alone", factor].alpha == factor
+        assert of_hard.beta == of_smoothed.beta == 1.0
+        assert of_hard.recipe == of_smoothed.recipe == runs["alone", factor].recipe
+    assert {run.seed for run in runs.values()} == {1}
+
+
+def test_curves_are_in_percent_at_their_factors(study):
+    teacher, alone, hard, smoothed = equal_softness.curves(study)
+    assert teacher.factors.tolist() == alone.factors.tolist() == [0.0, 0.1, 0.3, 0.6]
+    assert hard.factors.tolist() == smoothed.factors.tolist() == [0.1, 0.3, 0.6]
+    np.testing.assert_allclose(hard.accuracy[0], [84.1, 84.11, 84.12])
+    left, right = plots.distillation_figure([teacher, alone, hard, smoothed]).axes
+    assert (len(left.containers), len(right.containers)) == (4, 3)
+    np.testing.assert_allclose(left.containers[2].lines[0].get_ydata(orig=False), hard.accuracy.mean(axis=1))
+
+
+def test_claims_compare_what_the_scorecard_names(study):
+    measures = equal_softness.measure(study)
+    found = {m.verdict.claim: m.verdict.mean for m in measures}
+    assert found == pytest.approx({"C13": 0.1, "C14": 4, "C15": 6, "C19": 2})
+    assert {m.verdict.verdict for m in measures} == {claims.REPRODUCED}
+    text = verdicts.text(study.profile, measures).markdown
+    assert text == "By the rule, in the reduced regime: **reproduced**: C13, C14, C15, C19."
+    assert len(equal_softness.claim_table(study, measures).rows) == 4
+
+
+def test_a_smoothed_teacher_may_still_help(study):
+    found = equal_softness.harmless(study)
+    np.testing.assert_allclose(found.hard, [80, 80.01, 80.02])
+    np.testing.assert_allclose(found.smoothed, [78.1, 78.11, 78.12])
+    assert found.verdict.verdict == claims.CONTRADICTED
+
+
+def test_numbers_and_captions(study):
+    numbers = equal_softness.numbers(study)
+    assert (numbers["teacher"], numbers["student"], numbers["views"]) == ("ResNet-56", "AlexNet", "162")
+    assert (numbers["lowest_temperature"], numbers["highest_temperature"]) == (2.1, 2.6)
+    assert "ResNet-56 on CIFAR-10" in numbers["made_from"]
+
+
+def test_the_scorecard_gets_the_claims(study):
+    [found] = equal_softness.settings("laptop", "recorded")
+    assert found[:3] == ("equal_softness", "laptop", ("cifar10", "alexnet"))
+    assert [m.verdict.claim for m in found.measures] == ["C13", "C14", "C15", "C19"]
