@@ -9,15 +9,24 @@ from html import escape
 
 import numpy as np
 
-HASH_SALT = "lsbook"  # makes the identifiers inside an SVG the same in every build
+STYLE = {
+    "svg.hashsalt": "lsbook",  # makes the identifiers inside an SVG the same in every build
+    "font.size": 11,
+    "axes.titlesize": "medium",
+    "figure.labelsize": "medium",
+    "xtick.labelsize": "small",
+    "ytick.labelsize": "small",
+    "legend.fontsize": "small",
+    "legend.frameon": False,
+}
 
 
 def begin() -> None:
-    """Show figures as SVG that are the same in every build. Called once, in a chapter's first cell."""
+    """Show figures in the book's style, as SVG the same in every build. Called once, in a chapter's first cell."""
     import matplotlib
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-    matplotlib.rcParams["svg.hashsalt"] = HASH_SALT
+    matplotlib.rcParams.update(STYLE)
     set_matplotlib_formats("svg", metadata={"Date": None})
 
 

@@ -20,7 +20,6 @@ CLASSES = ("#009E73", "#CC79A7", "#E69F00")
 MARKERS = ("o", "^", "s")
 NEUTRAL = "#444444"
 FACTORS = (HARD, "#F0A36B", SMOOTHED, "#7A3B00")  # four smoothing factors, from hard targets up
-TEXT_SIZE = 11
 LEAST_IN_BIN = 10  # examples behind a point of a reliability diagram
 
 
@@ -42,8 +41,7 @@ def projection(panel, axes: Axes, limit: float) -> Axes:
         axes.scatter(*points.T, s=12, color=colour, marker=marker, alpha=0.55, linewidths=0, label=panel.classes[place])
         axes.scatter(*panel.templates[place], s=40, color=colour, marker=marker, edgecolors="black", zorder=3)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
-    axes.set_title(panel.title, fontsize=TEXT_SIZE, color=arm_colour(panel.smoothed))
-    axes.tick_params(labelsize=TEXT_SIZE - 2)
+    axes.set_title(panel.title, color=arm_colour(panel.smoothed))
     axes.locator_params(nbins=5)
     return axes
 
@@ -56,8 +54,8 @@ def projection_figure(panels: Sequence) -> Figure:
     for row, limits in zip(grid, ([shared] * len(panels), _own_limits(panels)), strict=True):
         for axes, panel, limit in zip(row, panels, limits, strict=True):
             projection(panel, axes, limit)
-    grid[0, 0].set_ylabel("same axes for all", fontsize=TEXT_SIZE)
-    grid[1, 0].set_ylabel("axes of each network", fontsize=TEXT_SIZE)
+    grid[0, 0].set_ylabel("same axes for all")
+    grid[1, 0].set_ylabel("axes of each network")
     _class_legend(figure, grid[0, 0])
     return figure
 
@@ -69,7 +67,7 @@ def rows_figure(rows: Sequence[tuple[str, Sequence]]) -> Figure:
         grid = part.subplots(1, len(panels))
         for axes, panel, limit in zip(grid, panels, _own_limits(panels), strict=True):
             projection(panel, axes, limit)
-        grid[0].set_ylabel(title, fontsize=TEXT_SIZE)
+        grid[0].set_ylabel(title)
         _class_legend(part, grid[0])
     return figure
 
@@ -77,9 +75,7 @@ def rows_figure(rows: Sequence[tuple[str, Sequence]]) -> Figure:
 def _class_legend(figure: FigureBase, axes: Axes) -> None:
     """The names of the classes in a row below."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=3, fontsize=TEXT_SIZE, frameon=False, markerscale=2
-    )
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="medium", markerscale=2)
 
 
 def _limit(panels: Sequence) -> float:
@@ -101,10 +97,9 @@ def seeds(axes: Axes, hard: np.ndarray, smoothed: np.ndarray, title: str, unit: 
             half = interval.high - interval.mean
             axes.errorbar(place + 0.12, interval.mean, yerr=half, fmt="D", color=colour, markersize=6, capsize=4)
     axes.set_xlim(-0.5, 1.5)
-    axes.set_xticks([0, 1], ["hard", "smoothed"], fontsize=TEXT_SIZE)
-    axes.set_title(title, fontsize=TEXT_SIZE)
-    axes.set_ylabel(unit, fontsize=TEXT_SIZE)
-    axes.tick_params(axis="y", labelsize=TEXT_SIZE - 2)
+    axes.set_xticks([0, 1], ["hard", "smoothed"], fontsize="medium")
+    axes.set_title(title)
+    axes.set_ylabel(unit)
     axes.margins(y=0.25)
     return axes
 
@@ -129,10 +124,10 @@ def loss_against_gap(axes: Axes, n_classes: int, alphas: Sequence[float]) -> Axe
         axes.plot(gaps, cross_entropy(logits, targets), color=colour, label=name)
         if alpha:
             axes.plot(optimal_logit_gap(n_classes, alpha), smallest_loss(n_classes, alpha), "o", color=colour)
-    axes.set_xlabel("true logit − each other logit (nats)", fontsize=TEXT_SIZE)
-    axes.set_ylabel("loss (nats)", fontsize=TEXT_SIZE)
+    axes.set_xlabel("true logit − each other logit (nats)")
+    axes.set_ylabel("loss (nats)")
     axes.set_ylim(bottom=0)
-    axes.legend(fontsize=TEXT_SIZE, frameon=False)
+    axes.legend()
     return axes
 
 
@@ -147,10 +142,10 @@ def gap_against_alpha(
     for _, alpha, gap in checked:
         axes.plot(alpha, gap, "o", color=SMOOTHED)
     axes.set_xscale("log")
-    axes.set_xlabel("smoothing factor α", fontsize=TEXT_SIZE)
-    axes.set_ylabel("best logit gap (nats)", fontsize=TEXT_SIZE)
+    axes.set_xlabel("smoothing factor α")
+    axes.set_ylabel("best logit gap (nats)")
     axes.set_ylim(bottom=0)
-    axes.legend(fontsize=TEXT_SIZE, frameon=False)
+    axes.legend()
     return axes
 
 
@@ -175,7 +170,6 @@ def reliability(axes: Axes, diagrams: Sequence[Reliability], colour: str) -> Axe
     axes.fill_between(x, accuracy[:, shown].min(axis=0), accuracy[:, shown].max(axis=0), color=colour, alpha=0.25, lw=0)
     axes.plot(x, accuracy[:, shown].mean(axis=0), "o-", color=colour, markersize=4)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
-    axes.tick_params(labelsize=TEXT_SIZE - 2)
     return axes
 
 
@@ -185,7 +179,6 @@ def confidences(axes: Axes, diagrams: Sequence[Reliability], colour: str) -> Axe
     edges = np.linspace(0, 1, len(count) + 1)
     axes.bar(edges[:-1], 100 * count / count.sum(), np.diff(edges), align="edge", color=colour, alpha=0.6, ec="white")
     axes.set(xlim=(0, 1), ylim=(0, 100))
-    axes.tick_params(labelsize=TEXT_SIZE - 2)
     return axes
 
 
@@ -194,15 +187,15 @@ def reliability_figure(rows: Sequence[tuple[str, Sequence[tuple[str, str, Sequen
     figure = Figure(figsize=(9, 4.4 * len(rows)), layout="constrained")
     parts = np.atleast_1d(figure.subfigures(len(rows), 1))
     for part, (title, arms) in zip(parts, rows, strict=True):
-        part.suptitle(title, fontsize=TEXT_SIZE + 1)
+        part.suptitle(title)
         grid = part.subplots(2, len(arms), height_ratios=(3, 1), squeeze=False)
         for (above, below), (name, kind, diagrams) in zip(grid.T, arms, strict=True):
             reliability(above, diagrams, KINDS[kind])
             confidences(below, diagrams, KINDS[kind])
-            above.set_title(name, fontsize=TEXT_SIZE, color=KINDS[kind])
-            below.set_xlabel("confidence", fontsize=TEXT_SIZE)
-        grid[0, 0].set_ylabel("accuracy", fontsize=TEXT_SIZE)
-        grid[1, 0].set_ylabel("examples (%)", fontsize=TEXT_SIZE)
+            above.set_title(name, color=KINDS[kind])
+            below.set_xlabel("confidence")
+        grid[0, 0].set_ylabel("accuracy")
+        grid[1, 0].set_ylabel("examples (%)")
     return figure
 
 
@@ -223,13 +216,12 @@ def factors_figure(networks: Sequence) -> Figure:
         for axes, values in zip(column, (network.ece, network.accuracy), strict=True):
             _mean_line(axes, network.alphas, values, SMOOTHED, fmt="o-")
             _mean_line(axes, network.alphas[:1], values[:1], HARD, fmt="o")
-            axes.tick_params(labelsize=TEXT_SIZE - 2)
             axes.margins(0.12)
         column[0].set_ylim(bottom=0)
-        column[0].set_title(network.title.replace(", ", ",\n"), fontsize=TEXT_SIZE)
-        column[1].set_xlabel("smoothing factor α", fontsize=TEXT_SIZE)
-    grid[0, 0].set_ylabel("test ECE", fontsize=TEXT_SIZE)
-    grid[1, 0].set_ylabel("test accuracy (%)", fontsize=TEXT_SIZE)
+        column[0].set_title(network.title.replace(", ", ",\n"))
+        column[1].set_xlabel("smoothing factor α")
+    grid[0, 0].set_ylabel("test ECE")
+    grid[1, 0].set_ylabel("test accuracy (%)")
     return figure
 
 
@@ -250,10 +242,9 @@ def lengths(axes: Axes, trainings: Sequence) -> Axes:
     axes.set_xticks(ticks, [f"{tick}" for tick in ticks])
     axes.minorticks_off()
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("passes through the training images", fontsize=TEXT_SIZE)
-    axes.set_ylabel("test ECE", fontsize=TEXT_SIZE)
-    axes.tick_params(labelsize=TEXT_SIZE - 2)
-    axes.legend(fontsize=TEXT_SIZE - 2, frameon=False)
+    axes.set_xlabel("passes through the training images")
+    axes.set_ylabel("test ECE")
+    axes.legend()
     return axes
 
 
@@ -267,10 +258,9 @@ def course(axes: Axes, course) -> Axes:
         axes.plot(course.passes, values.mean(axis=0), color=colour, label=name)
         axes.fill_between(course.passes, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.25, lw=0)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("passes done of the full training", fontsize=TEXT_SIZE)
-    axes.set_ylabel("ECE on held-out images", fontsize=TEXT_SIZE)
-    axes.tick_params(labelsize=TEXT_SIZE - 2)
-    axes.legend(fontsize=TEXT_SIZE - 2, frameon=False)
+    axes.set_xlabel("passes done of the full training")
+    axes.set_ylabel("ECE on held-out images")
+    axes.legend()
     return axes
 
 
@@ -296,9 +286,8 @@ def likelihood(axes: Axes, curves: Sequence) -> Axes:
     axes.set_xscale("log")
     axes.set_xticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
     axes.minorticks_off()
-    axes.set_xlabel("temperature T", fontsize=TEXT_SIZE)
-    axes.tick_params(labelsize=TEXT_SIZE - 2)
-    axes.legend(fontsize=TEXT_SIZE - 2, frameon=False)
+    axes.set_xlabel("temperature T")
+    axes.legend()
     return axes
 
 
@@ -308,8 +297,8 @@ def likelihood_figure(networks: Sequence[tuple[str, Sequence]]) -> Figure:
     panels = figure.subplots(1, len(networks), squeeze=False)[0]
     for axes, (title, curves) in zip(panels, networks, strict=True):
         likelihood(axes, curves)
-        axes.set_title(title.replace(", ", ",\n"), fontsize=TEXT_SIZE)
-    panels[0].set_ylabel("test NLL (nats)", fontsize=TEXT_SIZE)
+        axes.set_title(title.replace(", ", ",\n"))
+    panels[0].set_ylabel("test NLL (nats)")
     return figure
 
 
@@ -322,9 +311,9 @@ def sample_size_figure(estimates) -> Figure:
     axes.plot(estimates.sizes, estimates.debiased, "^--", color=CLASSES[0], label="debiased (root of mean square)")
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("test examples", fontsize=TEXT_SIZE)
-    axes.set_ylabel("calibration error", fontsize=TEXT_SIZE)
-    axes.legend(fontsize=TEXT_SIZE - 2, frameon=False)
+    axes.set_xlabel("test examples")
+    axes.set_ylabel("calibration error")
+    axes.legend()
     return figure
 
 
@@ -341,12 +330,11 @@ def information(axes: Axes, figure) -> Axes:
         axes.fill_between(course.steps, low, high, color=colour, alpha=0.2, lw=0)
     for value, name in ((np.log(figure.examples), "log N"), (np.log(2), "log 2")):
         axes.axhline(value, color=NEUTRAL, linestyle=":", linewidth=1)
-        axes.text(1, value, f" {name}", fontsize=TEXT_SIZE - 2, color=NEUTRAL, va="bottom")
+        axes.text(1, value, f" {name}", fontsize="small", color=NEUTRAL, va="bottom")
     axes.set_xscale("log")
     axes.set_ylim(0, 1.12 * np.log(figure.examples))
-    axes.set_title(figure.title, fontsize=TEXT_SIZE)
-    axes.set_xlabel("training step", fontsize=TEXT_SIZE)
-    axes.tick_params(labelsize=TEXT_SIZE - 2)
+    axes.set_title(figure.title)
+    axes.set_xlabel("training step")
     return axes
 
 
@@ -356,8 +344,8 @@ def information_figure(figures: Sequence) -> Figure:
     panels = figure.subplots(1, len(figures), squeeze=False)[0]
     for axes, part in zip(panels, figures, strict=True):
         information(axes, part)
-    panels[0].set_ylabel("mutual information (nats)", fontsize=TEXT_SIZE)
-    panels[0].legend(fontsize=TEXT_SIZE - 2, frameon=False)
+    panels[0].set_ylabel("mutual information (nats)")
+    panels[0].legend()
     return figure
 
 
@@ -374,11 +362,10 @@ def bias_figure(bias) -> Figure:
         )
         axes.axhline(0, color=NEUTRAL, linestyle=":", linewidth=1)
         axes.set_xscale("log")
-        axes.set_title(f"L = {views}", fontsize=TEXT_SIZE)
-        axes.tick_params(labelsize=TEXT_SIZE - 2)
-    figure.supxlabel("spread of the means in units of the noise", fontsize=TEXT_SIZE)
-    panels[0].set_ylabel("estimate − truth (nats)", fontsize=TEXT_SIZE)
-    panels[-1].legend(fontsize=TEXT_SIZE - 2, frameon=False)
+        axes.set_title(f"L = {views}")
+    figure.supxlabel("spread of the means in units of the noise")
+    panels[0].set_ylabel("estimate − truth (nats)")
+    panels[-1].legend()
     return figure
 
 
@@ -389,9 +376,9 @@ def pairs_figure(hard: np.ndarray, smoothed: np.ndarray, classes: Sequence[str])
     highest = np.nanmax([hard, smoothed])
     for axes, values, name in zip(panels, (hard, smoothed), ("hard targets", "smoothed"), strict=True):
         image = axes.imshow(values, vmin=0, vmax=highest, cmap="cividis")
-        axes.set_xticks(range(len(classes)), classes, rotation=90, fontsize=TEXT_SIZE - 2)
-        axes.set_yticks(range(len(classes)), classes, fontsize=TEXT_SIZE - 2)
-        axes.set_title(name, fontsize=TEXT_SIZE, color=arm_colour(name == "smoothed"))
+        axes.set_xticks(range(len(classes)), classes, rotation=90)
+        axes.set_yticks(range(len(classes)), classes)
+        axes.set_title(name, color=arm_colour(name == "smoothed"))
     figure.colorbar(image, ax=panels, label="mutual information (nats)", shrink=0.8)
     return figure
 
@@ -407,8 +394,7 @@ def distillation(axes: Axes, curves: Sequence) -> Axes:
     values = np.concatenate([curve.accuracy.ravel() for curve in curves])
     room = 0.15 * np.ptp(values) + 0.1
     axes.set_ylim(values.min() - room, values.max() + room)  # an interval of two seeds may reach far outside
-    axes.set_xlabel("smoothness index γ", fontsize=TEXT_SIZE)
-    axes.tick_params(labelsize=TEXT_SIZE - 2)
+    axes.set_xlabel("smoothness index γ")
     return axes
 
 
@@ -418,11 +404,9 @@ def distillation_figure(curves: Sequence) -> Figure:
     left, right = figure.subplots(1, 2)
     distillation(left, curves)
     distillation(right, [curve for curve in curves if curve.kind != "teacher"])
-    left.set_ylabel("test accuracy (%)", fontsize=TEXT_SIZE)
-    right.set_title("students only", fontsize=TEXT_SIZE)
-    figure.legend(
-        *left.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=TEXT_SIZE - 1, frameon=False
-    )
+    left.set_ylabel("test accuracy (%)")
+    right.set_title("students only")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
@@ -443,9 +427,8 @@ def against_temperature(axes: Axes, curves: Sequence, title: str) -> Axes:
     axes.set_xscale("log")
     axes.set_xticks([0.5, 0.7, 1, 1.4, 2], ["0.5", "0.7", "1", "1.4", "2"])
     axes.minorticks_off()
-    axes.set_xlabel("temperature T", fontsize=TEXT_SIZE)
-    axes.set_ylabel(title, fontsize=TEXT_SIZE)
-    axes.tick_params(labelsize=TEXT_SIZE - 2)
+    axes.set_xlabel("temperature T")
+    axes.set_ylabel(title)
     return axes
 
 
@@ -455,7 +438,7 @@ def temperature_figure(quantities: Sequence[tuple[str, Sequence]]) -> Figure:
     panels = figure.subplots(1, len(quantities), squeeze=False)[0]
     for axes, (title, curves) in zip(panels, quantities, strict=True):
         against_temperature(axes, curves, title)
-    panels[0].legend(fontsize=TEXT_SIZE - 2, frameon=False)
+    panels[0].legend()
     return figure
 
 
@@ -468,7 +451,7 @@ def beams_figure(beams: Sequence) -> Figure:
     axes.set_xscale("log")
     axes.set_xticks(found.sizes, [f"{size}" for size in found.sizes])
     axes.minorticks_off()
-    axes.set_xlabel("beam size", fontsize=TEXT_SIZE)
-    axes.set_ylabel("test BLEU", fontsize=TEXT_SIZE)
-    axes.legend(fontsize=TEXT_SIZE - 2, frameon=False)
+    axes.set_xlabel("beam size")
+    axes.set_ylabel("test BLEU")
+    axes.legend()
     return figure
