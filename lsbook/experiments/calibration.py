@@ -16,28 +16,31 @@ from lsbook.experiments.obtain import Group, ask
 from lsbook.experiments.profiles import RECIPES
 from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table, Text
-from lsbook.run import Run
+from lsbook.run import Recipe, Run
 from lsbook.store import Record
 
 Network = tuple[str, str]  # data set and model
 
-# Smoothing factors of each network, besides the one that is compared.
+# Smoothing factors of each network, besides the one that is compared with hard targets.
 FACTORS: dict[str, dict[Network, tuple[float, ...]]] = {
-    "smoke": {("digits", "alexnet-16"): (0.0, 0.1, 0.3)},
+    "smoke": {("digits", "alexnet-16"): (0.1, 0.3)},
     "laptop": {
-        ("cifar10", "alexnet"): (0.0, 0.05, 0.1),
-        ("mnist", "mlp"): (0.0, 0.05, 0.1, 0.15, 0.2, 0.3),
+        ("cifar10", "alexnet"): (0.05, 0.1, 0.15, 0.2, 0.3),
+        ("cifar10", "resnet56"): (0.05, 0.1),
+        ("tiny-imagenet-50", "resnet56"): (0.05,),
+        ("mnist", "mlp"): (0.05, 0.1, 0.15, 0.2, 0.3),
     },
     "paper": {
-        ("cifar10", "alexnet"): (0.0, 0.1),
-        ("cifar10", "resnet56"): (0.0, 0.1),
-        ("cifar100", "resnet56-first7"): (0.0, 0.1),
+        ("cifar10", "alexnet"): (0.05, 0.1, 0.15, 0.2, 0.3),
+        ("cifar10", "resnet56"): (0.05, 0.1, 0.2, 0.4, 0.6),
+        ("tiny-imagenet-32", "resnet56"): (0.05, 0.1),
+        ("cifar100", "resnet56-first7"): (0.05, 0.1),
     },
 }
 # Of one network the lengths of training that are compared: seeds, and number of images and of passes through them.
 LENGTHS: dict[str, tuple[Network, tuple[tuple[str, tuple[int, int]], ...]]] = {
     "smoke": (("digits", "alexnet-16"), (("0-2", (1_197, 3)),)),
-    "laptop": (("cifar10", "alexnet"), (("0-2", (10_000, 5)),)),
+    "laptop": (("cifar10", "alexnet"), (("0-2", (10_000, 5)), ("0", (10_000, 20)), ("0", (50_000, 20)))),
 }
 SEEDS = "0-2"
 TEMPERATURES = np.geomspace(0.4, 6, 61)  # of the curves of NLL
@@ -136,11 +139,17 @@ def study(
     if not isinstance(n_bins, int) or n_bins < 1:
         raise UserError(f"n_bins must be a whole number of at least 1, not {n_bins!r}")
     profile, answers = ask(profile, seeds, lambda name: groups(name, dataset, alpha))
-    n_networks = len(_networks(profile, dataset))
-    if not n_networks:
+    if not _networks(profile, dataset):
         one_of(f"data set of the profile {profile}", dataset, [name for which, name, _ in RECIPES if which == profile])
-    sweeps = [_sweep(answer, alpha) for answer in answers[:n_networks] if answer]
-    lengths = [_sweep(answer, "auto") for answer in answers[n_networks:] if answer]
+    records: dict[tuple[Network, bool, int, Recipe], dict[float, list[Record]]] = {}
+    for answer in answers:
+        for column in zip(*answer, strict=True):
+            run = column[0].run
+            network, length = (run.dataset, run.model), (run.examples, run.recipe)
+            training = network, RECIPES[profile, *network] == length, *length
+            records.setdefault(training, {}).setdefault(run.alpha, list(column))
+    sweeps = [_sweep(found, alpha) for (_, own, *_), found in records.items() if own]
+    lengths = [_sweep(found, "auto") for (_, own, *_), found in records.items() if not own]
     return Study(profile, n_bins, sweeps, lengths)
 
 
@@ -175,31 +184,35 @@ def _compared(alpha: float | str, dataset: str, claim: str = "C6") -> float:
 
 
 def groups(profile: str, dataset: str = "all", alpha: float | str = "auto") -> list[Group]:
-    """For each network its factors; then, for the network whose lengths are compared, hard and smoothed of each."""
+    """For each network hard targets and the factor compared with them, then these with each of its other factors.
+
+    After them, for the network whose lengths are compared, the same two with those of each other length.
+    """
     networks = _networks(profile, dataset)
-    result = [
-        _group(SEEDS, profile, network, {0.0, *FACTORS[profile].get(network, ()), _compared(alpha, network[0])})
-        for network in networks
-    ]
+    result = []
+    for network in networks:
+        compared = _compared(alpha, network[0])
+        others = [factor for factor in FACTORS[profile].get(network, ()) if factor != compared]
+        pair = [(0.0, None), (compared, None)]
+        result += [
+            _group(SEEDS, profile, network, pair + more) for more in ([], *([(other, None)] for other in others))
+        ]
     network, lengths = LENGTHS.get(profile, (None, ()))
     if network in networks:
-        factors = {0.0, _compared("auto", network[0])}
-        result += [_group(seeds, profile, network, factors, length) for seeds, length in lengths]
+        compared = _compared("auto", network[0])
+        for seeds, length in lengths:
+            result.append(_group(seeds, profile, network, [(a, of) for of in (None, length) for a in (0.0, compared)]))
     return result
 
 
-def _group(
-    seeds: str, profile: str, network: Network, factors: set[float], length: tuple[int, int] | None = None
-) -> Group:
-    return Group(
-        seeds, lambda seed: tuple(profiles.run(profile, *network, alpha, seed, length) for alpha in sorted(factors))
-    )
+def _group(seeds: str, profile: str, network: Network, asked: list[tuple[float, tuple[int, int] | None]]) -> Group:
+    """asked: factors and lengths."""
+    return Group(seeds, lambda seed: tuple(profiles.run(profile, *network, alpha, seed, of) for alpha, of in asked))
 
 
-def _sweep(answer: list[tuple[Record, ...]], alpha: float | str) -> Sweep:
-    records = {column[0].run.alpha: list(column) for column in zip(*answer, strict=True)}
-    dataset = answer[0][0].run.dataset
-    return Sweep(records, _compared(alpha, dataset), _compared(alpha, dataset, "C1"))
+def _sweep(records: dict[float, list[Record]], alpha: float | str) -> Sweep:
+    dataset = records[0.0][0].run.dataset
+    return Sweep(dict(sorted(records.items())), _compared(alpha, dataset), _compared(alpha, dataset, "C1"))
 
 
 def diagrams(study: Study) -> list[tuple[str, list[tuple[str, str, list[Reliability]]]]]:

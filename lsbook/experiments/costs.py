@@ -43,6 +43,8 @@ NETWORKS = {
     ("cifar10", "alexnet"): Network(110_013_696, 121_867, 1_068_298),
     ("cifar10", "resnet56"): Network(423_902_976, 604_907, 855_578),
     ("cifar100", "resnet56-first7"): Network(761_501_184, 1_072_261, 863_348),
+    ("tiny-imagenet-32", "resnet56"): Network(753_675_264, 1_072_361, 867_928),
+    ("tiny-imagenet-32", "inception_v4"): Network(2_572_628_352, 1_801_748, 41_450_216),
     ("imagenet", "inception_v4"): Network(73_485_484_416, 43_102_324, 42_679_816),
     ("multi30k", "transformer-base"): Network(144_408_576, 59_408, 48_207_680),
     ("wmt14-en-de", "transformer-base"): Network(181_272_576, 71_408, 60_519_680),

@@ -60,7 +60,8 @@ def ask(
 ) -> tuple[str, list[list[tuple[Record, ...]]]]:
     """The profile that was chosen and, for each group of it, one tuple of records a seed.
 
-    profile: a name, or "auto": the best one of which every run asked for is recorded, else laptop.
+    profile: a name, or "auto": the best one of which some group is recorded, without the groups that are not; laptop
+        when none is.
     seeds: such as "0-4", or "auto": those of each group's own of which every run is recorded, all of its own when these
         are too few for a verdict; or "recorded": never more than the recorded ones, so that nothing is trained.
     groups_of: profile -> groups; none when the profile has nothing of what is asked.
@@ -72,13 +73,16 @@ def ask(
     def asked(name: str) -> list[list[tuple[Run, ...]]]:
         return [_runs(group, seeds, store) for group in groups_of(name)]
 
-    def complete(name: str) -> bool:
-        runs = [run for group in asked(name) for runs in group for run in runs]
-        return bool(runs) and all(run in store for run in runs)
+    def recorded(name: str) -> list[list[tuple[Run, ...]]]:
+        """The same; of a group of which a run is missing none."""
+        return [runs if all(run in store for each in runs for run in each) else [] for runs in asked(name)]
 
     if profile == "auto":
-        profile = next(filter(complete, reversed(PROFILES)), "laptop")
-    groups = asked(profile)
+        found = {name: recorded(name) for name in reversed(PROFILES)}
+        profile = next((name for name, groups in found.items() if any(groups)), "laptop")
+        groups = found[profile] if any(found[profile]) else asked(profile)
+    else:
+        groups = asked(profile)
     if seeds == RECORDED and not any(groups):
         raise UserError(f"nothing of what is asked is recorded in the profile {profile}")
     records = iter(obtain([run for group in groups for runs in group for run in runs], store))

@@ -119,6 +119,23 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
         40_000,
         dataclasses.replace(_RESNET, augmentation="pad4-flip", probe="none"),
     ),
+    # In the role of the paper's CIFAR-100 and, scaled up, of its ImageNet: 40 passes.
+    ("paper", "tiny-imagenet-32", "resnet56"): (
+        90_000,
+        dataclasses.replace(_RESNET, augmentation="pad4-flip", probe="none"),
+    ),
+    ("paper", "tiny-imagenet-32", "inception_v4"): (
+        90_000,
+        dataclasses.replace(
+            _INCEPTION,
+            steps=14_040,
+            batch=256,
+            learning_rate=0.1,
+            weight_decay=1e-4,
+            augmentation="pad4-flip",
+            size=75,
+        ),
+    ),
     ("paper", "imagenet", "inception_v4"): (1_271_167, _INCEPTION),
     ("smoke", "grammar", "transformer-64"): (
         3_000,

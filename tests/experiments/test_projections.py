@@ -54,7 +54,7 @@ def store(tmp_path_factory, environment) -> Store:
 
 @pytest.fixture(scope="module")
 def rows(store) -> list[projections.Shown]:
-    return projections.rows("laptop", 0.1, "0-2", store=store)
+    return projections.rows("auto", 0.1, "0-2", store=store)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_panels_are_the_four_columns(arms):
 
 
 def test_classes_are_those_of_the_first_row(store):
-    assert [row.names for row in projections.rows("laptop", 0.1, "0-2", "dog,frog,ship", store)] == [
+    assert [row.names for row in projections.rows("auto", 0.1, "0-2", "dog,frog,ship", store)] == [
         ("dog", "frog", "ship"),
         ("airplane", "automobile", "bird"),
         ("cat", "dog", "ship"),
@@ -199,7 +199,7 @@ def test_contradictions_come_first():
 
 
 def test_two_seeds_decide_nothing(store):
-    rows = projections.rows("laptop", 0.1, "0-1", store=store)
+    rows = projections.rows("auto", 0.1, "0-1", store=store)
     assert {m.verdict.verdict for row in rows for m in projections.measure(row)} == {claims.NOT_TESTED}
     assert projections.claim_table(rows).rows[0][3] == "—"
 
