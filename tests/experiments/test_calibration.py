@@ -43,7 +43,7 @@ def content(alpha: float, seed: int, n: int) -> dict:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, environment) -> Store:
+def store(tmp_path_factory, put) -> Store:
     """Every run that the chapter asks for in the laptop profile; MNIST has a small test set."""
     store = Store(tmp_path_factory.mktemp("results"))
     for group in calibration.groups("laptop"):
@@ -55,7 +55,7 @@ def store(tmp_path_factory, environment) -> Store:
                 metrics |= {"test_nll": nll + seed / 1000, "test_scaled_nll": 0.5 + seed / 1000}
                 history = {"step": [1, run.recipe.steps], "ece": [0.3, 0.1 + run.alpha]}
                 arrays = content(run.alpha, seed, 500 if run.dataset == "mnist" else 10_000)
-                store.put(run, metrics=metrics, history=history, environment=environment, arrays=arrays)
+                put(store, run, metrics=metrics, history=history, arrays=arrays)
     return store
 
 
@@ -137,12 +137,12 @@ def test_accuracy_is_compared_at_its_own_factor_where_that_is_recorded(study):
     assert [m.verdict.claim for m in calibration.measure(without, 15)] == ["C6", "C7"]
 
 
-def test_what_is_not_recorded_is_left_out_when_asked_so(study, tmp_path, monkeypatch):
+def test_what_is_not_recorded_is_left_out_when_asked_so(study, put, tmp_path, monkeypatch):
     """Two seeds of one network, none of the other."""
     few = Store(tmp_path)
     for records in study.sweeps[1].records.values():
         for record in records[:2]:
-            few.put(record.run, metrics=record.metrics, history={}, environment=record.environment, arrays={})
+            put(few, record.run, metrics=record.metrics)
     monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
     found = calibration.study("auto", seeds="recorded")
     assert [sweep.run.dataset for sweep in found.sweeps] == ["mnist"]
@@ -152,12 +152,12 @@ def test_what_is_not_recorded_is_left_out_when_asked_so(study, tmp_path, monkeyp
         calibration.study("paper", seeds="recorded")
 
 
-def test_a_factor_of_which_too_few_seeds_are_recorded_is_left_out(study, tmp_path, monkeypatch):
+def test_a_factor_of_which_too_few_seeds_are_recorded_is_left_out(study, put, tmp_path, monkeypatch):
     few = Store(tmp_path)
     for sweep in study.sweeps:
         for factor, records in sweep.records.items():
             for record in records[: 2 if factor == 0.3 else 3]:
-                few.put(record.run, metrics=record.metrics, history={}, environment=record.environment, arrays={})
+                put(few, record.run, metrics=record.metrics)
     monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
     found = calibration.study("auto")
     assert [list(sweep.records) for sweep in found.sweeps] == [[0.0, 0.05, 0.1], [0.0, 0.05, 0.1]]

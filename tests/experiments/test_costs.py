@@ -51,15 +51,14 @@ def test_a_step_takes_its_operations_its_traffic_and_its_pause():
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path, put):
     """Records of three networks that reach 20, 40 and 80 % of what one thread allows; the last has a slower one too."""
     store = Store(tmp_path)
     names = [("mnist", "mlp", 0.2), ("cifar10", "alexnet", 0.4), ("cifar10", "resnet56", 0.8)]
     for dataset, model, share in (*names, ("cifar10", "resnet56", 0.1)):
         run = profiles.run("laptop", dataset, model, alpha=0.0, seed=int(100 * share))
         rate = share * run.recipe.steps * run.recipe.batch / costs.cores(1).seconds(run)
-        environment = {"images_per_second": rate, "threads": 1, "precision": "float32"}
-        store.put(run, metrics={}, history={}, environment=environment, arrays={})
+        put(store, run, images_per_second=rate, threads=1)
     return store
 
 

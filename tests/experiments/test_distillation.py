@@ -20,18 +20,18 @@ ERRORS = {
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, environment) -> Store:
+def store(tmp_path_factory, put) -> Store:
     """All runs of the paper profile: seeds differ by a thousandth; T = 2 and β = 0.6 have the least held-out error."""
     store = Store(tmp_path_factory.mktemp("results"))
     for seed in range(3):
         for role, run in distillation.runs("paper", seed).items():
             metrics = {"test_accuracy": 1 - ERRORS[role] / 100 + seed / 1e5}
-            store.put(run, metrics=metrics, history={}, environment=environment, arrays={})
+            put(store, run, metrics=metrics)
     search = distillation.search("paper")
-    store.put(search[2.0, 0.6].teacher, metrics={}, history={}, environment=environment, arrays={})
+    put(store, search[2.0, 0.6].teacher)
     for (temperature, beta), run in search.items():
         metrics = {"heldout_accuracy": 0.98 - (temperature != 2.0) / 1000, "heldout_nll": 0.1 + beta / 100}
-        store.put(run, metrics=metrics, history={}, environment=environment, arrays={})
+        put(store, run, metrics=metrics)
     return store
 
 
@@ -124,8 +124,8 @@ def test_the_laptop_profile_is_the_papers(study):
     assert distillation.study("laptop").roles == study.roles
 
 
-def test_the_search_alone_is_no_experiment(environment, tmp_path):
+def test_the_search_alone_is_no_experiment(put, tmp_path):
     store = Store(tmp_path)
     for run in distillation.search("paper").values():
-        store.put(run, metrics={}, history={}, environment=environment, arrays={})
+        put(store, run)
     assert not is_recorded(distillation.groups("paper"), store)

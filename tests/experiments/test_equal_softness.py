@@ -11,13 +11,13 @@ ACCURACY = {"teacher": 0.90, "alone": 0.80, "hard teacher": 0.84, "smoothed teac
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, environment) -> Store:
+def store(tmp_path_factory, put) -> Store:
     """All runs of the laptop profile: seeds differ by a thousandth, factors by as much as they are."""
     store = Store(tmp_path_factory.mktemp("results"))
     for seed in range(3):
         for (curve, factor), run in equal_softness.runs("laptop", seed).items():
             metrics = {"test_accuracy": ACCURACY[curve] + factor / 100 + seed / 1e4, "teacher_temperature": 2 + factor}
-            store.put(run, metrics=metrics, history={}, environment=environment, arrays={})
+            put(store, run, metrics=metrics)
     return store
 
 

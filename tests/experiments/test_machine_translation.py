@@ -83,16 +83,14 @@ def content(alpha: float, seed: int) -> tuple[dict, dict]:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, environment) -> Store:
+def store(tmp_path_factory, put) -> Store:
     store = Store(tmp_path_factory.mktemp("results"))
     for seed in range(3):
         for alpha in (0.0, 0.1):
             metrics, arrays = content(alpha, seed)
             signatures = {"BLEU": "a|signature", "chrF": "another"}
             run = chapter.run("laptop", alpha, seed)
-            store.put(
-                run, metrics=metrics, history={}, environment=environment | {"signatures": signatures}, arrays=arrays
-            )
+            put(store, run, metrics=metrics, arrays=arrays, signatures=signatures)
     return store
 
 
@@ -251,7 +249,7 @@ def test_a_text_is_looked_for_in_the_profiles_that_have_it(store, monkeypatch):
     assert {run.dataset for run in asked} == {"wmt14-en-de"}
 
 
-def test_the_scorecard_gets_every_text_that_is_recorded(store, environment, tmp_path, monkeypatch):
+def test_the_scorecard_gets_every_text_that_is_recorded(store, put, tmp_path, monkeypatch):
     """Of the paper's two texts one has runs; nothing is trained for the other."""
     monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
     [setting] = chapter.settings("laptop", "recorded")
@@ -261,7 +259,7 @@ def test_the_scorecard_gets_every_text_that_is_recorded(store, environment, tmp_
     for alpha in (0.0, 0.1):
         metrics, arrays = content(alpha, 0)
         run = chapter.run("paper", alpha, 0, "multi30k")
-        other.put(run, metrics=metrics, history={}, environment=environment, arrays=arrays)
+        put(other, run, metrics=metrics, arrays=arrays)
     monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
     assert [s.network for s in chapter.settings("paper", "recorded")] == [("multi30k", "transformer-base")]
     assert {run.dataset for group in chapter.groups("paper") for run in group.runs(0)} == {"wmt14-en-de", "multi30k"}

@@ -24,7 +24,7 @@ def differences(collapsed: bool, seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, environment) -> Store:
+def store(tmp_path_factory, put) -> Store:
     store = Store(tmp_path_factory.mktemp("results"))
     generator = np.random.default_rng(0)
     for seed in range(3):
@@ -40,7 +40,7 @@ def store(tmp_path_factory, environment) -> Store:
                     logits += 50.0 * np.arange(50)[:, None, None] * np.arange(10)  # every difference tells the example
                 arrays |= {"train_view_logits": logits, "train_view_labels": labels}
             run = mutual_information.run("laptop", alpha, seed)
-            store.put(run, metrics={}, history={}, environment=environment, arrays=arrays)
+            put(store, run, arrays=arrays)
     return store
 
 

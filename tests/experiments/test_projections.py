@@ -39,7 +39,7 @@ def alexnet(profile: str, alpha: float, seed: int) -> Run:
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, environment) -> Store:
+def store(tmp_path_factory, put) -> Store:
     """Three seeds an arm of two networks; smoothed clusters are smaller, tighter for it, and spread in test."""
     store = Store(tmp_path_factory.mktemp("results"))
     for seed in range(3):
@@ -48,7 +48,7 @@ def store(tmp_path_factory, environment) -> Store:
             content = arrays(size, spread, test_spread, seed)
             for model in ("alexnet", "resnet56"):
                 run = profiles.run("laptop", "cifar10", model, alpha, seed)
-                store.put(run, metrics=metrics, history={}, environment=environment, arrays=content)
+                put(store, run, metrics=metrics, arrays=content)
     return store
 
 
@@ -204,26 +204,26 @@ def test_two_seeds_decide_nothing(store):
     assert projections.claim_table(rows).rows[0][3] == "—"
 
 
-def test_auto_seeds_are_the_recorded_ones_when_they_are_enough(store, environment, tmp_path, monkeypatch):
+def test_auto_seeds_are_the_recorded_ones_when_they_are_enough(store, put, tmp_path, monkeypatch):
     assert [r.run.seed for r in compare("laptop", 0.1, "auto", alexnet, store).hard] == [0, 1, 2]
     asked = []
     monkeypatch.setattr("lsbook.experiments.obtain.obtain", lambda runs, _: asked.extend(runs) or list(runs))
     few = Store(tmp_path)
     for record in store:
         if record.run.model == "alexnet" and record.run.recipe.steps == 6_240 and record.run.seed < 2:
-            few.put(record.run, metrics={}, history={}, environment=environment, arrays={})
+            put(few, record.run)
     compare("laptop", 0.1, "auto", alexnet, few)
     assert [(run.alpha, run.seed) for run in asked] == [(alpha, seed) for seed in range(5) for alpha in (0.0, 0.1)]
 
 
-def test_auto_is_the_best_profile_of_which_all_is_recorded(store, environment):
+def test_auto_is_the_best_profile_of_which_all_is_recorded(store, put):
     assert compare("auto", 0.1, "0-2", alexnet, store).profile == "laptop"
     for profile, seeds in {"paper": (0, 1, 2), "smoke": (0, 1, 2)}.items():
         for alpha in (0.0, 0.1):
             for seed in seeds[: 2 if alpha else 3]:  # one smoothed run is missing
                 run = alexnet(profile, alpha, seed)
                 content = arrays(4, 1, 1, seed)
-                store.put(run, metrics={"test_accuracy": 0.5}, history={}, environment=environment, arrays=content)
+                put(store, run, metrics={"test_accuracy": 0.5}, arrays=content)
     assert compare("auto", 0.1, "0-2", alexnet, store).profile == "laptop"
     assert compare("auto", 0.1, "0-1", alexnet, store).profile == "paper"
 
