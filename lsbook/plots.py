@@ -317,35 +317,35 @@ def sample_size_figure(estimates) -> Figure:
     return figure
 
 
-def information(axes: Axes, figure) -> Axes:
+def information(axes: Axes, panel) -> Axes:
     """Mutual information along the training, both arms: the middle of the two estimates, mean over the seeds, and a
     band from the lowest leave-one-out to the highest plug-in estimate of any seed.
 
-    figure: title, examples, courses with title, smoothed, steps (P,), plug_in, leave_one_out and middle (S, P).
+    panel: title, examples, courses with title, smoothed, steps (P,), plug_in, leave_one_out and middle (S, P).
     """
-    for course in figure.courses:
+    for course in panel.courses:
         colour = arm_colour(course.smoothed)
         axes.plot(course.steps, course.middle.mean(axis=0), "o-", color=colour, markersize=3, label=course.title)
         low, high = course.leave_one_out.min(axis=0), course.plug_in.max(axis=0)
         axes.fill_between(course.steps, low, high, color=colour, alpha=0.2, lw=0)
-    for value, name in ((np.log(figure.examples), "log N"), (np.log(2), "log 2")):
+    for value, name in ((np.log(panel.examples), "log N"), (np.log(2), "log 2")):
         axes.axhline(value, color=NEUTRAL, linestyle=":", linewidth=1)
         axes.text(1, value, f" {name}", fontsize="small", color=NEUTRAL, va="bottom")
     axes.set_xscale("log")
-    axes.set_ylim(0, 1.12 * np.log(figure.examples))
-    axes.set_title(figure.title)
+    axes.set_ylim(0, 1.12 * np.log(panel.examples))
+    axes.set_title(panel.title)
     axes.set_xlabel("training step")
     return axes
 
 
-def information_figure(figures: Sequence) -> Figure:
-    """A panel for each split."""
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    panels = figure.subplots(1, len(figures), squeeze=False)[0]
-    for axes, part in zip(panels, figures, strict=True):
-        information(axes, part)
-    panels[0].set_ylabel("mutual information (nats)")
-    panels[0].legend()
+def information_figure(rows: Sequence[Sequence]) -> Figure:
+    """A row for each network, a panel for each split."""
+    figure = Figure(figsize=(9, 4 * len(rows)), layout="constrained")
+    for grid, panels in zip(figure.subplots(len(rows), len(rows[0]), squeeze=False), rows, strict=True):
+        for axes, panel in zip(grid, panels, strict=True):
+            information(axes, panel)
+        grid[0].set_ylabel("mutual information (nats)")
+        grid[0].legend()
     return figure
 
 

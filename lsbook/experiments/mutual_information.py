@@ -1,28 +1,29 @@
 """Figure 6: how much the difference of two logits tells about the training example it was computed from."""
 
 import dataclasses
+import functools
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from lsbook.analysis.information import bracket, mixture_information
-from lsbook.catalogue import DATASETS, MODELS
+from lsbook.catalogue import DATASETS
 from lsbook.errors import UserError, several_of
 from lsbook.experiments import captions, profiles, projections, verdicts
-from lsbook.experiments.obtain import Arms, Group, compare, comparison
+from lsbook.experiments.obtain import Arms, Group, arms_of, ask, comparison
 from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table
 from lsbook.run import Run
 from lsbook.store import Record
 
 SPLITS = {"train": "training images", "heldout": "held-out images"}
-# Data set, network and, if it is not the recipe's, number of images and passes.
-NETWORK = {
-    "smoke": ("digits", "alexnet-16", (600, 6)),
-    "laptop": ("cifar10", "resnet56", None),
-    "paper": ("cifar10", "resnet56", None),
+# Data sets, networks and, if they are not the recipe's, numbers of images and passes.
+NETWORKS = {
+    "smoke": (("digits", "alexnet-16", (600, 6)),),
+    "laptop": (("cifar10", "resnet56", None), ("cifar10", "alexnet", None)),
+    "paper": (("cifar10", "resnet56", None), ("cifar10", "alexnet", None)),
 }
 # Of the study of the estimator: spreads of the examples' means in units of the noise, numbers of views, examples.
 SPREADS = np.geomspace(0.1, 100, 13)
@@ -30,21 +31,20 @@ VIEWS = (2, 5, 10, 30)
 EXAMPLES = 200
 
 
-def run(profile: str, alpha: float, seed: int) -> Run:
-    """The run behind one curve of the chapter: it carries the probe of logit differences."""
-    dataset, model, length = NETWORK[profile]
+def run(profile: str, alpha: float, seed: int, place: int = 0) -> Run:
+    """The run behind one curve of a network of the profile: it carries the probe of logit differences."""
+    dataset, model, length = NETWORKS[profile][place]
     found = profiles.run(profile, dataset, model, alpha, seed, length)
     return dataclasses.replace(found, recipe=dataclasses.replace(found.recipe, probe="logit-differences"))
 
 
-def arms(profile: str = "auto", alpha: float = 0.1, seeds: str = "auto") -> Arms:
-    """The recorded runs of the chapter, trained where they are missing."""
-    return compare(profile, alpha, seeds, run)
-
-
 def groups(profile: str, alpha: float = 0.1) -> list[Group]:
-    """What the chapter asks for."""
-    return comparison(profile, alpha, run)
+    """What the chapter asks for: a group for each network."""
+    return [
+        group
+        for place in range(len(NETWORKS[profile]))
+        for group in comparison(profile, alpha, functools.partial(run, place=place))
+    ]
 
 
 class Course(NamedTuple):
@@ -62,9 +62,8 @@ class Course(NamedTuple):
         return (self.plug_in + self.leave_one_out) / 2
 
 
-@dataclass(frozen=True)
-class Figure6:
-    """What the figure shows for one split: both arms, and the number of examples N behind each estimate."""
+class Panel(NamedTuple):
+    """What the figure shows of one network on one split: both arms, and the number of examples N of an estimate."""
 
     title: str
     courses: tuple[Course, Course]
@@ -72,11 +71,26 @@ class Figure6:
     views: int
 
 
-def figure(arms: Arms, split: str = "train") -> Figure6:
-    """The information about the images of a split, "train" or "heldout"."""
+class Shown(NamedTuple):
+    """A network, and its row of the figure: a panel for each split."""
+
+    arms: Arms
+    panels: list[Panel]
+
+
+def shown(
+    profile: str = "auto", alpha: float = 0.1, seeds: str = "auto", splits: Iterable[str] = SPLITS
+) -> list[Shown]:
+    """The networks of the chapter, trained where they are missing."""
+    profile, found = ask(profile, seeds, lambda name: groups(name, alpha))
+    return [Shown(arms, [_panel(arms, split) for split in splits]) for arms in arms_of(profile, alpha, found)]
+
+
+def _panel(arms: Arms, split: str) -> Panel:
     _, examples, views = arms.hard[0].arrays[f"{split}_differences"].shape
     courses = (_course("hard targets", False, arms.hard, split), _course(_named(arms), True, arms.smoothed, split))
-    return Figure6(f"{SPLITS[split]}, N = {examples}", courses, examples, views)
+    title = f"{verdicts.network_title(*arms.network)}\n{SPLITS[split]}, N = {examples}"
+    return Panel(title, courses, examples, views)
 
 
 def _named(arms: Arms) -> str:
@@ -92,7 +106,7 @@ def _course(title: str, smoothed: bool, records: list[Record], split: str) -> Co
     return Course(title, smoothed, steps, estimates[:, :, 0], estimates[:, :, 1])
 
 
-def measure(train: Figure6) -> list[Measure]:
+def measure(train: Panel) -> list[Measure]:
     """Both parts of C16, on training images as in the paper, from the middle of the two estimates."""
     hard, smoothed = (course.middle for course in train.courses)
     ends, falls = zip(*((m[:, -1], m.max(axis=1) - m[:, -1]) for m in (hard, smoothed)), strict=True)
@@ -102,17 +116,26 @@ def measure(train: Figure6) -> list[Measure]:
     ]
 
 
+def measured(rows: Sequence[Shown]) -> list[Setting]:
+    """Each network with the claim."""
+    return [Setting("mutual_information", row.arms.profile, row.arms.network, measure(row.panels[0])) for row in rows]
+
+
 def settings(profile: str, seeds: str) -> list[Setting]:
-    """The chapter's network with its claim, for the scorecard."""
-    found = arms(profile, seeds=seeds)
-    return [Setting("mutual_information", found.profile, NETWORK[found.profile][:2], measure(figure(found)))]
+    """The same for the scorecard."""
+    return measured(shown(profile, seeds=seeds, splits=["train"]))
 
 
-def claim_table(arms: Arms, measures: list[Measure]) -> Table:
-    """Both parts of the claim."""
-    made_from = captions.made_from(arms.profile, arms.records)
-    header = "hard", _named(arms)
-    return verdicts.table("table-information-claims", "information", arms.profile, header, measures, made_from)
+def claim_table(rows: Sequence[Shown]) -> Table:
+    """Both parts of the claim on every network."""
+    first, measures = rows[0].arms, verdicts.titled(measured(rows))
+    header = "hard", _named(first)
+    return verdicts.table("table-information-claims", "information", first.profile, header, measures, made_from(rows))
+
+
+def made_from(rows: Sequence[Shown]) -> str:
+    """Where the numbers come from."""
+    return captions.made_from(rows[0].arms.profile, [record for row in rows for record in row.arms.records])
 
 
 class Pair(NamedTuple):
@@ -128,7 +151,7 @@ def chosen_pair(arms: Arms, classes: str) -> tuple[int, int]:
 
     UserError unless they are two different classes of the data set.
     """
-    dataset = arms.hard[0].run.dataset
+    dataset, _ = arms.network
     names = DATASETS[dataset].classes
     chosen = ",".join(names[:2]) if classes == "auto" else classes
     return several_of(f"class of {DATASETS[dataset].title}", chosen, names, 2)
@@ -152,7 +175,7 @@ def _differences(record: Record, pair: tuple[int, int]) -> np.ndarray:
 
 def class_names(arms: Arms) -> tuple[str, ...]:
     """Of the data set, in label order."""
-    return DATASETS[arms.hard[0].run.dataset].classes
+    return DATASETS[arms.network[0]].classes
 
 
 def every_pair(arms: Arms) -> tuple[np.ndarray, np.ndarray]:
@@ -195,11 +218,12 @@ def bias(seed: int = 0) -> Bias:
     return Bias(SPREADS, truth, plug_in, leave_one_out)
 
 
-def numbers(arms: Arms, train: Figure6, pair: Pair) -> dict[str, float | str]:
-    """What the chapter's text quotes by name."""
+def numbers(rows: Sequence[Shown], pair: Pair) -> dict[str, float | str]:
+    """What the chapter's text quotes by name, of the first network."""
+    arms, (train, *_) = rows[0]
     hard, smoothed = (course.middle.mean(axis=0) for course in train.courses)
     return {
-        "network": f"{MODELS[arms.hard[0].run.model].title} on {DATASETS[arms.hard[0].run.dataset].title}",
+        "network": verdicts.network_title(*arms.network),
         "examples": str(train.examples),
         "views": str(train.views),
         "followed": " and ".join(class_names(arms)[:2]),
@@ -213,4 +237,5 @@ def numbers(arms: Arms, train: Figure6, pair: Pair) -> dict[str, float | str]:
         "pair_hard": pair.hard,
         "pair_smoothed": pair.smoothed,
         "made_from": captions.made_from(arms.profile, arms.records),
+        "rows_made_from": made_from(rows),
     }

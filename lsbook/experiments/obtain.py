@@ -31,6 +31,12 @@ class Arms:
         """All of them."""
         return [*self.hard, *self.smoothed]
 
+    @property
+    def network(self) -> tuple[str, str]:
+        """Data set and model."""
+        run = self.hard[0].run
+        return run.dataset, run.model
+
 
 def parse_seeds(text: str | int) -> list[int]:
     """Seeds such as "0-4" or "0,2,5", or a single one, which papermill passes as a number, to a list.
@@ -128,9 +134,14 @@ def compare(
     own_seeds: Mapping[str, str] = SEEDS,
 ) -> Arms:
     """The two arms of a chapter, taken from the store or trained. profile, seeds: as for `ask`; own_seeds: its own."""
-    profile, [pairs] = ask(profile, seeds, lambda name: comparison(name, alpha, runs_of, own_seeds), store)
-    hard, smoothed = map(list, zip(*pairs, strict=True))
-    return Arms(profile, float(alpha), hard, smoothed)
+    profile, found = ask(profile, seeds, lambda name: comparison(name, alpha, runs_of, own_seeds), store)
+    [arms] = arms_of(profile, alpha, found)
+    return arms
+
+
+def arms_of(profile: str, alpha: float, found: Sequence[list[tuple[Record, Record]]]) -> list[Arms]:
+    """The two arms of each group of pairs of which there are records. found: as `ask` gives it."""
+    return [Arms(profile, float(alpha), *map(list, zip(*pairs, strict=True))) for pairs in found if pairs]
 
 
 def obtain(

@@ -11,7 +11,7 @@ from lsbook.analysis.targets import optimal_logit_gap
 from lsbook.catalogue import DATASETS
 from lsbook.errors import several_of
 from lsbook.experiments import captions, profiles, verdicts
-from lsbook.experiments.obtain import Arms, Group, ask, comparison
+from lsbook.experiments.obtain import Arms, Group, arms_of, ask, comparison
 from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table
 from lsbook.run import Run
@@ -83,8 +83,7 @@ class Shown(NamedTuple):
     @property
     def network(self) -> tuple[str, str]:
         """Data set and model."""
-        run = self.arms.hard[0].run
-        return run.dataset, run.model
+        return self.arms.network
 
     @property
     def title(self) -> str:
@@ -102,10 +101,7 @@ def rows(
 ) -> list[Shown]:
     """The rows that the chapter shows, trained where they are missing. classes: in place of those of the first row."""
     profile, found = ask(profile, seeds, lambda name: groups(name, alpha), store)
-    arms = {}
-    for pairs in filter(None, found):
-        hard, smoothed = map(list, zip(*pairs, strict=True))
-        arms[hard[0].run.dataset, hard[0].run.model] = Arms(profile, float(alpha), hard, smoothed)
+    arms = {each.network: each for each in arms_of(profile, alpha, found)}
     shown = [row for row in ROWS[profile] if row[:2] in arms]
     shown[0] = shown[0]._replace(classes=classes if classes != "auto" else shown[0].classes)
     return [Shown(arms[row[:2]], three_classes(arms[row[:2]], row.classes), row.similar) for row in shown]

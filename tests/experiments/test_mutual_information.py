@@ -44,20 +44,29 @@ def store(tmp_path_factory, put) -> Store:
     return store
 
 
-@pytest.fixture(scope="module")
-def arms(store) -> Arms:
-    return compare("auto", 0.1, "auto", mutual_information.run, store)
+@pytest.fixture
+def rows(store, monkeypatch) -> list[mutual_information.Shown]:
+    monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
+    return mutual_information.shown()
+
+
+@pytest.fixture
+def arms(rows) -> Arms:
+    [row] = rows  # of the profile's two networks one is recorded
+    return row.arms
 
 
 def test_every_profile_records_the_probe():
-    for profile in mutual_information.NETWORK:
-        assert mutual_information.run(profile, 0.1, 0).recipe.probe == "logit-differences"
+    for profile, networks in mutual_information.NETWORKS.items():
+        runs = [run for group in mutual_information.groups(profile) for run in group.runs(0)]
+        assert [(run.dataset, run.model) for run in runs[::2]] == [network[:2] for network in networks]
+        assert {run.recipe.probe for run in runs} == {"logit-differences"}
 
 
-def test_the_courses_are_those_of_the_data(arms):
-    train, heldout = (mutual_information.figure(arms, split) for split in mutual_information.SPLITS)
+def test_the_courses_are_those_of_the_data(rows):
+    [(_, (train, heldout))] = rows
     assert (train.examples, train.views) == (N, VIEWS)
-    assert heldout.title == f"held-out images, N = {N}"
+    assert heldout.title == f"ResNet-56, CIFAR-10\nheld-out images, N = {N}"
     hard, smoothed = train.courses
     assert hard.steps.tolist() == [1, 10, 100]
     for course, end in ((hard, math.log(N)), (smoothed, math.log(2))):
@@ -67,13 +76,14 @@ def test_the_courses_are_those_of_the_data(arms):
     np.testing.assert_allclose(smoothed.plug_in[:, 2] - smoothed.leave_one_out[:, 2], 2 * BIAS, atol=0.03)
 
 
-def test_the_claim_is_decided_from_the_middle(arms):
-    measures = mutual_information.measure(mutual_information.figure(arms))
+def test_the_claim_is_decided_from_the_middle(rows):
+    [setting] = mutual_information.measured(rows)
+    measures = setting.measures
     assert [m.verdict.verdict for m in measures] == [claims.REPRODUCED] * 2
     np.testing.assert_allclose(measures[1].smoothed, math.log(N / 2), atol=0.03)
     np.testing.assert_allclose(measures[1].hard, 0, atol=1e-6)
-    assert "**reproduced**: C16" in verdicts.text(arms.profile, measures).markdown
-    assert len(mutual_information.claim_table(arms, measures).rows) == 2
+    assert "**reproduced**: C16" in verdicts.by_network([setting]).markdown
+    assert len(mutual_information.claim_table(rows).rows) == 2
 
 
 def test_any_pair_of_classes_at_the_end(arms):
@@ -120,9 +130,9 @@ def test_the_bias_study_brackets_the_truth():
         np.testing.assert_allclose(middle, found.truth, atol=0.08)
 
 
-def test_figures_draw_what_was_measured(arms):
-    train = mutual_information.figure(arms)
-    panel = plots.information_figure([train]).axes[0]
+def test_figures_draw_what_was_measured(rows, arms):
+    train = rows[0].panels[0]
+    panel, _ = plots.information_figure([rows[0].panels]).axes
     np.testing.assert_allclose(panel.lines[0].get_ydata(), train.courses[0].middle.mean(axis=0))
     assert [text.get_text().strip() for text in panel.texts] == ["log N", "log 2"]
     bias = mutual_information.bias()
