@@ -319,7 +319,8 @@ def sample_size_figure(estimates) -> Figure:
 
 def information(axes: Axes, panel) -> Axes:
     """Mutual information along the training, both arms: the middle of the two estimates, mean over the seeds, and a
-    band from the lowest leave-one-out to the highest plug-in estimate of any seed.
+    band from the lowest leave-one-out to the highest plug-in estimate of any seed. Lines at log 2 and log N, or how far
+    above the curves the latter is.
 
     panel: title, examples, courses with title, smoothed, steps (P,), plug_in, leave_one_out and middle (S, P).
     """
@@ -328,11 +329,14 @@ def information(axes: Axes, panel) -> Axes:
         axes.plot(course.steps, course.middle.mean(axis=0), "o-", color=colour, markersize=3, label=course.title)
         low, high = course.leave_one_out.min(axis=0), course.plug_in.max(axis=0)
         axes.fill_between(course.steps, low, high, color=colour, alpha=0.2, lw=0)
+    top = 1.15 * max(np.log(2), *(course.plug_in.max() for course in panel.courses))
     for value, name in ((np.log(panel.examples), "log N"), (np.log(2), "log 2")):
         axes.axhline(value, color=NEUTRAL, linestyle=":", linewidth=1)
-        axes.text(1, value, f" {name}", fontsize="small", color=NEUTRAL, va="bottom")
+        above = value > top
+        name = f" {name} = {value:.2f} ↑" if above else f" {name}"
+        axes.text(1, min(value, top), name, fontsize="small", color=NEUTRAL, va="top" if above else "bottom")
     axes.set_xscale("log")
-    axes.set_ylim(0, 1.12 * np.log(panel.examples))
+    axes.set_ylim(0, top)
     axes.set_title(panel.title)
     axes.set_xlabel("training step")
     return axes
@@ -373,9 +377,9 @@ def pairs_figure(hard: np.ndarray, smoothed: np.ndarray, classes: Sequence[str])
     """(K, K) information about each pair of classes, both arms on one scale."""
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     panels = figure.subplots(1, 2)
-    highest = np.nanmax([hard, smoothed])
+    lowest, highest = np.nanmin([hard, smoothed]), np.nanmax([hard, smoothed])
     for axes, values, name in zip(panels, (hard, smoothed), ("hard targets", "smoothed"), strict=True):
-        image = axes.imshow(values, vmin=0, vmax=highest, cmap="cividis")
+        image = axes.imshow(values, vmin=lowest, vmax=highest, cmap="cividis")
         axes.set_xticks(range(len(classes)), classes, rotation=90)
         axes.set_yticks(range(len(classes)), classes)
         axes.set_title(name, color=arm_colour(name == "smoothed"))

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from lsbook import claims, plots
 from lsbook.errors import UserError
@@ -135,6 +136,9 @@ def test_figures_draw_what_was_measured(rows, arms):
     panel, _ = plots.information_figure([rows[0].panels]).axes
     np.testing.assert_allclose(panel.lines[0].get_ydata(), train.courses[0].middle.mean(axis=0))
     assert [text.get_text().strip() for text in panel.texts] == ["log N", "log 2"]
+    many = plots.information(Figure().subplots(), train._replace(examples=10_000))
+    assert many.texts[0].get_text() == " log N = 9.21 ↑"
+    assert many.texts[0].get_position()[1] == many.get_ylim()[1] < 9
     bias = mutual_information.bias()
     first = plots.bias_figure(bias).axes[0]
     np.testing.assert_allclose(first.lines[0].get_ydata(), bias.plug_in[2] - bias.truth)
