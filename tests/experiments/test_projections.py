@@ -9,7 +9,7 @@ import pytest
 from lsbook import claims, paper
 from lsbook.errors import UserError
 from lsbook.experiments import captions, profiles, projections
-from lsbook.experiments.obtain import Arms, compare, obtain, parse_seeds
+from lsbook.experiments.obtain import Arms, ask, compare, obtain, parse_seeds
 from lsbook.experiments.verdicts import combined
 from lsbook.run import Run
 from lsbook.store import Store
@@ -226,6 +226,14 @@ def test_auto_is_the_best_profile_of_which_all_is_recorded(store, put):
                 put(store, run, metrics={"test_accuracy": 0.5}, arrays=content)
     assert compare("auto", 0.1, "0-2", alexnet, store).profile == "laptop"
     assert compare("auto", 0.1, "0-1", alexnet, store).profile == "paper"
+
+
+def test_auto_leaves_out_what_is_not_recorded_unless_nothing_is(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("lsbook.experiments.obtain.obtain", lambda runs, _: list(runs))
+    profile, found = ask("auto", "auto", projections.groups, Store(tmp_path))
+    assert (profile, [len(pairs) for pairs in found]) == ("laptop", [5, 3, 3, 1])
+    profile, found = ask("auto", "auto", projections.groups, store)
+    assert (profile, [len(pairs) for pairs in found]) == ("laptop", [3, 3, 0, 0])
 
 
 def test_the_arms_differ_in_alpha_alone(arms):
