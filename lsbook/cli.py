@@ -106,6 +106,7 @@ def sweep(
     chapter: Annotated[str, typer.Argument(help="Whose runs.")],
     profile: Annotated[str, typer.Option(help="smoke, laptop or paper.")],
     seeds: Annotated[str, typer.Option(help="Such as 0-4 or 0,2; auto: the chapter's own.")] = "auto",
+    network: Annotated[str, typer.Option(help="Only this data set and model, such as cifar10-alexnet.")] = "all",
     budget: Annotated[float | None, typer.Option(min=0, help="Seconds; no run is begun that needs more.")] = None,
     jobs: Annotated[
         int | None,
@@ -121,7 +122,7 @@ def sweep(
     """Train and record what a chapter's profile still misses, first seeds first."""
     from lsbook.experiments import sweep as sweeping
 
-    runs = sweeping.plan(chapter, profile, seeds)
+    runs = sweeping.plan(chapter, profile, seeds, network)
     if not dry_run:
         sweeping.sweep(runs, budget=budget, jobs=jobs, on=on)
     print(sweeping.table(runs))

@@ -37,10 +37,11 @@ class Place(Protocol):
         """Let them keep a checkpoint and end."""
 
 
-def plan(chapter: str, profile: str, seeds: str = "auto") -> list[Run]:
+def plan(chapter: str, profile: str, seeds: str = "auto", network: str = "all") -> list[Run]:
     """The runs that a chapter asks for in a profile: the first seed of every setting, then the second, and so on.
 
-    seeds: such as "0-4", or "auto": each group's own. A teacher comes before its students.
+    seeds: such as "0-4", or "auto": each group's own. network: "all", or one such as "cifar10-alexnet". A teacher comes
+    before its students.
     """
     one_of("chapter", chapter, CHAPTERS)
     one_of("profile", profile, PROFILES)
@@ -50,7 +51,9 @@ def plan(chapter: str, profile: str, seeds: str = "auto") -> list[Run]:
     ]
     longest = max(map(len, columns), default=0)
     ordered = [run for i in range(longest) for column in columns if i < len(column) for run in column[i]]
-    return list(dict.fromkeys(ordered))
+    networks = {run: f"{run.dataset}-{run.model}" for run in ordered}
+    one_of(f"network of {chapter}", network, ("all", *dict.fromkeys(networks.values())))
+    return [run for run, name in networks.items() if network in ("all", name)]
 
 
 def sweep(

@@ -35,10 +35,19 @@ def test_named_seeds_are_taken():
     assert {run.seed for run in sweep.plan("projections", "paper", "7,9")} == {7, 9}
 
 
-@pytest.mark.parametrize(("chapter", "profile"), [("projection", "paper"), ("projections", "papers")])
-def test_unknown_names_are_refused(chapter, profile):
+def test_a_named_network_is_trained_alone():
+    runs = sweep.plan("projections", "paper", network="cifar10-resnet56")
+    assert {(run.dataset, run.model) for run in runs} == {("cifar10", "resnet56")}
+    assert runs == [run for run in sweep.plan("projections", "paper") if run.model == "resnet56" and run in runs]
+
+
+@pytest.mark.parametrize(
+    ("chapter", "profile", "network"),
+    [("projection", "paper", "all"), ("projections", "papers", "all"), ("projections", "paper", "alexnet")],
+)
+def test_unknown_names_are_refused(chapter, profile, network):
     with pytest.raises(UserError, match="choose from"):
-        sweep.plan(chapter, profile)
+        sweep.plan(chapter, profile, network=network)
 
 
 def test_what_is_recorded_is_skipped(tmp_path, capsys):
