@@ -145,9 +145,11 @@ class _Course:
         return self.end - time.monotonic()
 
     def _next(self) -> Run | None:
-        """The first whose teacher is not being trained."""
+        """The first whose teacher is not being trained; one that another process trains is waited for at the end."""
         busy = [worker.run for worker in self.running]
-        return next((run for run in self.waiting if run.teacher not in busy), None)
+        free = [run for run in self.waiting if run.teacher not in busy]
+        unclaimed = (run for run in free if not training_side().is_claimed(run))
+        return next(unclaimed, free[0] if free and not self.running else None)
 
     def close(self, worker: Worker, board: Board) -> None:
         """Take note of a run that has ended, well or not."""

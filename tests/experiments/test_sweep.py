@@ -50,6 +50,17 @@ def test_unknown_names_are_refused(chapter, profile, network):
         sweep.plan(chapter, profile, network=network)
 
 
+def test_what_another_process_trains_comes_last(tmp_path):
+    course = sweep._Course(Store(tmp_path), None, None, [run(0), run(1)])
+    with checkpoints.claim(run(0)):
+        assert course._next() == run(1)
+        course.waiting.remove(run(1))
+        course.running = [workers.Worker(run(1))]
+        assert course._next() is None
+        course.running = []
+        assert course._next() == run(0)
+
+
 def test_what_is_recorded_is_skipped(tmp_path, capsys):
     store = Store(tmp_path)
     assert sweep.sweep([run(0)], store) == []
