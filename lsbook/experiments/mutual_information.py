@@ -25,10 +25,12 @@ NETWORKS = {
     "laptop": (("cifar10", "resnet56", None), ("cifar10", "alexnet", None)),
     "paper": (("cifar10", "resnet56", None), ("cifar10", "alexnet", None)),
 }
-# Of the study of the estimator: spreads of the examples' means in units of the noise, numbers of views, examples.
+# Of the study of the estimator: spreads of the examples' means in units of the noise, numbers of views, examples, and
+# draws of the noise that are averaged.
 SPREADS = np.geomspace(0.1, 100, 13)
 VIEWS = (2, 5, 10, 30)
 EXAMPLES = 200
+DRAWS = 4
 
 
 def run(profile: str, alpha: float, seed: int, place: int = 0) -> Run:
@@ -208,12 +210,12 @@ def bias(seed: int = 0) -> Bias:
     generator = np.random.default_rng(seed)
     means = generator.standard_normal(EXAMPLES)
     truth = np.array([mixture_information(spread * means, 1.0) for spread in SPREADS])
-    found = {
-        views: np.array(
-            [bracket(spread * means[:, None] + generator.standard_normal((EXAMPLES, views))) for spread in SPREADS]
-        )
-        for views in VIEWS
-    }
+
+    def estimates(spread: float, views: int) -> np.ndarray:
+        noise = generator.standard_normal((DRAWS, EXAMPLES, views))
+        return np.mean([bracket(spread * means[:, None] + one) for one in noise], axis=0)
+
+    found = {views: np.array([estimates(spread, views) for spread in SPREADS]) for views in VIEWS}
     plug_in, leave_one_out = ({views: values[:, k] for views, values in found.items()} for k in range(2))
     return Bias(SPREADS, truth, plug_in, leave_one_out)
 
@@ -223,7 +225,7 @@ def numbers(rows: Sequence[Shown], pair: Pair) -> dict[str, float | str]:
     arms, (train, *_) = rows[0]
     hard, smoothed = (course.middle.mean(axis=0) for course in train.courses)
     return {
-        "network": verdicts.network_title(*arms.network),
+        "network": verdicts.network_title(*arms.network).replace(", ", " on "),
         "examples": str(train.examples),
         "views": str(train.views),
         "followed": " and ".join(class_names(arms)[:2]),
