@@ -244,10 +244,9 @@ def _accuracy(sweep: Sweep) -> list[Measure]:
 
 def claim_table(study: Study) -> Table:
     """C1, C6 and C7 on every network."""
-    measures = verdicts.titled(measured(study))
     made_from = study.made_from(study.sweeps)
     header = "hard (C7: scaled)", "smoothed"
-    return verdicts.table("table-calibration-claims", "calibration", study.profile, header, measures, made_from)
+    return verdicts.table("table-calibration-claims", "calibration", measured(study), header, made_from)
 
 
 def ece_table(study: Study) -> Table:

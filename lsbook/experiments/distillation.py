@@ -124,9 +124,13 @@ def study(profile: str = "auto", seeds: str = "auto") -> Study:
 
 
 def settings(profile: str, seeds: str) -> list[Setting]:
-    """The claim for the scorecard. The network is the student's."""
-    found = study(profile, seeds=seeds)
-    return [Setting("distillation", found.profile, (PLANS[found.profile].dataset, "mlp-800"), measure(found))]
+    """The claim for the scorecard."""
+    return measured(study(profile, seeds=seeds))
+
+
+def measured(study: Study) -> list[Setting]:
+    """The claim. The network is the student's."""
+    return [Setting("distillation", study.profile, (PLANS[study.profile].dataset, "mlp-800"), measure(study))]
 
 
 def best(search: Mapping[tuple[float, float], Record]) -> tuple[float, float]:
@@ -179,10 +183,10 @@ def measure(study: Study) -> list[Measure]:
     ]
 
 
-def claim_table(study: Study, measures: list[Measure]) -> Table:
+def claim_table(study: Study) -> Table:
     """Both parts of the claim."""
     header = "hard", f"smoothed, α = {ALPHA:g}"
-    return verdicts.table("table-distillation-claims", "distillation", study.profile, header, measures, study.made_from)
+    return verdicts.table("table-distillation-claims", "distillation", measured(study), header, study.made_from)
 
 
 def panels(study: Study) -> list[projections.Panel]:

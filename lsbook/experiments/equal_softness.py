@@ -98,10 +98,14 @@ def study(profile: str = "auto", seeds: str = "auto") -> Study:
 
 
 def settings(profile: str, seeds: str) -> list[Setting]:
-    """The claims for the scorecard. The network is the student's."""
-    found = study(profile, seeds=seeds)
-    plan = PLANS[found.profile]
-    return [Setting("equal_softness", found.profile, (plan.dataset, plan.student[0]), measure(found))]
+    """The claims for the scorecard."""
+    return measured(study(profile, seeds=seeds))
+
+
+def measured(study: Study) -> list[Setting]:
+    """The claims. The network is the student's."""
+    plan = PLANS[study.profile]
+    return [Setting("equal_softness", study.profile, (plan.dataset, plan.student[0]), measure(study))]
 
 
 class Curve(NamedTuple):
@@ -154,10 +158,10 @@ def measure(study: Study) -> list[Measure]:
     ]
 
 
-def claim_table(study: Study, measures: list[Measure]) -> Table:
+def claim_table(study: Study) -> Table:
     """The four claims."""
     header = "first", "second"
-    return verdicts.table("table-softness-claims", "equal softness", study.profile, header, measures, study.made_from)
+    return verdicts.table("table-softness-claims", "equal softness", measured(study), header, study.made_from)
 
 
 def harmless(study: Study) -> Measure:

@@ -195,18 +195,24 @@ def measure(arms: Arms, words: tuple[int, int, int]) -> list[Measure]:
 def settings(profile: str, seeds: str) -> list[Setting]:
     """The network of each text with its claims, for the scorecard; of what is recorded if only that is asked for."""
     return [
-        Setting("machine_translation", profile, (dataset, model), measure(found, three_words(found, "auto")))
-        for dataset, model in NETWORKS[profile].items()
+        setting
+        for dataset in NETWORKS[profile]
         if seeds != RECORDED or is_recorded(_groups(profile, 0.1, dataset))
         for found in [arms(profile, dataset, seeds=seeds)]
+        for setting in measured(found, three_words(found, "auto"))
     ]
 
 
-def claim_table(arms: Arms, measures: list[Measure]) -> Table:
+def measured(arms: Arms, words: tuple[int, int, int]) -> list[Setting]:
+    """The claims."""
+    return [Setting("machine_translation", arms.profile, arms.network, measure(arms, words))]
+
+
+def claim_table(arms: Arms, settings: list[Setting]) -> Table:
     """Each quantity on both arms, the difference, and the verdict."""
     header = "hard (C20: at T = 1)", f"smoothed, α = {arms.alpha:g} (C20: hard at its best T)"
     made_from = "C20 compares a network with itself, so its interval is that of paired differences. " + _made_from(arms)
-    return verdicts.table("table-translation-claims", "translation", arms.profile, header, measures, made_from)
+    return verdicts.table("table-translation-claims", "translation", settings, header, made_from)
 
 
 def _made_from(arms: Arms) -> str:

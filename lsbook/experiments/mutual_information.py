@@ -130,9 +130,8 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 
 def claim_table(rows: Sequence[Shown]) -> Table:
     """Both parts of the claim on every network."""
-    first, measures = rows[0].arms, verdicts.titled(measured(rows))
-    header = "hard", _named(first)
-    return verdicts.table("table-information-claims", "information", first.profile, header, measures, made_from(rows))
+    header = "hard", _named(rows[0].arms)
+    return verdicts.table("table-information-claims", "information", measured(rows), header, made_from(rows))
 
 
 def made_from(rows: Sequence[Shown]) -> str:

@@ -262,8 +262,7 @@ def claim_table(rows: Sequence[Shown]) -> Table:
     """Each quantity of every network on both arms, the difference, and the verdict."""
     arms = rows[0].arms
     header = "hard", f"smoothed, α = {arms.alpha:g}"
-    measures = verdicts.titled(measured(rows))
-    return verdicts.table("table-projection-claims", "projections", arms.profile, header, measures, _made_from(rows))
+    return verdicts.table("table-projection-claims", "projections", measured(rows), header, _made_from(rows))
 
 
 def accuracy_table(rows: Sequence[Shown]) -> Table:

@@ -55,37 +55,31 @@ def combined(measures: Sequence[Measure]) -> list[claims.Verdict]:
     return [claims.combine(found) for found in parts.values()]
 
 
-def text(profile: str, measures: Sequence[Measure]) -> Text:
-    """What the claims came to in a sentence, contradictions first."""
-    return Text(captions.verdict_sentence(profile, combined(measures)))
-
-
-def by_network(settings: Sequence[Setting]) -> Text:
-    """The same for each network of a profile, when there are several."""
+def text(settings: Sequence[Setting]) -> Text:
+    """What the claims came to, contradictions first: a sentence, or a list of the networks when there are several."""
+    profile = settings[0].profile
     if len(settings) == 1:
-        return text(settings[0].profile, settings[0].measures)
+        return Text(captions.verdict_sentence(profile, combined(settings[0].measures)))
     lines = [f"- {setting.title}: {captions.verdict_list(combined(setting.measures))}" for setting in settings]
-    return Text("\n".join([f"By the rule, {captions.STANDING[settings[0].profile]}:", "", *lines]))
+    return Text("\n".join([f"By the rule, {captions.STANDING[profile]}:", "", *lines]))
 
 
-def titled(settings: Sequence[Setting]) -> list[Measure]:
-    """All measures, each with its network's title when there are several."""
-    if len(settings) == 1:
-        return settings[0].measures
-    return [m._replace(title=f"{setting.title}: {m.title}") for setting in settings for m in setting.measures]
+def table(name: str, subject: str, settings: Sequence[Setting], header: tuple[str, str], made_from: str) -> Table:
+    """Each quantity on both arms, the difference, and the verdict; networks have headings when there are several.
 
-
-def table(
-    name: str, subject: str, profile: str, header: tuple[str, str], measures: Sequence[Measure], made_from: str
-) -> Table:
-    """Each quantity on both arms, the difference, and the verdict. header: the two arms; subject: of the claims."""
+    header: the two arms; subject: of the claims.
+    """
+    rows = []
+    for setting in settings:
+        rows += [(f"**{setting.title}**", "", "", "", "")] if len(settings) > 1 else []
+        rows += [cells(found) for found in setting.measures]
     return Table(
         name,
-        f"The claims about {subject}, {captions.STANDING[profile]}. An arrow gives the claimed direction of the "
-        "difference, second − first, which has a 95 % Welch interval; other intervals are 95 % Student t over seeds. "
-        + made_from,
+        f"The claims about {subject}, {captions.STANDING[settings[0].profile]}. An arrow gives the claimed direction "
+        "of the difference, second − first, which has a 95 % Welch interval; other intervals are 95 % Student t over "
+        "seeds. " + made_from,
         ("claim", *header, "difference", "verdict"),
-        tuple(cells(found) for found in measures),
+        tuple(rows),
     )
 
 

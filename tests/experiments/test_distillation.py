@@ -96,14 +96,12 @@ def test_the_table_holds_paper_replication_and_ours(study):
 
 
 def test_the_claim_compares_teachers_and_students(study):
-    measures = distillation.measure(study)
+    [setting] = distillation.measured(study)
+    measures = setting.measures
     assert {m.verdict.part: m.verdict.mean for m in measures} == pytest.approx({"teacher": 0.1, "student": 0.2})
-    assert (
-        verdicts.text(study.profile, measures).markdown
-        == "By the rule, under the paper's protocol: **reproduced**: C12."
-    )
+    assert verdicts.text([setting]).markdown == "By the rule, under the paper's protocol: **reproduced**: C12."
     assert {m.verdict.verdict for m in measures} == {claims.REPRODUCED}
-    assert len(distillation.claim_table(study, measures).rows) == 2
+    assert len(distillation.claim_table(study).rows) == 2
 
 
 def test_numbers_and_captions(study):

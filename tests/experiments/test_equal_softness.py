@@ -56,13 +56,14 @@ def test_curves_are_in_percent_at_their_factors(study):
 
 
 def test_claims_compare_what_the_scorecard_names(study):
-    measures = equal_softness.measure(study)
+    [setting] = equal_softness.measured(study)
+    measures = setting.measures
     found = {m.verdict.claim: m.verdict.mean for m in measures}
     assert found == pytest.approx({"C13": 0.1, "C14": 4, "C15": 6, "C19": 2})
     assert {m.verdict.verdict for m in measures} == {claims.REPRODUCED}
-    text = verdicts.text(study.profile, measures).markdown
+    text = verdicts.text([setting]).markdown
     assert text == "By the rule, in the reduced regime: **reproduced**: C13, C14, C15, C19."
-    assert len(equal_softness.claim_table(study, measures).rows) == 4
+    assert len(equal_softness.claim_table(study).rows) == 4
 
 
 def test_a_smoothed_teacher_may_still_help(study):

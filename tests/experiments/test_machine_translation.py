@@ -142,8 +142,8 @@ def test_beams(arms):
 
 
 def test_verdicts(arms, words):
-    measures = chapter.measure(arms, words)
-    assert {(m.verdict.claim, m.verdict.part): m.verdict.verdict for m in measures} == {
+    [setting] = chapter.measured(arms, words)
+    assert {(m.verdict.claim, m.verdict.part): m.verdict.verdict for m in setting.measures} == {
         ("C9", ""): claims.REPRODUCED,
         ("C10", ""): claims.REPRODUCED,
         ("C11", "T = 1"): claims.REPRODUCED,
@@ -151,8 +151,8 @@ def test_verdicts(arms, words):
         ("C17", ""): claims.REPRODUCED,
         ("C20", ""): claims.REPRODUCED,
     }
-    assert "**reproduced**: C9, C10, C11, C17, C20" in verdicts.text(arms.profile, measures).markdown
-    assert len(chapter.claim_table(arms, measures).rows) == 6
+    assert "**reproduced**: C9, C10, C11, C17, C20" in verdicts.text([setting]).markdown
+    assert len(chapter.claim_table(arms, [setting]).rows) == 6
 
 
 def test_a_quarter_of_the_spread_is_a_quarter_of_the_scatter(arms, words):

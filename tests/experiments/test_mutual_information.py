@@ -83,7 +83,7 @@ def test_the_claim_is_decided_from_the_middle(rows):
     assert [m.verdict.verdict for m in measures] == [claims.REPRODUCED] * 2
     np.testing.assert_allclose(measures[1].smoothed, math.log(N / 2), atol=0.03)
     np.testing.assert_allclose(measures[1].hard, 0, atol=1e-6)
-    assert "**reproduced**: C16" in verdicts.by_network([setting]).markdown
+    assert "**reproduced**: C16" in verdicts.text([setting]).markdown
     assert len(mutual_information.claim_table(rows).rows) == 2
 
 
