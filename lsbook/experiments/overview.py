@@ -1,15 +1,16 @@
 """What the landing page shows: which runs are recorded."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from lsbook.catalogue import MODELS, TITLES
 from lsbook.errors import one_of
 from lsbook.page import Table
+from lsbook.run import Run
 from lsbook.store import Record, Store
 
 
 def recorded(datasets: str = "all", store: Store | None = None) -> Table:
-    """One row a setting (data set, network, number of examples and steps, α) with its seeds and cost.
+    """One row a setting (data set, network, number of examples and steps, α, teacher) with its runs and their cost.
 
     datasets: "all", or names separated by commas. UserError for an unknown one.
     """
@@ -18,13 +19,25 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
     for record in Store() if store is None else store:
         run = record.run
         if run.dataset in wanted:
-            settings[run.dataset, run.model, run.examples, run.recipe.steps, run.alpha].append(record)
+            settings[run.dataset, _network(run), run.examples, run.recipe.steps, run.alpha].append(record)
+    devices = Counter(record.environment["device"] for records in settings.values() for record in records)
     return Table(
         "table-recorded",
-        "The recorded runs behind this book. Time is the median of one training.",
-        ("data, network", "examples", "steps", "α", "seeds", "test accuracy, %", "time, s", "device"),
+        "The recorded runs behind this book. Time is the median of one training. Trained on: "
+        + (", ".join(f"{device} ({count})" for device, count in sorted(devices.items())) or "—")
+        + ".",
+        ("data, network", "examples", "steps", "α", "runs", "test accuracy, %", "time, s"),
         tuple(_row(*setting, records) for setting, records in sorted(settings.items())),
     )
+
+
+def _network(run: Run) -> str:
+    """The network, and of a student its teacher's."""
+    title = MODELS[run.model].title
+    if run.teacher is None:
+        return title
+    smoothed = f", α = {run.teacher.alpha:g}" if run.teacher.alpha else ""
+    return f"{title}, student of {_network(run.teacher)}{smoothed}"
 
 
 def named(datasets: str) -> list[str]:
@@ -35,16 +48,15 @@ def named(datasets: str) -> list[str]:
     return names
 
 
-def _row(dataset: str, model: str, examples: int, steps: int, alpha: float, records: list[Record]) -> tuple[str, ...]:
+def _row(dataset: str, network: str, examples: int, steps: int, alpha: float, records: list[Record]) -> tuple[str, ...]:
     seconds = sorted(record.environment["training_seconds"] for record in records)
     accuracy = sum(100 * record.metrics["test_accuracy"] for record in records) / len(records)
     return (
-        f"{TITLES[dataset]}, {MODELS[model].title}",
+        f"{TITLES[dataset]}, {network}",
         f"{examples:,}",
         f"{steps:,}",
         f"{alpha:g}",
         f"{len(records)}",
         f"{accuracy:.1f}",
-        f"{seconds[len(seconds) // 2]:.0f}",
-        " and ".join(sorted({record.environment["device"] for record in records})),
+        f"{seconds[len(seconds) // 2]:,.0f}",
     )

@@ -5,8 +5,7 @@ import math
 import pytest
 
 from lsbook.errors import UserError
-from lsbook.experiments import label_smoothing, overview
-from lsbook.store import Store
+from lsbook.experiments import label_smoothing
 
 
 def test_the_worked_example_is_the_corrected_one():
@@ -42,9 +41,3 @@ def test_the_survey_prints_table_1():
     rows = {row[:2]: row[2:] for row in label_smoothing.survey_table().rows}
     assert rows["WSJ speech, BiLSTM with attention", "word error rate (%)"] == ("8.9", "7.0 / 6.7")
     assert rows["WMT14 English–German, Transformer", "BLEU"] == ("25.3", "25.8")
-
-
-def test_the_overview_of_an_empty_store_has_no_rows(tmp_path):
-    assert overview.recorded(store=Store(tmp_path)).rows == ()
-    with pytest.raises(UserError, match="unknown data set 'image-net'"):
-        overview.recorded("image-net", store=Store(tmp_path))

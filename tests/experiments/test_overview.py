@@ -1,0 +1,34 @@
+"""The list of recorded runs."""
+
+import pytest
+
+from lsbook.errors import UserError
+from lsbook.experiments import distillation, overview
+from lsbook.store import Store
+
+
+def test_students_are_listed_by_their_teachers(put, tmp_path):
+    store = Store(tmp_path)
+    for seed in range(2):
+        for run in distillation.runs("paper", seed).values():
+            put(store, run, metrics={"test_accuracy": 0.98 + seed / 100})
+    table = overview.recorded(store=store)
+    assert [row[0].removeprefix("MNIST, ") for row in table.rows] == [
+        "MLP 2 × 1200",
+        "MLP 2 × 1200 with dropout",
+        "MLP 2 × 800",
+        "MLP 2 × 800, student of MLP 2 × 1200 with dropout",
+        "MLP 2 × 800, student of MLP 2 × 1200, α = 0.1",
+    ]
+    assert {row[1:] for row in table.rows} == {
+        ("60,000", "11,700", "0", "2", "98.5", "3"),
+        ("60,000", "11,700", "0.1", "2", "98.5", "3"),
+    }
+    assert table.caption.endswith("Trained on: a device (10).")
+    assert overview.recorded("cifar10", store).rows == ()
+
+
+def test_the_overview_of_an_empty_store_has_no_rows(tmp_path):
+    assert overview.recorded(store=Store(tmp_path)).rows == ()
+    with pytest.raises(UserError, match="unknown data set 'image-net'"):
+        overview.recorded("image-net", store=Store(tmp_path))
