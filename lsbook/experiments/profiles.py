@@ -26,6 +26,8 @@ _RESNET = Recipe(
     probe="logit-differences",
 )
 
+_PADDED_RESNET = dataclasses.replace(_RESNET, augmentation="pad4-flip", probe="none")
+
 # 30 and 20 passes through 10 000 images: long enough to be overconfident, short enough for two cores.
 _SHORT_RESNET = Recipe(
     steps=2_340,
@@ -48,6 +50,9 @@ _INCEPTION = Recipe(
     augmentation="inception",
     size=299,
 )
+
+# Of small images, scaled to the smallest input that the network takes.
+_SMALL_INCEPTION = dataclasses.replace(_INCEPTION, weight_decay=1e-4, augmentation="pad4-flip", size=75)
 
 # Vaswani et al. (2017, section 5.3): 100 000 steps of about 25 000 tokens on each side, rate 512^-0.5 · 4 000^-0.5.
 _BASE_TRANSFORMER = Recipe(
@@ -82,18 +87,10 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
         10_000,
         dataclasses.replace(_SHORT_RESNET, steps=1_560, augmentation="pad4-flip", probe="none"),
     ),
-    # 80 passes through 450 images a class, scaled to the smallest input that the network takes.
+    # 80 passes through 450 images a class.
     ("laptop", "tiny-imagenet-5", "inception_v4"): (
         2_250,
-        dataclasses.replace(
-            _INCEPTION,
-            steps=5_600,
-            batch=32,
-            learning_rate=0.02,
-            weight_decay=1e-4,
-            augmentation="pad4-flip",
-            size=75,
-        ),
+        dataclasses.replace(_SMALL_INCEPTION, steps=5_600, batch=32, learning_rate=0.02),
     ),
     ("laptop", "mnist", "mlp"): (
         10_000,
@@ -115,26 +112,12 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
         ),
     ),
     ("paper", "cifar10", "resnet56"): (40_000, _RESNET),
-    ("paper", "cifar100", "resnet56-first7"): (
-        40_000,
-        dataclasses.replace(_RESNET, augmentation="pad4-flip", probe="none"),
-    ),
+    ("paper", "cifar100", "resnet56-first7"): (40_000, _PADDED_RESNET),
     # In the role of the paper's CIFAR-100 and, scaled up, of its ImageNet: 40 passes.
-    ("paper", "tiny-imagenet-32", "resnet56"): (
-        90_000,
-        dataclasses.replace(_RESNET, augmentation="pad4-flip", probe="none"),
-    ),
+    ("paper", "tiny-imagenet-32", "resnet56"): (90_000, _PADDED_RESNET),
     ("paper", "tiny-imagenet-32", "inception_v4"): (
         90_000,
-        dataclasses.replace(
-            _INCEPTION,
-            steps=14_040,
-            batch=256,
-            learning_rate=0.1,
-            weight_decay=1e-4,
-            augmentation="pad4-flip",
-            size=75,
-        ),
+        dataclasses.replace(_SMALL_INCEPTION, steps=14_040, batch=256, learning_rate=0.1),
     ),
     ("paper", "imagenet", "inception_v4"): (1_271_167, _INCEPTION),
     ("smoke", "grammar", "transformer-64"): (

@@ -18,45 +18,32 @@ from lsbook.run import Run
 from lsbook.store import Record, Store
 
 
-class Row(NamedTuple):
-    """A row of Figure 1: a network, its seeds, and three classes by name, or "auto": the paper's, else the first.
-
-    similar: whether the first two look alike; then C5 is asked of them, and of other rows all else.
-    """
+class Network(NamedTuple):
+    """A network of Figure 1 and its seeds. similar: three classes by name of which the first two look alike, for C5."""
 
     dataset: str
     model: str
     seeds: str
-    classes: str = "auto"
-    similar: bool = False
+    similar: str
 
 
-_CATS_AND_DOGS = "cat,dog,ship"
+_CAT_AND_DOG = "cat,dog,ship"
 _RETRIEVERS = "golden retriever,Labrador retriever,goldfish"
 # The chapter looks closely at the first of each profile; of the others it shows those that are recorded.
-ROWS = {
-    "smoke": (Row("digits", "alexnet-16", "0-2"), Row("digits", "alexnet-16", "0-2", "3,8,1", similar=True)),
+NETWORKS = {
+    "smoke": (Network("digits", "alexnet-16", "0-2", "3,8,1"),),
     "laptop": (
-        Row("cifar10", "alexnet", "0-4"),
-        Row("cifar10", "resnet56", "0-2"),
-        Row("tiny-imagenet-50", "resnet56", "0-2"),
-        Row("tiny-imagenet-5", "inception_v4", "0"),
-        Row("cifar10", "alexnet", "0-4", _CATS_AND_DOGS, similar=True),
-        Row("cifar10", "resnet56", "0-2", _CATS_AND_DOGS, similar=True),
-        Row("tiny-imagenet-50", "resnet56", "0-2", _RETRIEVERS, similar=True),
-        Row("tiny-imagenet-5", "inception_v4", "0", _RETRIEVERS, similar=True),
+        Network("cifar10", "alexnet", "0-4", _CAT_AND_DOG),
+        Network("cifar10", "resnet56", "0-2", _CAT_AND_DOG),
+        Network("tiny-imagenet-50", "resnet56", "0-2", _RETRIEVERS),
+        Network("tiny-imagenet-5", "inception_v4", "0", _RETRIEVERS),
     ),
     "paper": (
-        Row("cifar10", "alexnet", "0-4"),
-        Row("cifar10", "resnet56", "0-2"),
-        Row("tiny-imagenet-32", "resnet56", "0-2"),
-        Row("tiny-imagenet-32", "inception_v4", "0"),
-        Row("imagenet", "inception_v4", "0-4"),
-        Row("cifar10", "alexnet", "0-4", _CATS_AND_DOGS, similar=True),
-        Row("cifar10", "resnet56", "0-2", _CATS_AND_DOGS, similar=True),
-        Row("tiny-imagenet-32", "resnet56", "0-2", _RETRIEVERS, similar=True),
-        Row("tiny-imagenet-32", "inception_v4", "0", _RETRIEVERS, similar=True),
-        Row("imagenet", "inception_v4", "0-4", "toy poodle,miniature poodle,tench", similar=True),
+        Network("cifar10", "alexnet", "0-4", _CAT_AND_DOG),
+        Network("cifar10", "resnet56", "0-2", _CAT_AND_DOG),
+        Network("tiny-imagenet-32", "resnet56", "0-2", _RETRIEVERS),
+        Network("tiny-imagenet-32", "inception_v4", "0", _RETRIEVERS),
+        Network("imagenet", "inception_v4", "0-4", "toy poodle,miniature poodle,tench"),
     ),
 }
 SPLIT_TITLES = {"train": "training", "test": "test"}
@@ -74,7 +61,10 @@ class Panel(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """A row with its recorded runs, and the labels of its classes."""
+    """A row of Figure 1: a network's recorded runs, and the labels of three classes.
+
+    similar: whether the first two look alike; then C5 is asked of them, and of other rows all else.
+    """
 
     arms: Arms
     classes: tuple[int, int, int]
@@ -101,17 +91,21 @@ def rows(
 ) -> list[Shown]:
     """The rows that the chapter shows, trained where they are missing. classes: in place of those of the first row."""
     profile, found = ask(profile, seeds, lambda name: groups(name, alpha), store)
-    arms = {each.network: each for each in arms_of(profile, alpha, found)}
-    shown = [row for row in ROWS[profile] if row[:2] in arms]
-    shown[0] = shown[0]._replace(classes=classes if classes != "auto" else shown[0].classes)
-    return [Shown(arms[row[:2]], three_classes(arms[row[:2]], row.classes), row.similar) for row in shown]
+    arms = arms_of(profile, alpha, found)
+    similar = {network[:2]: network.similar for network in NETWORKS[profile]}
+    asked = [classes, *["auto"] * (len(arms) - 1)]
+    return [
+        *(Shown(each, three_classes(each, names), False) for each, names in zip(arms, asked, strict=True)),
+        *(Shown(each, three_classes(each, similar[each.network]), True) for each in arms),
+    ]
 
 
 def groups(profile: str, alpha: float = 0.1) -> list[Group]:
     """What the chapter asks for: a group for each network."""
-    seeds = {row[:2]: row.seeds for row in ROWS[profile]}
     return [
-        group for network in seeds for group in comparison(profile, alpha, _runs_of(network), {profile: seeds[network]})
+        group
+        for network in NETWORKS[profile]
+        for group in comparison(profile, alpha, _runs_of(network[:2]), {profile: network.seeds})
     ]
 
 

@@ -33,9 +33,9 @@ def arrays(size: float, spread: float, test_spread: float, seed: int) -> dict:
 
 
 def alexnet(profile: str, alpha: float, seed: int) -> Run:
-    """A run of the first row."""
-    row = projections.ROWS[profile][0]
-    return profiles.run(profile, row.dataset, row.model, alpha, seed)
+    """A run of the first network."""
+    dataset, model, *_ = projections.NETWORKS[profile][0]
+    return profiles.run(profile, dataset, model, alpha, seed)
 
 
 @pytest.fixture(scope="module")
