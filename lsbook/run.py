@@ -14,9 +14,10 @@ OPTIMISERS = ("sgd", "adam")
 SCHEDULES = ("constant", "one-cycle", "steps", "linear", "inverse-root")
 AUGMENTATIONS = ("none", "crop24-flip", "pad4-flip", "shift2", "inception")
 DECAYED = ("weights", "hidden-linear")
+PIXELS = ("standardised", "unit")
 PRECISIONS = ("mixed", "float32")
 PROBES = ("none", "logit-differences")
-FRACTIONS = ("momentum", "dampening", "second_momentum")  # of the past that an optimiser keeps
+FRACTIONS = ("momentum", "second_momentum")  # of the past that an optimiser keeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,9 +26,7 @@ class Recipe:
 
     steps: optimiser steps; batch: images a step, or of texts about how many tokens, both sides and padding together.
     optimiser: "sgd", or "adam" (Kingma and Ba 2015), whose weight decay is no part of the gradient (AdamW).
-    momentum, dampening: Nesterov's momentum; with dampening plain momentum instead, to which a gradient is added times
-        1 − dampening (equal to the momentum: an exponential average of the gradients). The momentum is Adam's β₁.
-    second_momentum: Adam's β₂.
+    momentum: Nesterov's, or Adam's β₁; second_momentum: Adam's β₂.
     first_layer: learning rate of the first layer's weights and biases, as a multiple of the others'.
     schedule: of the learning rate over the run: constant; one-cycle (linear rise over the first fifth, cosine fall
         to 0); steps (divided by 10 at each fraction of the run in `milestones`); linear (falls to 0); inverse-root
@@ -38,7 +37,8 @@ class Recipe:
     loss_scale: factor of the loss (3 in the paper's CIFAR protocol).
     augmentation: "crop24-flip" (random 24 × 24 crop and flip; the central crop in evaluation), "pad4-flip" (shift by up
         to 4 pixels, zeros moved in, and flip), "shift2" (shift by up to 2 pixels), "inception" (a crop of 8 to 100 % of
-        the area and of aspect 3:4 to 4:3, and flip), "none". Every image is standardised on its own after it.
+        the area and of aspect 3:4 to 4:3, and flip), "none".
+    pixels: after it, every image is "standardised" on its own, or its bytes are brought to the "unit" interval [0, 1].
     size: side in pixels to which the views are scaled; None: as they are. The crops of "inception" need it.
     averaged: of texts, the number of moments, a hundredth of the run apart and the last its end, of whose weights the
         mean is the result (Vaswani et al. 2017, section 6.1, average 5); 1: the end alone.
@@ -53,7 +53,6 @@ class Recipe:
     optimiser: str = "sgd"
     learning_rate: float = 0.1
     momentum: float = 0.0
-    dampening: float = 0.0
     second_momentum: float = 0.98
     first_layer: float = 1.0
     schedule: str = "constant"
@@ -64,6 +63,7 @@ class Recipe:
     clip_norm: float | None = None
     loss_scale: float = 1.0
     augmentation: str = "none"
+    pixels: str = "standardised"
     size: int | None = None
     averaged: int = 1
     precision: str = "mixed"
@@ -104,6 +104,7 @@ class Recipe:
             "schedule": SCHEDULES,
             "decayed": DECAYED,
             "augmentation": AUGMENTATIONS,
+            "pixels": PIXELS,
             "precision": PRECISIONS,
             "probe": PROBES,
         }.items():

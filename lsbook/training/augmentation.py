@@ -1,7 +1,7 @@
 """Views of images, made on the device for a whole batch at once.
 
-Each augmentation has a random view for training and one fixed view for evaluation; both end in per-image
-standardisation: (x − mean) / max(sd, 1/√n) over the n values of an image, as in TensorFlow's CIFAR-10 tutorial.
+Each augmentation has a random view for training and one fixed view for evaluation; both end in the numbers that the
+network sees, as the recipe's `pixels` says.
 """
 
 import math
@@ -35,13 +35,14 @@ class Views(NamedTuple):
 class Augmentation:
     """A window of `size` (None: the whole image) into the image padded by `pad` zeros, mirrored half of the time.
 
-    scaled: side to which that is scaled bilinearly, if it is.
+    scaled: side to which that is scaled bilinearly, if it is; pixels: one of SCALES.
     """
 
     size: int | None = None
     pad: int = 0
     mirror: bool = False
     scaled: int | None = None
+    pixels: str = "standardised"
 
     def shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         """Shape (C, h, w) of a view of images of shape (C, H, W)."""
@@ -75,7 +76,7 @@ class Augmentation:
         return place * 2 + views.mirrored if self.mirror else place
 
     def take(self, pixels: Tensor, index: Tensor, views: Views) -> Tensor:
-        """Standardised views (B, C, h, w) float32, channels last, of the images `index` (B,) of pixels (N, C, H, W)."""
+        """Views (B, C, h, w) float32, channels last, of the images `index` (B,) of pixels (N, C, H, W)."""
         images = F.pad(pixels[index], [self.pad] * 4) if self.pad else pixels
         rows = torch.arange(len(index), device=pixels.device) if self.pad else index
         height, width = self._window(tuple(pixels.shape[1:]))
@@ -84,7 +85,7 @@ class Augmentation:
         batch = torch.where(views.mirrored[:, None, None, None], batch.flip(-1), batch)
         if self.scaled:
             batch = F.interpolate(batch.float(), size=[self.scaled] * 2, mode="bilinear")
-        return standardise(batch)
+        return SCALES[self.pixels](batch)
 
     def _window(self, shape: tuple[int, int, int]) -> tuple[int, int]:
         """Height and width of the window."""
@@ -101,6 +102,7 @@ class InceptionCrop:
     """A part of an image, scaled to `size` × `size` (Szegedy et al. 2015, section 6), mirrored half of the time."""
 
     size: int
+    pixels: str = "standardised"
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
         """Shape (C, h, w) of a view of images of any size."""
@@ -144,13 +146,24 @@ AUGMENTATIONS = {
 def of(recipe: Recipe) -> Augmentation | InceptionCrop:
     """The views that a recipe trains on."""
     if recipe.augmentation == "inception":
-        return InceptionCrop(recipe.size)
-    return replace(AUGMENTATIONS[recipe.augmentation], scaled=recipe.size)
+        return InceptionCrop(recipe.size, recipe.pixels)
+    return replace(AUGMENTATIONS[recipe.augmentation], scaled=recipe.size, pixels=recipe.pixels)
 
 
 def standardise(images: Tensor) -> Tensor:
-    """(B, C, H, W) of any number type to float32 of mean 0 and standard deviation 1 for each image, channels last."""
+    """(B, C, H, W) of any number type to float32 of mean 0 and standard deviation 1 for each image, channels last.
+
+    It is (x − mean) / max(sd, 1/√n) over the n values of an image, as in TensorFlow's CIFAR-10 tutorial.
+    """
     x = images.float()
     deviation, mean = torch.std_mean(x, dim=(1, 2, 3), correction=0, keepdim=True)
     least = x[0].numel() ** -0.5
     return ((x - mean) / deviation.clamp(min=least)).contiguous(memory_format=torch.channels_last)
+
+
+def unit(images: Tensor) -> Tensor:
+    """(B, C, H, W) of values 0 to 255 to float32 in [0, 1], channels last."""
+    return (images.float() / 255).contiguous(memory_format=torch.channels_last)
+
+
+SCALES = {"standardised": standardise, "unit": unit}

@@ -40,13 +40,7 @@ def optimiser(model: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimiser == "adam":
         betas = recipe.momentum, recipe.second_momentum
         return torch.optim.AdamW(weights, betas=betas, eps=EPSILON, fused=True)
-    return torch.optim.SGD(
-        weights,
-        momentum=recipe.momentum,
-        dampening=recipe.dampening,
-        nesterov=recipe.momentum > 0 and recipe.dampening == 0,
-        fused=True,
-    )
+    return torch.optim.SGD(weights, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=True)
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:

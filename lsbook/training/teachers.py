@@ -4,6 +4,7 @@ Both are this machine's own (`runs/`): they follow from the run and are made aga
 """
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,9 +85,9 @@ class Bank:
 def bank(teacher: Run, images: Images, student: Run) -> Bank | None:
     """The teacher's logits of every view of `images` that the student's augmentation makes; None without its weights.
 
-    Kept by teacher, augmentation and content of the images.
+    It sees their pixels as it was trained on them. Kept by teacher, augmentation and content of the images.
     """
-    view = augmentation.of(student.recipe)
+    view = replace(augmentation.of(student.recipe), pixels=teacher.recipe.pixels)
     name = f"bank-{student.recipe.augmentation}{student.recipe.size or ''}-{len(images)}-{images.fingerprint[:16]}.npy"
     path = weights_path(teacher).with_name(name)
     shape = tuple(images.pixels.shape[1:])

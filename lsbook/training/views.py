@@ -16,7 +16,7 @@ from lsbook.data.files import ImageFiles
 from lsbook.data.images import Images
 from lsbook.errors import UserError
 from lsbook.training import processes
-from lsbook.training.augmentation import Augmentation, InceptionCrop, Views, standardise
+from lsbook.training.augmentation import SCALES, Augmentation, InceptionCrop, Views
 from lsbook.training.losses import Batch
 
 EVALUATION_BATCH = 500
@@ -74,7 +74,7 @@ class FromFiles:
             self._decoded = decoded(self.images, map(self._items, count(step)), self.view)
         self._step = step + 1
         index = processes.share(self._order(step))
-        views = _on_device(next(self._decoded), self.device)
+        views = _on_device(next(self._decoded), self.view, self.device)
         self._loaded = _kept(self._loaded, [views, index.to(self.device), self.labels[index].to(self.device)])
 
     def __call__(self) -> tuple[Tensor, Batch]:
@@ -100,7 +100,7 @@ def evaluation(images: Images | ImageFiles, view, device: torch.device) -> Itera
     rows = filter(len, processes.share(torch.arange(len(images))).split(EVALUATION_BATCH))
     if isinstance(images, ImageFiles):
         for found in decoded(images, ([(i,) for i in index.tolist()] for index in rows), view):
-            yield _on_device(found, device)
+            yield _on_device(found, view, device)
         return
     pixels = torch.from_numpy(images.pixels)
     for index in rows:
@@ -134,7 +134,7 @@ def _kept(old: list[Tensor] | None, new: list[Tensor]) -> list[Tensor]:
     return [o.copy_(n) for o, n in zip(old, new, strict=True)] if old else new
 
 
-def _on_device(found: Tensor | list[UserError], device: torch.device) -> Tensor:
+def _on_device(found: Tensor | list[UserError], view: InceptionCrop, device: torch.device) -> Tensor:
     if isinstance(found, list):
         raise UserError(f"{found[0]}; `lsbook data` counts all that are broken")
-    return standardise(found.to(device, non_blocking=True))
+    return SCALES[view.pixels](found.to(device, non_blocking=True))

@@ -123,6 +123,13 @@ def test_a_large_jpeg_is_decoded_no_finer_than_needed():
     np.testing.assert_allclose(view, InceptionCrop(50)(whole), atol=3)
 
 
+def test_unit_pixels_are_the_bytes_between_0_and_1_with_black_moved_in():
+    view = augmentation.of(Recipe(steps=1, augmentation="shift2", pixels="unit"))
+    shifted = view.take(PIXELS, torch.tensor([3]), views([4], [2], [False]))
+    torch.testing.assert_close(shifted[0, :, :-2], PIXELS[3, :, 2:] / 255)
+    assert torch.equal(shifted[0, :, -2:], torch.zeros(3, 2, 32))
+
+
 def test_standardisation_is_tensorflows():
     """mean 0; divided by max(sd, 1/√n): a constant image becomes zeros, not NaN."""
     image = torch.tensor([[[[0, 10], [20, 30]]]], dtype=torch.uint8)

@@ -151,9 +151,9 @@ def test_only_hidden_linear_weights_decay():
     assert len(everything["params"]) == 5
 
 
-def test_a_constant_gradient_moves_weights_by_averaged_gradients_and_the_first_layer_farther(data):
-    """The average of equal gradients is that gradient, so n steps move by n · rate · gradient."""
-    recipe = Recipe(steps=3, learning_rate=0.1, momentum=0.9, dampening=0.9, first_layer=10.0)
+def test_a_constant_gradient_moves_weights_by_nesterovs_momentum_and_the_first_layer_farther(data):
+    """A step moves by 1 + 0.9 v gradients, where v is 1, then 1 + 0.9, then 1 + 0.9 + 0.81: by 8.049 in three steps."""
+    recipe = Recipe(steps=3, learning_rate=0.1, momentum=0.9, first_layer=10.0)
     model = MODELS["mlp-800"].build((1, 32, 32), 10)
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     trainer = ImageTrainer(run(recipe=recipe, model="mlp-800"), model, data.train, lambda logits, _: logits.sum())
@@ -165,7 +165,7 @@ def test_a_constant_gradient_moves_weights_by_averaged_gradients_and_the_first_l
             p.grad = torch.ones_like(p)
         trainer.optimiser.step()
     for name, p in model.named_parameters():
-        moved = 3.0 if name.startswith("hidden.1.") else 0.3
+        moved = 8.049 if name.startswith("hidden.1.") else 0.8049
         torch.testing.assert_close(before[name] - p.detach(), torch.full_like(p, moved), rtol=1e-4, atol=1e-4)
 
 

@@ -13,7 +13,7 @@ from lsbook.errors import UserError
 from lsbook.experiments import obtain as obtain_module
 from lsbook.experiments.obtain import obtain
 from lsbook.models.resnet import ResNet
-from lsbook.run import Recipe, Run
+from lsbook.run import PIXELS, Recipe, Run
 from lsbook.store import Store
 from lsbook.training import Splits, lesson, teachers, train
 from lsbook.training.augmentation import AUGMENTATIONS, Views
@@ -64,9 +64,11 @@ def test_every_view_has_its_number(name, shape, n):
     assert 0 <= int(AUGMENTATIONS[name].number(shape, central)) < n
 
 
-def test_the_bank_holds_the_teachers_answer_to_each_view(data, here):
+@pytest.mark.parametrize("pixels", PIXELS)
+def test_the_bank_holds_the_teachers_answer_to_each_view(data, here, pixels):
+    """Whatever the student makes of the pixels."""
     train(run(), data, progress=False)
-    bank = teachers.bank(run(), data.train, student())
+    bank = teachers.bank(run(), data.train, student(recipe=dataclasses.replace(RECIPE, pixels=pixels)))
     assert bank.logits.shape == (IMAGES, 162, 10)
     assert bank.logits.dtype == torch.float16
     model = teachers.load_weights(run(), (1, 32, 32), 10)
