@@ -10,7 +10,7 @@ class Classifier(nn.Module):
     output: nn.Linear
 
     def penultimate(self, *inputs: Tensor) -> Tensor:
-        """inputs: (N, C, H, W) standardised images, or a Transformer's sources (N, S) and targets (N, T).
+        """inputs: (N, C, H, W) images, or a Transformer's sources (N, S) and targets (N, T).
 
         Returns activations (N, d), or (N, T, d), of the layer below `output`.
         """

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 
 from lsbook.analysis.information import bracket, mixture_information, mutual_information
 
@@ -36,11 +37,30 @@ def test_it_is_the_formula():
     assert mutual_information(samples) == pytest.approx(by_loop(samples), abs=1e-12)
 
 
-def test_blocks_change_nothing(monkeypatch):
-    samples = views(np.random.default_rng(1).normal(size=30), 0.5, 4)
-    whole = bracket(samples)
-    monkeypatch.setattr("lsbook.analysis.information.BLOCK_SIZE", 4 * 30 * 7)
-    assert bracket(samples) == pytest.approx(whole, abs=1e-12)
+def term_by_term(samples: np.ndarray, leave_one_out: bool) -> float:
+    """Both estimates by SciPy's logarithm of a sum of exponentials."""
+    n, n_views = samples.shape
+    means = samples.mean(axis=1)
+    own = np.repeat(means[:, None], n_views, axis=1)
+    variance = np.mean((samples - own) ** 2)
+    if leave_one_out:
+        own = (n_views * own - samples) / (n_views - 1)
+        variance *= n_views / (n_views - 1)
+    exponents = -((samples[:, :, None] - means) ** 2) / (2 * variance)
+    mine = -((samples - own) ** 2) / (2 * variance)
+    exponents[np.arange(n), :, np.arange(n)] = mine
+    return np.mean(mine - logsumexp(exponents, axis=2)) + math.log(n)
+
+
+@pytest.mark.parametrize("spread", [0.0, 1.0, 30.0, 1e4])
+@pytest.mark.parametrize("tails", [1.2, 3.0, 100.0])
+def test_it_is_the_sum_of_every_term_also_of_samples_far_from_all_means(monkeypatch, spread, tails):
+    """tails: degrees of freedom of a Student t; a few views of the first examples then lie tens of deviations away."""
+    monkeypatch.setattr("lsbook.analysis.information.BLOCK", 7)
+    generator = np.random.default_rng(4)
+    samples = spread * generator.standard_normal((150, 1)) + generator.standard_t(tails, (150, 8))
+    expected = term_by_term(samples, False), term_by_term(samples, True)
+    assert bracket(samples) == pytest.approx(expected, abs=1e-11)
 
 
 @pytest.mark.parametrize("n", [1, 2, 600])
