@@ -5,7 +5,7 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp, softmax
 
 from lsbook.analysis import calibration as measures
-from lsbook.analysis.information import mutual_information
+from lsbook.analysis.information import REACH, TERMS, mutual_information
 from lsbook.analysis.projection import project, template_plane
 from lsbook.bench.limits import Counts
 from lsbook.bench.timing import Benchmark
@@ -87,8 +87,8 @@ def information() -> Benchmark:
         samples.size,
         lambda: mutual_information(samples),
         lambda: plain_information(samples),
-        "one exponential in float64 for each pair of a sample and an example",
-        counts=Counts(3 * samples.size * EXAMPLES, samples.nbytes),
+        "memory: each pass of NumPy over the terms of the series is written out",
+        counts=Counts(2 * TERMS * (samples.size + (2 * REACH + 1) * EXAMPLES), samples.nbytes),
     )
 
 

@@ -54,7 +54,7 @@ class Plan(NamedTuple):
 
 
 # Of the search: 20 passes through the images that are not held out.
-_FULL = Plan("mnist", 60_000, _RECIPE, "0-9", 4.0, 0.6, Search(50_000, 1_940, (1.0, 2.0, 4.0, 8.0), (0.6, 1.0)))
+_FULL = Plan("mnist", 60_000, _RECIPE, "0-9", 8.0, 0.6, Search(50_000, 1_940, (1.0, 2.0, 4.0, 8.0), (0.6, 1.0)))
 PLANS = {
     "smoke": Plan("digits", 400, _TOY, "0-1", 2.0, 0.6, Search(400, 20, (1.0, 2.0), (0.6,))),
     "laptop": _FULL,
