@@ -52,16 +52,16 @@ def mutual_information(samples: np.ndarray, leave_one_out: bool = False) -> floa
     if variance <= (np.finfo(float).eps * np.abs(means).max()) ** 2:
         _, counts = np.unique(means, return_counts=True)
         return float(np.log(n) - np.sum(counts * np.log(counts)) / n)
-    # Without its own mean's share in it, a sample is farther from that mean, and the variance larger.
+    # A sample is by this ratio farther from the mean of the other views, and the unbiased variance larger.
     ratio = views / (views - 1) if leave_one_out else 1.0
     unit = np.sqrt(2 * ratio * variance)
     return float(np.mean(_log_posteriors(samples / unit, means / unit, ratio)) + np.log(n))
 
 
 def _log_posteriors(samples: np.ndarray, means: np.ndarray, ratio: float) -> np.ndarray:
-    """log p(f | x) − log Σ_x' p(f | x') of samples f (N, L), all in units of √2 σ, in the order of the samples.
+    """log p(f | x) − log Σ_x' p(f | x') of samples f (N, L), one after the other; means: (N,); all in units of √2 σ.
 
-    ratio: of the distance from the own mean as it counts to that from the own of `means` (N,).
+    ratio: how many times as far a sample counts from its own mean as it lies.
     """
     n, views = samples.shape
     flat, examples = samples.ravel(), np.arange(n).repeat(views)

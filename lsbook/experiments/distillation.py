@@ -17,7 +17,7 @@ from lsbook.store import Record
 # At the paper's scale, the same in both profiles: 100 passes, rate 1 in the first layer and 0.1 above, falling
 # linearly, with momentum 0.9. Chosen by the held-out error after 10 passes: that the momentum adds gradients up, where
 # averaging them would be a tenth of the step; that pixels lie in [0, 1], where standardised ones diverge; and that the
-# gradients of a student, which grow with T, are clipped to a norm of 1, where they diverge too.
+# gradients of students, with T² up to T times those of labels, are clipped to a norm of 1, or they diverge too.
 _RECIPE = Recipe(
     steps=11_700,
     batch=512,
@@ -76,7 +76,7 @@ def runs(profile: str, seed: int) -> dict[tuple[str, str], Run]:
 
 
 def _taught(student: Run, teacher: Run, temperature: float, beta: float) -> Run:
-    """The gradient of the distilled loss falls as 1/T²; multiplied by T², every T has the same learning rate."""
+    """The factor T² keeps both terms of the loss in proportion when T changes (Hinton et al. 2015, section 2)."""
     return replace(student, teacher=teacher, temperature=temperature, beta=beta, squared_temperature=True)
 
 

@@ -48,6 +48,7 @@ def test_every_augmentation_that_a_recipe_may_name_is_there():
     made = {name: augmentation.of(Recipe(steps=1, augmentation=name, size=50)) for name in run.AUGMENTATIONS}
     assert all(view.shape((3, 32, 32)) == (3, 50, 50) for view in made.values())
     assert made.keys() - AUGMENTATIONS.keys() == {"inception"}
+    assert augmentation.SCALES.keys() == set(run.PIXELS)
 
 
 def test_no_augmentation_is_the_image():
