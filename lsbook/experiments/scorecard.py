@@ -233,4 +233,6 @@ def answers(findings: Sequence[Finding], *names: str) -> Text:
 
 def _answer(finding: Finding) -> str:
     name, _, _, difference, word = verdicts.cells(finding.measure)
-    return f"**{word}** on {finding.setting} ({name.partition(': ')[2]}: {difference}, {finding.verdict.seeds} seeds)"
+    seeds = f"{finding.verdict.seeds} seed{'s' * (finding.verdict.seeds != 1)}"
+    found = seeds if finding.verdict.verdict == NOT_TESTED else f"{difference}, {seeds}"
+    return f"**{word}** on {finding.setting} ({name.partition(': ')[2]}: {found})"

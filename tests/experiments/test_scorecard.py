@@ -104,10 +104,11 @@ def test_details_of_every_chapter_are_whole():
 
 
 def test_answers_give_the_difference():
-    text = scorecard.answers(FINDINGS, "C6", "C20").markdown.splitlines()
+    text = scorecard.answers(FINDINGS, "C6", "C20", "C1").markdown.splitlines()
     assert text[0].startswith("- C6, smoothing lowers the calibration error: **reproduced** on AlexNet, CIFAR-10 (")
     assert "−5.000 [−5.0" in text[0]
     assert text[1] == "- C20, temperature raises the hard model's BLEU: **not tested**."
+    assert "**not tested** on AlexNet, CIFAR-10 (a quantity, points ↑: 2 seeds)" in text[2]
 
 
 def test_the_records_of_the_sources_are_found_and_nothing_is_trained(monkeypatch):
