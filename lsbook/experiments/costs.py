@@ -14,6 +14,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from statistics import geometric_mean
 from typing import NamedTuple
 
 from lsbook.catalogue import CORPORA, MODELS, TITLES
@@ -114,11 +115,9 @@ def measured(store: Store | None = None) -> list[Measured]:
 
 
 def fitted_share(runs: Iterable[Measured]) -> float:
-    """The share of the limits that these reach, as their geometric mean. ValueError for none."""
+    """The share of the limits that these reach, as their geometric mean; NaN of none."""
     shares = [one.share for one in runs]
-    if not shares:
-        raise ValueError("runs: none to fit the share to")
-    return math.exp(sum(map(math.log, shares)) / len(shares))
+    return geometric_mean(shares) if shares else math.nan
 
 
 def check(store: Store | None = None) -> Table:
@@ -128,8 +127,8 @@ def check(store: Store | None = None) -> Table:
     for one in every:
         machine = replace(cores(one.threads), share=fitted_share(other for other in every if other is not one))
         predicted = _rate(machine, one.run)
-        cells = f"{one.threads}", f"{one.share:.0%}", f"{predicted:,.0f}", f"{one.rate:,.0f}"
-        rows.append((_title(one.run), *cells, f"{predicted / one.rate:.2f}"))
+        cells = f"{one.threads}", f"{one.share:.0%}", _known(predicted, ",.0f"), f"{one.rate:,.0f}"
+        rows.append((_title(one.run), *cells, _known(predicted / one.rate, ".2f")))
     return Table(
         "table-cost-check",
         "The cost model against recorded runs. Each network's rate is predicted from the others' share of the limits. "
@@ -169,7 +168,7 @@ def _costs(one: Run, count: int, nodes: int, two: Machine) -> tuple[str, ...]:
     return (
         f"{one.recipe.steps:,}",
         f"{operations:.1e}",
-        f"{two.seconds(one) / 3600:,.1f}",
+        _known(two.seconds(one) / 3600, ",.1f"),
         f"{hours:,.2f}",
         f"{count}",
         f"{count * hours:,.1f}",
@@ -194,6 +193,11 @@ def studies(seeds: int = 5, factors: int = 4, nodes: str = "1,8,64") -> Table:
         ("data, network", "runs", "hours a run", "GPU-hours", *(f"{n} GPU{'s' if n > 1 else ''}" for n in counts)),
         tuple(rows),
     )
+
+
+def _known(number: float, form: str) -> str:
+    """A cell; a dash for NaN: what is predicted by a share that there were no records to fit."""
+    return "—" if math.isnan(number) else format(number, form)
 
 
 def _title(run: Run) -> str:

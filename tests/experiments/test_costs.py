@@ -69,9 +69,15 @@ def test_each_network_is_predicted_from_the_others(store):
     assert costs.fitted_share(costs.measured(store)) == pytest.approx(0.4)
 
 
-def test_no_records_to_fit_to_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="runs: none"):
-        costs.paper(store=Store(tmp_path))
+def test_nothing_is_predicted_for_cores_of_which_no_other_network_is_recorded(tmp_path, put):
+    store = Store(tmp_path)
+    assert costs.check(store).rows == ()
+    hours = costs.paper(store=store).header.index("hours, 2 cores")
+    assert {row[hours] for row in costs.paper(store=store).rows} == {"—"}
+    put(store, a_run("mnist", "mlp"), images_per_second=1000.0, threads=1)
+    [(_, _, _, predicted, measured, ratio)] = costs.check(store).rows
+    assert (predicted, measured, ratio) == ("—", "1,000", "—")
+    assert "—" not in {row[hours] for row in costs.paper(store=store).rows}
 
 
 def test_runs_take_turns_on_gpus(monkeypatch, store):
