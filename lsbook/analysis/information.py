@@ -8,8 +8,8 @@ augmentation. Given the example, Y is taken to be normal around the example's me
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.special import factorial, logsumexp
+from numpy.polynomial.polynomial import polyval
+from scipy.special import logsumexp
 
 from lsbook.analysis.checks import array, positive
 
@@ -89,11 +89,12 @@ def _gauss_sums(points: np.ndarray, means: np.ndarray) -> np.ndarray:
     column = np.searchsorted(centres, within)
     known = centres[np.minimum(column, centres.size - 1)] == within
     m, column = (means[:, None] - within)[known], column[known]
-    terms = np.vander(2 * m, TERMS, increasing=True) * np.exp(-m * m)[:, None] / factorial(np.arange(TERMS))
-    coefficients = csr_array((np.ones(m.size), (column, np.arange(m.size))), (centres.size, m.size)) @ terms
+    term, coefficients = np.exp(-m * m), np.empty((TERMS, centres.size))
+    for k in range(TERMS):
+        coefficients[k] = np.bincount(column, term, centres.size)
+        term *= 2 * m / (k + 1)
     t = points - centres[place]
-    powers = np.vander(t, TERMS, increasing=True)
-    return np.einsum("mk,mk->m", powers, coefficients[place]) * np.exp(-t * t)
+    return polyval(t, coefficients[:, place], tensor=False) * np.exp(-t * t)
 
 
 def bracket(samples: np.ndarray) -> Information:
