@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +86,29 @@ def test_a_single_round_has_no_warm_up_and_the_plain_way_may_do_less(monkeypatch
     at(monkeypatch, 2, 4)  # ours 10 in 2 s; plain 2 in 4 s
     result = timing.measure("name", benchmark(plain_units=2, rounds=1), LIMITS)
     assert (result.ours, result.plain, result.ratio) == (5.0, 0.5, 10.0)
+
+
+def test_busy_is_the_share_of_all_cores_that_ours_computed(monkeypatch):
+    """Ours computes 3 s in 2 s on 2 cores; what the plain way computes is not counted."""
+    at(monkeypatch, 2, 1)
+    monkeypatch.setattr(timing, "cores", lambda: 2)
+    computed = iter([1, 4, 4, 9])
+    monkeypatch.setattr(timing, "_computed", lambda: next(computed))
+    assert timing.measure("name", benchmark(rounds=1), LIMITS).busy == 0.75
+
+
+def test_what_processes_compute_is_counted_while_they_run_and_after_their_end():
+    """One that has computed 0.3 s tells so; then it goes on as the child of one that has ended with it."""
+    count = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True); input()"
+    script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {count!r}]); print(flush=True); input()"
+    before = timing._computed()
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        for _ in range(2):  # the child of the process runs, then it has ended
+            process.stdout.readline()
+            assert timing._computed() - before > 0.25
+            print(file=process.stdin, flush=True)
+    assert timing._computed() - before > 0.25
 
 
 @pytest.mark.parametrize(("flops", "moved", "limit"), [(400.0, 10.0, 2.5), (100.0, 50.0, 2.0)])

@@ -16,6 +16,7 @@ try:
     from lsbook.bench import arrays, files, images, photographs, text
     from lsbook.bench.limits import Limits
     from lsbook.bench.timing import Benchmark, Result, measure
+    from lsbook.experiments.workers import cores
     from lsbook.training import environment, precision
 except ModuleNotFoundError as error:
     raise UserError(f'benchmarks need {error.name}: pip install -e ".[train]"') from error
@@ -44,7 +45,10 @@ def main(names: Sequence[str] = (), json_file: Path | None = None) -> None:
     device = precision.device()
     limits = Limits.of(device)
     results = [measure(name, BENCHMARKS[name](), limits) for name in names or BENCHMARKS]
-    machine = environment.describe(device, "mixed") | {"peak_memory_mb": environment.peak_memory() // 10**6}
+    machine = environment.describe(device, "mixed") | {
+        "cores": cores(),
+        "peak_memory_mb": environment.peak_memory() // 10**6,
+    }
     report = {"results": [asdict(result) for result in results], "machine": machine, "limits": asdict(limits)}
     print(table(report))
     if json_file:
@@ -55,13 +59,14 @@ def main(names: Sequence[str] = (), json_file: Path | None = None) -> None:
 
 
 def table(report: dict) -> str:
-    """What `main` writes as JSON, as text: rates of both ways, their ratio, and ours as a share of the limit."""
+    """What `main` writes as JSON, as text: rates of both ways, their ratio, ours as a share of the limit, and how busy
+    ours keeps the cores."""
     results, machine, limits = [Result(**r) for r in report["results"]], report["machine"], report["limits"]
-    lines = [f"{'':38}{'ours':>12}{'plain':>12}{'ratio':>8}{'limit':>12}{'share':>7}"]
+    lines = [f"{'':38}{'ours':>12}{'plain':>12}{'ratio':>8}{'limit':>15}{'share':>7}{'busy':>7}"]
     for r in results:
         rates = [f"{rate:12,.0f}" if rate >= 100 else f"{rate:12.2f}" for rate in (r.ours, r.plain)]
-        limit = f"{r.limit:12,.0f}{r.ours / r.limit:7.0%}" if r.limit else f"{'–':>12}{'–':>7}"
-        lines.append(f"{r.title + ', ' + r.unit + '/s':38}{''.join(rates)}{r.ratio:8.2f}{limit}")
+        limit = f"{r.limit:15,.0f}{r.ours / r.limit:7.0%}" if r.limit else f"{'–':>15}{'–':>7}"
+        lines.append(f"{r.title + ', ' + r.unit + '/s':38}{''.join(rates)}{r.ratio:8.2f}{limit}{r.busy:7.0%}")
     rounds = " or ".join(str(n) for n in sorted({r.rounds for r in results}))
     gpu = limits["device"] == "cuda"
     return "\n".join(
@@ -76,6 +81,7 @@ def table(report: dict) -> str:
             f"Ours is in {machine['precision']}, the plain way in float32.",
             f"Limit: the slower of the arithmetic at {limits['flops'] / 1e9:,.0f} GFLOP/s and the memory traffic at "
             f"{limits['bandwidth'] / 1e9:.1f} GB/s, both measured in the same call.",
+            f"Busy: the share of the time of {machine['cores']} cores that ours computed.",
             *([] if gpu else ["No GPU has run any of these yet."]),
         ]
     )

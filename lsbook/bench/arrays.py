@@ -87,7 +87,7 @@ def information() -> Benchmark:
         samples.size,
         lambda: mutual_information(samples),
         lambda: plain_information(samples),
-        "memory: each pass of NumPy over the terms of the series is written out",
+        "one core: a few passes of NumPy over the samples for each term of the series",
         counts=Counts(2 * TERMS * (samples.size + (2 * REACH + 1) * EXAMPLES), samples.nbytes),
     )
 

@@ -1,13 +1,17 @@
 """A piece of work done two ways, and how fast each is."""
 
+import contextlib
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import numpy as np
+import psutil
 import torch
 
 from lsbook.bench.limits import Counts, Limits
+from lsbook.experiments.workers import cores
 
 ROUNDS = 3
 
@@ -34,7 +38,8 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Result:
-    """Rates in units a second, medians over the rounds. limit: what the machine would allow."""
+    """Rates in units a second, medians over the rounds. limit: what the machine would allow; busy: the share of its
+    cores' time that ours and its processes computed, of all rounds together."""
 
     name: str
     title: str
@@ -44,6 +49,7 @@ class Result:
     ratio: float
     rounds: int
     limit: float | None
+    busy: float
     bound: str
 
 
@@ -53,19 +59,31 @@ def measure(name: str, benchmark: Benchmark, limits: Limits) -> Result:
     if rounds > 1:
         benchmark.ours()
         benchmark.plain()
-    ours, plain = [], []
-    for _ in range(rounds):
-        ours.append(benchmark.units / _seconds(benchmark.ours))
-        plain.append((benchmark.plain_units or benchmark.units) / _seconds(benchmark.plain))
+    turns = [(_times(benchmark.ours), _times(benchmark.plain)) for _ in range(rounds)]
+    ours = [benchmark.units / wall for (wall, _), _ in turns]
+    plain = [(benchmark.plain_units or benchmark.units) / wall for _, (wall, _) in turns]
     ratio = statistics.median(a / b for a, b in zip(ours, plain, strict=True))
     medians = statistics.median(ours), statistics.median(plain)
     limit = benchmark.units / limits.seconds(benchmark.counts) if benchmark.counts else None
-    return Result(name, benchmark.title, benchmark.unit, *medians, ratio, rounds, limit, benchmark.bound)
+    wall, computed = np.sum([of_ours for of_ours, _ in turns], axis=0).tolist()
+    busy = computed / wall / cores()
+    return Result(name, benchmark.title, benchmark.unit, *medians, ratio, rounds, limit, busy, benchmark.bound)
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def _times(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds that passed, and that cores computed meanwhile for this process and for those it began."""
+    start, computed = time.perf_counter(), _computed()
     work()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, _computed() - computed
+
+
+def _computed() -> float:
+    """Seconds of cores so far: of this process, of those that it began, and of theirs that have ended."""
+    own = psutil.Process()
+    seconds = time.process_time() + sum(own.cpu_times()[2:4])
+    for process in own.children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended since
+            seconds += sum(process.cpu_times()[:4])
+    return seconds
