@@ -21,29 +21,36 @@ UNTESTED = " (too few seeds or test examples)"
 
 
 def made_from(profile: str, records: Iterable[Record]) -> str:
-    """One sentence on where the numbers come from, network by network."""
+    """One sentence on where the numbers come from; networks of the same data and number of seeds are named together."""
     networks: dict[tuple, list[Record]] = {}
     for record in records:
         networks.setdefault((record.run.model, record.run.dataset, record.run.examples), []).append(record)
+    titles: dict[str, list[str]] = {}
+    for (model, dataset, examples), found in networks.items():
+        titles.setdefault(_data(dataset, examples, found), []).append(MODELS[model].title)
+    made = "; ".join(f"{_listed(names)} on {data}" for data, names in titles.items())
     every = [record for found in networks.values() for record in found]
-    devices = _listed(f"{r.environment['device']}, {r.environment['precision']}" for r in every)
-    versions = _listed(r.environment["torch"] for r in every)
-    commits = _listed(r.environment["commit"] for r in every)
-    made = "; ".join(_network(*key, found) for key, found in networks.items())
+    devices = _different(f"{r.environment['device']}, {r.environment['precision']}" for r in every)
+    versions = _different(r.environment["torch"] for r in every)
+    commits = _different(r.environment["commit"] for r in every)
     return f"Profile {profile}: {made}; trained on {devices}, torch {versions}, commit {commits}."
 
 
-def _network(model: str, dataset: str, examples: int, records: list[Record]) -> str:
-    variants = _listed(record.environment["data"]["variant"] for record in records)
+def _data(dataset: str, examples: int, records: list[Record]) -> str:
+    """What the networks of these records were trained on, and how many of them."""
+    variants = _different(record.environment["data"]["variant"] for record in records)
     seeds = len({record.run.seed for record in records})
     what = "sentence pairs" if dataset in CORPORA else "training images"
-    return (
-        f"{MODELS[model].title} on {TITLES[dataset]} ({variants}), {examples:,} {what}, {seeds} seed{'s'[: seeds > 1]}"
-    )
+    return f"{TITLES[dataset]} ({variants}), {examples:,} {what}, {seeds} seed{'s'[: seeds > 1]}"
 
 
-def _listed(values: Iterable[str]) -> str:
-    return " and ".join(sorted(set(values)))
+def _different(values: Iterable[str]) -> str:
+    return _listed(sorted(set(values)))
+
+
+def _listed(values: list[str]) -> str:
+    """a, b and c."""
+    return " and ".join([", ".join(values[:-1]), values[-1]] if len(values) > 1 else values)
 
 
 def verdict_sentence(profile: str, verdicts: Iterable[Verdict]) -> str:

@@ -108,7 +108,7 @@ def test_numbers_and_captions(study):
     numbers = distillation.numbers(study)
     np.testing.assert_allclose(numbers["smoothed_student"], 1.199)
     assert numbers["help"].startswith("+0.3000 [+0.2")
-    assert "MLP 2 × 800 on MNIST" in numbers["made_from"]
+    assert "MLP 2 × 800, MLP 2 × 1200 with dropout and MLP 2 × 1200 on MNIST" in numbers["made_from"]
     assert distillation.numbers(distillation.study("paper", "0"))["help"] == "+0.3"
 
 

@@ -77,7 +77,7 @@ def test_numbers_and_captions(study):
     numbers = equal_softness.numbers(study)
     assert (numbers["teacher"], numbers["student"], numbers["views"]) == ("ResNet-56", "AlexNet", "162")
     assert (numbers["lowest_temperature"], numbers["highest_temperature"]) == (2.1, 2.6)
-    assert "ResNet-56 on CIFAR-10" in numbers["made_from"]
+    assert "ResNet-56 and AlexNet on CIFAR-10 (a variant)" in numbers["made_from"]
 
 
 def test_the_scorecard_gets_the_claims(study):
