@@ -1,8 +1,8 @@
 """All claims in all settings: the paper's numbers, the replication's, ours with intervals, and the verdicts."""
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from typing import NamedTuple
 
 from lsbook import claims, page, paper
@@ -87,13 +87,13 @@ def outcomes(findings: Sequence[Finding], claim: str) -> list[Outcome]:
     found = [finding for finding in findings if finding.verdict.claim == claim]
     return [
         Outcome(profile, setting, claims.combine([part.verdict for part in parts]).verdict)
-        for (profile, setting), parts in groupby(found, lambda finding: (finding.profile, finding.setting))
+        for (profile, setting), parts in itertools.groupby(found, lambda finding: (finding.profile, finding.setting))
     ]
 
 
 def summary_table(findings: Sequence[Finding]) -> Table:
     """Every claim in a row: what it says and what it came to, in each kind of evidence."""
-    profiles = list(dict.fromkeys(finding.profile for finding in findings)) or ["laptop"]
+    profiles = _profiles(findings) or ["laptop"]
     rows = []
     for claim in CLAIMS.values():
         found = outcomes(findings, claim.id)
@@ -106,6 +106,10 @@ def summary_table(findings: Sequence[Finding]) -> Table:
         ("claim", *map(_standing, profiles)),
         tuple(rows),
     )
+
+
+def _profiles(findings: Sequence[Finding]) -> list[str]:
+    return list(dict.fromkeys(finding.profile for finding in findings))
 
 
 def _standing(profile: str) -> str:
@@ -205,16 +209,16 @@ def _numbers(row: str | tuple[str, ...], arms: dict[str, paper.Published], first
 
 
 def summary_text(findings: Sequence[Finding]) -> Text:
-    """The claims under each verdict, contradictions first, as a list."""
+    """The claims under each verdict and kind of evidence, contradictions first, as a list."""
     found = {claim: outcomes(findings, claim) for claim in CLAIMS}
     lines = []
-    for word in (CONTRADICTED, REPRODUCED, UNDECIDED):
+    for word, profile in itertools.product((CONTRADICTED, REPRODUCED, UNDECIDED), _profiles(findings)):
         listed = {
-            claim: "; ".join(outcome.setting for outcome in several if outcome.verdict == word)
+            claim: "; ".join(o.setting for o in several if (o.verdict, o.profile) == (word, profile))
             for claim, several in found.items()
         }
         items = [f"  - {claim}, {CLAIMS[claim].text}: {settings}" for claim, settings in listed.items() if settings]
-        lines += [f"- **{word.capitalize()}**", *items] if items else []
+        lines += [f"- **{word.capitalize()}** {_standing(profile)}", *items] if items else []
     untested = [claim for claim, several in found.items() if all(o.verdict == NOT_TESTED for o in several)]
     if untested:
         lines.append(f"- **{NOT_TESTED.capitalize()}** yet: {', '.join(untested)}")
@@ -222,11 +226,13 @@ def summary_text(findings: Sequence[Finding]) -> Text:
 
 
 def answers(findings: Sequence[Finding], *names: str) -> Text:
-    """Each of the claims with its verdict and difference in every setting, as a list."""
+    """Each of the claims with its verdict and difference in every kind of evidence and setting, as a list."""
     lines = []
     for name in names:
         found = [finding for finding in findings if finding.verdict.claim == name]
-        said = "; ".join(map(_answer, found)) or f"**{NOT_TESTED}**"
+        by_profile = itertools.groupby(found, lambda finding: finding.profile)
+        said = "; ".join(f"{_standing(profile)} {'; '.join(map(_answer, several))}" for profile, several in by_profile)
+        said = said or f"**{NOT_TESTED}**"
         lines.append(f"- {name}, {CLAIMS[name].text}: {said}.")
     return Text("\n".join(lines))
 

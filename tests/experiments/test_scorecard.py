@@ -57,10 +57,16 @@ def test_a_claim_with_one_contradicted_part_is_contradicted():
 
 def test_the_text_names_contradictions_first_and_what_is_untested():
     lines = scorecard.summary_text(FINDINGS).markdown.splitlines()
-    assert lines[:2] == ["- **Contradicted**", "  - C1, smoothing does not cost accuracy: AlexNet, CIFAR-10"]
-    reproduced = lines[lines.index("- **Reproduced**") :]
+    first = "- **Contradicted** in the reduced regime", "  - C1, smoothing does not cost accuracy: AlexNet, CIFAR-10"
+    assert tuple(lines[:2]) == first
+    reproduced = lines[lines.index("- **Reproduced** in the reduced regime") :]
     assert "  - C6, smoothing lowers the calibration error: AlexNet, CIFAR-10; MLP 2 × 1200, MNIST" in reproduced
     assert lines[-1].startswith("- **Not tested** yet: C3, C4, C5, C7")
+    mixed = [*FINDINGS, finding("C6", -5, profile="paper")]
+    lines = scorecard.summary_text(mixed).markdown.splitlines()
+    place = lines.index("- **Reproduced** under the paper's protocol")
+    assert lines[place + 1 : place + 2] == ["  - C6, smoothing lowers the calibration error: AlexNet, CIFAR-10"]
+    assert lines[place + 2] == "- **Undecided** in the reduced regime"
 
 
 def test_details_put_the_sources_beside_ours():
@@ -105,10 +111,11 @@ def test_details_of_every_chapter_are_whole():
 
 def test_answers_give_the_difference():
     text = scorecard.answers(FINDINGS, "C6", "C20", "C1").markdown.splitlines()
-    assert text[0].startswith("- C6, smoothing lowers the calibration error: **reproduced** on AlexNet, CIFAR-10 (")
+    begin = "- C6, smoothing lowers the calibration error: in the reduced regime **reproduced** on AlexNet, CIFAR-10 ("
+    assert text[0].startswith(begin)
     assert "−5.000 [−5.0" in text[0]
     assert text[1] == "- C20, temperature raises the hard model's BLEU: **not tested**."
-    assert "**not tested** on AlexNet, CIFAR-10 (a quantity, points ↑: 2 seeds)" in text[2]
+    assert "under the paper's protocol **not tested** on AlexNet, CIFAR-10 (a quantity, points ↑: 2 seeds)" in text[2]
 
 
 def test_the_records_of_the_sources_are_found_and_nothing_is_trained(monkeypatch):
