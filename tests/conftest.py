@@ -32,12 +32,13 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say how many faults the processes in test_faults.py went through."""
+    """Say how many faults the processes in test_faults.py went through, and how fast a large text was prepared."""
     passed = terminalreporter.getreports("passed")
-    lines = [value for report in passed for name, value in report.user_properties if name == "faults"]
-    if lines:
-        terminalreporter.section("faults")
-        terminalreporter.write_line("\n".join(lines))
+    for section in ("faults", "large text"):
+        lines = [value for report in passed for name, value in report.user_properties if name == section]
+        if lines:
+            terminalreporter.section(section)
+            terminalreporter.write_line("\n".join(lines))
 
 
 @pytest.fixture(autouse=True, scope="session")

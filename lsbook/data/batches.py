@@ -69,7 +69,9 @@ class Batches:
             Shape(max(1, min(tokens // (source + target), len(text))), source, target)
             for source, target in (widths * multiple).tolist()
         ]
-        self._narrowest = (cells[:, None] <= widths).all(axis=2).argmax(axis=1)  # that a pair fits into
+        every = np.moveaxis(np.indices(cells.max(axis=0) + 1), 0, -1)
+        narrowest = (every[:, :, None] <= widths).all(axis=-1).argmax(axis=-1)  # that pairs of these lengths fit into
+        self._narrowest = narrowest[tuple(cells.T)]
         self._draw(0)
 
     def __len__(self) -> int:
@@ -94,7 +96,8 @@ class Batches:
         """Plan an epoch. Pairs that fill no batch of their shape go to the next that holds it, the last get fillers."""
         random = np.random.default_rng([self.seed, epoch])
         order = random.permutation(len(self.text))
-        waiting = [order[self._narrowest[order] == k] for k in range(len(self.shapes))]
+        narrowest = self._narrowest[order]
+        waiting = [order[narrowest == k] for k in range(len(self.shapes))]
         plan = []
         for k, shape in enumerate(self.shapes):
             whole = len(waiting[k]) // shape.pairs * shape.pairs
