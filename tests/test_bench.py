@@ -98,13 +98,13 @@ def test_busy_is_the_share_of_all_cores_that_ours_computed(monkeypatch):
 
 
 def test_what_processes_compute_is_counted_while_they_run_and_after_their_end():
-    """One that has computed 0.3 s tells so; then it goes on as the child of one that has ended with it."""
+    """A grandchild computes 0.3 s. They count while it runs, after its end, and after that of our own child."""
     count = "import time\nwhile time.process_time() < 0.3: pass\nprint(flush=True); input()"
     script = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {count!r}]); print(flush=True); input()"
     before = timing._computed()
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        for _ in range(2):  # the child of the process runs, then it has ended
+        for _ in range(2):  # the grandchild runs, then it has ended
             process.stdout.readline()
             assert timing._computed() - before > 0.25
             print(file=process.stdin, flush=True)

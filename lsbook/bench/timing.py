@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-import numpy as np
 import psutil
 import torch
 
@@ -65,7 +64,7 @@ def measure(name: str, benchmark: Benchmark, limits: Limits) -> Result:
     ratio = statistics.median(a / b for a, b in zip(ours, plain, strict=True))
     medians = statistics.median(ours), statistics.median(plain)
     limit = benchmark.units / limits.seconds(benchmark.counts) if benchmark.counts else None
-    wall, computed = np.sum([of_ours for of_ours, _ in turns], axis=0).tolist()
+    wall, computed = map(sum, zip(*(of_ours for of_ours, _ in turns), strict=True))
     busy = computed / wall / cores()
     return Result(name, benchmark.title, benchmark.unit, *medians, ratio, rounds, limit, busy, benchmark.bound)
 

@@ -69,9 +69,7 @@ class Batches:
             Shape(max(1, min(tokens // (source + target), len(text))), source, target)
             for source, target in (widths * multiple).tolist()
         ]
-        every = np.moveaxis(np.indices(cells.max(axis=0) + 1), 0, -1)
-        narrowest = (every[:, :, None] <= widths).all(axis=-1).argmax(axis=-1)  # that pairs of these lengths fit into
-        self._narrowest = narrowest[tuple(cells.T)]
+        self._narrowest = narrowest(cells, widths)
         self._draw(0)
 
     def __len__(self) -> int:
@@ -96,8 +94,8 @@ class Batches:
         """Plan an epoch. Pairs that fill no batch of their shape go to the next that holds it, the last get fillers."""
         random = np.random.default_rng([self.seed, epoch])
         order = random.permutation(len(self.text))
-        narrowest = self._narrowest[order]
-        waiting = [order[narrowest == k] for k in range(len(self.shapes))]
+        shape_of = self._narrowest[order]
+        waiting = [order[shape_of == k] for k in range(len(self.shapes))]
         plan = []
         for k, shape in enumerate(self.shapes):
             whole = len(waiting[k]) // shape.pairs * shape.pairs
@@ -160,3 +158,12 @@ def choose_widths(lengths: np.ndarray, most: int) -> np.ndarray:
         smaller = padded[: best[0] + 1, : best[1] + 1]
         np.minimum(smaller, best.sum(), out=smaller)
     return np.array(sorted(widths, key=np.sum))
+
+
+def narrowest(lengths: np.ndarray, widths: np.ndarray) -> np.ndarray:
+    """(N,) which of `choose_widths`' widths (K, 2) is the first that each pair of lengths (N, 2) fits into.
+
+    It is found once for all pairs of equal lengths.
+    """
+    every = np.moveaxis(np.indices(lengths.max(axis=0) + 1), 0, -1)
+    return (every[:, :, None] <= widths).all(axis=-1).argmax(axis=-1)[tuple(lengths.T)]

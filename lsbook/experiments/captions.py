@@ -39,9 +39,14 @@ def made_from(profile: str, records: Iterable[Record]) -> str:
 def _data(dataset: str, examples: int, records: list[Record]) -> str:
     """What the networks of these records were trained on, and how many of them."""
     variants = _different(record.environment["data"]["variant"] for record in records)
-    seeds = len({record.run.seed for record in records})
+    seeds = counted(len({record.run.seed for record in records}), "seed")
     what = "sentence pairs" if dataset in CORPORA else "training images"
-    return f"{TITLES[dataset]} ({variants}), {examples:,} {what}, {seeds} seed{'s'[: seeds > 1]}"
+    return f"{TITLES[dataset]} ({variants}), {examples:,} {what}, {seeds}"
+
+
+def counted(n: int, name: str) -> str:
+    """1 seed, 2 seeds."""
+    return f"{n} {name}" if n == 1 else f"{n} {name}s"
 
 
 def _different(values: Iterable[str]) -> str:

@@ -18,6 +18,7 @@ from statistics import geometric_mean
 from typing import NamedTuple
 
 from lsbook.catalogue import CORPORA, MODELS, TITLES
+from lsbook.experiments import captions
 from lsbook.experiments.chapters import CHAPTERS
 from lsbook.experiments.profiles import RECIPES, run
 from lsbook.experiments.sweep import plan
@@ -190,7 +191,7 @@ def studies(seeds: int = 5, factors: int = 4, nodes: str = "1,8,64") -> Table:
         f"Predicted GPU-hours of {seeds} seeds × {factors} factors on H200s, and hours until the last run has ended, "
         "by the number of GPUs. Share and pause are assumed and not measured yet. Runs are independent: with more GPUs "
         "than runs nothing is gained.",
-        ("data, network", "runs", "hours a run", "GPU-hours", *(f"{n} GPU{'s' if n > 1 else ''}" for n in counts)),
+        ("data, network", "runs", "hours a run", "GPU-hours", *(captions.counted(n, "GPU") for n in counts)),
         tuple(rows),
     )
 

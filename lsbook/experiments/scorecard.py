@@ -147,7 +147,7 @@ def detail_table(findings: Sequence[Finding], chapter: str) -> Table:
 def _row(finding: Finding) -> tuple[str, str, str]:
     name, first, second, difference, word = verdicts.cells(finding.measure)
     verdict = finding.verdict
-    text = f"{finding.setting}, {verdict.seeds} seeds: {name.partition(': ')[2]} {first} → {second}"
+    text = f"{finding.setting}, {captions.counted(verdict.seeds, 'seed')}: {name.partition(': ')[2]} {first} → {second}"
     if math.isnan(verdict.mean):
         return f"here, {_standing(finding.profile)}", word, text
     threshold = -CLAIMS[verdict.claim].part(verdict.part).margin
@@ -239,6 +239,6 @@ def answers(findings: Sequence[Finding], *names: str) -> Text:
 
 def _answer(finding: Finding) -> str:
     name, _, _, difference, word = verdicts.cells(finding.measure)
-    seeds = f"{finding.verdict.seeds} seed{'s' * (finding.verdict.seeds != 1)}"
+    seeds = captions.counted(finding.verdict.seeds, "seed")
     found = seeds if finding.verdict.verdict == NOT_TESTED else f"{difference}, {seeds}"
     return f"**{word}** on {finding.setting} ({name.partition(': ')[2]}: {found})"

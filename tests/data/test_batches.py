@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lsbook.data import encoded, text, toy, vocabulary
-from lsbook.data.batches import Batches, choose_widths
+from lsbook.data.batches import Batches, choose_widths, narrowest
 from lsbook.data.encoded import Encoded, Sentences
 from lsbook.errors import UserError
 
@@ -232,3 +232,10 @@ def test_an_eighth_of_multi30ks_batches_is_padding(tmp_path, monkeypatch):
     assert len(batches.shapes) == 12
     assert filled == pytest.approx(len(batches) * 4_096, rel=0.02)
     assert 1 - tokens / filled == pytest.approx(0.125, abs=0.01)
+
+
+def test_each_pair_gets_the_narrowest_shape_that_holds_it():
+    """Both sides must fit; the first of two that do is taken."""
+    widths = np.array([[2, 1], [1, 4], [4, 4]])
+    lengths = np.array([[2, 1], [1, 1], [1, 2], [2, 2], [0, 4], [4, 0]])
+    assert narrowest(lengths, widths).tolist() == [0, 0, 1, 2, 1, 2]
