@@ -66,29 +66,31 @@ def ask(
 ) -> tuple[str, list[list[tuple[Record, ...]]]]:
     """The profile that was chosen and, for each group of it, one tuple of records a seed.
 
-    profile: a name, or "auto": the best one of which some group is recorded, without the groups that are not; laptop
-        when none is.
-    seeds: such as "0-4", or "auto": those of each group's own of which every run is recorded, all of its own when these
-        are too few for a verdict; or "recorded": never more than the recorded ones, so that nothing is trained.
+    profile: a name, or "auto": the best one of which some group is recorded with enough seeds for a verdict, or else
+        with most, without the groups that are not; laptop when none is.
+    seeds: such as "0-4"; or "recorded": those of each group's own of which every run is recorded, so that nothing is
+        trained; or "auto": the same, and all of a group's own when the profile was named or nothing is recorded, and
+        these are too few for a verdict.
     groups_of: profile -> groups; none when the profile has nothing of what is asked.
     UserError when only what is recorded was asked for, and nothing is.
     """
     one_of("profile", profile, ("auto", *PROFILES))
     store = Store() if store is None else store
 
-    def asked(name: str) -> list[list[tuple[Run, ...]]]:
+    def asked(name: str, seeds: str) -> list[list[tuple[Run, ...]]]:
         return [_runs(group, seeds, store) for group in groups_of(name)]
 
     def recorded(name: str) -> list[list[tuple[Run, ...]]]:
-        """The same; of a group of which a run is missing none."""
-        return [runs if all(run in store for each in runs for run in each) else [] for runs in asked(name)]
+        """Of each group what is recorded; of one of which a run with one of the seeds is missing none."""
+        found = asked(name, RECORDED if seeds == "auto" else seeds)
+        return [runs if all(run in store for each in runs for run in each) else [] for runs in found]
 
+    groups = []
     if profile == "auto":
         found = {name: recorded(name) for name in reversed(PROFILES)}
-        profile = next((name for name, groups in found.items() if any(groups)), "laptop")
-        groups = found[profile] if any(found[profile]) else asked(profile)
-    else:
-        groups = asked(profile)
+        best = max(found, key=lambda name: min(LEAST_SEEDS, max(map(len, found[name]), default=0)))
+        profile, groups = (best, found[best]) if any(found[best]) else ("laptop", [])
+    groups = groups or asked(profile, seeds)
     if seeds == RECORDED and not any(groups):
         raise UserError(f"nothing of what is asked is recorded in the profile {profile}")
     records = iter(obtain([run for group in groups for runs in group for run in runs], store))

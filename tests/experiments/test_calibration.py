@@ -134,31 +134,20 @@ def test_accuracy_is_compared_at_its_own_factor_where_that_is_recorded(study):
     assert [m.verdict.claim for m in calibration.measure(without, 15)] == ["C6", "C7"]
 
 
-def test_what_is_not_recorded_is_left_out_when_asked_so(study, put, tmp_path, monkeypatch):
+@pytest.mark.parametrize("seeds", ["auto", "recorded"])
+def test_what_is_not_recorded_is_left_out(study, put, tmp_path, monkeypatch, seeds):
     """Two seeds of one network, none of the other."""
     few = Store(tmp_path)
     for records in study.sweeps[1].records.values():
         for record in records[:2]:
             put(few, record.run, metrics=record.metrics)
     monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
-    found = calibration.study("auto", seeds="recorded")
+    found = calibration.study("auto", seeds=seeds)
     assert [sweep.run.dataset for sweep in found.sweeps] == ["mnist"]
     assert found.lengths == []
     assert {len(records) for records in found.sweeps[0].records.values()} == {2}
     with pytest.raises(UserError, match="nothing of what is asked is recorded in the profile paper"):
         calibration.study("paper", seeds="recorded")
-
-
-def test_a_factor_of_which_too_few_seeds_are_recorded_is_left_out(study, put, tmp_path, monkeypatch):
-    few = Store(tmp_path)
-    for sweep in study.sweeps:
-        for factor, records in sweep.records.items():
-            for record in records[: 2 if factor == 0.3 else 3]:
-                put(few, record.run, metrics=record.metrics)
-    monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
-    found = calibration.study("auto")
-    assert [list(sweep.records) for sweep in found.sweeps] == [[0.0, 0.05, 0.1], [0.0, 0.05, 0.1]]
-    assert found.lengths == []
 
 
 def test_nll_curves_have_their_minimum_at_the_known_temperature(study):

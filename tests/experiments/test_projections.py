@@ -206,16 +206,53 @@ def test_two_seeds_decide_nothing(store):
     assert (first[0], first[3]) == ("C1: test accuracy, points ↑", "—")
 
 
-def test_auto_seeds_are_the_recorded_ones_when_they_are_enough(store, put, tmp_path, monkeypatch):
-    assert [r.run.seed for r in compare("laptop", 0.1, "auto", alexnet, store).hard] == [0, 1, 2]
-    asked = []
-    monkeypatch.setattr("lsbook.experiments.obtain.obtain", lambda runs, _: asked.extend(runs) or list(runs))
+@pytest.fixture
+def few(store, put, tmp_path):
+    """A store with two seeds of the AlexNet pair."""
     few = Store(tmp_path)
     for record in store:
         if record.run.model == "alexnet" and record.run.recipe.steps == 6_240 and record.run.seed < 2:
             put(few, record.run)
+    return few
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The (alpha, seed) of each run that would be taken from the store or trained."""
+    asked = []
+
+    def obtain(runs, _):
+        asked.extend((run.alpha, run.seed) for run in runs)
+        return list(runs)
+
+    monkeypatch.setattr("lsbook.experiments.obtain.obtain", obtain)
+    return asked
+
+
+def test_auto_seeds_of_a_named_profile_are_the_recorded_ones_when_they_are_enough(store, few, asked):
+    compare("laptop", 0.1, "auto", alexnet, store)
+    assert asked == [(alpha, seed) for seed in range(3) for alpha in (0.0, 0.1)]
+    asked.clear()
     compare("laptop", 0.1, "auto", alexnet, few)
-    assert [(run.alpha, run.seed) for run in asked] == [(alpha, seed) for seed in range(5) for alpha in (0.0, 0.1)]
+    assert asked == [(alpha, seed) for seed in range(5) for alpha in (0.0, 0.1)]
+
+
+def test_auto_seeds_of_no_named_profile_are_the_recorded_ones_however_few(few, asked):
+    compare("auto", 0.1, "auto", alexnet, few)
+    assert asked == [(alpha, seed) for seed in range(2) for alpha in (0.0, 0.1)]
+
+
+def test_a_better_profile_does_not_win_with_too_few_seeds_for_a_verdict(store, few, put):
+    """Neither for a chapter nor for the scorecard, which asks for recorded seeds."""
+    for alpha in (0.0, 0.1):
+        run = alexnet("paper", alpha, 0)
+        for each in (store, few):
+            put(each, run, metrics={"test_accuracy": 0.5}, arrays=arrays(4, 1, 1, 0))
+    for seeds in ("auto", "recorded"):
+        assert compare("auto", 0.1, seeds, alexnet, store).profile == "laptop"
+        found = compare("auto", 0.1, seeds, alexnet, few)
+        assert (found.profile, len(found.hard)) == ("laptop", 2)
+    assert compare("auto", 0.1, "0", alexnet, store).profile == "paper"
 
 
 def test_auto_is_the_best_profile_of_which_all_is_recorded(store, put):
