@@ -184,7 +184,8 @@ def confidences(axes: Axes, diagrams: Sequence[Reliability], colour: str) -> Axe
 
 def reliability_figure(rows: Sequence[tuple[str, Sequence[tuple[str, str, Sequence[Reliability]]]]]) -> Figure:
     """A row for each network (title, arms), an arm being (title, kind, one diagram a seed); histograms below each."""
-    figure = Figure(figsize=(9, 4.4 * len(rows)), layout="constrained")
+    columns = max(len(arms) for _, arms in rows)
+    figure = Figure(figsize=(3 * columns, 4.4 * len(rows)), layout="constrained")
     parts = np.atleast_1d(figure.subfigures(len(rows), 1))
     for part, (title, arms) in zip(parts, rows, strict=True):
         part.suptitle(title)

@@ -369,6 +369,6 @@ def numbers(arms: Arms, words: tuple[int, int, int]) -> dict[str, float | str]:
         "made_from": _made_from(arms),
     }
     for name, records in (("hard", arms.hard), ("smoothed", arms.smoothed)):
-        for quantity in ("test_accuracy", "test_ece", "test_nll", "temperature", "bleu_temperature"):
+        for quantity in ("test_accuracy", "test_ece", "test_nll", "test_scaled_nll", "temperature", "bleu_temperature"):
             result[f"{name}_{quantity.removeprefix('test_')}"] = float(metric(records, quantity).mean())
     return result
