@@ -17,6 +17,7 @@ DECAYED = ("weights", "hidden-linear")
 PIXELS = ("standardised", "unit")
 PRECISIONS = ("mixed", "float32")
 PROBES = ("none", "logit-differences")
+INITIAL = ("scaled", "small")
 FRACTIONS = ("momentum", "second_momentum")  # of the past that an optimiser keeps
 
 
@@ -45,6 +46,8 @@ class Recipe:
     precision: "mixed" is bfloat16 autocast where the hardware computes in it, float32 elsewhere.
     probe: what is measured along the training besides accuracy and ECE, and becomes part of the record:
         "logit-differences" of augmented views, for the mutual information.
+    initial: weights before the first step, of images: "scaled" to a layer's inputs (He et al. 2015), or "small" as
+        those of `models.base.initialise_small`.
     revision: raised when the training code changes what the other fields mean.
     """
 
@@ -68,6 +71,7 @@ class Recipe:
     averaged: int = 1
     precision: str = "mixed"
     probe: str = "none"
+    initial: str = "scaled"
     revision: int = 1
 
     def __post_init__(self):
@@ -107,6 +111,7 @@ class Recipe:
             "pixels": PIXELS,
             "precision": PRECISIONS,
             "probe": PROBES,
+            "initial": INITIAL,
         }.items():
             one_of(name, getattr(self, name), allowed)
         _require(self.augmentation != "inception" or self.size, "the crops of inception need a size")
@@ -185,8 +190,8 @@ class Run:
             self._check_views()
             return
         _whole(self, "vocabulary", 1)
-        for name in ("augmentation", "probe", "size"):
-            _require(getattr(self.recipe, name) in ("none", None), f"{name} is for images only")
+        for name in ("augmentation", "initial", "probe", "size"):
+            _require(getattr(self.recipe, name) == getattr(Recipe, name), f"{name} is for images only")
         _require(self.teacher is None, "a student learns from images only")
 
     def _check_views(self) -> None:

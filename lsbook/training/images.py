@@ -10,7 +10,7 @@ from torch import Tensor
 from lsbook.catalogue import MODELS
 from lsbook.data.files import ImageFiles
 from lsbook.data.images import Images, load
-from lsbook.models.base import Classifier
+from lsbook.models.base import Classifier, initialise_small
 from lsbook.run import Run
 from lsbook.training import augmentation, precision, processes, summary, views
 from lsbook.training.losses import Loss, smoothed_cross_entropy
@@ -68,6 +68,8 @@ class ImageTask:
         self.run, self.data = run, data
         self.view = augmentation.of(run.recipe)
         model = MODELS[run.model].build(self.view.shape(data.train.shape), len(data.train.classes))
+        if run.recipe.initial == "small":
+            initialise_small(model)
         model.to(device, memory_format=torch.channels_last)
         self.trainer = ImageTrainer(run, model, data.train, loss or smoothed_cross_entropy(run.alpha))
         self.measured = data.heldout.first(min(MEASURED, len(data.heldout)))

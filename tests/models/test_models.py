@@ -6,6 +6,7 @@ import torch
 
 from lsbook.catalogue import MODELS
 from lsbook.models.alexnet import AlexNet, LocalResponseNorm
+from lsbook.models.base import initialise_small
 from lsbook.models.mlp import MLP
 from lsbook.models.resnet import Block, ResNet
 
@@ -126,3 +127,16 @@ def test_local_response_norm_has_the_right_gradient():
     norm = LocalResponseNorm(12).double()
     x = (30 * torch.randn(1, 12, 1, 2, dtype=torch.float64)).requires_grad_()
     assert torch.autograd.gradcheck(norm, (x,))
+
+
+def test_small_initial_weights_are_the_tutorials():
+    torch.manual_seed(0)
+    model = MODELS["alexnet"].build((3, 24, 24), 10)
+    initialise_small(model)
+    layers = {"conv1": (0.05, 0), "conv2": (0.05, 0.1), "fc3": (0.04, 0.1), "fc4": (0.04, 0.1), "output": (1 / 192, 0)}
+    for name, (deviation, bias) in layers.items():
+        layer = getattr(model, name)
+        assert layer.weight.abs().max() <= 2 * deviation
+        # A normal distribution cut at two standard deviations keeps 0.88 of one.
+        assert float(layer.weight.detach().std()) == pytest.approx(0.8796 * deviation, rel=0.04)
+        assert (layer.bias == torch.tensor(float(bias))).all()

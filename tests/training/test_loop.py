@@ -204,6 +204,16 @@ def test_cifar100_trains_by_the_papers_recipe(data):
     assert outcome.arrays["templates"].shape == (10, 10)
 
 
+@pytest.mark.parametrize(("initial", "diverges"), [("small", False), ("scaled", True)])
+def test_the_papers_alexnet_needs_small_initial_weights(data, initial, diverges):
+    """Its learning rate of 0.1 with three times the loss is too much for scaled ones."""
+    full = profiles.run("paper", "cifar10", "alexnet", 0.0, 0)
+    assert full.recipe.initial == "small"
+    recipe = dataclasses.replace(full.recipe, steps=10, initial=initial)
+    outcome = train(dataclasses.replace(full, dataset="digits", recipe=recipe, examples=400), data, progress=False)
+    assert (max(outcome.history["loss"]) > 2 * 3 * np.log(10)) == diverges
+
+
 def test_all_images_can_be_trained_on_and_nothing_is_fitted_then(data):
     """Beyond the training split the held-out images are trained on too: no temperature, no measurement on them."""
     whole = dataclasses.replace(run(recipe=Recipe(steps=2, batch=8)), examples=1_497)

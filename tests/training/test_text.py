@@ -231,6 +231,7 @@ def test_every_text_recipe_fits_its_network():
         ({"vocabulary": 0}, "vocabulary must be a whole number of at least 1"),
         ({"recipe": dataclasses.replace(RECIPE, augmentation="shift2")}, "augmentation is for images only"),
         ({"recipe": dataclasses.replace(RECIPE, probe="logit-differences")}, "probe is for images only"),
+        ({"recipe": dataclasses.replace(RECIPE, initial="small")}, "initial is for images only"),
         ({"dataset": "digits", "model": "mlp"}, "vocabulary is for texts only"),
     ],
 )
