@@ -69,8 +69,8 @@ def ask(
     profile: a name, or "auto": the best one of which some group is recorded with enough seeds for a verdict, or else
         with most, without the groups that are not; laptop when none is.
     seeds: such as "0-4"; or "recorded": those of each group's own of which every run is recorded, so that nothing is
-        trained; or "auto": the same, and all of a group's own when the profile was named or nothing is recorded, and
-        these are too few for a verdict.
+        trained; or "auto": the same, but of a profile that was named, or when nothing is recorded, all of a group's own
+        where these are too few for a verdict.
     groups_of: profile -> groups; none when the profile has nothing of what is asked.
     UserError when only what is recorded was asked for, and nothing is.
     """
