@@ -7,7 +7,6 @@ parameters, the pinned versions, the library's modules it imported, the files an
 import asyncio
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import nbformat
 import yaml
 from tqdm import tqdm
 
+from lsbook.cores import cores
 from lsbook.errors import UserError
 from lsbook.paths import project_root
 from lsbook.watch import fingerprint
@@ -75,8 +75,7 @@ def _execute_stale(
 
 def _threads(chapters: int) -> dict[str, str]:
     """What so many chapters at a time have of the cores for training; NumPy has one, and so always the same sums."""
-    cores = os.cpu_count() or 1
-    return {"OMP_NUM_THREADS": str(max(1, cores // max(1, chapters))), "OPENBLAS_NUM_THREADS": "1"}
+    return {"OMP_NUM_THREADS": str(max(1, cores() // max(1, chapters))), "OPENBLAS_NUM_THREADS": "1"}
 
 
 def reads(chapter: str, kept: Path) -> list[tuple[int, int, str]]:

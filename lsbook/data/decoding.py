@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from lsbook.cores import cores
 from lsbook.data.files import ImageFiles
 from lsbook.errors import UserError
 
@@ -49,4 +50,4 @@ def _stack(views: list[np.ndarray | UserError]) -> Tensor | list[UserError]:
 
 def _cores() -> int:
     """This process's share of the cores that it may run on, with others of a `torchrun` on the same machine."""
-    return max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))
+    return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))

@@ -31,15 +31,18 @@ class Lane(Worker):
             next(self._work)
         except StopIteration:
             return False
-        except UserError as error:
+        except (UserError, RuntimeError) as error:  # torch's for a GPU without memory left is one
             self.error = str(error)
             return False
         return True
 
     def stop(self) -> None:
         """Keep a checkpoint and end."""
-        self._work.close()
-        self.stopped = True
+        try:
+            self._work.close()
+            self.stopped = True
+        except (UserError, RuntimeError) as error:
+            self.error = str(error)
 
 
 class Lanes:
@@ -63,7 +66,7 @@ class Lanes:
         end = time.monotonic() + seconds
         while True:
             over = [lane for lane in workers if not lane.turn()]
-            if not self.jobs and any(lane.turns == TRIAL for lane in workers):
+            if not self.jobs and [lane.turns for lane in workers] == [TRIAL]:
                 self.fitting = min(MOST, training_side().precision.fitting())
             if over or time.monotonic() >= end:
                 return over

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from lsbook.claims import LEAST_SEEDS
@@ -32,6 +32,11 @@ class Arms:
         return [*self.hard, *self.smoothed]
 
     @property
+    def first(self) -> "Arms":
+        """The runs of the first seed alone."""
+        return replace(self, hard=self.hard[:1], smoothed=self.smoothed[:1])
+
+    @property
     def network(self) -> tuple[str, str]:
         """Data set and model."""
         run = self.hard[0].run
@@ -46,7 +51,7 @@ def parse_seeds(text: str | int) -> list[int]:
     try:
         ranges = [[int(end) for end in part.split("-")] for part in str(text).split(",")]
         seeds = [seed for ends in ranges for seed in range(ends[0], ends[-1] + 1)]
-        well_formed = all(len(ends) <= 2 for ends in ranges)
+        well_formed = all(len(ends) <= 2 and ends[0] <= ends[-1] for ends in ranges)
     except ValueError:
         well_formed = False
     if not well_formed or not seeds or len(set(seeds)) < len(seeds):
@@ -172,17 +177,14 @@ def processes() -> Iterator[bool]:
         yield first
 
 
-def _train(
-    runs: list[Run], store: Store, tensorboard: str | None, progress: bool | Callable, weights: bool = False
-) -> dict[Run, Record]:
-    """weights: train what is recorded too, unless its weights are here."""
+def _train(runs: list[Run], store: Store, tensorboard: str | None, progress: bool | Callable) -> dict[Run, Record]:
     training = training_side()
     store.check_writable()
     if progress is True:
         print(f"{len(runs)} of the runs asked for have to be trained first; {_estimate(runs, store)}", file=sys.stderr)
     data = data_for(training.splits)
     return {
-        run: training.alone(recorded(run, store, data, tensorboard=tensorboard, progress=progress, weights=weights))
+        run: training.alone(recorded(run, store, data, tensorboard=tensorboard, progress=progress))
         for run in _free_ones_first(runs, training.is_claimed)
     }
 
@@ -215,7 +217,7 @@ def recorded(
     data: run -> its splits. weights: train what is recorded too, unless its weights are here.
     """
     training = training_side()
-    lesson = _lesson(training, run, data(run), store, progress) if run.teacher else None
+    lesson = (yield from _lesson(training, run, store, data, progress)) if run.teacher else None
     with training.claim(run):
         if run in store and not (weights and not training.has_weights(run)):
             return store.get(run)
@@ -236,16 +238,17 @@ def _free_ones_first(runs: Sequence[Run], is_claimed: Callable[[Run], bool]) -> 
         yield run
 
 
-def _lesson(training, run: Run, data, store: Store, progress: bool | Callable):
+def _lesson(training, run: Run, store: Store, data: Callable, progress: bool | Callable):
     """What a student learns from; its teacher is trained first when its weights are not on this machine."""
 
     def lesson():
         with training.claim(run.teacher):  # what all its students learn from is made once
-            return training.lesson(run, data.train)
+            return training.lesson(run, data(run).train)
 
     found = lesson()
     if found is None:
-        _train([run.teacher], store, None, progress, weights=True)
+        # Where steps are counted they are the student's.
+        yield from recorded(run.teacher, store, data, progress=progress is True, weights=True)
         found = lesson()
     return found
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from lsbook.cores import cores
 from lsbook.errors import UserError, one_of
 from lsbook.experiments import cluster
 from lsbook.experiments.board import Board
@@ -15,7 +16,7 @@ from lsbook.experiments.chapters import CHAPTERS
 from lsbook.experiments.lanes import Lanes
 from lsbook.experiments.obtain import Costs, parse_seeds, training_side
 from lsbook.experiments.profiles import PROFILES
-from lsbook.experiments.workers import Machine, Worker, cores
+from lsbook.experiments.workers import Machine, Worker
 from lsbook.run import Run
 from lsbook.store import Store
 

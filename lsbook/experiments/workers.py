@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 
+from lsbook.cores import cores
 from lsbook.errors import UserError
 from lsbook.experiments.obtain import obtain, training_side
 from lsbook.run import Run
@@ -56,9 +57,10 @@ class Process(Worker):
 
     def __init__(self, run: Run, store: Store, threads: int):
         super().__init__(run)
+        self.asked = False  # to stop
         made = context()
         self._messages, sender = made.Pipe(duplex=False)
-        self.process = made.Process(target=_work, args=(run, store, threads, dict(os.environ), sender), daemon=True)
+        self.process = made.Process(target=_work, args=(run, store, threads, dict(os.environ), sender))
         self.process.start()
         sender.close()
 
@@ -71,7 +73,7 @@ class Process(Worker):
 
     @property
     def stopped(self) -> bool:
-        return self.process.exitcode in (-signal.SIGTERM, 128 + signal.SIGTERM)
+        return self.asked and self.process.exitcode in (-signal.SIGTERM, 128 + signal.SIGTERM)
 
     def failure(self) -> str | None:
         code = self.process.exitcode
@@ -100,14 +102,10 @@ class Machine:
     def stop(self, workers: Sequence[Process]) -> None:
         """Let them keep a checkpoint and end."""
         for worker in workers:
+            worker.asked = True
             worker.process.terminate()
         for worker in workers:
             worker.process.join()
-
-
-def cores() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 @contextlib.contextmanager
@@ -127,14 +125,19 @@ def _work(run: Run, store: Store, threads: int, environment: dict[str, str], mes
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent has it too and sends SIGTERM
     threading.Thread(target=_follow_parent, daemon=True).start()
     said = []
+
+    def tell(name: str, value) -> None:
+        with contextlib.suppress(OSError):  # the parent has ended; a checkpoint is kept all the same
+            messages.send((name, value))
+
     try:
         with heard() as said:
             training_side().use_threads(threads)
-            obtain([run], store, progress=lambda step: messages.send(("step", step)))
+            obtain([run], store, progress=lambda step: tell("step", step))
     except UserError as error:
-        messages.send(("error", str(error)))
+        tell("error", str(error))
     finally:
-        messages.send(("said", said))
+        tell("said", said)
 
 
 def _follow_parent() -> None:

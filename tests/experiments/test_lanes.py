@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import signal
+import time
 
 import pytest
 
@@ -48,9 +49,18 @@ def test_one_that_fails_holds_up_no_other(tmp_path):
     assert [one in store for one in (run(), wild, run(1))] == [True, False, True]
 
 
-def test_they_stop_when_the_budget_ends_and_go_on(tmp_path):
+def test_they_stop_when_the_budget_ends_and_go_on(tmp_path, monkeypatch):
+    """The budget's clock is moved to its end when one of them has had 12 turns."""
     store, runs = Store(tmp_path / "results"), [run(steps=10**6), run(1, steps=10**6)]
-    assert set(sweep.sweep(runs, store, budget=0.5, jobs=2)) == set(runs)
+    whole, now = lanes.Lane.turn, time.monotonic
+
+    def turn(lane):
+        if lane.turns == 11:
+            monkeypatch.setattr(time, "monotonic", lambda: now() + 2_000)
+        return whole(lane)
+
+    monkeypatch.setattr(lanes.Lane, "turn", turn)
+    assert set(sweep.sweep(runs, store, budget=1_000, jobs=2)) == set(runs)
     steps = [checkpoints.latest(one).step for one in runs]
     assert min(steps) > 0
     assert max(steps) - min(steps) <= 1  # turns go round
@@ -73,6 +83,37 @@ def test_a_signal_lets_each_keep_a_checkpoint(tmp_path, monkeypatch):
     assert len(store) == 0
 
 
+def test_torchs_own_errors_end_one_run_only(tmp_path, monkeypatch):
+    """Such as that the GPU has no memory left, in a turn or while a checkpoint is kept."""
+    store, runs, whole = Store(tmp_path / "results"), [run(), run(1)], lanes.Lane.turn
+
+    def turn(lane):
+        if lane.run.seed == 1 and lane.turns == 3:
+            lane._work.close()
+            lane._work = raising()
+        return whole(lane)
+
+    def raising():
+        raise RuntimeError("out of memory")
+        yield
+
+    monkeypatch.setattr(lanes.Lane, "turn", turn)
+    with pytest.raises(UserError, match="1 of the runs failed: .*out of memory"):
+        sweep.sweep(runs, store, jobs=2)
+    assert [one in store for one in runs] == [True, False]
+
+    class Full:
+        def close(self):
+            raise RuntimeError("out of memory")
+
+    place = Lanes(store, jobs=2)
+    full, other = place.begin(run(2)), place.begin(run(3))
+    other.turn()
+    full._work = Full()
+    place.stop([full, other])
+    assert (full.stopped, full.failure(), other.stopped) == (False, "out of memory", True)
+
+
 def test_after_a_trial_as_many_run_as_fit(tmp_path, monkeypatch):
     monkeypatch.setattr(precision, "fitting", lambda: 3)
     place, counts = Lanes(Store(tmp_path / "results")), []
@@ -82,4 +123,9 @@ def test_after_a_trial_as_many_run_as_fit(tmp_path, monkeypatch):
         assert place.ended([first], seconds=0) == []
     assert counts == [1] * lanes.TRIAL
     assert place.count == 3
-    place.stop([first])
+    monkeypatch.setattr(precision, "fitting", lambda: pytest.fail("measured with more than one at work"))
+    second = place.begin(dataclasses.replace(run(1), alpha=0.2))
+    for _ in range(lanes.TRIAL):
+        place.ended([first, second], seconds=0)
+    assert place.count == 3
+    place.stop([first, second])

@@ -1,6 +1,8 @@
 """Sweeps: the order of the plan, what is skipped, and where a budget stops."""
 
 import contextlib
+import signal
+import types
 
 import pytest
 import torch
@@ -69,6 +71,22 @@ def test_what_is_recorded_is_skipped(tmp_path, capsys):
     assert (store.get(run(0)).environment["recorded"], store.get(run(0)).folder.stat().st_mtime_ns) == before
     assert "1 of 1 done: digits alexnet-16 alpha=0 seed=1" in capsys.readouterr().err
     assert len(store) == 2
+
+
+@pytest.mark.parametrize("code", [-signal.SIGTERM, 128 + signal.SIGTERM])
+def test_who_is_stopped_by_another_has_failed(tmp_path, code):
+    """Only what the sweep itself has stopped goes on; else one that is always stopped would be begun for ever."""
+    worker = object.__new__(workers.Process)
+    workers.Worker.__init__(worker, run(0))
+    worker.process, worker.asked = types.SimpleNamespace(exitcode=code), True
+    assert worker.stopped
+    worker.asked = False
+    assert not worker.stopped
+    course = sweep._Course(Store(tmp_path), None, None, [])
+    course.running = [worker]
+    course.close(worker, types.SimpleNamespace(say=print))
+    assert course.waiting == []
+    assert len(course.failures) == 1
 
 
 def test_a_budget_is_not_overrun_and_the_rest_goes_on_later(tmp_path, capsys):

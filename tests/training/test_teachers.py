@@ -109,11 +109,25 @@ def test_a_missing_or_damaged_teacher_is_trained_again(data, here, results, monk
     assert again.metrics == first.metrics
 
 
+def test_a_student_gives_way_while_its_teacher_is_trained(data, here, results):
+    """Steps are counted of the student alone."""
+    steps = []
+    work = obtain_module.recorded(student(seed=5, teacher=run(seed=5)), Store(), lambda _: data, progress=steps.append)
+    turns = 0
+    with pytest.raises(StopIteration):
+        while True:
+            next(work)
+            turns += run(seed=5) not in Store()
+    assert turns >= RECIPE.steps
+    assert max(steps) <= RECIPE.steps
+    assert student(seed=5, teacher=run(seed=5)) in Store()
+
+
 def test_a_teacher_that_another_process_has_trained_meanwhile_is_not_trained_again(data, here, results, monkeypatch):
     monkeypatch.setattr("lsbook.training.splits", lambda _: data)
     obtain([run()], progress=False)
     claim, trained = training.claim, []
-    monkeypatch.setattr(training, "train", lambda run, *_, **__: trained.append(run))
+    monkeypatch.setattr(training, "steps", lambda run, *_, **__: trained.append(run))
 
     def waited(of):  # the other one ends while this one waits for its turn
         aside.rename(weights)
@@ -122,7 +136,8 @@ def test_a_teacher_that_another_process_has_trained_meanwhile_is_not_trained_aga
     weights = teachers.weights_path(run())
     aside = weights.rename(weights.with_suffix(".aside"))
     monkeypatch.setattr(training, "claim", waited)
-    obtain_module._train([run()], Store(), None, False, weights=True)
+    with pytest.raises(StopIteration):
+        next(obtain_module.recorded(run(), Store(), lambda _: data, progress=False, weights=True))
     assert trained == []
 
 
