@@ -6,15 +6,18 @@ the same bytes either way.
 """
 
 import ast
+import contextlib
+import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from lsbook.errors import UserError, one_of
-from lsbook.paths import TABLE_OF_CONTENTS, data_path, project_root, results_path
+from lsbook.paths import TABLE_OF_CONTENTS, data_path, project_root, results_path, runs_path
 
 try:
     import jupyter_book  # noqa: F401  (called as a program)
@@ -63,24 +66,25 @@ def build(
     if pdf:
         printing.browser()
     out = Path(out or project_root() / "_build").absolute()
-    source = _copy_sources(out, chosen)
-    environment = _environment()
-    given = {name: given[name] for name in chosen if _file(name).suffix == ".ipynb"}
-    execution.execute(given, source / "book", out / KEPT, environment, jobs)
-    timings = {name: _normalise(source / "book" / f"{name}.ipynb") for name in given}
-    (out / "timings.json").write_text(json.dumps(timings, indent=1) + "\n")
-    notebooks = {name: nbformat.read(source / "book" / f"{name}.ipynb", as_version=4) for name in given}
-    made = source / "book"
-    if not notebook:
-        _write_provenance(source, notebooks, given, out / KEPT)
-        made = _replace(out / "html", _render(source, environment, strict=not names)) / "index.html"
-    if pdf:
-        _print(source, environment, out / "book.pdf")
-    if renew:
-        reference.renew(notebooks, timings)
-    if check_figures and (changes := reference.check(notebooks)):
-        raise UserError(f"{'; '.join(changes)}. If that is right: lsbook build --renew-reference")
-    return made
+    with _alone_in(out):
+        source = _copy_sources(out, chosen)
+        environment = _environment()
+        given = {name: given[name] for name in chosen if _file(name).suffix == ".ipynb"}
+        execution.execute(given, source / "book", out / KEPT, environment, jobs)
+        timings = {name: _normalise(source / "book" / f"{name}.ipynb") for name in given}
+        (out / "timings.json").write_text(json.dumps(timings, indent=1) + "\n")
+        notebooks = {name: nbformat.read(source / "book" / f"{name}.ipynb", as_version=4) for name in given}
+        made = source / "book"
+        if not notebook:
+            _write_provenance(source, notebooks, given, out / KEPT)
+            made = _replace(out / "html", _render(source, environment, strict=not names)) / "index.html"
+        if pdf:
+            _print(source, environment, out / "book.pdf")
+        if renew:
+            reference.renew(notebooks, timings)
+        if check_figures and (changes := reference.check(notebooks)):
+            raise UserError(f"{'; '.join(changes)}. If that is right: lsbook build --renew-reference")
+        return made
 
 
 def chapters() -> list[str]:
@@ -160,6 +164,22 @@ def _file(chapter: str) -> Path:
     raise UserError(f"chapter {chapter} is in {TABLE_OF_CONTENTS}, but there is no {paths[0]}")
 
 
+@contextlib.contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """Held by one build in the folder at a time; the system releases it when the process ends."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        file = (out / ".lock").open("w")
+    except OSError as error:
+        raise UserError(f"cannot build in {out}: {error.strerror}") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"another build is at work in {out}; wait for it, or choose another --out") from None
+        yield
+
+
 def _copy_sources(out: Path, chosen: list[str]) -> Path:
     """A clean copy of what the book is made from, its table of contents cut down to `chosen`."""
     source = out / "source"
@@ -187,6 +207,7 @@ def _environment() -> dict[str, str]:
     return os.environ | {
         "LSBOOK_RESULTS": str(results_path()),
         "LSBOOK_DATA": str(data_path()),
+        "LSBOOK_RUNS": str(runs_path()),
         "SOURCE_DATE_EPOCH": _git("log", "-1", "--format=%ct") or "0",
         "PYTHONHASHSEED": "0",
         "TZ": "UTC",

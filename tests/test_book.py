@@ -324,6 +324,21 @@ def test_chapters_that_show_what_is_recorded_come_last(small, tmp_path, monkeypa
     assert rounds == [["second"], ["first"]]
 
 
+def test_two_builds_do_not_share_a_folder(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(small)
+    with book._alone_in(tmp_path), pytest.raises(UserError, match=f"another build is at work in {tmp_path}"):
+        book.build(notebook=True, out=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock"]
+
+
+def test_kernels_find_the_projects_records_data_and_weights(small, monkeypatch):
+    """Where a chapter is executed, a copy of the project is, with folders of its own that the next build removes."""
+    monkeypatch.chdir(small)
+    for name, folder in {"LSBOOK_RESULTS": "results", "LSBOOK_DATA": "data", "LSBOOK_RUNS": "runs"}.items():
+        monkeypatch.delenv(name, raising=False)
+        assert book._environment()[name] == str(small / folder)
+
+
 @pytest.mark.parametrize(("jobs", "threads"), [(1, "8"), (2, "4"), (3, "4")])
 def test_chapters_share_the_cores(small, monkeypatch, jobs, threads):
     """Two chapters are executed, on eight cores; what the reader has set stays."""
@@ -336,7 +351,7 @@ def test_chapters_share_the_cores(small, monkeypatch, jobs, threads):
     monkeypatch.chdir(small)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(execution, "_execute", note)
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr(execution, "cores", lambda: 8)
     for _ in range(2):
         with pytest.raises(UserError, match="stopped"):
             book.build(notebook=True, out=small / f"out-{jobs}", jobs=jobs)
