@@ -55,10 +55,24 @@ def read_parquet(files: list[Path], dataset: Dataset) -> tuple[list[bytes], np.n
             raise damaged(path, error) from None
         image = _column(path, table.column_names, dataset.image_columns)
         label = _column(path, table.column_names, dataset.label_columns)
-        images += table[image].combine_chunks().field("bytes").to_pylist()
+        images += _encoded(path, table[image])
         labels.append(table[label].to_numpy())
         classes = _class_names(table.schema, label) or classes
+    if not images:
+        raise UserError(f"{files[0].parent}: there are no images")
     return images, np.concatenate(labels), classes
+
+
+def _encoded(path: Path, column) -> list[bytes]:
+    """The encoded images of a column of structs that have `bytes`, as the Hub lays them out."""
+    import pyarrow
+
+    if not pyarrow.types.is_struct(column.type) or column.type.get_field_index("bytes") < 0:
+        raise UserError(f"{path}: images must be structs with `bytes`, not {column.type}")
+    found = column.combine_chunks().field("bytes")
+    if found.null_count:
+        raise UserError(f"{path}: {found.null_count} images have no bytes")
+    return found.to_pylist()
 
 
 def _column(path: Path, present: list[str], wanted: tuple[str, ...]) -> str:
@@ -91,7 +105,9 @@ def opened(read: Callable[[], bytes], where: str) -> Iterator:
     try:
         with Image.open(BytesIO(read())) as image:
             yield image
-    except OSError as error:
+    except UserError:
+        raise
+    except (OSError, SyntaxError, ValueError, TypeError) as error:  # Pillow raises each of them for some broken file
         raise UserError(f"{where}: the image cannot be decoded ({error})") from None
 
 
@@ -107,7 +123,10 @@ def read_torchvision(root: Path, name: str, part: str) -> tuple[np.ndarray, np.n
         data = kind(root, train=part == "train", download=False)
     except RuntimeError:  # torchvision's "not found or corrupted"
         download(root, name, DATASETS[name])
-        data = kind(root, train=part == "train", download=True)  # its own checks, then unpacks
+        try:
+            data = kind(root, train=part == "train", download=True)  # its own checks, then unpacks
+        except (RuntimeError, AssertionError, ValueError) as error:
+            raise UserError(f"the files of {name} under {root} are damaged ({error}); get them anew") from None
     return np.asarray(data.data), np.asarray(data.targets)
 
 
@@ -156,6 +175,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
         try:
             write(file)
+            file.flush()
             Path(file.name).replace(path)
         except BaseException:
             Path(file.name).unlink(missing_ok=True)

@@ -175,6 +175,14 @@ def _from_parquet(files: tuple[Path, ...], languages: tuple[str, str]) -> Iterat
             yield pair
 
 
+def _is_text(kind) -> bool:
+    """Of a type of Arrow, which has several for texts; of a column without values it knows none."""
+    import pyarrow
+
+    types = pyarrow.types
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind)
+
+
 def _translations(path: Path) -> Iterator[dict[str, str]]:
     """The column `translation`, of structs or of maps, read a few rows at a time."""
     import pyarrow
@@ -184,6 +192,12 @@ def _translations(path: Path) -> Iterator[dict[str, str]]:
         with pyarrow.parquet.ParquetFile(path) as file:
             if "translation" not in file.schema_arrow.names:
                 raise UserError(f"{path} has columns {', '.join(file.schema_arrow.names)}, but no translation")
+            kind = file.schema_arrow.field("translation").type
+            values = (
+                [field.type for field in kind] if pyarrow.types.is_struct(kind) else [getattr(kind, "item_type", kind)]
+            )
+            if not pyarrow.types.is_nested(kind) or not all(map(_is_text, values)):
+                raise UserError(f"{path}: a translation must be texts by language, not {kind}")
             for batch in file.iter_batches(batch_size=10_000, columns=["translation"]):
                 yield from (dict(row or {}) for row in batch.column(0).to_pylist())
     except (pyarrow.ArrowException, OSError) as error:

@@ -59,7 +59,7 @@ class Task(Protocol):
         """The inverse of `state`."""
 
     def result(self, seconds: float) -> tuple[dict[str, float], dict[str, np.ndarray], dict]:
-        """Metrics, arrays, and what the environment says besides; seconds: how long the steps took."""
+        """Metrics, arrays, and what the environment says besides; seconds: of steps, measures and probes."""
 
 
 def splits(run: Run) -> images.Splits | text.Texts:
@@ -335,7 +335,11 @@ def _scalars(folder: str | None, run: Run):
         from torch.utils.tensorboard import SummaryWriter
     except ModuleNotFoundError:
         raise UserError('writing scalars needs tensorboard: pip install -e ".[train]"') from None
-    with SummaryWriter(f"{folder}/{run.folder}") as writer:
+    try:
+        made = SummaryWriter(f"{folder}/{run.folder}")
+    except OSError as error:
+        raise UserError(f"cannot write scalars to {folder}: {error.strerror}") from None
+    with made as writer:
         yield lambda step, values: [
             writer.add_scalar(name, value, step) for name, value in values.items() if name != "step"
         ]

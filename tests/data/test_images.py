@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -122,6 +123,13 @@ def test_decoding_happens_once_and_a_damaged_cache_is_made_anew(cifar, monkeypat
     np.testing.assert_array_equal(images.load("cifar10", "train").pixels, first.pixels)
 
 
+def test_a_file_has_its_name_only_when_it_is_whole(tmp_path, monkeypatch):
+    sizes, replace = [], Path.replace
+    monkeypatch.setattr(Path, "replace", lambda path, to: sizes.append(path.stat().st_size) or replace(path, to))
+    sources.write_whole(tmp_path / "file", lambda file: file.write(bytes(300)))
+    assert sizes == [300]
+
+
 def test_a_read_only_folder_is_left_alone(cifar, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     cifar.chmod(0o555)
@@ -141,12 +149,37 @@ def test_a_truncated_parquet_file_is_one_line_with_its_checksum(cifar):
     assert "\n" not in str(caught.value)
 
 
-def test_an_image_that_cannot_be_decoded_is_named_by_row(data_folder, small_heldout):
-    column = pa.array([{"bytes": encoded(PIXELS[0]), "path": None}, {"bytes": b"no image", "path": None}])
+def refused(data_folder, column) -> str:
+    """What is said of a Parquet file with this column of images."""
     (data_folder / "cifar10").mkdir()
-    pq.write_table(pa.table({"image": column, "label": [0, 1]}), data_folder / "cifar10" / "train.parquet")
-    with pytest.raises(UserError, match="cifar10 row 1: the image cannot be decoded"):
+    table = pa.table({"image": column, "label": [0] * len(column)})
+    pq.write_table(table, data_folder / "cifar10" / "train.parquet")
+    with pytest.raises(UserError) as caught:
         images.load("cifar10", "train")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("broken", ["nothing", "header", "chunk"])
+def test_an_image_that_cannot_be_decoded_is_named_by_row(data_folder, small_heldout, broken):
+    whole = encoded(PIXELS[0])
+    header, chunk = (bytearray(whole) for _ in range(2))
+    header[16:24] = bytes(8)  # of width and height
+    chunk[whole.index(b"IDAT") + 1] ^= 0xFF  # its name
+    damaged = {"nothing": b"no image", "header": bytes(header), "chunk": bytes(chunk)}[broken]
+    column = pa.array([{"bytes": whole, "path": None}, {"bytes": damaged, "path": None}])
+    assert "cifar10 row 1: the image cannot be decoded" in refused(data_folder, column)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pa.array([encoded(PIXELS[0])]), "images must be structs with `bytes`, not binary"),
+        (pa.array([{"bytes": None}], pa.struct([("bytes", pa.binary())])), "1 images have no bytes"),
+        (pa.array([], pa.struct([("bytes", pa.binary())])), "there are no images"),
+    ],
+)
+def test_images_in_another_layout_are_refused(data_folder, small_heldout, column, message):
+    assert message in refused(data_folder, column)
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,13 @@ def test_a_column_without_the_language_is_refused(data_folder):
     assert 'row 0 has no sentence in "de"' in refused()
 
 
+@pytest.mark.parametrize("column", [["a sentence"], [{"en": 1, "de": GERMAN[0]}], [3]])
+def test_translations_that_are_no_texts_by_language_are_refused(data_folder, column):
+    (data_folder / "mine").mkdir()
+    pq.write_table(pa.table({"translation": column}), data_folder / "mine" / "train.parquet")
+    assert "a translation must be texts by language, not" in refused()
+
+
 def test_a_damaged_file_is_one_line_with_both_checksums(data_folder):
     folder = data_folder / "multi30k"
     for language in ("en", "de"):
