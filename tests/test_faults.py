@@ -311,7 +311,7 @@ def test_a_damaged_checkpoint(interrupted, record_property):
     newest.write_bytes(content)
     code, said = place.train()
     assert code == 0
-    assert f"checkpoint {newest} is damaged; the one before it is used" in said
+    assert f"checkpoint {newest} is damaged and passed over" in said
     assert "goes on after step 17" in said
     [record], [expected] = place.store, alone.store
     same(record, expected)

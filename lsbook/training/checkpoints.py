@@ -59,7 +59,7 @@ def latest(run: Run) -> Checkpoint | None:
                 return Checkpoint(step, load(content), notes["notes"])
         except (OSError, ValueError, KeyError):
             pass
-        print(f"{run}: checkpoint {path} is damaged; the one before it is used", file=sys.stderr)
+        print(f"{run}: checkpoint {path} is damaged and passed over", file=sys.stderr)
     return None
 
 

@@ -34,7 +34,7 @@ def peak_memory() -> int:
 
 def source_commit() -> str:
     """The commit of this source tree, marked when files differ from it; "unknown" outside a checkout."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
 
     def git(*arguments):
         command = ["git", "--no-optional-locks", "-C", here, *arguments]  # a look that writes nothing

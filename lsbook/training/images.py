@@ -1,6 +1,5 @@
 """Image classification as a task of the training loop."""
 
-import time
 from typing import NamedTuple
 
 import numpy as np
@@ -75,7 +74,6 @@ class ImageTask:
         self.measured = data.heldout.first(min(MEASURED, len(data.heldout)))
         probes = run.recipe.probe == "logit-differences"
         self.logit_differences = LogitDifferences(run, data.train, data.heldout) if probes else None
-        self.probing = 0.0  # seconds
 
     @property
     def measured_size(self) -> int:
@@ -86,9 +84,7 @@ class ImageTask:
         return set(self.logit_differences.points) if self.logit_differences else set()
 
     def probe(self, step: int) -> None:
-        began = time.perf_counter()
         self.logit_differences.measure(self.trainer.model, step)
-        self.probing += time.perf_counter() - began
 
     def measure(self) -> dict[str, float] | None:
         answers = self._respond(self.measured)
@@ -116,7 +112,7 @@ class ImageTask:
         facts = {"images_per_second": round(self.run.recipe.steps * self.trainer.batch / seconds)}
         if self.logit_differences:
             arrays |= self.logit_differences.arrays(self.trainer.model)
-            facts["probe_seconds"] = round(self.probing, 1)
+            facts["probe_seconds"] = round(self.logit_differences.seconds, 1)
         return metrics, arrays, facts
 
     def _respond(self, images: Images | ImageFiles) -> summary.Responses:

@@ -11,11 +11,12 @@ from lsbook.training.augmentation import Views
 
 
 class Batch(NamedTuple):
-    """Which images of the training split (B,), their labels (B,), and which view of each."""
+    """Which images of the training split (B,), their labels (B,), and which view of each; None where views are too
+    many to be numbered."""
 
     index: Tensor
     labels: Tensor
-    views: Views
+    views: Views | None
 
 
 Loss = Callable[[Tensor, Batch], Tensor]

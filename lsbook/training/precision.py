@@ -43,9 +43,9 @@ def random_state(where: torch.device) -> dict[str, torch.Tensor]:
 
 
 def set_random_state(where: torch.device, states: dict[str, torch.Tensor]) -> None:
-    """The inverse of `random_state`."""
+    """The inverse of `random_state`; a GPU's generator stays as it is when the states are of a training on a CPU."""
     torch.set_rng_state(states["cpu"])
-    if where.type == "cuda":
+    if where.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], where)
 
 

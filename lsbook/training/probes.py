@@ -4,6 +4,8 @@
 information between image and difference is estimated (section 5 and Figure 6 of the paper).
 """
 
+import time
+
 import numpy as np
 import torch
 
@@ -24,7 +26,8 @@ POINTS = 24  # steps, evenly spaced in their logarithm; rounding makes some of t
 class LogitDifferences:
     """Differences z_a − z_b of the logits of PAIR, for the first examples of both classes under VIEWS fixed views each.
 
-    points: the steps after which it measures; held-out images at every second one, the last among them.
+    points: the steps after which it measures; held-out images at every second one, the last among them. seconds: that
+    it has taken so far.
     """
 
     def __init__(self, run: Run, train: Images, heldout: Images):
@@ -33,13 +36,16 @@ class LogitDifferences:
         self.measured = {"train": set(self.points), "heldout": set(self.points[::-1][::2])}
         self.rows = {name: first_of_each_class(images.labels, EXAMPLES) for name, images in self.splits.items()}
         self.differences: dict[str, list[np.ndarray]] = {"train": [], "heldout": []}
+        self.seconds = 0.0
 
     def measure(self, model: Classifier, step: int) -> None:
         """Evaluate the network as it is after `step` steps."""
+        began = time.perf_counter()
         for name, images in self.splits.items():
             if step in self.measured[name]:
                 logits = self._view_logits(model, name, self._pair_rows(images, name))
                 self.differences[name].append(logits[:, :, PAIR[0]] - logits[:, :, PAIR[1]])
+        self.seconds += time.perf_counter() - began
 
     def arrays(self, model: Classifier) -> dict[str, np.ndarray]:
         """{train,heldout}_differences (P, N, VIEWS), those of class PAIR[0] first, {train,heldout}_steps (P,); of the
@@ -57,12 +63,13 @@ class LogitDifferences:
 
     def state(self) -> dict[str, torch.Tensor]:
         """What was measured so far, for a checkpoint."""
-        found = {name: values for name, values in self.differences.items() if values}
-        return {name: torch.from_numpy(np.stack(values)) for name, values in found.items()}
+        found = {name: torch.from_numpy(np.stack(values)) for name, values in self.differences.items() if values}
+        return found | {"seconds": torch.tensor(self.seconds, dtype=torch.float64)}
 
     def load_state(self, tensors: dict[str, torch.Tensor]) -> None:
         """The inverse of `state`."""
         self.differences = {name: list(tensors[name].numpy()) if name in tensors else [] for name in self.splits}
+        self.seconds = float(tensors["seconds"])
 
     def _pair_rows(self, images: Images, name: str) -> np.ndarray:
         rows = self.rows[name]

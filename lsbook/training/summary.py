@@ -46,7 +46,7 @@ def respond(
         activations.append(hidden.float())
     model.train(was_training)
     activations, logits = (processes.interleaved(torch.cat(parts).cpu().numpy()) for parts in (activations, logits))
-    return Responses(_with_one(activations), logits, images.labels)
+    return Responses(with_one(activations), logits, images.labels)
 
 
 def metrics(train: Responses, heldout: Responses, test: Responses) -> dict[str, float]:
@@ -107,5 +107,6 @@ def measures(split: Responses, temperature: float = 1.0) -> dict[str, float]:
     }
 
 
-def _with_one(activations: np.ndarray) -> np.ndarray:
+def with_one(activations: np.ndarray) -> np.ndarray:
+    """With the constant 1 appended that stands for the bias: (N, d) to (N, d + 1)."""
     return np.concatenate([activations, np.ones((len(activations), 1), np.float32)], axis=1)

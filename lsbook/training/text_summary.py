@@ -16,7 +16,7 @@ from lsbook.data.text import Pairs
 from lsbook.data.vocabulary import Vocabulary
 from lsbook.models.transformer import Transformer
 from lsbook.training import processes, translations
-from lsbook.training.summary import SHOWN, first_of_each_class
+from lsbook.training.summary import SHOWN, first_of_each_class, with_one
 from lsbook.training.translations import Scores
 
 # Of NLL and ECE; those of BLEU, whose every value is a search through the text, are among them.
@@ -175,9 +175,7 @@ def _of_words(translator: Translator, text: Encoded, ids: np.ndarray) -> tuple[n
         activations.append(found.float().cpu().numpy()[chosen])
         labels.append(np.argmax(tokens[chosen, None] == ids, axis=1))
     order = np.argsort(processes.concatenated(sentences), kind="stable")
-    activations = processes.concatenated(activations)[order]
-    one = np.ones((len(activations), 1), np.float32)
-    return np.concatenate([activations, one], axis=1), processes.concatenated(labels)[order]
+    return with_one(processes.concatenated(activations)[order]), processes.concatenated(labels)[order]
 
 
 def example_translations(translator: Translator) -> dict[str, np.ndarray]:

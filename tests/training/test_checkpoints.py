@@ -152,7 +152,7 @@ def test_a_damaged_checkpoint_is_passed_over(data, monkeypatch, capsys, damage):
     capsys.readouterr()
     same(whole, train(run(), data, progress=False))
     said = capsys.readouterr().err
-    assert f"checkpoint {path} is damaged; the one before it is used" in said
+    assert f"checkpoint {path} is damaged and passed over" in said
     assert "goes on after step 19" in said
 
 

@@ -3,6 +3,8 @@
 import dataclasses
 import gc
 import os
+import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from lsbook.data.images import load
 from lsbook.errors import UserError
 from lsbook.experiments import profiles
 from lsbook.run import Recipe, Run
-from lsbook.training import Splits, checkpoints, loop, optimisation, precision, splits, steps, train
+from lsbook.training import Splits, checkpoints, environment, loop, optimisation, precision, splits, steps, train
 from lsbook.training.images import ImageTrainer
 from lsbook.training.losses import Batch, smoothed_cross_entropy
 from lsbook.training.views import Order
@@ -267,6 +269,33 @@ def test_scalars_for_tensorboard(data, tmp_path):
     events = EventAccumulator(str(tmp_path / short.folder)).Reload()
     assert sorted(events.Tags()["scalars"]) == ["accuracy", "ece", "learning_rate", "loss"]
     assert [e.value for e in events.Scalars("loss")] == pytest.approx(history["loss"])
+
+
+def test_scalars_that_cannot_be_written_are_one_line(data, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write scalars to .*file"):
+        train(run(recipe=Recipe(steps=4, batch=16)), data, tensorboard=str(tmp_path / "file"), progress=False)
+
+
+def test_a_change_anywhere_in_the_package_marks_the_commit(tmp_path, monkeypatch):
+    package = tmp_path / "lsbook"
+    (package / "training").mkdir(parents=True)
+    (package / "models.py").touch()
+    git = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "a commit"]):
+        subprocess.run([*git, *command], check=True)
+    monkeypatch.setattr(environment, "__file__", str(package / "training" / "environment.py"))
+    assert re.fullmatch("[0-9a-f]{12}", environment.source_commit())
+    (package / "models.py").write_text("changed = True\n")
+    assert environment.source_commit().endswith(" with changes")
+
+
+def test_a_cpus_random_state_is_taken_on_a_gpu_too(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda *_: pytest.fail("there is none of a GPU"))
+    state = precision.random_state(torch.device("cpu"))
+    drawn = torch.rand(3)
+    precision.set_random_state(torch.device("cuda"), state)
+    assert torch.equal(torch.rand(3), drawn)
 
 
 def test_a_progress_bar_with_remaining_time_is_shown(data, capsys):

@@ -41,6 +41,13 @@ def test_a_probe_changes_nothing_else(data, outcome):
     assert outcome.environment["probe_seconds"] > 0
 
 
+def test_its_time_goes_on_after_an_interruption(data):
+    first, second = (LogitDifferences(run(), data.train, data.heldout) for _ in range(2))
+    first.seconds = 5.0
+    second.load_state(first.state())
+    assert second.seconds == 5.0
+
+
 def test_differences_are_those_of_the_kept_logits(data, outcome):
     """The last point of the training images against the logits of all classes, which are kept apart."""
     arrays = outcome.arrays
