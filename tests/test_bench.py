@@ -136,7 +136,6 @@ def test_every_benchmark_runs_and_the_table_comes_from_the_file(monkeypatch, cap
     assert report["machine"]["peak_memory_mb"] > 0
     shown = capsys.readouterr().out
     assert shown == bench.table(report) + "\n"
-    assert "No GPU has run any of these yet." in shown
     assert list(results.glob("*/*")) == []
     with pytest.raises(UserError, match="cannot write"):
         bench.main(["projection"], tmp_path)

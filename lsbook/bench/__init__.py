@@ -82,6 +82,5 @@ def table(report: dict) -> str:
             f"Limit: the slower of the arithmetic at {limits['flops'] / 1e9:,.0f} GFLOP/s and the memory traffic at "
             f"{limits['bandwidth'] / 1e9:.1f} GB/s, both measured in the same call.",
             f"Busy: the share of the time of {machine['cores']} cores that ours computed.",
-            *([] if gpu else ["No GPU has run any of these yet."]),
         ]
     )
