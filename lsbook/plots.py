@@ -136,7 +136,7 @@ def gap_against_alpha(
 ) -> Axes:
     """The best logit gap against α for several numbers of classes; checked: (K, α, gap found by optimisation)."""
     alphas = np.geomspace(1e-3, 0.9, 200)
-    for n_classes, style in zip(class_counts, ("-", "--", ":"), strict=False):
+    for n_classes, style in zip(class_counts, ("-", "--", ":", "-."), strict=False):
         gaps = [optimal_logit_gap(n_classes, alpha) for alpha in alphas]
         axes.plot(alphas, gaps, style, color=NEUTRAL, label=f"{n_classes} classes")
     for _, alpha, gap in checked:
@@ -154,7 +154,7 @@ def smoothing_figure(n_classes: int, alphas: Sequence[float], checked: Sequence[
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     loss_against_gap(left, n_classes, alphas)
-    gap_against_alpha(right, (10, 100, 1_000), checked)
+    gap_against_alpha(right, sorted({k for k, _, _ in checked}), checked)
     return figure
 
 

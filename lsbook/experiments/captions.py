@@ -1,7 +1,7 @@
 """What every caption says: profile, data and variant, seeds, device, commit; and how verdicts are put in words."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -16,7 +16,7 @@ STANDING = {
     "laptop": "in the reduced regime",
     "smoke": "on toy data, which decides nothing about the paper",
 }
-
+ECE_HEADER = "data, network", "source", "hard", "hard, scaled (T)", "smoothed (α)", "smoothed, scaled (T)"
 UNTESTED = " (too few seeds or test examples)"
 
 
@@ -28,7 +28,7 @@ def made_from(profile: str, records: Iterable[Record]) -> str:
     titles: dict[str, list[str]] = {}
     for (model, dataset, examples), found in networks.items():
         titles.setdefault(_data(dataset, examples, found), []).append(MODELS[model].title)
-    made = "; ".join(f"{_listed(names)} on {data}" for data, names in titles.items())
+    made = "; ".join(f"{listed(names)} on {data}" for data, names in titles.items())
     every = [record for found in networks.values() for record in found]
     devices = _different(f"{r.environment['device']}, {r.environment['precision']}" for r in every)
     versions = _different(r.environment["torch"] for r in every)
@@ -50,10 +50,10 @@ def counted(n: int, name: str) -> str:
 
 
 def _different(values: Iterable[str]) -> str:
-    return _listed(sorted(set(values)))
+    return listed(sorted(set(values)))
 
 
-def _listed(values: list[str]) -> str:
+def listed(values: Sequence[str]) -> str:
     """a, b and c."""
     return " and ".join([", ".join(values[:-1]), values[-1]] if len(values) > 1 else values)
 
@@ -103,11 +103,22 @@ def _decimals(half: float) -> int:
 
 
 def published_ece(source: str, network: tuple[str, str], row: dict[str, paper.Published]) -> tuple[str, ...]:
-    """A row of Table 3: network, source, hard, scaled (T), smoothed (α). network: data set and model."""
+    """A row of Table 3 under `ECE_HEADER`. network: data set and model."""
     title = ", ".join(paper.TITLES[name] for name in reversed(network))
     smoothed = [
         f"{number.value:.3f} ({arm.removeprefix('smoothed ')})" for arm, number in row.items() if "smoothed" in arm
     ]
     scaled = f"{row['scaled'].value:.3f} ({row['temperature'].value:g})"
     dagger = "" if row["hard"].checked else "†"
-    return title, f"{source}{dagger}", f"{row['hard'].value:.3f}", scaled, ", ".join(smoothed)
+    return title, f"{source}{dagger}", f"{row['hard'].value:.3f}", scaled, ", ".join(smoothed), "—"
+
+
+def measured_ece(
+    title: str, ece: Iterable[np.ndarray], temperatures: tuple[np.ndarray, np.ndarray], alpha: float
+) -> tuple[str, ...]:
+    """Such a row of our own. ece: hard, hard scaled, smoothed, smoothed scaled, each (S,); temperatures: fitted to the
+    hard and to the smoothed networks, (S,)."""
+    hard, scaled, smoothed, both = map(with_interval, ece)
+    of_hard, of_smoothed = (values.mean() for values in temperatures)
+    cells = f"{scaled} ({of_hard:.2f})", f"{smoothed} ({alpha:g})", f"{both} ({of_smoothed:.2f})"
+    return title, "here", hard, *cells

@@ -130,8 +130,9 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 
 
 def measured(study: Study) -> list[Setting]:
-    """The claim. The network is the student's."""
-    return [Setting("distillation", study.profile, (PLANS[study.profile].dataset, "mlp-800"), measure(study))]
+    """The claim."""
+    title = verdicts.network_title(PLANS[study.profile].dataset, TEACHERS["smoothed"], "mlp-800")
+    return [Setting("distillation", study.profile, title, measure(study))]
 
 
 def best(search: Mapping[tuple[float, float], Record]) -> tuple[float, float]:
@@ -190,10 +191,14 @@ def claim_table(study: Study) -> Table:
     return verdicts.table("table-distillation-claims", "distillation", measured(study), header, study.made_from)
 
 
+def teachers(study: Study) -> Arms:
+    """The two teachers, as the chapter on projections compares networks."""
+    return Arms(study.profile, ALPHA, *(study.roles["teacher", arm] for arm in TEACHERS))
+
+
 def panels(study: Study) -> list[projections.Panel]:
     """Projections of the two teachers of the first seed, on training and test images."""
-    arms = Arms(study.profile, ALPHA, study.roles["teacher", "hard"], study.roles["teacher", "smoothed"])
-    return projections.panels(arms, (0, 1, 2))
+    return projections.panels(teachers(study), (0, 1, 2))
 
 
 def numbers(study: Study) -> dict[str, float | str]:
@@ -206,5 +211,5 @@ def numbers(study: Study) -> dict[str, float | str]:
         "hard_student": float(study.errors("student", "hard").mean()),
         "temperature": f"{PLANS[study.profile].temperature:g}",
         "beta": f"{PLANS[study.profile].beta:g}",
-        "made_from": study.made_from,
+        "teachers_made_from": captions.made_from(study.profile, teachers(study).first.records),
     }

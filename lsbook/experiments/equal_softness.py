@@ -103,9 +103,10 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 
 
 def measured(study: Study) -> list[Setting]:
-    """The claims. The network is the student's."""
+    """The claims."""
     plan = PLANS[study.profile]
-    return [Setting("equal_softness", study.profile, (plan.dataset, plan.student[0]), measure(study))]
+    title = verdicts.network_title(plan.dataset, plan.teacher[0], plan.student[0])
+    return [Setting("equal_softness", study.profile, title, measure(study))]
 
 
 class Curve(NamedTuple):
@@ -203,4 +204,5 @@ def numbers(study: Study) -> dict[str, float | str]:
         "highest_temperature": float(max(temperatures)),
         "views": "162" if plan.student[1] is None else "25",
         "made_from": study.made_from,
+        "teachers_made_from": captions.made_from(study.profile, teachers(study).first.records),
     }

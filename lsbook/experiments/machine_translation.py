@@ -10,7 +10,6 @@ from lsbook import claims, paper
 from lsbook.analysis import projection, translation
 from lsbook.analysis.calibration import Reliability, confidence_reliability
 from lsbook.analysis.statistics import Interval, welch_interval
-from lsbook.catalogue import MODELS, TITLES
 from lsbook.errors import UserError, one_of, several_of
 from lsbook.experiments import captions, profiles, verdicts
 from lsbook.experiments.obtain import RECORDED, Arms, Group, compare, comparison, is_recorded
@@ -75,7 +74,12 @@ def diagrams(arms: Arms, n_bins: int = 15) -> list[tuple[str, list[tuple[str, st
     if not isinstance(n_bins, int) or n_bins < 1:
         raise UserError(f"n_bins must be a whole number of at least 1, not {n_bins!r}")
     both = ("hard targets", "hard", arms.hard), (f"smoothed, α = {arms.alpha:g}", "smoothed", arms.smoothed)
-    return [(_title(arms), [(name, kind, [_reliability(r, n_bins) for r in found]) for name, kind, found in both])]
+    return [
+        (
+            verdicts.network_title(*arms.network),
+            [(name, kind, [_reliability(r, n_bins) for r in found]) for name, kind, found in both],
+        )
+    ]
 
 
 def _reliability(record: Record, n_bins: int) -> Reliability:
@@ -87,11 +91,6 @@ def _of_tokens(record: Record, name: str) -> np.ndarray:
     """What is kept of each test token (N,), at temperature 1."""
     [place] = np.flatnonzero(record.arrays["token_temperatures"] == 1)
     return record.arrays[f"test_{name}"][place].astype(np.float64)
-
-
-def _title(arms: Arms) -> str:
-    run = arms.hard[0].run
-    return f"{MODELS[run.model].title}, {TITLES[run.dataset]}"
 
 
 class Curve(NamedTuple):
@@ -205,7 +204,7 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 
 def measured(arms: Arms, words: tuple[int, int, int]) -> list[Setting]:
     """The claims."""
-    return [Setting("machine_translation", arms.profile, arms.network, measure(arms, words))]
+    return [Setting("machine_translation", arms.profile, verdicts.network_title(*arms.network), measure(arms, words))]
 
 
 def claim_table(arms: Arms, settings: list[Setting]) -> Table:
@@ -222,23 +221,17 @@ def _made_from(arms: Arms) -> str:
 def ece_table(arms: Arms) -> Table:
     """Table 3's translation row: the paper and the recorded networks."""
     rows = [captions.published_ece(paper.PAPER, NETWORK, paper.TABLE_3[paper.PAPER][NETWORK])]
-    cells = [
-        captions.with_interval(metric(records, name))
-        for records, name in (
-            (arms.hard, "test_ece"),
-            (arms.hard, "test_scaled_ece"),
-            (arms.smoothed, "test_ece"),
-        )
-    ]
-    temperature = metric(arms.hard, "temperature").mean()
-    rows.append((_title(arms), "here", cells[0], f"{cells[1]} ({temperature:.2f})", f"{cells[2]} ({arms.alpha:g})"))
+    both = arms.hard, arms.smoothed
+    ece = [metric(records, name) for records in both for name in ("test_ece", "test_scaled_ece")]
+    temperatures = tuple(metric(records, "temperature") for records in both)
+    rows.append(captions.measured_ece(verdicts.network_title(*arms.network), ece, temperatures, arms.alpha))
     return Table(
         "table-translation-ece",
         "Expected calibration error of next tokens on test text (Table 3 of the paper), in brackets the temperature or "
         "the smoothing factor. Here: 15 bins, no padding, the temperature of the smallest NLL on validation text, 95 % "
         "Student t intervals over seeds. A dagger marks a number that was not checked in its source. "
         + _made_from(arms),
-        ("text, network", "source", "hard", "hard, scaled (T)", "smoothed (α)"),
+        captions.ECE_HEADER,
         tuple(rows),
     )
 
@@ -367,8 +360,11 @@ def numbers(arms: Arms, words: tuple[int, int, int]) -> dict[str, float | str]:
         "pairs": f"{first.run.examples:,}",
         "test_tokens": f"{len(first.arrays['test_hit']):,}",
         "made_from": _made_from(arms),
+        "first_made_from": _made_from(arms.first),
     }
     for name, records in (("hard", arms.hard), ("smoothed", arms.smoothed)):
+        confidence = np.mean([_of_tokens(record, "confidence").mean() for record in records])
+        result[f"{name}_excess"] = float(confidence - metric(records, "test_accuracy").mean())
         for quantity in ("test_accuracy", "test_ece", "test_nll", "test_scaled_nll", "temperature", "bleu_temperature"):
             result[f"{name}_{quantity.removeprefix('test_')}"] = float(metric(records, quantity).mean())
     return result

@@ -120,7 +120,12 @@ def measure(train: Panel) -> list[Measure]:
 
 def measured(rows: Sequence[Shown]) -> list[Setting]:
     """Each network with the claim."""
-    return [Setting("mutual_information", row.arms.profile, row.arms.network, measure(row.panels[0])) for row in rows]
+    return [
+        Setting(
+            "mutual_information", row.arms.profile, verdicts.network_title(*row.arms.network), measure(row.panels[0])
+        )
+        for row in rows
+    ]
 
 
 def settings(profile: str, seeds: str) -> list[Setting]:
@@ -221,8 +226,9 @@ def bias(seed: int = 0) -> Bias:
 
 def numbers(rows: Sequence[Shown], pair: Pair) -> dict[str, float | str]:
     """What the chapter's text quotes by name, of the first network."""
-    arms, (train, *_) = rows[0]
+    arms, (train, heldout) = rows[0]
     hard, smoothed = (course.middle.mean(axis=0) for course in train.courses)
+    ends = [course.middle[:, -1].mean() for course in heldout.courses]
     return {
         "network": verdicts.network_title(*arms.network).replace(", ", " on "),
         "examples": str(train.examples),
@@ -234,9 +240,11 @@ def numbers(rows: Sequence[Shown], pair: Pair) -> dict[str, float | str]:
         "hard_end": float(hard[-1]),
         "smoothed_peak": float(smoothed.max()),
         "smoothed_end": float(smoothed[-1]),
+        "hard_heldout": float(ends[0]),
+        "smoothed_heldout": float(ends[1]),
         "pair": " and ".join(pair.names),
         "pair_hard": pair.hard,
         "pair_smoothed": pair.smoothed,
-        "made_from": captions.made_from(arms.profile, arms.records),
+        "first_made_from": captions.made_from(arms.profile, arms.first.records),
         "rows_made_from": made_from(rows),
     }

@@ -28,25 +28,20 @@ CLAIMS_OF = {
 
 
 class Finding(NamedTuple):
-    """A part of a claim, measured in a chapter on the networks of one kind (data set, model) in a profile."""
+    """A part of a claim, measured in a chapter in a profile. setting: networks and data as the reader knows them."""
 
     chapter: str
     profile: str
-    network: tuple[str, str]
+    setting: str
     measure: Measure
 
     @property
     def verdict(self) -> Verdict:
         return self.measure.verdict
 
-    @property
-    def setting(self) -> str:
-        """Network and data set as the reader knows them."""
-        return verdicts.network_title(*self.network)
-
 
 def findings(profile: str = "auto", seeds: str = RECORDED) -> list[Finding]:
-    """What the chapters measured; of a part that two of them measured on one network, that with more seeds.
+    """What the chapters measured; of a part that two of them measured in one setting, that with more seeds.
 
     A profile that asks for a better one's runs adds nothing.
 
@@ -64,7 +59,7 @@ def findings(profile: str = "auto", seeds: str = RECORDED) -> list[Finding]:
                 continue
             seen.append(asked)
             for found in _flat(chapter.settings(name, seeds)):
-                part = found.profile, found.network, found.verdict.claim, found.verdict.part
+                part = found.profile, found.setting, found.verdict.claim, found.verdict.part
                 if part not in best or best[part].verdict.seeds < found.verdict.seeds:
                     best[part] = found
     return list(best.values())

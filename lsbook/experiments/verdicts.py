@@ -21,22 +21,17 @@ class Measure(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """Networks of one kind, by data set and model, on which claims were measured in a profile. chapter: where."""
+    """What claims were measured on in a profile. chapter: where; title: networks and data as the reader knows them."""
 
     chapter: str
     profile: str
-    network: tuple[str, str]
+    title: str
     measures: list[Measure]
 
-    @property
-    def title(self) -> str:
-        """Network and data set as the reader knows them."""
-        return network_title(*self.network)
 
-
-def network_title(dataset: str, model: str) -> str:
-    """Such as "AlexNet, CIFAR-10"."""
-    return f"{MODELS[model].title}, {TITLES[dataset]}"
+def network_title(dataset: str, *models: str) -> str:
+    """Such as "AlexNet, CIFAR-10", or with a teacher and its student "ResNet-56 → AlexNet, CIFAR-10"."""
+    return f"{' → '.join(MODELS[model].title for model in models)}, {TITLES[dataset]}"
 
 
 def measure(

@@ -108,13 +108,15 @@ def test_numbers_and_captions(study):
     numbers = distillation.numbers(study)
     np.testing.assert_allclose(numbers["smoothed_student"], 1.199)
     assert numbers["help"].startswith("+0.3000 [+0.2")
-    assert "MLP 2 × 800, MLP 2 × 1200 with dropout and MLP 2 × 1200 on MNIST" in numbers["made_from"]
+    assert "MLP 2 × 800, MLP 2 × 1200 with dropout and MLP 2 × 1200 on MNIST" in study.made_from
+    assert "Profile paper: MLP 2 × 1200 with dropout and MLP 2 × 1200 on MNIST" in numbers["teachers_made_from"]
+    assert "1 seed;" in numbers["teachers_made_from"]
     assert distillation.numbers(distillation.study("paper", "0"))["help"] == "+0.3"
 
 
 def test_the_scorecard_gets_the_claim(study):
     [found] = distillation.settings("paper", "recorded")
-    assert found[:3] == ("distillation", "paper", ("mnist", "mlp-800"))
+    assert found[:3] == ("distillation", "paper", "MLP 2 × 1200 → MLP 2 × 800, MNIST")
     assert [m.verdict.seeds for m in found.measures] == [3, 3]
 
 

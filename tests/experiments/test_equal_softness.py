@@ -82,5 +82,5 @@ def test_numbers_and_captions(study):
 
 def test_the_scorecard_gets_the_claims(study):
     [found] = equal_softness.settings("laptop", "recorded")
-    assert found[:3] == ("equal_softness", "laptop", ("cifar10", "alexnet"))
+    assert found[:3] == ("equal_softness", "laptop", "ResNet-56 → AlexNet, CIFAR-10")
     assert [m.verdict.claim for m in found.measures] == ["C13", "C14", "C15", "C19"]

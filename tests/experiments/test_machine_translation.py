@@ -177,10 +177,11 @@ def test_differences_over_sentences(arms):
 
 def test_table_3_has_the_papers_row_and_ours(arms):
     published, ours = chapter.ece_table(arms).rows
-    assert published == ("Transformer, WMT14, English to German", "paper†", "0.056", "0.018 (1.13)", "0.019 (0.1)")
+    assert published == ("Transformer, WMT14, English to German", "paper†", "0.056", "0.018 (1.13)", "0.019 (0.1)", "—")
     assert ours[2].startswith("0.101")
     assert ours[3].endswith("(1.40)")
     assert ours[4].endswith("(0.1)")
+    assert ours[5].endswith("(1.40)")
 
 
 def test_our_sentences_are_marked_by_confidence(arms):
@@ -253,7 +254,7 @@ def test_the_scorecard_gets_every_text_that_is_recorded(store, put, tmp_path, mo
     """Of the paper's two texts one has runs; nothing is trained for the other."""
     monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
     [setting] = chapter.settings("laptop", "recorded")
-    assert setting[:3] == ("machine_translation", "laptop", ("multi30k", "transformer-256"))
+    assert setting[:3] == ("machine_translation", "laptop", verdicts.network_title("multi30k", "transformer-256"))
     assert [m.verdict.claim for m in setting.measures] == ["C9", "C10", "C11", "C11", "C17", "C20"]
     other = Store(tmp_path)
     for alpha in (0.0, 0.1):
@@ -261,5 +262,7 @@ def test_the_scorecard_gets_every_text_that_is_recorded(store, put, tmp_path, mo
         run = chapter.run("paper", alpha, 0, "multi30k")
         put(other, run, metrics=metrics, arrays=arrays)
     monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
-    assert [s.network for s in chapter.settings("paper", "recorded")] == [("multi30k", "transformer-base")]
+    assert [s.title for s in chapter.settings("paper", "recorded")] == [
+        verdicts.network_title("multi30k", "transformer-base")
+    ]
     assert {run.dataset for group in chapter.groups("paper") for run in group.runs(0)} == {"wmt14-en-de", "multi30k"}

@@ -150,6 +150,6 @@ def test_figures_draw_what_was_measured(rows, arms):
 def test_the_scorecard_gets_the_claim(store, monkeypatch):
     monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
     [setting] = mutual_information.settings("laptop", "recorded")
-    assert setting[:3] == ("mutual_information", "laptop", ("cifar10", "resnet56"))
+    assert setting[:3] == ("mutual_information", "laptop", "ResNet-56, CIFAR-10")
     assert [m.verdict.part for m in setting.measures] == ["end", "fall"]
     assert {m.verdict.verdict for m in setting.measures} == {claims.REPRODUCED}

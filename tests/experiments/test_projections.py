@@ -118,7 +118,7 @@ def test_similar_classes_are_asked_for_an_arc_and_nothing_else(rows):
 
 def test_each_network_has_one_setting_and_further_rows_their_panels(rows):
     settings = projections.measured(rows)
-    assert [setting.network[1] for setting in settings] == ["alexnet", "resnet56"]
+    assert [setting.title for setting in settings] == ["AlexNet, CIFAR-10", "ResNet-56, CIFAR-10"]
     for setting in settings:
         assert [m.verdict.claim for m in setting.measures] == ["C1", "C2", "C3", "C4", "C8", "C18", "C18", "C5"]
     titles, panels = zip(*projections.further(rows), strict=True)
@@ -299,7 +299,7 @@ def test_seeds(text, expected):
     assert parse_seeds(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "a", "0,0", "1-0", "0-1-2", "0.5", "-1"])
+@pytest.mark.parametrize("text", ["", "a", "0,0", "1-0", "0,5-3", "0-1-2", "0.5", "-1"])
 def test_bad_seeds_are_refused(text):
     with pytest.raises(UserError, match="seeds must be whole numbers"):
         parse_seeds(text)

@@ -11,14 +11,14 @@ from lsbook.experiments.chapters import CHAPTERS
 from lsbook.experiments.scorecard import Finding
 from lsbook.store import Store
 
-ALEXNET, MLP = ("cifar10", "alexnet"), ("mnist", "mlp")
+ALEXNET, MLP = "AlexNet, CIFAR-10", "MLP 2 × 1200, MNIST"
 
 
-def finding(claim, difference, network=ALEXNET, profile="laptop", part="", seeds=3, chapter="calibration"):
+def finding(claim, difference, setting=ALEXNET, profile="laptop", part="", seeds=3, chapter="calibration"):
     """Three networks an arm, a hundredth apart; smoothed − hard is `difference`."""
     hard = np.arange(seeds) / 100
     measure = verdicts.measure(claim, part, "a quantity", hard, hard + difference, n_test=10_000)
-    return Finding(chapter, profile, network, measure)
+    return Finding(chapter, profile, setting, measure)
 
 
 FINDINGS = [
@@ -124,13 +124,17 @@ def test_the_records_of_the_sources_are_found_and_nothing_is_trained(monkeypatch
 
     monkeypatch.setattr("lsbook.experiments.obtain._train", refuse)
     found = scorecard.findings()
-    parts = [(f.profile, f.network, f.verdict.claim, f.verdict.part) for f in found]
+    parts = [(f.profile, f.setting, f.verdict.claim, f.verdict.part) for f in found]
     assert len(set(parts)) == len(parts)
     assert ("laptop", ALEXNET, "C2", "") in parts
     assert ("laptop", MLP, "C6", "") in parts
-    [accuracy] = [f for f in found if (f.profile, f.network, f.verdict.claim) == ("laptop", ALEXNET, "C1")]
+    [accuracy] = [f for f in found if (f.profile, f.setting, f.verdict.claim) == ("laptop", ALEXNET, "C1")]
     assert accuracy.verdict.seeds == 5  # the projections' five, not the calibration's three
-    seeds = [r for r in Store() if (r.run.dataset, r.run.model) == ALEXNET and r.run.alpha == 0.1 and not r.run.teacher]
+    seeds = [
+        r
+        for r in Store()
+        if (r.run.dataset, r.run.model) == ("cifar10", "alexnet") and r.run.alpha == 0.1 and not r.run.teacher
+    ]
     assert len(seeds) >= 5
 
 
