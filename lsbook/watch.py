@@ -1,7 +1,7 @@
 """What a chapter is made from, noted while it runs: an IPython extension that the build loads into every kernel.
 
 After each cell, the file that LSBOOK_NOTES names holds as JSON
-files: path -> fingerprint, of our modules and of what was read beside the notebook;
+files: path -> fingerprint, of our modules and of what was read beside the notebook or one folder above;
 records: the same for the store, by path below it; what was looked for in vain and what was listed count too;
 reads: [number of execution, line of the cell, key] of every run whose record was read;
 writes: whether the chapter wrote files of its own beside the notebook.
@@ -39,11 +39,18 @@ class Notes:
         self.records: dict[str, str | None] = {}
         self.reads: list[tuple[int, int, str]] = []
         self.writes = False
+        self._aside = False
         self._cell: dict[tuple[int, str], None] = {}  # (line, key) read by the cell that runs
 
     def hear(self, event: str, arguments: tuple) -> None:
         """Take note of an audit event (sys.addaudithook). A file counts as it was when first met."""
-        if event not in ("open", "os.listdir", "os.scandir", "lsbook.look") or not isinstance(arguments[0], str | Path):
+        if event == "lsbook.aside":
+            [self._aside] = arguments
+        if (
+            self._aside
+            or event not in ("open", "os.listdir", "os.scandir", "lsbook.look")
+            or not isinstance(arguments[0], str | Path)
+        ):
             return
         path = Path(arguments[0]).absolute()
         if path.is_relative_to(self.results):
@@ -51,7 +58,7 @@ class Notes:
         elif event == "open" and path.is_relative_to(self.folder):
             self.writes |= bool(set(arguments[1] or "") & set("wax+"))
             self._note(self.files, str(path), path)
-        elif event == "open" and path.is_relative_to(PACKAGE) and path.parent.name != "__pycache__":
+        elif event == "open" and (_is_source(path) or path.parent == self.folder.parent):
             self._note(self.files, str(path), path)
 
     def _hear_of_record(self, path: Path) -> None:
@@ -80,6 +87,10 @@ class Notes:
         if found.get(name) is None:  # what was not there may come: a run that is trained
             found[name] = "being read"  # reading it is heard, too
             found[name] = fingerprint(path)
+
+
+def _is_source(path: Path) -> bool:
+    return path.is_relative_to(PACKAGE) and path.parent.name != "__pycache__"
 
 
 def _line() -> int:

@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import sys
 
 import pytest
 
 from lsbook import watch
+from lsbook.experiments import obtain, profiles
+from lsbook.store import Store
 from lsbook.watch import Notes, fingerprint
 
 
@@ -45,6 +48,39 @@ def test_a_file_counts_as_it_was_when_first_read(notes):
     assert not notes.writes
 
 
+def test_what_is_read_aside_is_not_heard(notes):
+    """As the records by which the time of a training is foretold."""
+    record = notes.results / "mnist-mlp" / "0123" / "record.json"
+    notes.hear("lsbook.aside", (True,))
+    notes.hear("open", (str(record), "r", 0))
+    notes.hear("os.scandir", (str(notes.results),))
+    notes.hear("lsbook.aside", (False,))
+    notes.end_cell(1)
+    assert (notes.records, notes.reads) == ({}, [])
+    notes.hear("open", (str(record), "r", 0))
+    notes.end_cell(2)
+    assert [(number, key) for number, _, key in notes.reads] == [(2, "0123")]
+
+
+def test_a_training_reads_no_record_but_its_own(notes, monkeypatch):
+    """Its time is judged by all that are there, its folder is looked through for leftovers."""
+    events = []
+    monkeypatch.setattr(sys, "audit", lambda *event: events.append(event))
+    store = Store(notes.results)
+    obtain._estimate([profiles.run("smoke", "digits", "alexnet-16", 0.1, 0)], store)
+    store.check_writable()
+    own = [event for event in events if event[0].startswith("lsbook.")]  # pathlib tells of some, too
+    assert own == [("lsbook.aside", True), ("lsbook.aside", False)] * 2
+
+
+def test_a_file_in_the_folder_above_is_noted(notes):
+    path = notes.folder.parent / "benchmarks.json"
+    path.write_text("{}")
+    notes.hear("open", (str(path), "r", 0))
+    assert notes.files == {str(path): fingerprint(path)}
+    assert not notes.writes
+
+
 def test_a_chapter_that_writes_says_so(notes):
     notes.hear("open", (str(notes.folder / "made.bin"), "wb", 0))
     assert notes.writes
@@ -61,7 +97,11 @@ def test_reads_of_records_get_their_cell(notes, tmp_path):
 
 
 def test_what_lies_elsewhere_is_not_noted(notes, tmp_path):
-    for event in (("open", str(tmp_path / "x"), "r"), ("os.listdir", str(notes.folder)), ("open", 3, "r")):
+    for event in (
+        ("open", str(tmp_path / "elsewhere" / "x"), "r"),
+        ("os.listdir", str(notes.folder)),
+        ("open", 3, "r"),
+    ):
         notes.hear(event[0], event[1:])
     assert (notes.files, notes.records) == ({}, {})
 

@@ -3,6 +3,7 @@
 import itertools
 import os
 import sys
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -12,9 +13,10 @@ from lsbook.claims import LEAST_SEEDS
 from lsbook.errors import UserError, one_of
 from lsbook.experiments.profiles import PROFILES, SEEDS
 from lsbook.run import Run
-from lsbook.store import Record, Store
+from lsbook.store import Record, Store, aside
 
 RECORDED = "recorded"  # in place of seeds
+WAIT = 0.01  # seconds until a run that another one waits for is looked at again
 
 
 @dataclass(frozen=True)
@@ -242,14 +244,17 @@ def _lesson(training, run: Run, store: Store, data: Callable, progress: bool | C
     """What a student learns from; its teacher is trained first when its weights are not on this machine."""
 
     def lesson():
+        while training.is_claimed(run.teacher):  # by another run of this process, perhaps, which has to go on
+            time.sleep(WAIT)
+            yield
         with training.claim(run.teacher):  # what all its students learn from is made once
             return training.lesson(run, data(run).train)
 
-    found = lesson()
+    found = yield from lesson()
     if found is None:
         # Where steps are counted they are the student's.
         yield from recorded(run.teacher, store, data, progress=progress is True, weights=True)
-        found = lesson()
+        found = yield from lesson()
     return found
 
 
@@ -264,7 +269,8 @@ def training_side():
 
 def _estimate(runs: list[Run], store: Store) -> str:
     """How long the runs take, in words."""
-    costs = Costs(store)
+    with aside():
+        costs = Costs(store)
     seconds = [costs.seconds(run) for run in runs]
     if None in seconds:
         return "the first one's bar will tell how long each takes"

@@ -13,12 +13,14 @@ from lsbook.experiments.lanes import Lanes
 from lsbook.experiments.obtain import obtain
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
-from lsbook.training import checkpoints, precision
+from lsbook.training import checkpoints, precision, teachers
 
 
 def run(seed=0, model="alexnet-16", steps=12, **fields) -> Run:
+    taught = {name: fields.pop(name) for name in ("teacher", "temperature", "beta") if name in fields}
     recipe = Recipe(**{"steps": steps, "batch": 8, "learning_rate": 0.01} | fields)
-    return Run(dataset="digits", model=model, alpha=0.1, seed=seed, recipe=recipe, examples=40)
+    alpha = 0.0 if taught else 0.1
+    return Run(dataset="digits", model=model, alpha=alpha, seed=seed, recipe=recipe, examples=40, **taught)
 
 
 @pytest.fixture(autouse=True)
@@ -81,6 +83,16 @@ def test_a_signal_lets_each_keep_a_checkpoint(tmp_path, monkeypatch):
     assert [checkpoints.latest(one).step for one in runs] == [7, 7]
     assert signal.getsignal(signal.SIGTERM) == before
     assert len(store) == 0
+
+
+def test_students_of_one_teacher_wait_for_it_by_turns(tmp_path):
+    """The teacher is recorded, but its weights are not here: the first student trains it anew, the second waits."""
+    teacher, store = run(), Store(tmp_path / "results")
+    obtain([teacher], store, progress=False)
+    teachers.weights_path(teacher).unlink()
+    taught = [run(seed, teacher=teacher, temperature=2.0, beta=0.5) for seed in (1, 2)]
+    assert sweep.sweep(taught, store, jobs=2) == []
+    assert all(one in store for one in taught)
 
 
 def test_torchs_own_errors_end_one_run_only(tmp_path, monkeypatch):
