@@ -134,10 +134,14 @@ class Cluster:
             worker.error = str(error).strip().splitlines()[-1]
 
     def stop(self, workers: Sequence[Task]) -> None:
-        """Let them keep a checkpoint on their node and end."""
+        """Let them keep a checkpoint on their node and end; what has been trained to its end is recorded."""
         for worker in workers:
             self.ray.cancel(worker.result)
-        self.ray.wait([worker.result for worker in workers], num_returns=len(workers), timeout=ENDING)
+        results = [worker.result for worker in workers]
+        over, _ = self.ray.wait(results, num_returns=len(results), timeout=ENDING) if results else ([], [])
+        for worker in workers:
+            if worker.result in over:
+                self._take(worker)
 
 
 def _check_answer() -> None:

@@ -33,7 +33,7 @@ def peak_memory() -> int:
 
 
 def source_commit() -> str:
-    """The commit of this source tree, marked when files differ from it; "unknown" outside a checkout."""
+    """The commit of this source tree, marked when files differ from it; "unknown" where it is in no checkout."""
     here = Path(__file__).parents[1]
 
     def git(*arguments):
@@ -41,7 +41,8 @@ def source_commit() -> str:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + (" with changes" if git("diff", "HEAD", "--stat", ".") else "")
+        git("ls-files", "--error-unmatch", __file__)  # else the checkout is another's
+        return git("rev-parse", "--short=12", "HEAD") + (" with changes" if git("status", "--porcelain", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

@@ -162,7 +162,7 @@ def _steps(
                 course.keep()
                 raise
             course.turn(write, bar)
-            due, signal = processes.largest(clock.due(), signals[0] if signals else 0)
+            due, signal = processes.largest(not processes.rank() and clock.due(), signals[0] if signals else 0)
             if due or signal:
                 course.keep()
             if signal:

@@ -160,6 +160,7 @@ def _batch_norm(x: Tensor, running_mean, running_var, weight, bias, training=Fal
     """As `torch.nn.functional.batch_norm`, x (B, C, …); gradients pass through the other processes' sums too."""
     if not training:
         return torch.batch_norm(x, weight, bias, running_mean, running_var, False, momentum, eps, False)
+    dtype, x = x.dtype, x.float()  # sums over a batch need more digits than bfloat16 has
     over, shape = [0, *range(2, x.ndim)], (1, -1, *[1] * (x.ndim - 2))
     n = all_reduce(x.new_tensor(x.numel() / x.shape[1]))
     mean = all_reduce(x.sum(dim=over)) / n
@@ -168,7 +169,7 @@ def _batch_norm(x: Tensor, running_mean, running_var, weight, bias, training=Fal
     with torch.no_grad():
         running_mean.lerp_(mean, momentum)
         running_var.lerp_(variance * n / (n - 1), momentum)
-    return centred * ((variance + eps).rsqrt() * weight).view(shape) + bias.view(shape)
+    return (centred * ((variance + eps).rsqrt() * weight).view(shape) + bias.view(shape)).to(dtype)
 
 
 def agree(data: dict[str, str] | UserError) -> None:

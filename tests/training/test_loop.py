@@ -280,7 +280,8 @@ def test_scalars_that_cannot_be_written_are_one_line(data, tmp_path):
 def test_a_change_anywhere_in_the_package_marks_the_commit(tmp_path, monkeypatch):
     package = tmp_path / "lsbook"
     (package / "training").mkdir(parents=True)
-    (package / "models.py").touch()
+    for name in ("models.py", "training/environment.py"):
+        (package / name).touch()
     git = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b"]
     for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "a commit"]):
         subprocess.run([*git, *command], check=True)
@@ -288,6 +289,11 @@ def test_a_change_anywhere_in_the_package_marks_the_commit(tmp_path, monkeypatch
     assert re.fullmatch("[0-9a-f]{12}", environment.source_commit())
     (package / "models.py").write_text("changed = True\n")
     assert environment.source_commit().endswith(" with changes")
+    subprocess.run([*git, "commit", "-qam", "another"], check=True)
+    (package / "added.py").touch()
+    assert environment.source_commit().endswith(" with changes")
+    monkeypatch.setattr(environment, "__file__", str(package / "training" / "installed.py"))
+    assert environment.source_commit() == "unknown"
 
 
 def test_a_cpus_random_state_is_taken_on_a_gpu_too(monkeypatch):
