@@ -153,6 +153,8 @@ def test_the_keyboard_sets_a_smoothing_factor_and_a_gap(page):
     assert float(page.locator("#gap").input_value()) == pytest.approx(targets.optimal_logit_gap(10, 0.2), abs=0.025)
     page.locator("#alpha").press("Home")
     assert shown(page, "best-gap", "least-loss") == ["none: ever larger", "0.0000"]
+    page.get_by_role("button", name="Go to the best gap").press("Enter")
+    assert page.locator("#gap").input_value() == page.locator("#gap").get_attribute("max")
 
 
 def test_the_mouse_chooses_classes_networks_and_splits(page):
@@ -202,12 +204,15 @@ def test_a_view_has_an_address(page, address):
     start = f"{address}/book/explorer.html"
     page.get_by_label("smoothed, α = 0.1").click()
     page.locator("#bins").press("ArrowRight")
-    assert page.url == f"{start}#targets=smoothed&bins=16"
+    page.wait_for_url(f"{start}#targets=smoothed&bins=16")
     wanted = "first=3&split=test&network=1.1&temperature=0.5&alpha=much&third=99"
     page.goto(f"{start}#{wanted}")
     found = page.evaluate("[...document.forms].flatMap((f) => [...new FormData(f)])")
     assert dict(found) | {"first": "3", "split": "test", "network": "1.1", "temperature": "0.5"} == dict(found)
     assert (dict(found)["alpha"], dict(found)["third"], dict(found)["bins"]) == ("0.1", "2", "15")
+    page.goto(f"{start}#second=0&split=test")  # the first class as well
+    assert page.evaluate("[...document.forms].map((f) => f.first?.value + f.second?.value).join()").count("01") == 1
+    assert "NaN" not in "".join(shown(page, "hard-scatter", "hard-regularity", "hard-distance"))
 
 
 def test_points_move_unless_the_reader_wants_no_motion(browser, address, page):

@@ -54,7 +54,7 @@ function buttons(...pairs) {
 
 /** Live numbers: [name, label] pairs, each an output of that name. */
 function numbers(pairs) {
-  const entries = pairs.map(([name, label]) => html("div", {}, html("dt", {}, label), html("dd", {}, html("output", { name }))));
+  const entries = pairs.map(([name, label]) => html("div", {}, html("dt", {}, label), html("dd", {}, html("output", { name, "aria-live": "off" }))));
   return html("dl", { class: "numbers" }, ...entries);
 }
 
@@ -62,7 +62,7 @@ function numbers(pairs) {
 function comparison(caption, columns, rows) {
   const head = columns.map(([, title]) => html("th", { scope: "col" }, title));
   const line = ([name, title]) => {
-    const cells = columns.map(([column]) => html("td", {}, html("output", { name: `${column}-${name}` })));
+    const cells = columns.map(([column]) => html("td", {}, html("output", { name: `${column}-${name}`, "aria-live": "off" })));
     return html("tr", {}, html("th", { scope: "row" }, title), ...cells);
   };
   return html(

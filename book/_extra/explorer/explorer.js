@@ -6,6 +6,8 @@ const FRACTION = { from: 0, to: 1, ticks: [0, 0.2, 0.4, 0.6, 0.8, 1] };
 const DURATION = 900; // milliseconds of the way between two networks
 const LEAST_IN_BIN = 10; // examples; fewer are drawn faintly
 const MOST_BARS = 20;
+const PLACES = ["first", "second", "third"]; // of the chosen classes
+const SAVED_AFTER = 200; // milliseconds without a change: browsers refuse to rename a page all the time
 
 /** What is asked of a network: the target, its loss, and the best logit gap. */
 function targetPart(form) {
@@ -21,7 +23,7 @@ function targetPart(form) {
       slider("gap", "Logit gap:", { min: 0, max: 14, step: 0.05, value: 1 }),
       menu("classes", "Classes K", counts, "10"),
     ),
-    buttons(["Go to the best gap", () => set(form, "gap", optimalLogitGap(...chosen()))]),
+    buttons(["Go to the best gap", () => set(form, "gap", Math.min(optimalLogitGap(...chosen()), form.gap.max))]),
     html("div", { class: "charts" }, bars.node, curve.node),
     numbers([
       ["target-true", "Target of the true class"],
@@ -92,7 +94,6 @@ function drawLoss(chart, classes, alpha, gap) {
 function projectionPart(form, data) {
   const chart = new Chart("projection", "Activations of three classes in the plane of their templates", { height: 348 });
   const names = data.names.map((name, i) => [`${i}`, name]);
-  const places = ["first", "second", "third"];
   const rows = [
     ["scatter", "scatter within / between classes"],
     ["regularity", "shortest / longest side of the triangle"],
@@ -103,7 +104,7 @@ function projectionPart(form, data) {
     html(
       "div",
       { class: "controls" },
-      ...places.map((name, i) => menu(name, `${name[0].toUpperCase()}${name.slice(1)} class`, names, `${data.chosen[i]}`, mark(i))),
+      ...PLACES.map((name, i) => menu(name, `${name[0].toUpperCase()}${name.slice(1)} class`, names, `${data.chosen[i]}`, mark(i))),
       choice("targets", "Trained with", Object.entries(titles)),
       choice("split", "Images", [["train", "training"], ["test", "test"]]),
       choice("axes", "Axes", [["same", "the same for both"], ["own", "each network's own"]]),
@@ -112,8 +113,8 @@ function projectionPart(form, data) {
   );
   const way = animation((share) => drawProjection(chart, form, data, share, titles));
   return () => {
-    const chosen = places.map((name) => form[name].value);
-    places.forEach((name, i) => {
+    const chosen = PLACES.map((name) => form[name].value);
+    PLACES.forEach((name, i) => {
       for (const option of form[name].options) option.disabled = option.value !== chosen[i] && chosen.includes(option.value);
     });
     for (const arm of ["hard", "smoothed"]) {
@@ -330,6 +331,10 @@ function restore(parts) {
     for (const name of Object.keys(defaults)) {
       if (allowed(form[name], state.get(name))) form[name].value = state.get(name);
     }
+    const menus = PLACES.filter((name) => form[name]);
+    if (new Set(menus.map((name) => form[name].value)).size < menus.length) {
+      for (const name of menus) form[name].value = defaults[name]; // the same class twice spans no plane
+    }
     draw();
   }
   named[0].form.scrollIntoView();
@@ -353,11 +358,13 @@ function start() {
     draw();
     return { form, draw, defaults: Object.fromEntries(new FormData(form)) };
   });
+  let saving;
   for (const { form, draw } of parts) {
     form.addEventListener("submit", (event) => event.preventDefault());
     form.addEventListener("input", () => {
       draw();
-      save(parts);
+      clearTimeout(saving);
+      saving = setTimeout(save, SAVED_AFTER, parts);
     });
   }
   restore(parts);
