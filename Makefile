@@ -3,7 +3,7 @@
 # make test-all   lint, and every test
 # make lint       ruff
 # make clean      remove what the targets above have made
-# Each sets up its own virtual environment first. Another Python: make PYTHON=python3.12 book
+# Each sets up its own virtual environment first. Another Python: make clean, then make PYTHON=python3.12 book
 
 PYTHON ?= python3
 

@@ -63,6 +63,8 @@ def build(
     given = _share_out(({} if profile is None else {"profile": profile}) | (parameters or {}), chosen)
     if (check_figures or renew) and (profile or parameters):
         raise UserError("the reference is of the chapters' own parameters; leave out --profile and -p")
+    if check_figures or renew:
+        reference.renderer()
     if pdf:
         printing.browser()
     out = Path(out or project_root() / "_build").absolute()

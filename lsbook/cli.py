@@ -36,6 +36,8 @@ def _join_pairs(arguments: list[str]) -> list[str]:
     joined = []
     rest = iter(arguments)
     for argument in rest:
+        if argument.startswith("-p") and argument[2:] and "=" not in argument and not argument.startswith("--"):
+            raise UserError("-p takes a name and a value, as in: -p alpha 0.2")
         joined.append(argument)
         if argument == "-p":
             pair = [part for part in (next(rest, None), next(rest, None)) if part is not None]
@@ -111,7 +113,8 @@ def sweep(
     jobs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Runs at a time that share the cores (default: one a core) or each GPU (as many as fit)."
+            min=1,
+            help="Runs at a time that share the cores (default: one a core) or each GPU (as many as fit; on Ray one).",
         ),
     ] = None,
     on: Annotated[
@@ -134,6 +137,8 @@ def verify(path: Annotated[Path | None, typer.Argument(help="Folder of records (
     if path is not None and not path.is_dir():
         raise UserError(f"{path} is not a folder of recorded runs")
     store = Store(path)
+    if path is not None and not len(store):
+        raise UserError(f"{path} has no recorded runs; name the folder that results/ is, or a copy of it")
     problems = store.verify()
     if problems:
         for problem in problems:
@@ -147,13 +152,24 @@ def data(names: Annotated[list[str] | None, typer.Argument(help="Data sets; all 
     """Find, download and check data sets."""
     from lsbook.data import files, images, text
 
-    for name in names or (*DATASETS, *CORPORA):
+    def show(name: str) -> None:
         load, what = (images.load, "images") if name in DATASETS else (text.load, "pairs")
         for split in SPLITS:
             part = load(name, split)
             if isinstance(part, files.ImageFiles):
                 part.check()
             print(f"{name:8} {split:8} {len(part):6} {what}  {part.variant}  sha256 {part.fingerprint[:12]}")
+
+    missing = []
+    for name in names or (*DATASETS, *CORPORA):
+        try:
+            show(name)
+        except UserError as error:
+            missing.append(str(error))
+    for problem in missing[:-1]:
+        print("lsbook:", problem, file=sys.stderr)
+    if missing:
+        raise UserError(missing[-1])
 
 
 @app.command()

@@ -9,6 +9,7 @@ import base64
 import io
 import json
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from PIL import Image
@@ -56,12 +57,18 @@ def pictures(notebook) -> dict[str, str]:
     return found
 
 
-def picture(svg: str) -> str:
-    """A figure on white, 128 pixels across, 16 levels a channel, as a data address."""
+def renderer() -> ModuleType:
+    """What draws the figures. UserError when it is not installed."""
     try:
         import resvg_py
     except ModuleNotFoundError:
         raise UserError('figures are compared with resvg_py; run pip install -e ".[test]"') from None
+    return resvg_py
+
+
+def picture(svg: str) -> str:
+    """A figure on white, 128 pixels across, 16 levels a channel, as a data address."""
+    resvg_py = renderer()
     # SVG's points at 72 an inch; three times as large first, for an even average
     large = resvg_py.svg_to_bytes(svg_string=svg, width=3 * WIDTH, dpi=72, background="white", skip_system_fonts=True)
     image = Image.open(io.BytesIO(large)).convert("RGB")

@@ -49,6 +49,8 @@ def lsbook(results, data_folder, monkeypatch, capsys):
         (["build", "--out", "LICENSE"], "cannot build in"),
         (["bench", "nothing"], "unknown benchmark 'nothing': choose from"),
         (["verify", "nowhere"], "nowhere is not a folder of recorded runs"),
+        (["verify", ".github"], ".github has no recorded runs"),
+        (["build", "-palpha"], "-p takes a name and a value"),
         (["train"], "Missing option"),
         (["trian"], "No such command 'trian'"),
     ],
@@ -134,6 +136,15 @@ def test_torch_missing_names_the_command_that_installs_it(results, tmp_path):
     assert answer.returncode == 2
     assert answer.stderr == 'lsbook: training a run needs torch: pip install -e ".[train]"\n'
     assert not results.exists()
+
+
+def test_data_sets_after_a_missing_one_are_shown_too(lsbook, data_folder, monkeypatch):
+    monkeypatch.setattr(cli, "DATASETS", {"tiny-imagenet-32": None, "digits": None})
+    monkeypatch.setattr(cli, "CORPORA", {"wmt14-en-de": None})
+    code, out, err = lsbook("data")
+    assert code == 2
+    assert out.startswith("digits ")
+    assert [line.split()[1] for line in err.splitlines()] == ["tiny-imagenet-32", "wmt14-en-de"]
 
 
 def test_data_lists_what_is_there(lsbook):
