@@ -239,7 +239,7 @@ def test_the_explorer_works_without_a_server(browser, built, page):
     )
     assert shown(alone, "ece", "hard-scatter") == shown(page, "ece", "hard-scatter")
     alone.locator("#bins").press("ArrowRight")
-    assert alone.url.endswith("#temperature=1.5&bins=16")
+    alone.wait_for_url(lambda url: url.endswith("#temperature=1.5&bins=16"))
     assert errors == []
     alone.close()
 
