@@ -152,7 +152,7 @@ def test_parameters_get_the_type_of_their_annotation(project):
         ({"parameters": {"seeds": 2.5}}, "seeds takes a value of type int, not 2.5"),
         ({"parameters": {"show": "2"}}, "show takes a value of type bool, not '2'"),
         ({"names": ["index"], "profile": "smoke"}, "unknown parameter 'profile'"),
-        ({"out": "_config.yml"}, "_config.yml: Not a directory"),
+        ({"out": "_config.yml"}, "_config.yml: File exists"),
         ({"out": "others"}, "others/html is in the way"),
     ],
 )
