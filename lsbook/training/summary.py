@@ -49,6 +49,12 @@ def respond(
     return Responses(with_one(activations), logits, images.labels)
 
 
+def half(values: np.ndarray) -> np.ndarray:
+    """In float16; in float32 when one is too large for it, as a logit of a diverged network may be."""
+    fits = np.abs(values).max(initial=0) <= np.finfo(np.float16).max
+    return values.astype(np.float16 if fits else np.float32)
+
+
 def metrics(train: Responses, heldout: Responses, test: Responses) -> dict[str, float]:
     """Accuracy and ECE as fractions, NLL in nats; the temperature is fitted on the held-out split alone.
 
@@ -77,7 +83,7 @@ def arrays(
     for name, split in {"train": train, "test": test}.items():
         shown = first_of_each_class(split.labels, SHOWN)
         activations, span_templates = span_coordinates(split.activations[shown], templates)
-        result[f"{name}_activations"] = activations.astype(np.float16)
+        result[f"{name}_activations"] = half(activations)
         result[f"{name}_labels"] = split.labels[shown].astype(np.uint16)
     result["templates"] = span_templates.astype(np.float32)
     result["test_confidence"] = calibration.softmax(test.logits).max(axis=1).astype(np.float16)
@@ -87,7 +93,7 @@ def arrays(
     result["test_hit"] = test.logits.argmax(axis=1) == test.labels
     if full:
         for name, split in {"heldout": heldout, "test": test}.items():
-            result[f"{name}_logits"] = split.logits.astype(np.float16)
+            result[f"{name}_logits"] = half(split.logits)
             result[f"{name}_targets"] = split.labels.astype(np.uint16)
     return result
 

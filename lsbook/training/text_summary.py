@@ -16,7 +16,7 @@ from lsbook.data.text import Pairs
 from lsbook.data.vocabulary import Vocabulary
 from lsbook.models.transformer import Transformer
 from lsbook.training import processes, translations
-from lsbook.training.summary import SHOWN, first_of_each_class, with_one
+from lsbook.training.summary import SHOWN, first_of_each_class, half, with_one
 from lsbook.training.translations import Scores
 
 # Of NLL and ECE; those of BLEU, whose every value is a search through the text, are among them.
@@ -93,7 +93,7 @@ def predicted(
     arrays["test_lengths"] = lengths.astype(np.uint16)
     arrays["test_hit"] = tokens["test"].hit[: lengths.sum()]
     for name in ("confidence", "log_probability"):
-        arrays[f"test_{name}"] = getattr(tokens["test"], name)[rows, : lengths.sum()].astype(np.float16)
+        arrays[f"test_{name}"] = half(getattr(tokens["test"], name)[rows, : lengths.sum()])
     return metrics, arrays
 
 
@@ -152,7 +152,7 @@ def words(translator: Translator, texts: dict[str, Encoded]) -> dict[str, np.nda
         activations, labels = _of_words(translator, shown, ids)
         rows = first_of_each_class(labels, SHOWN)
         activations, result["templates"] = span_coordinates(activations[rows], templates)
-        result[f"{name}_activations"] = activations.astype(np.float16)
+        result[f"{name}_activations"] = half(activations)
         result[f"{name}_labels"] = labels[rows].astype(np.uint16)
     return result | {"templates": result["templates"].astype(np.float32)}
 
