@@ -61,9 +61,9 @@ def build(
     """
     chosen = _chosen(names)
     given = _share_out(({} if profile is None else {"profile": profile}) | (parameters or {}), chosen)
-    if (check_figures or renew) and (profile or parameters):
-        raise UserError("the reference is of the chapters' own parameters; leave out --profile and -p")
     if check_figures or renew:
+        if profile or parameters:
+            raise UserError("the reference is of the chapters' own parameters; leave out --profile and -p")
         reference.renderer()
     if pdf:
         printing.browser()

@@ -246,3 +246,8 @@ MODELS = {
         reads="text",
     ),
 }
+
+
+def network_title(dataset: str, *models: str) -> str:
+    """Such as "AlexNet, CIFAR-10", or with a teacher and its student "ResNet-56 → AlexNet, CIFAR-10"."""
+    return f"{' → '.join(MODELS[model].title for model in models)}, {TITLES[dataset]}"

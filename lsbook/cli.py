@@ -18,6 +18,9 @@ app = typer.Typer(
 )
 
 
+PAIR = "-p takes a name and a value, as in: -p alpha 0.2"
+
+
 def main() -> None:
     """Console entry point."""
     try:
@@ -36,19 +39,26 @@ def _join_pairs(arguments: list[str]) -> list[str]:
     joined = []
     rest = iter(arguments)
     for argument in rest:
-        if argument.startswith("-p") and argument[2:] and "=" not in argument and not argument.startswith("--"):
-            raise UserError("-p takes a name and a value, as in: -p alpha 0.2")
         joined.append(argument)
         if argument == "-p":
             pair = [part for part in (next(rest, None), next(rest, None)) if part is not None]
             if len(pair) < 2 or "=" in pair[0]:
-                raise UserError("-p takes a name and a value, as in: -p alpha 0.2")
+                raise UserError(PAIR)
             joined.append("=".join(pair))
     return joined
 
 
-def _fail(message: str) -> None:
-    print("lsbook:", " ".join(message.split()), file=sys.stderr)
+def _pair(text: str) -> tuple[str, str]:
+    """Name and value of NAME=VALUE."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UserError(PAIR)
+    return name, value
+
+
+def _fail(*messages: str) -> None:
+    for message in messages:
+        print("lsbook:", " ".join(message.split()), file=sys.stderr)
     sys.exit(2)
 
 
@@ -71,7 +81,7 @@ def build(
         book.build(
             chapters or (),
             profile=profile,
-            parameters=dict(pair.split("=", 1) for pair in p or ()),
+            parameters=dict(map(_pair, p or ())),
             out=out,
             jobs=jobs,
             notebook=notebook,
@@ -141,9 +151,7 @@ def verify(path: Annotated[Path | None, typer.Argument(help="Folder of records (
         raise UserError(f"{path} has no recorded runs; name the folder that results/ is, or a copy of it")
     problems = store.verify()
     if problems:
-        for problem in problems:
-            print("lsbook:", problem, file=sys.stderr)
-        sys.exit(2)
+        _fail(*problems)
     print(f"{len(store)} recorded runs are whole")
 
 
@@ -166,10 +174,8 @@ def data(names: Annotated[list[str] | None, typer.Argument(help="Data sets; all 
             show(name)
         except UserError as error:
             missing.append(str(error))
-    for problem in missing[:-1]:
-        print("lsbook:", problem, file=sys.stderr)
     if missing:
-        raise UserError(missing[-1])
+        _fail(*missing)
 
 
 @app.command()

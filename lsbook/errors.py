@@ -17,6 +17,12 @@ def one_of(what: str, value: object, allowed) -> None:
         raise UserError(f"unknown {what} {value!r}: choose from {', '.join(map(str, allowed))}")
 
 
+def whole_number(name: str, value: object, least: int) -> None:
+    """Raise UserError unless a parameter is a whole number of at least `least`."""
+    if not isinstance(value, int) or value < least:
+        raise UserError(f"{name} must be a whole number of at least {least}, not {value!r}")
+
+
 def several_of(what: str, text: str, allowed: Sequence[str], count: int) -> tuple[int, ...]:
     """Places among `allowed` of names separated by commas. UserError unless they are `count` different ones."""
     names = [name.strip() for name in str(text).split(",")]

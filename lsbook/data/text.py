@@ -168,19 +168,14 @@ def _sentence(path: Path, number: int, offset: int, line: bytes) -> str:
 def _from_parquet(files: tuple[Path, ...], languages: tuple[str, str]) -> Iterator[Pair]:
     for path in files:
         for row, translation in enumerate(_translations(path)):
-            pair = tuple((translation.get(language) or "").strip() for language in languages)
+            found = [translation.get(language) or "" for language in languages]
+            if not all(isinstance(sentence, str) for sentence in found):
+                raise UserError(f"{path} row {row}: a translation must be texts by language, not {translation}")
+            pair = tuple(sentence.strip() for sentence in found)
             if not all(pair):
                 language = languages[pair.index("")]
                 raise UserError(f'{path} row {row} has no sentence in "{language}"; remove the row')
             yield pair
-
-
-def _is_text(kind) -> bool:
-    """Of a type of Arrow, which has several for texts; of a column without values it knows none."""
-    import pyarrow
-
-    types = pyarrow.types
-    return types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind)
 
 
 def _translations(path: Path) -> Iterator[dict[str, str]]:
@@ -193,10 +188,7 @@ def _translations(path: Path) -> Iterator[dict[str, str]]:
             if "translation" not in file.schema_arrow.names:
                 raise UserError(f"{path} has columns {', '.join(file.schema_arrow.names)}, but no translation")
             kind = file.schema_arrow.field("translation").type
-            values = (
-                [field.type for field in kind] if pyarrow.types.is_struct(kind) else [getattr(kind, "item_type", kind)]
-            )
-            if not pyarrow.types.is_nested(kind) or not all(map(_is_text, values)):
+            if not pyarrow.types.is_struct(kind) and not pyarrow.types.is_map(kind):
                 raise UserError(f"{path}: a translation must be texts by language, not {kind}")
             for batch in file.iter_batches(batch_size=10_000, columns=["translation"]):
                 yield from (dict(row or {}) for row in batch.column(0).to_pylist())

@@ -10,7 +10,8 @@ from lsbook import claims, paper
 from lsbook.analysis import calibration
 from lsbook.analysis.calibration import Reliability
 from lsbook.analysis.statistics import welch_interval
-from lsbook.errors import UserError, one_of
+from lsbook.catalogue import network_title
+from lsbook.errors import UserError, one_of, whole_number
 from lsbook.experiments import captions, profiles, verdicts
 from lsbook.experiments.obtain import Group, ask
 from lsbook.experiments.profiles import RECIPES
@@ -95,7 +96,7 @@ class Sweep:
     @property
     def title(self) -> str:
         """Model and data set as the reader knows them."""
-        return verdicts.network_title(*self.network)
+        return network_title(*self.network)
 
     @property
     def passes(self) -> float:
@@ -113,7 +114,7 @@ class Sweep:
         return tuple(np.array([r.metrics["temperature"] for r in self.records[alpha]]) for alpha in (0.0, self.alpha))
 
     @property
-    def both(self) -> Arm:
+    def scaled_smoothed(self) -> Arm:
         """Smoothed targets, and scaled."""
         return Arm("smoothed, scaled", "smoothed", self.records[self.alpha], scaled=True)
 
@@ -150,8 +151,7 @@ def study(
     dataset: "all", or the name of one; alpha: the factor compared with hard targets, "auto" for the claims' own.
     UserError for fewer bins than one, an alpha that is no factor, and a data set that the profile has no network for.
     """
-    if not isinstance(n_bins, int) or n_bins < 1:
-        raise UserError(f"n_bins must be a whole number of at least 1, not {n_bins!r}")
+    whole_number("n_bins", n_bins, 1)
     profile, answers = ask(profile, seeds, lambda name: groups(name, dataset, alpha))
     if not _networks(profile, dataset):
         one_of(f"data set of the profile {profile}", dataset, [name for which, name, _ in RECIPES if which == profile])
@@ -282,7 +282,7 @@ def ece_table(study: Study) -> Table:
 
 
 def _measured(sweep: Sweep, n_bins: int) -> tuple[str, ...]:
-    ece = (arm.ece(n_bins) for arm in (*sweep.arms(), sweep.both))
+    ece = (arm.ece(n_bins) for arm in (*sweep.arms(), sweep.scaled_smoothed))
     return captions.measured_ece(sweep.title, ece, sweep.temperatures, sweep.alpha)
 
 
@@ -291,10 +291,10 @@ def likelihood_table(study: Study) -> Table:
     rows = []
     for sweep in study.sweeps:
         hard, scaled, smoothed = sweep.arms()
-        cells = [captions.with_interval(arm.metric("nll")) for arm in (hard, scaled, smoothed, sweep.both)]
+        cells = [captions.with_interval(arm.metric("nll")) for arm in (hard, scaled, smoothed, sweep.scaled_smoothed)]
         left = "—"
         if len(hard.records) > 1:
-            left = captions.signed(*welch_interval(scaled.metric("nll"), sweep.both.metric("nll")))
+            left = captions.signed(*welch_interval(scaled.metric("nll"), sweep.scaled_smoothed.metric("nll")))
         rows.append((sweep.title, *cells, left))
     return Table(
         "table-likelihood",
@@ -459,7 +459,7 @@ def sample_sizes(n_bins: int, seed: int = 0) -> SampleSize:
 def numbers(study: Study) -> dict[str, float | str]:
     """What the chapter's text quotes by name, of its first network."""
     sweep = study.sweeps[0]
-    hard, scaled, smoothed, both = (arm.ece(study.n_bins).mean() for arm in (*sweep.arms(), sweep.both))
+    hard, scaled, smoothed, both = (arm.ece(study.n_bins).mean() for arm in (*sweep.arms(), sweep.scaled_smoothed))
     by_chance = np.mean([diagram.ece_if_calibrated for diagram in sweep.arms()[1].reliability(study.n_bins)])
     return {
         "network": sweep.title,

@@ -154,6 +154,5 @@ def _check_answer() -> None:
     except subprocess.TimeoutExpired:
         raise UserError(f"the Ray cluster at {where or 'auto'} has not answered for {PATIENCE} s: {start}") from None
     if answer.returncode:
-        raise UserError(
-            f"no Ray cluster to be had ({(answer.stderr.splitlines() or ['it gave no reason'])[-1]}): {start}"
-        )
+        *_, reason = ["it gave no reason", *answer.stderr.splitlines()]
+        raise UserError(f"no Ray cluster to be had ({reason}): {start}")

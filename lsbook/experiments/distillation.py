@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lsbook import paper
+from lsbook.catalogue import network_title
 from lsbook.experiments import captions, projections, verdicts
 from lsbook.experiments.obtain import Arms, Group, ask
 from lsbook.experiments.verdicts import Measure, Setting
@@ -131,7 +132,7 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 
 def measured(study: Study) -> list[Setting]:
     """The claim."""
-    title = verdicts.network_title(PLANS[study.profile].dataset, TEACHERS["smoothed"], "mlp-800")
+    title = network_title(PLANS[study.profile].dataset, TEACHERS["smoothed"], "mlp-800")
     return [Setting("distillation", study.profile, title, measure(study))]
 
 

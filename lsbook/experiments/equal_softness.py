@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lsbook.catalogue import DATASETS, MODELS
+from lsbook.catalogue import DATASETS, MODELS, network_title
 from lsbook.experiments import captions, profiles, projections, verdicts
 from lsbook.experiments.obtain import Arms, Group, ask
 from lsbook.experiments.verdicts import Measure, Setting
@@ -105,7 +105,7 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 def measured(study: Study) -> list[Setting]:
     """The claims."""
     plan = PLANS[study.profile]
-    title = verdicts.network_title(plan.dataset, plan.teacher[0], plan.student[0])
+    title = network_title(plan.dataset, plan.teacher[0], plan.student[0])
     return [Setting("equal_softness", study.profile, title, measure(study))]
 
 

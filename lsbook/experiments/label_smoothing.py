@@ -4,7 +4,7 @@ import numpy as np
 
 from lsbook import paper
 from lsbook.analysis import targets
-from lsbook.errors import UserError
+from lsbook.errors import UserError, whole_number
 from lsbook.page import Table
 
 
@@ -12,8 +12,7 @@ def check(alpha: float, n_classes: int) -> None:
     """UserError unless there is something to smooth."""
     if isinstance(alpha, str) or not 0 < alpha < 1:
         raise UserError(f"alpha must be a number between 0 and 1 here, not {alpha!r}")
-    if not isinstance(n_classes, int) or n_classes < 2:
-        raise UserError(f"n_classes must be a whole number of at least 2, not {n_classes!r}")
+    whole_number("n_classes", n_classes, 2)
 
 
 def worked_example(alpha: float) -> Table:

@@ -13,6 +13,7 @@ from lsbook.run import Run
 from lsbook.store import Store
 
 MOST = 16
+FAILURES = UserError, RuntimeError  # the latter when a GPU has no memory left
 TRIAL = 8  # turns of the first run, alone, after which it is known how much memory one needs
 
 
@@ -31,7 +32,7 @@ class Lane(Worker):
             next(self._work)
         except StopIteration:
             return False
-        except (UserError, RuntimeError) as error:  # torch's for a GPU without memory left is one
+        except FAILURES as error:
             self.error = str(error)
             return False
         return True
@@ -41,7 +42,7 @@ class Lane(Worker):
         try:
             self._work.close()
             self.stopped = True
-        except (UserError, RuntimeError) as error:
+        except FAILURES as error:
             self.error = str(error)
 
 

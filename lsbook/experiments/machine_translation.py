@@ -10,7 +10,7 @@ from lsbook import claims, paper
 from lsbook.analysis import projection, translation
 from lsbook.analysis.calibration import Reliability, confidence_reliability
 from lsbook.analysis.statistics import Interval, welch_interval
-from lsbook.errors import UserError, one_of, several_of
+from lsbook.errors import one_of, several_of, whole_number
 from lsbook.experiments import captions, profiles, verdicts
 from lsbook.experiments.obtain import RECORDED, Arms, Group, compare, comparison, is_recorded
 from lsbook.experiments.projections import Panel, named_panels, projected
@@ -71,15 +71,9 @@ def diagrams(arms: Arms, n_bins: int = 15) -> list[tuple[str, list[tuple[str, st
 
     UserError for fewer bins than one.
     """
-    if not isinstance(n_bins, int) or n_bins < 1:
-        raise UserError(f"n_bins must be a whole number of at least 1, not {n_bins!r}")
+    whole_number("n_bins", n_bins, 1)
     both = ("hard targets", "hard", arms.hard), (f"smoothed, α = {arms.alpha:g}", "smoothed", arms.smoothed)
-    return [
-        (
-            verdicts.network_title(*arms.network),
-            [(name, kind, [_reliability(r, n_bins) for r in found]) for name, kind, found in both],
-        )
-    ]
+    return [(arms.title, [(name, kind, [_reliability(r, n_bins) for r in found]) for name, kind, found in both])]
 
 
 def _reliability(record: Record, n_bins: int) -> Reliability:
@@ -204,7 +198,7 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 
 def measured(arms: Arms, words: tuple[int, int, int]) -> list[Setting]:
     """The claims."""
-    return [Setting("machine_translation", arms.profile, verdicts.network_title(*arms.network), measure(arms, words))]
+    return [Setting("machine_translation", arms.profile, arms.title, measure(arms, words))]
 
 
 def claim_table(arms: Arms, settings: list[Setting]) -> Table:
@@ -224,7 +218,7 @@ def ece_table(arms: Arms) -> Table:
     both = arms.hard, arms.smoothed
     ece = [metric(records, name) for records in both for name in ("test_ece", "test_scaled_ece")]
     temperatures = tuple(metric(records, "temperature") for records in both)
-    rows.append(captions.measured_ece(verdicts.network_title(*arms.network), ece, temperatures, arms.alpha))
+    rows.append(captions.measured_ece(arms.title, ece, temperatures, arms.alpha))
     return Table(
         "table-translation-ece",
         "Expected calibration error of next tokens on test text (Table 3 of the paper), in brackets the temperature or "

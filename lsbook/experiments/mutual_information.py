@@ -91,7 +91,7 @@ def shown(
 def _panel(arms: Arms, split: str) -> Panel:
     _, examples, views = arms.hard[0].arrays[f"{split}_differences"].shape
     courses = (_course("hard targets", False, arms.hard, split), _course(_named(arms), True, arms.smoothed, split))
-    title = f"{verdicts.network_title(*arms.network)}\n{SPLITS[split]}, N = {examples}"
+    title = f"{arms.title}\n{SPLITS[split]}, N = {examples}"
     return Panel(title, courses, examples, views)
 
 
@@ -120,12 +120,7 @@ def measure(train: Panel) -> list[Measure]:
 
 def measured(rows: Sequence[Shown]) -> list[Setting]:
     """Each network with the claim."""
-    return [
-        Setting(
-            "mutual_information", row.arms.profile, verdicts.network_title(*row.arms.network), measure(row.panels[0])
-        )
-        for row in rows
-    ]
+    return [Setting("mutual_information", row.arms.profile, row.arms.title, measure(row.panels[0])) for row in rows]
 
 
 def settings(profile: str, seeds: str) -> list[Setting]:
@@ -230,7 +225,7 @@ def numbers(rows: Sequence[Shown], pair: Pair) -> dict[str, float | str]:
     hard, smoothed = (course.middle.mean(axis=0) for course in train.courses)
     ends = [course.middle[:, -1].mean() for course in heldout.courses]
     return {
-        "network": verdicts.network_title(*arms.network).replace(", ", " on "),
+        "network": arms.title.replace(", ", " on "),
         "examples": str(train.examples),
         "views": str(train.views),
         "followed": " and ".join(class_names(arms)[:2]),

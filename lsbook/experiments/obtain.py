@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from lsbook.catalogue import network_title
 from lsbook.claims import LEAST_SEEDS
 from lsbook.errors import UserError, one_of
 from lsbook.experiments.profiles import PROFILES, SEEDS
@@ -43,6 +44,11 @@ class Arms:
         """Data set and model."""
         run = self.hard[0].run
         return run.dataset, run.model
+
+    @property
+    def title(self) -> str:
+        """The network as the reader knows it."""
+        return network_title(*self.network)
 
 
 def parse_seeds(text: str | int) -> list[int]:

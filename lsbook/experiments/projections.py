@@ -78,7 +78,7 @@ class Shown(NamedTuple):
     @property
     def title(self) -> str:
         """The network as the reader knows it."""
-        return verdicts.network_title(*self.network)
+        return self.arms.title
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import numpy as np
 
 from lsbook import claims
-from lsbook.catalogue import MODELS, TITLES
 from lsbook.experiments import captions
 from lsbook.page import Table, Text
 
@@ -27,11 +26,6 @@ class Setting(NamedTuple):
     profile: str
     title: str
     measures: list[Measure]
-
-
-def network_title(dataset: str, *models: str) -> str:
-    """Such as "AlexNet, CIFAR-10", or with a teacher and its student "ResNet-56 → AlexNet, CIFAR-10"."""
-    return f"{' → '.join(MODELS[model].title for model in models)}, {TITLES[dataset]}"
 
 
 def measure(

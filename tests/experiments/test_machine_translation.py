@@ -5,6 +5,7 @@ import pytest
 
 from lsbook import claims, plots
 from lsbook.analysis import translation
+from lsbook.catalogue import network_title
 from lsbook.errors import UserError
 from lsbook.experiments import machine_translation as chapter
 from lsbook.experiments import verdicts
@@ -254,7 +255,7 @@ def test_the_scorecard_gets_every_text_that_is_recorded(store, put, tmp_path, mo
     """Of the paper's two texts one has runs; nothing is trained for the other."""
     monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
     [setting] = chapter.settings("laptop", "recorded")
-    assert setting[:3] == ("machine_translation", "laptop", verdicts.network_title("multi30k", "transformer-256"))
+    assert setting[:3] == ("machine_translation", "laptop", network_title("multi30k", "transformer-256"))
     assert [m.verdict.claim for m in setting.measures] == ["C9", "C10", "C11", "C11", "C17", "C20"]
     other = Store(tmp_path)
     for alpha in (0.0, 0.1):
@@ -262,7 +263,5 @@ def test_the_scorecard_gets_every_text_that_is_recorded(store, put, tmp_path, mo
         run = chapter.run("paper", alpha, 0, "multi30k")
         put(other, run, metrics=metrics, arrays=arrays)
     monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
-    assert [s.title for s in chapter.settings("paper", "recorded")] == [
-        verdicts.network_title("multi30k", "transformer-base")
-    ]
+    assert [s.title for s in chapter.settings("paper", "recorded")] == [network_title("multi30k", "transformer-base")]
     assert {run.dataset for group in chapter.groups("paper") for run in group.runs(0)} == {"wmt14-en-de", "multi30k"}
