@@ -57,6 +57,7 @@ def _network(sweep: Sweep) -> dict:
     recorded = [record for record in chosen if "test_logits" in record.arrays]
     n = LOGITS // recorded[0].arrays["test_logits"].shape[1]
     return {
+        "name": f"{sweep.run.dataset}-{sweep.run.model}",
         "title": sweep.title,
         "dataset": DATASETS[sweep.run.dataset].title,
         "labels": recorded[0].arrays["test_targets"][:n],

@@ -185,19 +185,19 @@ function animation(draw) {
 function temperaturePart(form, data) {
   const diagram = new Chart("reliability", "Reliability diagram");
   const histogram = new Chart("confidences", "How often each confidence occurs", { height: 220 });
-  const entries = data.networks.map(({ title, dataset, factors }, i) => [
-    title,
-    factors.map(({ alpha }, j) => [`${i}.${j}`, `${dataset}, ${alpha ? `α = ${alpha}` : "hard targets"}`]),
+  const networks = data.networks.map(({ name, factors, ...shared }) =>
+    factors.map((factor) => ({ key: `${name}-${factor.alpha}`, ...shared, ...factor })),
+  );
+  const entries = networks.map((group) => [
+    group[0].title,
+    group.map(({ key, dataset, alpha }) => [key, `${dataset}, ${alpha ? `α = ${alpha}` : "hard targets"}`]),
   ]);
-  const chosen = () => {
-    const [i, j] = form.network.value.split(".");
-    return { labels: data.networks[i].labels, ...data.networks[i].factors[j] };
-  };
+  const chosen = () => networks.flat().find(({ key }) => key === form.network.value);
   form.append(
     html(
       "div",
       { class: "controls" },
-      menu("network", "Network", Object.fromEntries(entries), "0.0"),
+      menu("network", "Network", Object.fromEntries(entries), networks[0][0].key),
       slider("temperature", "Temperature T:", { min: 0.2, max: 4, step: 0.01, value: 1 }),
       slider("bins", "Bins:", { min: 5, max: 50, step: 1, value: 15 }),
     ),
