@@ -1,22 +1,27 @@
 # make book       build the book; prints the path of its first page
 # make test       lint, and every test but the long ones
 # make test-all   lint, and every test
+# make test-gpu   what needs a GPU; the other tests are of the CPU and look at none
 # make lint       ruff
 # make clean      remove what the targets above have made
 # Each sets up its own virtual environment first. Another Python: make clean, then make PYTHON=python3.12 book
 
 PYTHON ?= python3
+ON_CPU = OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
 
-.PHONY: book test test-all lint clean
+.PHONY: book test test-all test-gpu lint clean
 
 book: .venv-book/ready
 	.venv-book/bin/lsbook build
 
 test: lint
-	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile -m "not long"
+	$(ON_CPU) .venv/bin/pytest -n 2 --dist loadfile -m "not long"
 
 test-all: lint
-	OMP_NUM_THREADS=1 .venv/bin/pytest -n 2 --dist loadfile
+	$(ON_CPU) .venv/bin/pytest -n 2 --dist loadfile
+
+test-gpu: .venv/ready
+	.venv/bin/pytest tests/training/test_graphs.py
 
 lint: .venv/ready
 	.venv/bin/ruff check

@@ -391,11 +391,11 @@ def pairs_figure(hard: np.ndarray, smoothed: np.ndarray, classes: Sequence[str])
 def distillation(axes: Axes, curves: Sequence) -> Axes:
     """Test accuracy against the smoothness index γ, a line for each curve: means with 95 % Student t intervals.
 
-    curves: title, kind, factors (G,), accuracy (G, S) in percent.
+    curves: title, colour, smoothness (G,), accuracy (G, S) in percent.
     """
     for curve in curves:
-        style = {"teacher": "s--", "alone": "^-", "hard": "o-", "smoothed": "D-"}[curve.kind]
-        _mean_line(axes, curve.factors, curve.accuracy, KINDS[curve.kind], fmt=style, label=curve.title)
+        style = {"teacher": "s--", "alone": "^-", "hard": "o-", "smoothed": "D-"}[curve.colour]
+        _mean_line(axes, curve.smoothness, curve.accuracy, KINDS[curve.colour], fmt=style, label=curve.title)
     values = np.concatenate([curve.accuracy.ravel() for curve in curves])
     room = 0.15 * np.ptp(values) + 0.1
     axes.set_ylim(values.min() - room, values.max() + room)  # an interval of two seeds may reach far outside
@@ -408,7 +408,7 @@ def distillation_figure(curves: Sequence) -> Figure:
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     distillation(left, curves)
-    distillation(right, [curve for curve in curves if curve.kind != "teacher"])
+    distillation(right, [curve for curve in curves if curve.colour != "teacher"])
     left.set_ylabel("test accuracy (%)")
     right.set_title("students only")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)

@@ -124,9 +124,10 @@ class Run:
     alpha: label smoothing factor in [0, 1) (section 1 of the paper).
     examples: number of training images or sentence pairs, the first ones of the training split.
     vocabulary: of a text, and only of one, the number of tokens of both languages together.
-    teacher, temperature or smoothness, beta: of a student only. T is given, or found as the one at which the teacher's
-        targets have that smoothness index γ; the distilled loss weighs them by beta, and with squared_temperature by
-        T² as well.
+    teacher, temperature or as_soft_as, beta: of a student only. T is given, or found as the one at which the teacher's
+        targets are as soft as those of another teacher at T = 1, by the smoothness index γ; the distilled loss weighs
+        them by beta, and with squared_temperature by T² as well.
+    as_soft_as without teacher: labels are smoothed by α = γ of this network's answers, and alpha is 0.
     """
 
     dataset: str
@@ -138,7 +139,7 @@ class Run:
     vocabulary: int | None = None
     teacher: "Run | None" = None
     temperature: float | None = None
-    smoothness: float | None = None
+    as_soft_as: "Run | None" = None
     beta: float | None = None
     squared_temperature: bool = False
 
@@ -151,29 +152,31 @@ class Run:
         _whole(self, "examples", 1)
         _require(isinstance(self.recipe, Recipe), "recipe must be a Recipe")
         self._check_kind()
-        _require(self.teacher is None or isinstance(self.teacher, Run), "teacher must be a Run")
-        student = self.teacher is not None
-        softness = [name for name in ("temperature", "smoothness") if getattr(self, name) is not None]
-        if student or softness or self.beta is not None:
-            complete = student and len(softness) == 1 and self.beta is not None
-            _require(complete, "a student needs a teacher, beta, and one of temperature and smoothness")
-            for name in (*softness, "beta"):
-                _number(self, name)
-            _require(
-                self.temperature is None or self.temperature > 0, f"temperature must be above 0, not {self.temperature}"
-            )
-            _require(
-                self.smoothness is None or 0 < self.smoothness < 1,
-                f"smoothness must be in (0, 1), not {self.smoothness}",
-            )
-            _require(0 <= self.beta <= 1, f"beta must be in [0, 1], not {self.beta:g}")
-            theirs = DATASETS.get(self.teacher.dataset)
+        self._check_teachers()
+
+    def _check_teachers(self) -> None:
+        """UserError unless targets that come from other networks are completely described."""
+        for name in ("teacher", "as_soft_as"):
+            _require(isinstance(getattr(self, name), Run | None), f"{name} must be a Run")
+        for teacher in self.teachers:
+            theirs = DATASETS.get(teacher.dataset)
             _require(
                 theirs is not None and theirs.classes == DATASETS[self.dataset].classes,
-                f"the teacher knows the classes of {self.teacher.dataset}, not of {self.dataset}",
+                f"the teacher knows the classes of {teacher.dataset}, not of {self.dataset}",
             )
         _require(isinstance(self.squared_temperature, bool), "squared_temperature must be true or false")
-        _require(student or not self.squared_temperature, "squared_temperature is for students only")
+        if self.teacher is None:
+            alone = self.temperature is None and self.beta is None and not self.squared_temperature
+            _require(alone, "temperature, beta and squared_temperature are for students only: name a teacher")
+            _require(self.as_soft_as is None or self.alpha == 0, "alpha must be 0 where as_soft_as decides it")
+            return
+        complete = (self.temperature is None) != (self.as_soft_as is None) and self.beta is not None
+        _require(complete, "a student needs a teacher, beta, and one of temperature and as_soft_as")
+        if self.temperature is not None:
+            _number(self, "temperature")
+            _require(self.temperature > 0, f"temperature must be above 0, not {self.temperature}")
+        _number(self, "beta")
+        _require(0 <= self.beta <= 1, f"beta must be in [0, 1], not {self.beta:g}")
 
     def _check_kind(self) -> None:
         """UserError unless network and recipe are for what the data are: images or text."""
@@ -192,7 +195,7 @@ class Run:
         _whole(self, "vocabulary", 1)
         for name in ("augmentation", "initial", "probe", "size"):
             _require(getattr(self.recipe, name) == getattr(Recipe, name), f"{name} is for images only")
-        _require(self.teacher is None, "a student learns from images only")
+        _require(not self.teachers, "a student learns from images only")
 
     def _check_views(self) -> None:
         """UserError unless the recipe's views can be had of the data set: of images in files only Inception's crops."""
@@ -204,7 +207,12 @@ class Run:
         )
         if in_files:
             _require(self.recipe.probe == "none", f"the probe is not for {self.dataset}: its images stay in files")
-            _require(self.teacher is None, f"a student cannot learn from {self.dataset}: its images stay in files")
+            _require(not self.teachers, f"a student cannot learn from {self.dataset}: its images stay in files")
+
+    @property
+    def teachers(self) -> "tuple[Run, ...]":
+        """The networks whose answers this one's targets are made from."""
+        return tuple(run for run in (self.teacher, self.as_soft_as) if run is not None)
 
     @cached_property
     def key(self) -> str:
@@ -241,8 +249,9 @@ def from_dict(values: dict[str, Any]) -> Run:
     values = dict(values)
     if isinstance(values.get("recipe"), dict):
         values["recipe"] = _construct(Recipe, values["recipe"])
-    if isinstance(values.get("teacher"), dict):
-        values["teacher"] = from_dict(values["teacher"])
+    for name in ("teacher", "as_soft_as"):
+        if isinstance(values.get(name), dict):
+            values[name] = from_dict(values[name])
     return _construct(Run, values)
 
 

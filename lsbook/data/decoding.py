@@ -28,6 +28,7 @@ def decoded(
         batch_sampler=batches,
         num_workers=_cores() if workers is None else workers,
         collate_fn=_stack,
+        generator=torch.Generator(),  # or each pass would draw a number that the training's own come after
     )
     return iter(loader)
 

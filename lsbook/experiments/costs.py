@@ -109,7 +109,8 @@ def measured(store: Store | None = None) -> list[Measured]:
     fastest: dict[tuple[str, str], Measured] = {}
     for record in Store() if store is None else store:
         network, facts = (record.run.dataset, record.run.model), record.environment
-        if network in NETWORKS and facts["precision"] == "float32" and record.run.teacher is None:
+        known = network in NETWORKS and not record.run.teachers
+        if known and facts["precision"] == "float32" and "gpu_memory_mb" not in facts:
             rate = facts["tokens_per_second" if record.run.vocabulary else "images_per_second"]
             found = Measured(record.run, rate, facts["threads"])
             fastest[network] = max(fastest.get(network, found), found, key=lambda one: one.rate)

@@ -19,7 +19,7 @@ ALPHA = 0.1  # of the smoothed teacher where one is picked out
 
 
 class Plan(NamedTuple):
-    """Figure 5 in a profile. grid: α of teachers and of students alone, and γ of the hard teacher's students.
+    """Figure 5 in a profile. grid: α of the smoothed teachers; γ of their answers is that of all students.
 
     teacher, student: network, and number of images and recipe where the profile has none of its own for it.
     """
@@ -39,9 +39,10 @@ PLANS = {
 
 
 def runs(profile: str, seed: int) -> dict[tuple[str, float], Run]:
-    """(curve, factor) -> run, the curves of Figure 5: "teacher", "alone", "hard teacher" by γ, "smoothed teacher" by α.
+    """(kind, α) -> run. "teacher": trained with α. "smoothed teacher": a student of that one, at T = 1.
 
-    Teachers and students alone also at the factor 0.
+    "hard teacher": a student of the hard one, T such that its targets are as soft as the smoothed one's, γ of which is
+    α only where it fits its targets. "equally soft": a student alone, labels smoothed as much; "alone": by α.
     """
     plan = PLANS[profile]
 
@@ -52,38 +53,42 @@ def runs(profile: str, seed: int) -> dict[tuple[str, float], Run]:
         examples, recipe = own
         return Run(dataset=plan.dataset, model=model, alpha=alpha, seed=seed, recipe=recipe, examples=examples)
 
-    student = trained(plan.student, 0.0)
-    found = {("teacher", 0.0): trained(plan.teacher, 0.0), ("alone", 0.0): student}
-    for factor in plan.grid:
-        found["teacher", factor] = trained(plan.teacher, factor)
-        found["alone", factor] = trained(plan.student, factor)
-        found["hard teacher", factor] = replace(student, teacher=found["teacher", 0.0], smoothness=factor, beta=1.0)
-        found["smoothed teacher", factor] = replace(
-            student, teacher=found["teacher", factor], temperature=1.0, beta=1.0
+    student, hard = trained(plan.student, 0.0), trained(plan.teacher, 0.0)
+    found = {("teacher", 0.0): hard, ("alone", 0.0): student, ("alone", ALPHA): trained(plan.student, ALPHA)}
+    for alpha in plan.grid:
+        smoothed = found["teacher", alpha] = trained(plan.teacher, alpha)
+        found["smoothed teacher", alpha] = replace(student, teacher=smoothed, temperature=1.0, beta=1.0)
+        found["hard teacher", alpha] = replace(
+            student, teacher=hard, as_soft_as=smoothed, beta=1.0, squared_temperature=True
         )
+        found["equally soft", alpha] = replace(student, as_soft_as=smoothed)
     return found
 
 
 @dataclass(frozen=True)
 class Study:
-    """Records of the four curves: lists in the order of the seeds."""
+    """Records of all points: lists in the order of the seeds."""
 
     profile: str
     points: dict[tuple[str, float], list[Record]]
 
     @property
     def grid(self) -> list[float]:
-        """The factors at which all four curves have a point."""
-        return sorted(factor for curve, factor in self.points if curve == "smoothed teacher")
+        """α of the smoothed teachers."""
+        return sorted(alpha for kind, alpha in self.points if kind == "smoothed teacher")
 
     @property
     def made_from(self) -> str:
         """Where the numbers come from."""
         return captions.made_from(self.profile, [record for records in self.points.values() for record in records])
 
-    def accuracies(self, curve: str, factor: float) -> np.ndarray:
+    def accuracies(self, kind: str, alpha: float) -> np.ndarray:
         """Test accuracy in percent, one value a seed."""
-        return np.array([100 * record.metrics["test_accuracy"] for record in self.points[curve, factor]])
+        return np.array([100 * record.metrics["test_accuracy"] for record in self.points[kind, alpha]])
+
+    def smoothness(self, kind: str, alpha: float) -> float:
+        """γ of the targets, the mean of the seeds; of labels it is α exactly."""
+        return np.mean([r.metrics.get("teacher_smoothness", r.run.alpha) for r in self.points[kind, alpha]])
 
 
 def groups(profile: str) -> list[Group]:
@@ -110,39 +115,40 @@ def measured(study: Study) -> list[Setting]:
 
 
 class Curve(NamedTuple):
-    """A curve of Figure 5: test accuracy in percent (G, S) against γ (G,). kind: its colour."""
+    """A curve of Figure 5: test accuracy in percent (G, S) against γ of the targets (G,). colour: its arm's."""
 
     title: str
-    kind: str
-    factors: np.ndarray
+    colour: str
+    smoothness: np.ndarray
     accuracy: np.ndarray
 
 
-TITLES = {
-    "teacher": ("teacher, α = γ", "teacher"),
-    "alone": ("student alone, α = γ", "alone"),
-    "hard teacher": ("student of the hard teacher, T from γ", "hard"),
-    "smoothed teacher": ("student of a smoothed teacher, α = γ", "smoothed"),
+CURVES = {
+    ("teacher",): ("teacher, α = γ", "teacher"),
+    ("alone", "equally soft"): ("student alone, α = γ", "alone"),
+    ("hard teacher",): ("student of the hard teacher, T from γ", "hard"),
+    ("smoothed teacher",): ("student of a smoothed teacher, T = 1", "smoothed"),
 }
 
 
 def curves(study: Study) -> list[Curve]:
-    """The four curves, each at the factors it is recorded at."""
+    """The four curves."""
     result = []
-    for name, (title, kind) in TITLES.items():
-        factors = sorted(factor for curve, factor in study.points if curve == name)
-        accuracy = np.array([study.accuracies(name, factor) for factor in factors])
-        result.append(Curve(title, kind, np.array(factors), accuracy))
+    for kinds, (title, colour) in CURVES.items():
+        points = sorted((key for key in study.points if key[0] in kinds), key=lambda key: study.smoothness(*key))
+        smoothness = np.array([study.smoothness(*key) for key in points])
+        accuracy = np.array([study.accuracies(*key) for key in points])
+        result.append(Curve(title, colour, smoothness, accuracy))
     return result
 
 
 def measure(study: Study) -> list[Measure]:
-    """C13, C14, C15 and C19, curves by their means over the grid, seed by seed."""
+    """C13, C14, C15 and C19; of C14 and C15 the means over the grid, seed by seed."""
 
-    def mean(curve: str) -> np.ndarray:
-        return np.mean([study.accuracies(curve, factor) for factor in study.grid], axis=0)
+    def mean(kind: str) -> np.ndarray:
+        return np.mean([study.accuracies(kind, alpha) for alpha in study.grid], axis=0)
 
-    hard, smoothed, alone = mean("hard teacher"), mean("smoothed teacher"), mean("alone")
+    hard, smoothed, alone = mean("hard teacher"), mean("smoothed teacher"), mean("equally soft")
     return [
         verdicts.measure(
             "C13", "", "teacher, α = 0 and 0.1", study.accuracies("teacher", 0.0), study.accuracies("teacher", ALPHA)
@@ -152,7 +158,7 @@ def measure(study: Study) -> list[Measure]:
         verdicts.measure(
             "C19",
             "",
-            "of the smoothed teacher and alone, 0.1",
+            "student of the smoothed teacher and alone, α = 0.1",
             study.accuracies("smoothed teacher", ALPHA),
             study.accuracies("alone", ALPHA),
         ),
@@ -191,15 +197,18 @@ def numbers(study: Study) -> dict[str, float | str]:
     plan = PLANS[study.profile]
     names = [f"{MODELS[name].title}" for name, _ in (plan.teacher, plan.student)]
     temperatures = [
-        np.mean([r.metrics["teacher_temperature"] for r in study.points["hard teacher", factor]])
-        for factor in study.grid
+        np.mean([r.metrics["teacher_temperature"] for r in study.points["hard teacher", alpha]]) for alpha in study.grid
     ]
+    smoothness = [study.smoothness("smoothed teacher", alpha) for alpha in study.grid]
     return {
         "teacher": names[0],
         "student": names[1],
         "data": DATASETS[plan.dataset].title,
         "alone_hard": float(found.hard.mean()),
         "smoothed_student": float(found.smoothed.mean()),
+        "help": captions.difference(found.hard, found.smoothed),
+        "grid": captions.listed([f"{alpha:g}" for alpha in study.grid]),
+        "smoothness": captions.listed([f"{value:.2f}" for value in smoothness]),
         "lowest_temperature": float(min(temperatures)),
         "highest_temperature": float(max(temperatures)),
         "views": "162" if plan.student[1] is None else "25",

@@ -3,6 +3,7 @@
 No GPU has run this yet. A run gives the same record beside others as alone; on a CPU exactly.
 """
 
+import gc
 import time
 from collections.abc import Sequence
 
@@ -69,6 +70,8 @@ class Lanes:
             over = [lane for lane in workers if not lane.turn()]
             if not self.jobs and [lane.turns for lane in workers] == [TRIAL]:
                 self.fitting = min(MOST, training_side().precision.fitting())
+            if over:
+                gc.collect()  # networks and their graphs hold each other
             if over or time.monotonic() >= end:
                 return over
 

@@ -225,7 +225,7 @@ def recorded(
     data: run -> its splits. weights: train what is recorded too, unless its weights are here.
     """
     training = training_side()
-    lesson = (yield from _lesson(training, run, store, data, progress)) if run.teacher else None
+    lesson = (yield from _lesson(training, run, store, data, progress)) if run.teachers else None
     with training.claim(run):
         if run in store and not (weights and not training.has_weights(run)):
             return store.get(run)
@@ -247,20 +247,30 @@ def _free_ones_first(runs: Sequence[Run], is_claimed: Callable[[Run], bool]) -> 
 
 
 def _lesson(training, run: Run, store: Store, data: Callable, progress: bool | Callable):
-    """What a student learns from; its teacher is trained first when its weights are not on this machine."""
+    """What a run learns from others' answers."""
+    banks = {}
+    for teacher in run.teachers:
+        banks[teacher] = yield from _bank(training, teacher, run, store, data, progress)
+    return training.lesson(run, banks)
 
-    def lesson():
-        while training.is_claimed(run.teacher):  # by another run of this process, perhaps, which has to go on
+
+def _bank(training, teacher: Run, run: Run, store: Store, data: Callable, progress: bool | Callable):
+    """A teacher's answers to what a run sees; it is trained first when its weights are not on this machine."""
+
+    def bank():
+        while training.is_claimed(teacher):  # by another run of this process, perhaps, which has to go on
             time.sleep(WAIT)
             yield
-        with training.claim(run.teacher):  # what all its students learn from is made once
-            return training.lesson(run, data(run).train)
+        with training.claim(teacher):  # what all its students learn from is made once
+            return training.bank(teacher, data(run).train, run)
 
-    found = yield from lesson()
+    found = yield from bank()
     if found is None:
         # Where steps are counted they are the student's.
-        yield from recorded(run.teacher, store, data, progress=progress is True, weights=True)
-        found = yield from lesson()
+        yield from recorded(teacher, store, data, progress=progress is True, weights=True)
+        found = yield from bank()
+    if found is None:
+        raise UserError(f"no space for {training.weights_path(teacher)}: free some, or set LSBOOK_RUNS to a folder")
     return found
 
 
@@ -284,17 +294,23 @@ def _estimate(runs: list[Run], store: Store) -> str:
 
 
 class Costs:
-    """What a run takes, judged by the records of its network in a store; None without one."""
+    """What a run takes, judged by the records of its network in a store; None without one.
+
+    Made on GPUs, where there is one here, and else on CPUs.
+    """
 
     def __init__(self, store: Store):
         self._speeds: dict[tuple[str, str], float] = {}
         self._peaks: dict[tuple[str, str], int] = {}
+        memory = "gpu_memory_mb" if _on_gpu() else "peak_memory_mb"
         for record in store:
             network, facts = (record.run.dataset, record.run.model), record.environment
+            if ("gpu_memory_mb" in facts) != (memory == "gpu_memory_mb"):
+                continue
             speed = facts["tokens_per_second" if record.run.vocabulary else "images_per_second"]
             self._speeds[network] = max(self._speeds.get(network, 0), speed)
             # A process that has trained others before has the largest of all their peaks.
-            self._peaks[network] = min(self._peaks.get(network, facts["peak_memory_mb"]), facts["peak_memory_mb"])
+            self._peaks[network] = min(self._peaks.get(network, facts[memory]), facts[memory])
 
     def seconds(self, run: Run) -> float | None:
         """At the speed of the fastest."""
@@ -302,5 +318,13 @@ class Costs:
         return run.recipe.steps * run.recipe.batch / speed if speed else None
 
     def megabytes(self, run: Run) -> int | None:
-        """Memory of the process."""
+        """Memory of the process, or of the GPU."""
         return self._peaks.get((run.dataset, run.model))
+
+
+def _on_gpu() -> bool:
+    """Whether runs are trained on a GPU here; not where none can be trained."""
+    try:
+        return training_side().precision.device().type == "cuda"
+    except UserError:
+        return False

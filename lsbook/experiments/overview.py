@@ -32,12 +32,13 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
 
 
 def _network(run: Run) -> str:
-    """The network, and of a student its teacher's."""
-    title = MODELS[run.model].title
-    if run.teacher is None:
-        return title
-    smoothed = f", α = {run.teacher.alpha:g}" if run.teacher.alpha else ""
-    return f"{title}, student of {_network(run.teacher)}{smoothed}"
+    """The network, and which others its targets are from."""
+    others = {"student of": run.teacher, "as soft as": run.as_soft_as}
+    return ", ".join([MODELS[run.model].title, *(f"{how} {_teacher(other)}" for how, other in others.items() if other)])
+
+
+def _teacher(run: Run) -> str:
+    return _network(run) + (f", α = {run.alpha:g}" if run.alpha else "")
 
 
 def named(datasets: str) -> list[str]:

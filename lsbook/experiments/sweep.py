@@ -146,9 +146,9 @@ class _Course:
         return self.end - time.monotonic()
 
     def _next(self) -> Run | None:
-        """The first whose teacher is not being trained; one that another process trains is waited for at the end."""
+        """The first none of whose teachers is in training; one that another process trains is waited for at the end."""
         busy = [worker.run for worker in self.running]
-        free = [run for run in self.waiting if run.teacher not in busy]
+        free = [run for run in self.waiting if not set(run.teachers) & set(busy)]
         unclaimed = (run for run in free if not training_side().is_claimed(run))
         return next(unclaimed, free[0] if free and not self.running else None)
 

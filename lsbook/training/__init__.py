@@ -4,12 +4,13 @@ from lsbook.training.checkpoints import claim, clear, is_claimed
 from lsbook.training.images import Splits
 from lsbook.training.loop import Outcome, alone, splits, steps, together, train
 from lsbook.training.precision import use_threads
-from lsbook.training.teachers import has_weights, lesson
+from lsbook.training.teachers import bank, has_weights, lesson, weights_path
 
 __all__ = [
     "Outcome",
     "Splits",
     "alone",
+    "bank",
     "claim",
     "clear",
     "has_weights",
@@ -20,4 +21,5 @@ __all__ = [
     "together",
     "train",
     "use_threads",
+    "weights_path",
 ]

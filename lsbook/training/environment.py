@@ -4,6 +4,7 @@ import datetime
 import platform
 import resource
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from lsbook.training.precision import computes_in_bfloat16
 
 
 def describe(device: torch.device, precision: str) -> dict:
-    """Versions, device, number format, threads, commit and date."""
+    """Versions, device, number format, threads, commit and date; on a GPU the most that was reserved of its memory."""
     bfloat16 = precision == "mixed" and computes_in_bfloat16(device)
-    return {
+    gpu = {"gpu_memory_mb": round(torch.cuda.max_memory_reserved() / 1e6)} if device.type == "cuda" else {}
+    return gpu | {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
@@ -25,6 +27,34 @@ def describe(device: torch.device, precision: str) -> dict:
         "commit": source_commit(),
         "recorded": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+class Meter:
+    """Time from its making on and, where a GPU and pynvml tell it, energy, that of other runs on it included."""
+
+    def __init__(self, device: torch.device):
+        self.device, self.began, self.joules = device, time.perf_counter(), _joules(device)
+
+    def read(self) -> dict[str, float]:
+        """Seconds, and joules or nothing."""
+        joules = {} if self.joules is None else {"gpu_joules": round(_joules(self.device) - self.joules)}
+        return {"elapsed_seconds": round(time.perf_counter() - self.began, 1)} | joules
+
+
+def _joules(device: torch.device) -> float | None:
+    """What the GPU has used since its driver was loaded."""
+    try:
+        import pynvml
+    except ModuleNotFoundError:
+        return None
+    if device.type != "cuda":
+        return None
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+        return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
+    except pynvml.NVMLError:
+        return None
 
 
 def peak_memory() -> int:

@@ -38,6 +38,7 @@ class Repeated:
             with torch.cuda.graph(graph, stream=torch.cuda.current_stream(), capture_error_mode="thread_local"):
                 self.result = self.work()
         except RuntimeError as error:
-            print(f"steps are not repeated as one: {str(error).splitlines()[0]}", file=sys.stderr)
+            reason = str(error).splitlines()[0]
+            print(f"a step cannot be one CUDA graph ({reason}): this run goes on slower", file=sys.stderr)
         else:
             self.graph = graph

@@ -107,7 +107,7 @@ class ImageTask:
         templates = self.trainer.model.templates().detach().float().cpu().numpy()
         # The first seed keeps every logit; the others' numbers and shown examples are enough for intervals, and of
         # students nothing but errors is asked.
-        full = self.run.seed == 0 and self.run.teacher is None
+        full = self.run.seed == 0 and not self.run.teachers
         arrays = summary.arrays(templates, metrics.get("temperature"), *answers, full=full)
         facts = {"images_per_second": round(self.run.recipe.steps * self.trainer.batch / seconds)}
         if self.logit_differences:

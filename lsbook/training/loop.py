@@ -106,10 +106,10 @@ def steps(
     """
     if len(data.train) != run.examples:
         raise ValueError(f"data: {len(data.train)} training examples, but the run has {run.examples}")
-    if run.teacher and loss is None:
-        raise ValueError("loss: a student needs the loss of its distillation")
+    if run.teachers and loss is None:
+        raise ValueError("loss: what is learned from other networks has to be given")
     if loss and processes.count() > 1:
-        raise UserError(f"{run}: a student is trained by one process; start it without torchrun")
+        raise UserError(f"{run}: what learns from others is trained by one process; start it without torchrun")
     processes.told(run)
     return (yield from _steps(run, data, loss, device or precision.device(), tensorboard, progress))
 
@@ -153,6 +153,7 @@ def _steps(
     with own():
         course = _Course(run, _task(run, data, device, loss), own)
         course.resume()
+    meter = environment.Meter(device) if course.step == 0 else None
     with checkpoints.interruptions as signals, _scalars(tensorboard, run) as write, _bar(run, progress) as bar:
         bar.update(course.step)
         while course.step < run.recipe.steps:
@@ -168,7 +169,9 @@ def _steps(
             if signal:
                 checkpoints.stop(signal)
     with own():
-        return _outcome(course, data)
+        outcome = _outcome(course, data)
+    outcome.environment.update(meter.read() if meter else {})
+    return outcome
 
 
 def _outcome(course: "_Course", data: images.Splits | text.Texts) -> Outcome:

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import torch
 
+torch.backends.cudnn.allow_tf32 = False  # float32 is float32, on a GPU's convolutions too
+
 
 def device() -> torch.device:
     """The GPU if there is one, else the CPU."""
@@ -17,9 +19,11 @@ def use_threads(n: int) -> None:
 
 
 def fitting() -> int:
-    """How often the most that this process has used of the GPU's memory fits into nine tenths of it, at least once."""
-    _, total = torch.cuda.mem_get_info()
-    return max(1, int(0.9 * total / torch.cuda.max_memory_reserved()))
+    """How often the most that this process has used of the GPU's memory fits into nine tenths of what it can have, at
+    least once."""
+    free, _ = torch.cuda.mem_get_info()
+    most = torch.cuda.max_memory_reserved()
+    return max(1, int(0.9 * (free + torch.cuda.memory_reserved()) / most)) if most else 1
 
 
 def computes_in_bfloat16(where: torch.device) -> bool:
@@ -52,24 +56,40 @@ def set_random_state(where: torch.device, states: dict[str, torch.Tensor]) -> No
 class Own:
     """What one of several trainings in a process has to itself: torch's random numbers and, on a GPU, a stream.
 
-    Called, it is a context within which torch uses them; state: the random numbers' when outside it.
+    Called, it is a context within which torch uses them; state: the CPU's random numbers' when outside it.
     """
 
     def __init__(self, where: torch.device, seed: int):
         """seed: where the random numbers begin."""
-        self.where = where
-        self.stream = torch.cuda.Stream(where) if where.type == "cuda" else None
-        with torch.random.fork_rng(devices=[where] if self.stream else []):
-            torch.manual_seed(seed)
-            self.state = random_state(where)
+        self.state = torch.Generator().manual_seed(seed).get_state()
+        self.on_gpu = _OnGpu(where, seed) if where.type == "cuda" else contextlib.nullcontext
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[None]:
-        around = random_state(self.where)
-        set_random_state(self.where, self.state)
+        around = torch.get_rng_state()
+        torch.set_rng_state(self.state)
         try:
-            with torch.cuda.stream(self.stream) if self.stream else contextlib.nullcontext():
+            with self.on_gpu():
                 yield
         finally:
-            self.state = random_state(self.where)
-            set_random_state(self.where, around)
+            self.state = torch.get_rng_state()
+            torch.set_rng_state(around)
+
+
+class _OnGpu:
+    """A stream, and a generator whose state no other training's graphs share: theirs may still be under way."""
+
+    def __init__(self, where: torch.device, seed: int):
+        self.stream = torch.cuda.Stream(where)
+        self.generator = torch.Generator(self.stream.device).manual_seed(seed)
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        default = torch.cuda.default_generators[self.stream.device.index]
+        around = default.graphsafe_get_state()
+        default.graphsafe_set_state(self.generator)
+        try:
+            with torch.cuda.stream(self.stream):
+                yield
+        finally:
+            default.graphsafe_set_state(around)

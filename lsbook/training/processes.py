@@ -40,6 +40,9 @@ def joined() -> Iterator[None]:
     Each start of them meets under a name of its own: with --max-restarts the addresses of killed ones are still there.
     """
     if torch.cuda.is_available():
+        here, gpus = int(os.environ["LOCAL_WORLD_SIZE"]), torch.cuda.device_count()
+        if here > gpus:
+            raise UserError(f"{here} processes, but this machine has {gpus} GPUs: torchrun --nproc-per-node {gpus}")
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     store, number, size = next(distributed.rendezvous("env://", timeout=PATIENCE))
     store = distributed.PrefixStore(f"start {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)

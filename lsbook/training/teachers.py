@@ -3,6 +3,8 @@
 Both are this machine's own (`runs/`): they follow from the run and are made again where they are missing.
 """
 
+import hashlib
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +26,7 @@ from lsbook.models.base import Classifier
 from lsbook.paths import runs_path
 from lsbook.run import Run
 from lsbook.training import augmentation, precision, processes
-from lsbook.training.losses import Batch, Loss, distillation
+from lsbook.training.losses import Batch, Loss, distillation, smoothed_cross_entropy
 
 BATCH = 2_048  # views evaluated at a time
 
@@ -73,59 +75,84 @@ def load_weights(run: Run, shape: tuple[int, int, int], n_classes: int) -> Class
 class Bank:
     """A teacher's logits (N, V, K), float16, of all V views of N images; called with a batch, those of its views."""
 
-    def __init__(self, logits: np.ndarray, view: augmentation.Augmentation, shape: tuple[int, int, int], device):
+    def __init__(self, logits: np.ndarray, view: augmentation.Augmentation, images: Images, device: torch.device):
         self.logits = torch.from_numpy(logits).to(device)
-        self.view, self.shape = view, shape
+        self.view, self.shape = view, tuple(images.pixels.shape[1:])
+        self.labels = images.labels.repeat(logits.shape[1])
 
     def __call__(self, batch: Batch) -> Tensor:
         """(B, K) float32."""
         return self.logits[batch.index, self.view.number(self.shape, batch.views)].float()
 
+    def smoothness(self, temperature: float) -> float:
+        """γ of the targets at a temperature, over all views."""
+        return smoothness_at(temperature, self._every, self.labels)
+
+    def temperature(self, smoothness: float) -> float:
+        """At which the targets have this γ. ValueError where there is none."""
+        return temperature_for(smoothness, self._every, self.labels)
+
+    @property
+    def _every(self) -> np.ndarray:
+        return self.logits.flatten(0, 1).cpu().numpy()
+
 
 def bank(teacher: Run, images: Images, student: Run) -> Bank | None:
     """The teacher's logits of every view of `images` that the student's augmentation makes; None without its weights.
 
-    It sees their pixels as it was trained on them. Kept by teacher, augmentation and content of the images.
+    It sees their pixels as it was trained on them. Kept, where there is space, by the content of its weights and of the
+    images, and by augmentation.
     """
+    weights = weights_path(teacher)
+    if not weights.is_file():
+        return None
+    of = f"{hashlib.sha256(weights.read_bytes()).hexdigest()[:16]}-{images.fingerprint[:16]}-{len(images)}"
+    path = weights.with_name(f"bank-{student.recipe.augmentation}{student.recipe.size or ''}-{of}.npy")
     view = replace(augmentation.of(student.recipe), pixels=teacher.recipe.pixels)
-    name = f"bank-{student.recipe.augmentation}{student.recipe.size or ''}-{len(images)}-{images.fingerprint[:16]}.npy"
-    path = weights_path(teacher).with_name(name)
     shape = tuple(images.pixels.shape[1:])
     seen, known = view.shape(shape), augmentation.of(teacher.recipe).shape(shape)
     if seen != known:
         raise UserError(f"the student sees views of shape {seen}, but its teacher was trained on {known}")
-    if not path.is_file():
+    logits = _read_bank(path)
+    if logits is None:
         model = load_weights(teacher, shape, len(images.classes))
         if model is None:
             return None
         logits = every_view(model, teacher.recipe.precision, images, view)
-        write_whole(path, lambda file: np.save(file, logits))
-    return Bank(np.load(path, mmap_mode="c", allow_pickle=False), view, shape, precision.device())
+        with suppress(OSError):
+            write_whole(path, lambda file: np.save(file, logits))
+    return Bank(logits, view, images, precision.device())
+
+
+def _read_bank(path: Path) -> np.ndarray | None:
+    try:
+        return np.load(path, mmap_mode="c", allow_pickle=False)
+    except (FileNotFoundError, EOFError, ValueError):  # a damaged file is made again, as a missing one
+        return None
 
 
 class Lesson(NamedTuple):
-    """What a student is trained with, and metrics of its teacher: temperature and smoothness index of the targets."""
+    """What is learned from other networks' answers, and metrics of the targets: smoothness index, and temperature."""
 
     loss: Loss
     metrics: dict[str, float]
 
 
-def lesson(run: Run, images: Images) -> Lesson | None:
-    """Of a student trained on `images`; None when its teacher's weights are not here.
+def lesson(run: Run, banks: Mapping[Run, Bank]) -> Lesson:
+    """Of a run that has teachers. banks: of each of them.
 
-    UserError when the teacher cannot have the smoothness that the run names.
+    UserError when its teacher cannot be as soft as the run says.
     """
-    logits = bank(run.teacher, images, run)
-    if logits is None:
-        return None
-    n_views = logits.logits.shape[1]
-    every, labels = logits.logits.flatten(0, 1).cpu().numpy(), images.labels.repeat(n_views)
+    smoothness = run.as_soft_as and banks[run.as_soft_as].smoothness(1.0)
+    if run.teacher is None:
+        return Lesson(smoothed_cross_entropy(smoothness), {"teacher_smoothness": smoothness})
+    bank = banks[run.teacher]
     try:
-        temperature = run.temperature or temperature_for(run.smoothness, every, labels)
+        temperature = run.temperature or bank.temperature(smoothness)
     except ValueError as error:
         raise UserError(f"{run}: smoothness {error}") from None
-    metrics = {"teacher_temperature": temperature, "teacher_smoothness": smoothness_at(temperature, every, labels)}
-    return Lesson(distillation(logits, temperature, run.beta, run.alpha, run.squared_temperature), metrics)
+    metrics = {"teacher_temperature": temperature, "teacher_smoothness": bank.smoothness(temperature)}
+    return Lesson(distillation(bank, temperature, run.beta, run.alpha, run.squared_temperature), metrics)
 
 
 @torch.no_grad()

@@ -7,7 +7,8 @@ from lsbook import claims, plots
 from lsbook.experiments import equal_softness, verdicts
 from lsbook.store import Store
 
-ACCURACY = {"teacher": 0.90, "alone": 0.80, "hard teacher": 0.84, "smoothed teacher": 0.78}
+ACCURACY = {"teacher": 0.90, "alone": 0.80, "equally soft": 0.80, "hard teacher": 0.84, "smoothed teacher": 0.78}
+SOFTER = 0.2  # γ less α of the smoothed teachers
 
 
 @pytest.fixture(scope="module")
@@ -15,8 +16,10 @@ def store(tmp_path_factory, put) -> Store:
     """All runs of the laptop profile: seeds differ by a thousandth, factors by as much as they are."""
     store = Store(tmp_path_factory.mktemp("results"))
     for seed in range(3):
-        for (curve, factor), run in equal_softness.runs("laptop", seed).items():
-            metrics = {"test_accuracy": ACCURACY[curve] + factor / 100 + seed / 1e4, "teacher_temperature": 2 + factor}
+        for (kind, alpha), run in equal_softness.runs("laptop", seed).items():
+            metrics = {"test_accuracy": ACCURACY[kind] + alpha / 100 + seed / 1e4}
+            if run.teachers:
+                metrics |= {"teacher_smoothness": alpha + SOFTER, "teacher_temperature": 2 + alpha}
             put(store, run, metrics=metrics)
     return store
 
@@ -35,20 +38,25 @@ def test_every_point_has_its_runs(study):
 
 def test_the_curves_differ_as_figure_5_says():
     runs = equal_softness.runs("paper", 1)
-    for factor in (0.05, 0.6):
-        of_hard, of_smoothed = runs["hard teacher", factor], runs["smoothed teacher", factor]
-        assert (of_hard.teacher, of_hard.smoothness, of_hard.temperature) == (runs["teacher", 0.0], factor, None)
-        assert (of_smoothed.teacher, of_smoothed.temperature) == (runs["teacher", factor], 1.0)
-        assert runs["teacher", factor].alpha == runs["alone", factor].alpha == factor
+    for alpha in (0.05, 0.6):
+        of_hard, of_smoothed = runs["hard teacher", alpha], runs["smoothed teacher", alpha]
+        smoothed, alone = runs["teacher", alpha], runs["equally soft", alpha]
+        assert (of_hard.teacher, of_hard.as_soft_as, of_hard.temperature) == (runs["teacher", 0.0], smoothed, None)
+        assert (of_smoothed.teacher, of_smoothed.temperature) == (smoothed, 1.0)
+        assert (alone.teacher, alone.as_soft_as, alone.alpha) == (None, smoothed, 0.0)
+        assert smoothed.alpha == alpha
         assert of_hard.beta == of_smoothed.beta == 1.0
-        assert of_hard.recipe == of_smoothed.recipe == runs["alone", factor].recipe
+        assert of_hard.squared_temperature  # or its gradient would be smaller than that of the other teacher's student
+        assert of_hard.recipe == of_smoothed.recipe == alone.recipe
+    assert {runs["alone", alpha].alpha for alpha in (0.0, 0.1)} == {0.0, 0.1}
     assert {run.seed for run in runs.values()} == {1}
 
 
-def test_curves_are_in_percent_at_their_factors(study):
+def test_curves_are_in_percent_at_the_softness_of_their_targets(study):
     teacher, alone, hard, smoothed = equal_softness.curves(study)
-    assert teacher.factors.tolist() == alone.factors.tolist() == [0.0, 0.1, 0.3, 0.6]
-    assert hard.factors.tolist() == smoothed.factors.tolist() == [0.1, 0.3, 0.6]
+    assert teacher.smoothness.tolist() == [0.0, 0.1, 0.3, 0.6]
+    assert hard.smoothness.tolist() == smoothed.smoothness.tolist() == pytest.approx([0.3, 0.5, 0.8])
+    assert alone.smoothness.tolist() == pytest.approx([0.0, 0.1, 0.3, 0.5, 0.8])
     np.testing.assert_allclose(hard.accuracy[0], [84.1, 84.11, 84.12])
     left, right = plots.distillation_figure([teacher, alone, hard, smoothed]).axes
     assert (len(left.containers), len(right.containers)) == (4, 3)
@@ -77,6 +85,8 @@ def test_numbers_and_captions(study):
     numbers = equal_softness.numbers(study)
     assert (numbers["teacher"], numbers["student"], numbers["views"]) == ("ResNet-56", "AlexNet", "162")
     assert (numbers["lowest_temperature"], numbers["highest_temperature"]) == (2.1, 2.6)
+    assert (numbers["grid"], numbers["smoothness"]) == ("0.1, 0.3 and 0.6", "0.30, 0.50 and 0.80")
+    assert numbers["help"].startswith("−1.9 [")
     assert "ResNet-56 and AlexNet on CIFAR-10 (a variant)" in numbers["made_from"]
 
 

@@ -21,19 +21,21 @@ AT_HAND = ("mnist", "cifar10", "tiny-imagenet-32", "multi30k")
 def cut(run: Run) -> Run:
     """A run of 200 steps, with few images where there is a large bank; everything else is the paper profile's."""
     run = replace(run, recipe=replace(run.recipe, steps=STEPS))
-    if not run.teacher:
+    if not run.teachers:
         return run
-    examples = TAUGHT if run.teacher.model == "resnet56" else run.examples
-    return replace(run, teacher=replace(cut(run.teacher), examples=examples), examples=examples)
+    examples = TAUGHT if run.teachers[0].model == "resnet56" else run.examples
+    others = {name: getattr(run, name) for name in ("teacher", "as_soft_as")}
+    less = {name: replace(cut(other), examples=examples) for name, other in others.items() if other}
+    return replace(run, examples=examples, **less)
 
 
 def settings() -> dict[tuple[str, str], list[Run]]:
     """Data set and network, or "student" after that of one -> runs with the first seed."""
     found = {}
     for run in dict.fromkeys(run for chapter in CHAPTERS for run in plan(chapter, "paper", "0")):
-        factors = run.alpha, run.smoothness, run.teacher and run.teacher.alpha
+        factors = {run.alpha, *(teacher.alpha for teacher in run.teachers)}
         if run.dataset == "mnist" or (run.dataset in AT_HAND and FACTOR in factors):
-            found.setdefault((run.dataset, run.model + " student" * bool(run.teacher)), []).append(cut(run))
+            found.setdefault((run.dataset, run.model + " student" * bool(run.teachers)), []).append(cut(run))
     return found
 
 

@@ -1,6 +1,7 @@
 """Teachers' banks: every view once, looked up by all students; weights that come back."""
 
 import dataclasses
+import errno
 
 import pytest
 import torch
@@ -10,12 +11,14 @@ from lsbook.analysis.calibration import softmax
 from lsbook.analysis.distillation import smoothness_index
 from lsbook.data.images import load
 from lsbook.errors import UserError
+from lsbook.experiments import equal_softness
 from lsbook.experiments import obtain as obtain_module
 from lsbook.experiments.obtain import obtain
+from lsbook.models.mlp import MLP
 from lsbook.models.resnet import ResNet
 from lsbook.run import PIXELS, Recipe, Run
 from lsbook.store import Store
-from lsbook.training import Splits, lesson, teachers, train
+from lsbook.training import Splits, teachers, train
 from lsbook.training.augmentation import AUGMENTATIONS, Views
 from lsbook.training.losses import Batch
 
@@ -42,6 +45,10 @@ def data() -> Splits:
 def here(tmp_path, monkeypatch):
     monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
     return tmp_path / "runs"
+
+
+def taught(run: Run, images) -> teachers.Lesson:
+    return training.lesson(run, {teacher: teachers.bank(teacher, images, run) for teacher in run.teachers})
 
 
 @pytest.mark.parametrize(
@@ -97,13 +104,11 @@ def test_all_students_share_one_pass_through_the_views(data, here, results, monk
 
 def test_a_missing_or_damaged_teacher_is_trained_again(data, here, results, monkeypatch):
     monkeypatch.setattr("lsbook.training.splits", lambda _: data)
-    assert lesson(student(), data.train) is None
+    assert teachers.bank(run(), data.train, student()) is None
     [first] = obtain([student()], Store())
     assert run() in Store()
     teachers.weights_path(run()).write_bytes(b"damaged")
     assert teachers.load_weights(run(), (1, 32, 32), 10) is None
-    for bank in here.rglob("*.npy"):
-        bank.unlink()
     first.folder.rename(results / "aside")
     [again] = obtain([student()], Store())
     assert again.metrics == first.metrics
@@ -144,7 +149,7 @@ def test_a_teacher_that_another_process_has_trained_meanwhile_is_not_trained_aga
 def test_a_weight_of_0_is_ordinary_training_bit_for_bit(data, here):
     train(run(), data, progress=False)
     distilled = student(beta=0.0)
-    loss = lesson(distilled, data.train).loss
+    loss = taught(distilled, data.train).loss
     alone = dataclasses.replace(distilled, teacher=None, temperature=None, beta=None)
     first, second = train(distilled, data, loss=loss, progress=False), train(alone, data, progress=False)
     assert first.metrics == second.metrics
@@ -153,22 +158,86 @@ def test_a_weight_of_0_is_ordinary_training_bit_for_bit(data, here):
     assert "test_logits" not in first.arrays  # nobody asks for the logits of a student
 
 
-@pytest.mark.parametrize("smoothness", [0.3, 0.9])
-def test_the_temperature_is_found_from_the_smoothness(data, here, smoothness):
-    """γ over all views, from the bank itself, of a teacher that knows its twenty images."""
+def test_targets_become_as_soft_as_another_teachers(data, here):
+    """γ over all views, from the banks themselves, of teachers that know their twenty images."""
     knows = run(model="mlp-800", recipe=dataclasses.replace(RECIPE, steps=60))
-    train(knows, data, progress=False)
-    found = lesson(student(teacher=knows, temperature=None, smoothness=smoothness), data.train)
-    bank = teachers.bank(knows, data.train, student())
-    probabilities = softmax(bank.logits.flatten(0, 1).numpy(), found.metrics["teacher_temperature"])
-    assert smoothness_index(probabilities, data.train.labels.repeat(162)) == pytest.approx(smoothness, abs=1e-5)
-    assert found.metrics["teacher_smoothness"] == pytest.approx(smoothness, abs=1e-5)
+    soft = dataclasses.replace(knows, alpha=0.3)
+    for teacher in (knows, soft):
+        train(teacher, data, progress=False)
+
+    def smoothness(teacher: Run, temperature: float) -> float:
+        bank = teachers.bank(teacher, data.train, student())
+        probabilities = softmax(bank.logits.flatten(0, 1).numpy(), temperature)
+        return smoothness_index(probabilities, data.train.labels.repeat(162))
+
+    expected = smoothness(soft, 1.0)
+    assert 0.2 < expected < 0.8
+    found = taught(student(teacher=knows, temperature=None, as_soft_as=soft), data.train)
+    assert found.metrics["teacher_smoothness"] == pytest.approx(expected, abs=1e-5)
+    assert smoothness(knows, found.metrics["teacher_temperature"]) == pytest.approx(expected, abs=1e-5)
+    alone = taught(run(as_soft_as=soft), data.train)
+    assert alone.metrics == {"teacher_smoothness": pytest.approx(expected, abs=1e-5)}
+    logits, labels = torch.randn(6, 10), torch.arange(6)
+    target = torch.nn.functional.one_hot(labels, 10) * (1 - expected) + expected / 10
+    loss = -(target * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    torch.testing.assert_close(alone.loss(logits, Batch(None, labels, None)), loss, atol=1e-4, rtol=1e-4)
 
 
 def test_a_smoothness_out_of_reach_is_refused(data, here):
+    """Of a teacher that knows nothing as yet, beside one that is sure of what it knows."""
+    sure = run(model="mlp-800", recipe=dataclasses.replace(RECIPE, steps=60))
+    for teacher in (run(), sure):
+        train(teacher, data, progress=False)
+    with pytest.raises(UserError, match="smoothness index: this teacher's is between .* not 0"):
+        taught(student(temperature=None, as_soft_as=sure), data.train)
+
+
+def test_figure_5_costs_one_pass_through_the_views_of_each_teacher(here, results, monkeypatch):
+    """All students of a seed together: the views of the training images, once for each of the teachers."""
+    runs = equal_softness.runs("smoke", 0)
+    trained = {run for run in runs.values() if run.model == "mlp-800"}
+    obtain(list(trained), Store(), progress=False)
+    seen, whole = [], MLP.forward
+    monkeypatch.setattr(MLP, "forward", lambda self, x: seen.append(len(x)) or whole(self, x))
+    obtain(list(runs.values()), Store(), progress=False)
+    assert len(trained) == 3
+    assert sum(seen) == 3 * 25 * 200
+
+
+@pytest.mark.parametrize("bank", [b"", b"damaged", None])
+def test_a_damaged_bank_is_made_again(data, here, bank):
     train(run(), data, progress=False)
-    with pytest.raises(UserError, match="smoothness index: this teacher's is between .* not 0.001"):
-        lesson(student(temperature=None, smoothness=0.001), data.train)
+    first = teachers.bank(run(), data.train, student()).logits.clone()
+    [path] = here.rglob("*.npy")
+    path.write_bytes(path.read_bytes()[:-1_000] if bank is None else bank)
+    assert torch.equal(teachers.bank(run(), data.train, student()).logits, first)
+
+
+def test_other_weights_have_another_bank(data, here):
+    train(run(), data, progress=False)
+    first = teachers.bank(run(), data.train, student()).logits.clone()
+    model = teachers.load_weights(run(), (1, 32, 32), 10)
+    torch.nn.init.zeros_(model.output.weight)
+    teachers.save_weights(run(), model)
+    assert not torch.equal(teachers.bank(run(), data.train, student()).logits, first)
+
+
+def test_a_bank_that_cannot_be_kept_is_used_all_the_same(data, here, monkeypatch):
+    train(run(), data, progress=False)
+    monkeypatch.setattr(teachers, "write_whole", no_space)
+    assert len(teachers.bank(run(), data.train, student()).logits) == IMAGES
+    assert not [*here.rglob("*.npy")]
+
+
+def test_a_teacher_whose_weights_cannot_be_kept_is_said(data, here, results, monkeypatch):
+    monkeypatch.setattr("lsbook.training.splits", lambda _: data)
+    monkeypatch.setattr(teachers, "write_whole", no_space)
+    with pytest.raises(UserError, match=r"no space for .*weights.safetensors: free some, or set LSBOOK_RUNS"):
+        obtain([student()], Store(), progress=False)
+
+
+def no_space(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_other_views_than_the_teachers_are_refused(data, here):
@@ -177,7 +246,7 @@ def test_other_views_than_the_teachers_are_refused(data, here):
     with pytest.raises(
         UserError, match=r"sees views of shape \(1, 32, 32\), but its teacher was trained on \(1, 24, 24\)"
     ):
-        lesson(other, data.train)
+        taught(other, data.train)
 
 
 def test_a_teacher_of_other_classes_is_refused():
@@ -191,11 +260,12 @@ def test_a_teacher_of_other_classes_is_refused():
         ({"beta": 1.5}, "beta must be in"),
         ({"beta": -0.1}, "beta must be in"),
         ({"temperature": 0.0}, "temperature must be above 0"),
-        ({"temperature": None}, "a student needs a teacher, beta, and one of temperature and smoothness"),
-        ({"smoothness": 0.5}, "one of temperature and smoothness"),
-        ({"temperature": None, "smoothness": 1.0}, "smoothness must be in"),
-        ({"teacher": None}, "a student needs a teacher"),
-        ({"teacher": None, "temperature": None, "beta": None, "squared_temperature": True}, "is for students only"),
+        ({"temperature": None}, "a student needs a teacher, beta, and one of temperature and as_soft_as"),
+        ({"as_soft_as": run()}, "one of temperature and as_soft_as"),
+        ({"as_soft_as": 0.5}, "as_soft_as must be a Run"),
+        ({"teacher": None}, "are for students only: name a teacher"),
+        ({"teacher": None, "temperature": None, "beta": None, "squared_temperature": True}, "are for students only"),
+        ({"teacher": None, "temperature": None, "beta": None, "as_soft_as": run(), "alpha": 0.1}, "alpha must be 0"),
         ({"squared_temperature": 1}, "must be true or false"),
     ],
 )
