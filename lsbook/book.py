@@ -263,7 +263,6 @@ def _normalise(path: Path) -> dict:
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
         if INJECTED in cell.metadata.get("tags", []):
             cell.id = INJECTED
-            cell.metadata.tags.append("hide-input")
     nbformat.write(notebook, path)
     return timings
 

@@ -144,11 +144,11 @@ def sweep(
 @app.command()
 def verify(path: Annotated[Path | None, typer.Argument(help="Folder of records (default results/).")] = None) -> None:
     """Check every recorded run against its checksums."""
-    if path is not None and not path.is_dir():
-        raise UserError(f"{path} is not a folder of recorded runs")
     store = Store(path)
-    if path is not None and not len(store):
-        raise UserError(f"{path} has no recorded runs; name the folder that results/ is, or a copy of it")
+    if not store.path.is_dir():
+        raise UserError(f"{store.path} is not a folder of recorded runs")
+    if not len(store):
+        raise UserError(f"{store.path} has no recorded runs; name the folder that results/ is, or a copy of it")
     problems = store.verify()
     if problems:
         _fail(*problems)

@@ -7,9 +7,11 @@ TABLE_OF_CONTENTS = "_toc.yml"
 
 
 def project_root() -> Path:
-    """The nearest folder at or above the working directory that holds the book, else the working directory."""
+    """The nearest folder at or above the working directory that holds the book, else the one that this package is from,
+    so that a downloaded notebook finds it; else the working directory."""
     here = Path.cwd()
-    return next((p for p in (here, *here.parents) if (p / TABLE_OF_CONTENTS).is_file()), here)
+    places = here, *here.parents, Path(__file__).parents[1]
+    return next((place for place in places if (place / TABLE_OF_CONTENTS).is_file()), here)
 
 
 def results_path() -> Path:

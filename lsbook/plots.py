@@ -209,7 +209,7 @@ def _mean_line(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, **sty
 def factors_figure(networks: Sequence) -> Figure:
     """ECE, above, and accuracy, below, against the smoothing factor: a column for each network.
 
-    networks: title, alphas (A,), ece and accuracy (A, S). Hard targets, α = 0, have their own colour.
+    networks: title, alphas (A,), ece and accuracy, for each α one (S,). Hard targets, α = 0, have their own colour.
     """
     figure = Figure(figsize=(max(4.5, 3.2 * len(networks)), 5.2), layout="constrained")
     grid = figure.subplots(2, len(networks), squeeze=False, sharex="col")

@@ -18,7 +18,7 @@ def details(place: str, parameters: dict, commit: str, runs: Iterable[str], page
         escape(place),
         f"Parameters: {given or 'none'}",
         f"Sources: commit {escape(commit)}",
-        f"Recorded runs ({len(keys)}): {', '.join(keys)}" if keys else "Recorded runs: none",
+        f"Recorded runs read for it ({len(keys)}): {', '.join(keys)}" if keys else "Recorded runs read for it: none",
     ]
     return f'<details class="provenance"><summary>Where this comes from</summary>{"<br>".join(lines)}</details>'
 

@@ -49,6 +49,7 @@ def lsbook(results, data_folder, monkeypatch, capsys):
         (["build", "--out", "LICENSE"], "cannot build in"),
         (["bench", "nothing"], "unknown benchmark 'nothing': choose from"),
         (["verify", "nowhere"], "nowhere is not a folder of recorded runs"),
+        (["verify"], "results is not a folder of recorded runs"),
         (["verify", ".github"], ".github has no recorded runs"),
         (["build", "-palpha"], "-p takes a name and a value"),
         (["train"], "Missing option"),

@@ -32,5 +32,5 @@ def test_the_text_names_and_links_what_it_was_made_from():
     assert '(2): <a href="status.html#run-aaa">aaa</a>, <a href="status.html#run-bbb">bbb</a>' in text
     assert "classes = &#x27;&lt;a&gt;&#x27;" in text
     assert "commit 0123abc" in text
-    assert "Recorded runs: none" in provenance.details("x", {}, "c", (), None)
+    assert "Recorded runs read for it: none" in provenance.details("x", {}, "c", (), None)
     assert "(1): aaa<" in provenance.details("x", {}, "c", ["aaa"], None)

@@ -313,8 +313,10 @@ def measures_table(study: Study) -> Table:
         "table-other-measures",
         "First seed, test data. Class-wise: every class's probability is a confidence. Debiased: the root of the "
         "squared error without what chance adds, 0 when the estimate is negative. The Brier score and its reliability "
-        "and resolution are sums over classes. " + study.made_from(sweep.first for sweep in study.sweeps),
-        ("network", "ECE", "equal mass", "class-wise", "debiased", "Brier", "reliability", "resolution"),
+        "and resolution are sums over classes. Last: the temperatures of the smallest NLL and of the "
+        "smallest ECE on held-out data. " + study.made_from(sweep.first for sweep in study.sweeps),
+        ("network", "ECE", "equal mass", "largest", "class-wise", "debiased", "Brier", "reliability", "resolution")
+        + ("T, NLL", "T, ECE"),
         tuple(rows),
     )
 
@@ -337,22 +339,32 @@ def _other_measures(sweep: Sweep, n_bins: int) -> Iterable[tuple[str, ...]]:
         values = (
             diagram.ece,
             calibration.expected_calibration_error(probabilities, labels, n_bins, equal_mass=True),
+            diagram.mce,
             calibration.classwise_reliability(probabilities, labels, n_bins).ece,
             max(diagram.debiased_squared_error, 0) ** 0.5,
             brier.score,
             brier.reliability,
             brier.resolution,
         )
-        yield f"{sweep.title}: {arm.title}", *(f"{value:.3f}" for value in values)
+        yield f"{sweep.title}: {arm.title}", *(f"{value:.3f}" for value in values), *_temperatures(arm, n_bins)
+
+
+def _temperatures(arm: Arm, n_bins: int) -> tuple[str, str]:
+    """Of an arm that is not scaled yet: fitted to the first seed's held-out data by NLL and by ECE."""
+    arrays = arm.records[0].arrays
+    if arm.scaled or not len(arrays["heldout_targets"]):
+        return "—", "—"
+    by_ece = calibration.fit_temperature_by_ece(arrays["heldout_logits"], arrays["heldout_targets"].astype(int), n_bins)
+    return f"{arm.records[0].metrics['temperature']:.2f}", f"{by_ece:.2f}"
 
 
 class Factors(NamedTuple):
-    """ECE and accuracy (percent) of one network at each smoothing factor: (A, S) arrays for alphas (A,)."""
+    """ECE and accuracy (percent) of one network: for each of the smoothing factors (A,) one array (S,) of seeds."""
 
     title: str
     alphas: np.ndarray
-    ece: np.ndarray
-    accuracy: np.ndarray
+    ece: list[np.ndarray]
+    accuracy: list[np.ndarray]
 
 
 def factors(study: Study) -> list[Factors]:
@@ -360,8 +372,8 @@ def factors(study: Study) -> list[Factors]:
     result = []
     for sweep in study.sweeps:
         arms = [Arm("", "", records) for records in sweep.records.values()]
-        ece = np.array([arm.ece(study.n_bins) for arm in arms])
-        accuracy = np.array([100 * arm.metric("accuracy") for arm in arms])
+        ece = [arm.ece(study.n_bins) for arm in arms]
+        accuracy = [100 * arm.metric("accuracy") for arm in arms]
         result.append(Factors(sweep.title, np.array(list(sweep.records)), ece, accuracy))
     return result
 
@@ -459,14 +471,14 @@ def sample_sizes(n_bins: int, seed: int = 0) -> SampleSize:
 def numbers(study: Study) -> dict[str, float | str]:
     """What the chapter's text quotes by name, of its first network."""
     sweep = study.sweeps[0]
-    hard, scaled, smoothed, both = (arm.ece(study.n_bins).mean() for arm in (*sweep.arms(), sweep.scaled_smoothed))
+    hard, scaled, smoothed = (arm.ece(study.n_bins).mean() for arm in sweep.arms())
     by_chance = np.mean([diagram.ece_if_calibrated for diagram in sweep.arms()[1].reliability(study.n_bins)])
     return {
         "network": sweep.title,
         "hard_ece": float(hard),
         "scaled_ece": float(scaled),
         "smoothed_ece": float(smoothed),
-        "smoothed_scaled_ece": float(both),
+        "grown": _grown(study),
         "chance_ece": float(by_chance),
         "hard_temperature": float(sweep.temperatures[0].mean()),
         "smoothed_temperature": float(sweep.temperatures[1].mean()),
@@ -475,6 +487,16 @@ def numbers(study: Study) -> dict[str, float | str]:
         "made_from_lengths": study.made_from([*study.lengths, sweep]),
         "first_made_from": study.made_from(sweep.first for sweep in study.sweeps),
     }
+
+
+def _grown(study: Study) -> str:
+    """Where scaling raised the mean ECE of smoothed networks."""
+    found = []
+    for sweep in study.sweeps:
+        before, after = (arm.ece(study.n_bins).mean() for arm in (sweep.arms()[2], sweep.scaled_smoothed))
+        if after > before:
+            found.append(f"those of {sweep.title} from {before:.3f} to {after:.3f}")
+    return captions.listed(found) if found else "none of them to a larger one"
 
 
 def harm_text(study: Study) -> Text:

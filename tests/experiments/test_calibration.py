@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from lsbook import claims, paper
+from lsbook import claims, paper, plots
 from lsbook.analysis.calibration import negative_log_likelihood, softmax
 from lsbook.errors import UserError
 from lsbook.experiments import calibration, verdicts
@@ -38,7 +38,9 @@ def content(alpha: float, seed: int, n: int) -> dict:
         "test_hit": hit,
     }
     if seed == 0:
-        found |= {"test_logits": logits if alpha else TEMPERATURE * logits, "test_targets": right.astype(np.uint16)}
+        logits = logits if alpha else TEMPERATURE * logits
+        for split in ("heldout", "test"):
+            found |= {f"{split}_logits": logits, f"{split}_targets": right.astype(np.uint16)}
     return found
 
 
@@ -178,15 +180,35 @@ def test_other_measures_are_of_the_first_seed(study):
     assert len(table.rows) == 3 * len(study.sweeps)
     hard, scaled, smoothed = table.rows[:3]
     assert float(hard[1]) > 0.05 > float(scaled[1])  # the logits above are calibrated once divided by 2
-    assert scaled[1:] == smoothed[1:]
+    assert scaled[1:-2] == smoothed[1:-2]
+    assert [float(t) for t in hard[-2:]] == pytest.approx([TEMPERATURE] * 2, abs=0.2)
+    assert scaled[-2:] == ("—", "—")
+    assert [float(t) for t in smoothed[-2:]] == pytest.approx([1, 1], abs=0.1)
     assert all(len(row) == len(table.header) for row in table.rows)
 
 
 def test_factors_are_in_order_and_complete(study):
     for found, sweep in zip(calibration.factors(study), study.sweeps, strict=True):
         assert found.alphas.tolist() == sorted(sweep.records)
-        assert found.ece.shape == found.accuracy.shape == (len(found.alphas), 3)
+        assert [len(ece) for ece in found.ece] == [len(values) for values in found.accuracy] == [3] * len(found.alphas)
         np.testing.assert_allclose(found.accuracy[0], [80.0, 80.1, 80.2])
+
+
+def test_a_factor_of_fewer_seeds_than_the_others_is_shown_too(study):
+    sweep = study.sweeps[1]
+    fewer = dataclasses.replace(sweep, records=sweep.records | {0.3: sweep.records[0.3][:1]})
+    [found] = calibration.factors(dataclasses.replace(study, sweeps=[fewer]))
+    assert [len(ece) for ece in found.ece] == [3, 3, 3, 1]
+    [above, _] = plots.factors_figure([found]).axes
+    np.testing.assert_allclose(above.containers[0].lines[0].get_ydata(orig=False), [ece.mean() for ece in found.ece])
+
+
+def test_networks_whose_error_scaling_raised_are_named(study, monkeypatch):
+    assert calibration.numbers(study)["grown"] == "none of them to a larger one"
+    hard = property(lambda sweep: sweep.arms()[0])  # in the place of the smoothed networks that are scaled
+    monkeypatch.setattr(calibration.Sweep, "scaled_smoothed", hard)
+    found = calibration.numbers(dataclasses.replace(study, sweeps=study.sweeps[:1]))["grown"]
+    assert found == "those of AlexNet, CIFAR-10 from 0.001 to 0.099"
 
 
 def test_the_course_is_in_passes(study):
