@@ -1,10 +1,13 @@
 """The chapter's tables, figures and claims, on records whose scores are known."""
 
+import types
+
 import numpy as np
 import pytest
 
 from lsbook import claims, plots
 from lsbook.analysis import translation
+from lsbook.analysis.calibration import confidence_reliability
 from lsbook.catalogue import network_title
 from lsbook.errors import UserError
 from lsbook.experiments import machine_translation as chapter
@@ -172,8 +175,21 @@ def test_differences_over_sentences(arms):
     rows = {row[0]: row for row in chapter.quality_table(arms).rows}
     assert rows["NLL, T = 1"][1].startswith("0.61")
     assert rows["NLL, T = 1"][4].startswith("+0.300 [+0.300")
+    assert rows["token accuracy"][4].startswith("+0.000 [+0.000")
+    assert rows["ECE, T = 1"][4].startswith("−0.100 [")
     assert rows["chrF, T = 1"][4] == "—"
     assert "BLEU: a|signature; chrF: another" in chapter.quality_table(arms).caption
+
+
+def test_gaps_add_up_to_the_calibration_error(arms):
+    """Of recorded confidences that lie anywhere, edges of bins among them."""
+    generator = np.random.default_rng(0)
+    confidence = np.r_[np.arange(16) / 15, generator.random(500)].astype(np.float16)
+    hit = generator.random(len(confidence)) < 0.6
+    kept = {"token_temperatures": np.array([1.0]), "test_confidence": confidence[None], "test_hit": hit}
+    gaps = chapter._gaps(types.SimpleNamespace(arrays=kept))
+    expected = confidence_reliability(confidence.astype(np.float64), hit, 15).ece
+    assert np.abs(gaps.sum(axis=0)).sum() / len(hit) == pytest.approx(expected, abs=1e-12)
 
 
 def test_table_3_has_the_papers_row_and_ours(arms):
