@@ -36,6 +36,12 @@ class Published:
     spread: float | None = None
     checked: bool = True
 
+    @property
+    def shown(self) -> str:
+        """The number with its spread, and with a dagger where it was not checked."""
+        spread = f" ± {self.spread:g}" if self.spread is not None else ""
+        return f"{self.value:g}{spread}{'' if self.checked else '†'}"
+
 
 @dataclass(frozen=True)
 class Panels:

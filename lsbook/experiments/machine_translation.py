@@ -248,9 +248,9 @@ def quality_table(arms: Arms) -> Table:
         "table-translation-quality",
         "Translations of the test text, beam 4, cased and detokenised, and its next tokens. BLEU, chrF in percent, "
         "accuracy and ECE as fractions, NLL in nats a token. Table 1 of the paper has BLEU "
-        f"{published['hard'].value:g} → {published['smoothed'].value:g} on WMT14. Differences are smoothed − hard, with 95 % intervals: "
-        "Welch's over seeds, and by 1,000 bootstrap samples of the test sentences with the networks as they are, which "
-        "chrF is kept too little of. "
+        f"{published['hard'].value:g} → {published['smoothed'].value:g} on WMT14. "
+        "Differences are smoothed − hard, with 95 % intervals: Welch's over seeds, and by 1,000 bootstrap samples of "
+        "the test sentences with the networks as they are, for which too little of chrF is kept. "
         f"sacreBLEU's signatures: {signatures}. " + _made_from(arms),
         ("test text", "hard", "smoothed", "difference, seeds", "difference, sentences"),
         rows,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lsbook import paper
 from lsbook.analysis.information import bracket, mixture_information
 from lsbook.catalogue import DATASETS
 from lsbook.errors import UserError, several_of
@@ -219,6 +220,10 @@ def bias(seed: int = 0) -> Bias:
     return Bias(SPREADS, truth, plug_in, leave_one_out)
 
 
+def _fall(course: Course) -> float:
+    return float(np.mean(course.middle.max(axis=1) - course.middle[:, -1]))
+
+
 def numbers(rows: Sequence[Shown], pair: Pair) -> dict[str, float | str]:
     """What the chapter's text quotes by name, of the first network."""
     arms, (train, heldout) = rows[0]
@@ -231,6 +236,12 @@ def numbers(rows: Sequence[Shown], pair: Pair) -> dict[str, float | str]:
         "followed": " and ".join(class_names(arms)[:2]),
         "log_n": float(np.log(train.examples)),
         "log_2": float(np.log(2)),
+        "paper_examples": paper.MUTUAL_INFORMATION["examples"].shown,
+        "paper_views": paper.MUTUAL_INFORMATION["views"].shown,
+        "hard_fall": _fall(train.courses[0]),
+        "smoothed_fall": _fall(train.courses[1]),
+        "above_log_2": float(smoothed[-1] - np.log(2)),
+        "train_accuracy": 100 * float(np.mean([record.metrics["train_accuracy"] for record in arms.hard])),
         "hard_peak": float(hard.max()),
         "hard_end": float(hard[-1]),
         "smoothed_peak": float(smoothed.max()),

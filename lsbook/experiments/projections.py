@@ -277,7 +277,7 @@ def accuracy_table(rows: Sequence[Shown]) -> Table:
     for network, row in {row.network: row for row in rows}.items():
         for source, published in paper.TABLE_2.items():
             if network in published:
-                numbers = (_published(published[network][arm]) for arm in ("hard", "smoothed"))
+                numbers = (published[network][arm].shown for arm in ("hard", "smoothed"))
                 cells.append((row.title, source.capitalize(), *numbers, "0.1"))
         ours = [
             captions.with_interval(np.array([100 * r.metrics["test_accuracy"] for r in arm]))
@@ -293,8 +293,3 @@ def accuracy_table(rows: Sequence[Shown]) -> Table:
         ("Network", "", "Hard", "Smoothed", "α"),
         tuple(cells),
     )
-
-
-def _published(number: paper.Published) -> str:
-    spread = f" ± {number.spread:g}" if number.spread is not None else ""
-    return f"{number.value:g}{spread}{'' if number.checked else '†'}"

@@ -199,7 +199,7 @@ def _numbers(row: str | tuple[str, ...], arms: dict[str, paper.Published], first
     """A row of a published table: "AlexNet, CIFAR-10 86.8 → 86.7"."""
     setting = row if isinstance(row, str) else ", ".join(paper.TITLES.get(name, name) for name in reversed(row))
     shown = [arms[first], *(number for arm, number in arms.items() if "smoothed" in arm)]
-    head, *rest = (f"{number.value:g}{'' if number.checked else '†'}" for number in shown)
+    head, *rest = (number.shown for number in shown)
     return f"{setting} {head} → {' or '.join(rest)}"
 
 
