@@ -495,8 +495,8 @@ def _grown(study: Study) -> str:
     for sweep in study.sweeps:
         before, after = (arm.ece(study.n_bins).mean() for arm in (sweep.arms()[2], sweep.scaled_smoothed))
         if after > before:
-            found.append(f"those of {sweep.title} from {before:.3f} to {after:.3f}")
-    return captions.listed(found) if found else "none of them to a larger one"
+            found.append(f"{sweep.title} (from {before:.3f} to {after:.3f})")
+    return captions.listed(found) if found else "none"
 
 
 def harm_text(study: Study) -> Text:

@@ -204,11 +204,11 @@ def test_a_factor_of_fewer_seeds_than_the_others_is_shown_too(study):
 
 
 def test_networks_whose_error_scaling_raised_are_named(study, monkeypatch):
-    assert calibration.numbers(study)["grown"] == "none of them to a larger one"
+    assert calibration.numbers(study)["grown"] == "none"
     hard = property(lambda sweep: sweep.arms()[0])  # in the place of the smoothed networks that are scaled
     monkeypatch.setattr(calibration.Sweep, "scaled_smoothed", hard)
     found = calibration.numbers(dataclasses.replace(study, sweeps=study.sweeps[:1]))["grown"]
-    assert found == "those of AlexNet, CIFAR-10 from 0.001 to 0.099"
+    assert found == "AlexNet, CIFAR-10 (from 0.001 to 0.099)"
 
 
 def test_the_course_is_in_passes(study):
