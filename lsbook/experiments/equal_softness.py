@@ -58,9 +58,7 @@ def runs(profile: str, seed: int) -> dict[tuple[str, float], Run]:
     for alpha in plan.grid:
         smoothed = found["teacher", alpha] = trained(plan.teacher, alpha)
         found["smoothed teacher", alpha] = replace(student, teacher=smoothed, temperature=1.0, beta=1.0)
-        found["hard teacher", alpha] = replace(
-            student, teacher=hard, as_soft_as=smoothed, beta=1.0, squared_temperature=True
-        )
+        found["hard teacher", alpha] = replace(student, teacher=hard, as_soft_as=smoothed, beta=1.0)
         found["equally soft", alpha] = replace(student, as_soft_as=smoothed)
     return found
 
