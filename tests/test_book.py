@@ -1,5 +1,6 @@
 """A book of two small notebooks, built with the project's own configuration."""
 
+import asyncio
 import hashlib
 import re
 import shutil
@@ -357,6 +358,22 @@ def test_chapters_share_the_cores(small, monkeypatch, jobs, threads):
             book.build(notebook=True, out=small / f"out-{jobs}", jobs=jobs)
         monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert set(seen) == {(threads, "1"), ("3", "1")}
+
+
+@pytest.mark.parametrize(("jobs", "most"), [(1, 1), (2, 2), (9, 5)])
+def test_so_many_chapters_at_a_time(jobs, most):
+    """Each waits until as many as can have begun, so that what is counted does not hang on the time they take."""
+    at_once, counts = set(), []
+
+    async def one(name):
+        at_once.add(name)
+        counts.append(len(at_once))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        at_once.remove(name)
+
+    asyncio.run(execution._all("abcde", one, jobs))
+    assert (max(counts), len(counts)) == (most, 5)
 
 
 def test_other_parameters_execute_a_chapter_again(small, monkeypatch):

@@ -172,7 +172,7 @@ def _packed(files: list[Path], name: str, dataset: Dataset) -> tuple[Packed, np.
         offsets, labels = (np.load(folder / f"{array}.npy") for array in ("offsets", "labels"))
     except OSError as error:
         raise UserError(f"{folder} cannot keep the encoded images ({error}); set XDG_CACHE_HOME") from None
-    sources.check_labels(labels, len(dataset.classes))
+    sources.check_labels(labels, len(dataset.classes), files[0].parent)
     missing = set(range(len(dataset.classes))) - set(labels.tolist())
     if missing:
         raise UserError(f"{files[0].parent}: no image is of the class {dataset.classes[min(missing)]}; get it anew")

@@ -77,7 +77,7 @@ def _digits(part: str) -> Images:
         Image.fromarray((image * (255 / 16)).astype(np.uint8)).resize((32, 32), Image.Resampling.BILINEAR)
         for image in digits.images[rows]
     ]
-    return _images(np.stack(scaled)[:, None], digits.target[rows], DATASETS["digits"].classes, "embedded")
+    return _images(np.stack(scaled)[:, None], digits.target[rows], DATASETS["digits"].classes, "embedded", "digits")
 
 
 def _from_files(name: str, part: str) -> Images:
@@ -108,7 +108,7 @@ def _decode_parquet(parquet: list[Path], name: str) -> Images:
     pixels = np.empty((len(images), channels, height, width), np.uint8)
     for i, encoded in enumerate(images):
         pixels[i] = _decode(encoded, pixels.shape[1:], f"{parquet[0].parent} row {i}")
-    return _images(pixels, labels, classes, "JPEG re-encoded" if lossy else "lossless copy")
+    return _images(pixels, labels, classes, "JPEG re-encoded" if lossy else "lossless copy", parquet[0].parent)
 
 
 def _decode(encoded: bytes, shape: tuple[int, int, int], where: str) -> np.ndarray:
@@ -123,12 +123,12 @@ def _decode(encoded: bytes, shape: tuple[int, int, int], where: str) -> np.ndarr
 def _read_torchvision(root: Path, name: str, part: str) -> Images:
     pixels, labels = sources.read_torchvision(root, name, part)
     pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
-    return _images(np.ascontiguousarray(pixels), labels, DATASETS[name].classes, "original files")
+    return _images(np.ascontiguousarray(pixels), labels, DATASETS[name].classes, "original files", root)
 
 
-def _images(pixels: np.ndarray, labels, classes: tuple[str, ...], variant: str) -> Images:
+def _images(pixels: np.ndarray, labels, classes: tuple[str, ...], variant: str, where: Path | str) -> Images:
     labels = np.asarray(labels, np.int64)
-    sources.check_labels(labels, len(classes))
+    sources.check_labels(labels, len(classes), where)
     return Images(pixels, labels, tuple(classes), _fingerprint(pixels, labels, classes), variant)
 
 
@@ -145,7 +145,9 @@ def _cached(parquet: list[Path], name: str, part: str, decode) -> Images:
     if path.is_file():
         # Whatever a damaged copy raises, decoding again mends it.
         with suppress(Exception), np.load(path, allow_pickle=False) as kept:
-            images = _images(kept["pixels"], kept["labels"], tuple(kept["classes"].tolist()), str(kept["variant"]))
+            images = _images(
+                kept["pixels"], kept["labels"], tuple(kept["classes"].tolist()), str(kept["variant"]), path
+            )
             if images.fingerprint == str(kept["fingerprint"]):
                 return images
     images = decode()

@@ -56,6 +56,8 @@ def read_parquet(files: list[Path], dataset: Dataset) -> tuple[list[bytes], np.n
         image = _column(path, table.column_names, dataset.image_columns)
         label = _column(path, table.column_names, dataset.label_columns)
         images += _encoded(path, table[image])
+        if len(table) and not pyarrow.types.is_integer(table[label].type):
+            raise UserError(f"{path}: labels must be whole numbers, not {table[label].type}")
         labels.append(table[label].to_numpy())
         classes = _class_names(table.schema, label) or classes
     if not images:
@@ -91,10 +93,10 @@ def _class_names(schema, label: str) -> tuple[str, ...]:
     return tuple(features.get(label, {}).get("names", ()))
 
 
-def check_labels(labels: np.ndarray, n_classes: int) -> None:
-    """UserError unless there are labels and all lie in 0 … n_classes − 1."""
+def check_labels(labels: np.ndarray, n_classes: int, where: Path | str) -> None:
+    """UserError unless there are labels and all lie in 0 … n_classes − 1. where: what they are from."""
     if len(labels) == 0 or labels.min() < 0 or labels.max() >= n_classes:
-        raise UserError(f"labels must lie in 0 … {n_classes - 1} and there must be some")
+        raise UserError(f"{where}: labels must lie in 0 … {n_classes - 1} and there must be some; get its files anew")
 
 
 @contextmanager

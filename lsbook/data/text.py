@@ -157,7 +157,7 @@ def _lines(path: Path, checksum: str | None) -> Iterator[str]:
 
 def _sentence(path: Path, number: int, offset: int, line: bytes) -> str:
     try:
-        sentence = line.decode().strip()
+        sentence = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()  # the first may begin with a mark
     except UnicodeDecodeError as error:
         raise UserError(f"{path} line {number} is not UTF-8, at byte {offset + error.start} of the text") from None
     if not sentence:

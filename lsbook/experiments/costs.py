@@ -198,6 +198,14 @@ def studies(seeds: int = 5, factors: int = 4, nodes: str = "1,8,64") -> Table:
     )
 
 
+def numbers() -> dict[str, float | str]:
+    """What the text quotes: images of ImageNet that a core decodes in a second, and cores that keep one H200 busy."""
+    report = json.loads((project_root() / "benchmarks.json").read_text())
+    [decoded] = [found["ours"] for found in report["results"] if found["name"] == "decoding"]
+    wanted = _rate(H200, run("paper", "imagenet", "inception_v4", alpha=0.1, seed=0))
+    return {"decoded": float(decoded), "wanted": f"{wanted:,.0f}", "feeding_cores": f"{math.ceil(wanted / decoded)}"}
+
+
 def _known(number: float, form: str) -> str:
     """A cell; a dash for NaN: what is predicted by a share that there were no records to fit."""
     return "—" if math.isnan(number) else format(number, form)

@@ -185,7 +185,8 @@ def test_images_in_another_layout_are_refused(data_folder, small_heldout, column
 @pytest.mark.parametrize(
     ("pixels", "labels", "columns", "message"),
     [
-        (PIXELS, LABELS + 1, ("image", "label"), "labels must lie in 0 … 9"),
+        (PIXELS, LABELS + 1, ("image", "label"), "cifar10: labels must lie in 0 … 9"),
+        (PIXELS, LABELS.astype(str), ("image", "label"), "train.parquet: labels must be whole numbers, not string"),
         (PIXELS[:, :30], LABELS, ("image", "label"), "expected 32 × 32 pixels, found 30 × 32"),
         (PIXELS, LABELS, ("image", "target"), "has columns image, target, but none of label, fine_label"),
         (PIXELS, LABELS, ("picture", "label"), "but none of image, img"),

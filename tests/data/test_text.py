@@ -116,6 +116,12 @@ def test_a_file_of_nothing_is_named(mine):
     assert refused() == f"{mine}/train.en has no sentences"
 
 
+def test_a_byte_order_mark_is_no_part_of_the_first_sentence(mine):
+    path = mine / "train.de"
+    path.write_bytes("\ufeff".encode() + path.read_bytes())
+    assert text.load("mine", "train").target == GERMAN
+
+
 @pytest.mark.parametrize("ending", ["", ".gz"])
 def test_what_is_not_utf8_is_named_by_its_byte(mine, ending):
     content = "Größe\nStraße\n".encode() + "Männer".encode("latin-1") + b"\n"

@@ -80,6 +80,14 @@ def test_nothing_is_predicted_for_cores_of_which_no_other_network_is_recorded(tm
     assert "—" not in {row[hours] for row in costs.paper(store=store).rows}
 
 
+def test_cores_that_feed_a_gpu(monkeypatch):
+    """One that trains on 1 000 images a second, beside cores that decode as many as the benchmarks say."""
+    monkeypatch.setattr(costs, "_rate", lambda machine, run: 1_000.0)
+    found = costs.numbers()
+    assert found["wanted"] == "1,000"
+    assert int(found["feeding_cores"]) - 1 < 1_000 / found["decoded"] <= int(found["feeding_cores"])
+
+
 def test_runs_take_turns_on_gpus(monkeypatch, store):
     """An hour each: 20 runs take 20 hours on one GPU, 3 turns on eight, one on 64; the chapters plan 22 ResNet-56."""
     monkeypatch.setattr(costs.Machine, "seconds", lambda machine, run: 3600.0)
