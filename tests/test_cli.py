@@ -161,13 +161,14 @@ def test_data_lists_what_is_there(lsbook):
     ]
 
 
-def test_no_module_of_ours_turns_other_errors_into_exit_code_2(lsbook, monkeypatch):
+def test_no_module_of_ours_turns_other_errors_into_exit_code_2(results, monkeypatch):
     """A bug keeps its traceback."""
 
     def broken(*_):
         raise ValueError("a bug")
 
-    monkeypatch.setattr(Store, "verify", broken)
+    results.mkdir()
+    monkeypatch.setattr(Store, "__len__", broken)
     monkeypatch.setattr(sys, "argv", ["lsbook", "verify"])
     with pytest.raises(ValueError, match="a bug"):
         cli.main()

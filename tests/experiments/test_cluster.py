@@ -44,6 +44,7 @@ def nodes(tmp_path_factory):
         }
         for name, value in settings.items():
             patch.setenv(name, value)
+        patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # Ray gives no node more GPUs than it names
         patch.setattr(cluster, "PATIENCE", 60)  # the machine of the tests may be busy
         started = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         patch.setenv("RAY_ADDRESS", started.address)

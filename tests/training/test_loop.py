@@ -242,7 +242,7 @@ def test_a_passed_loss_is_used(data):
 
 def test_data_and_loss_must_be_the_runs(data):
     student = dataclasses.replace(run(), teacher=run(), temperature=1.0, beta=1.0)
-    with pytest.raises(ValueError, match="loss: a student"):
+    with pytest.raises(ValueError, match="loss: what is learned from other networks"):
         train(student, data, progress=False)
     with pytest.raises(ValueError, match="400 training examples, but the run has 300"):
         train(dataclasses.replace(run(), examples=300), data, progress=False)
