@@ -21,6 +21,7 @@ class Dataset:
     archives: for each file to download its folder, address and SHA-256.
     files: the data set whose files these are, when it is another one: its classes of these names are taken.
     wnids: the classes' WordNet ids, where files are in a folder for each of them.
+    shown: classes whose examples a record keeps, for figures of any three of them; of few classes all.
     """
 
     title: str
@@ -34,6 +35,10 @@ class Dataset:
     archives: tuple[tuple[str, str, str], ...] = ()
     files: str | None = None
     wnids: tuple[str, ...] = ()
+    shown: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "shown", self.shown or self.classes)
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,11 @@ spoon, comic book, plate, guacamole, ice cream, ice lolly, pretzel, mashed potat
 orange, lemon, banana, pomegranate, meat loaf, pizza, potpie, espresso, alp, cliff, coral reef, lakeside, seashore,
 acorn
 """
+# First three that are nothing like each other, then look-alikes.
+_TINY_IMAGENET_SHOWN = (
+    *("goldfish", "tabby", "monarch", "golden retriever", "Labrador retriever"),
+    *("Yorkshire terrier", "standard poodle", "Egyptian cat", "bullfrog", "tailed frog"),
+)
 # WordNet id and name of each class, in label order, which is that of the ids.
 _IMAGENET = dict(line.split(" ", 1) for line in Path(__file__).with_name("imagenet.txt").read_text().splitlines())
 _MNIST_MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -164,12 +174,14 @@ DATASETS = {
                 "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
             ),
         ),
+        shown=("beaver", "dolphin", "otter", "seal", "whale"),
     ),
     "tiny-imagenet-32": Dataset(
         title="Tiny ImageNet at 32 × 32",
         classes=_tiny_imagenet(200),
         shape=(3, 32, 32),
         heldout=10_000,
+        shown=_TINY_IMAGENET_SHOWN,
     ),
     # Half of the images of fifty classes: the role of CIFAR-100 (many classes, little data of each) at a small cost.
     "tiny-imagenet-50": Dataset(
@@ -178,6 +190,7 @@ DATASETS = {
         shape=(3, 32, 32),
         heldout=10_000,
         files="tiny-imagenet-32",
+        shown=_TINY_IMAGENET_SHOWN,
     ),
     # Of ImageNet's kind at a small cost: two breeds that look alike, two others, and something quite different.
     "tiny-imagenet-5": Dataset(
@@ -193,6 +206,7 @@ DATASETS = {
         shape=None,
         heldout=10_000,
         wnids=tuple(_IMAGENET),
+        shown=("tench", "meerkat", "cleaver", "toy poodle", "miniature poodle", "golden retriever"),
     ),
     "digits": Dataset(title="digits (scikit-learn)", classes=tuple("0123456789"), shape=(1, 32, 32), heldout=300),
 }

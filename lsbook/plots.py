@@ -1,6 +1,7 @@
 """Every figure. A function takes data and an Axes, draws, and returns the Axes; the `*_figure` ones lay several out.
 
-Colours are Okabe and Ito's, which colour-blind readers can tell apart, and keep one meaning through the book.
+Colours are Okabe and Ito's, which colour-blind readers can tell apart, with a grey and a dark red; each keeps one
+meaning through the book.
 """
 
 import itertools
@@ -15,10 +16,11 @@ from lsbook.analysis.statistics import mean_interval
 from lsbook.analysis.targets import cross_entropy, optimal_logit_gap, smallest_loss, smooth_targets
 
 HARD, SMOOTHED, SCALED = "#0072B2", "#D55E00", "#56B4E9"
-KINDS = {"hard": HARD, "scaled": SCALED, "smoothed": SMOOTHED, "teacher": "#444444", "alone": "#009E73"}
+NEUTRAL = "#666666"  # neither arm: what both are compared with
+CORRECTED = "#882255"  # an estimate less its bias
+KINDS = {"hard": HARD, "scaled": SCALED, "smoothed": SMOOTHED, "teacher": "#000000", "alone": NEUTRAL}
 CLASSES = ("#009E73", "#CC79A7", "#E69F00")
 MARKERS = ("o", "^", "s")
-NEUTRAL = "#444444"
 FACTORS = (HARD, "#F0A36B", SMOOTHED, "#7A3B00")  # four smoothing factors, from hard targets up
 LEAST_IN_BIN = 10  # examples behind a point of a reliability diagram
 
@@ -309,7 +311,7 @@ def sample_size_figure(estimates) -> Figure:
     axes = figure.subplots()
     axes.plot(estimates.sizes, estimates.plain, "o", color=NEUTRAL, label="ECE, mean of many samples")
     axes.plot(estimates.sizes, estimates.expected, "-", color=NEUTRAL, label="what chance alone should give")
-    axes.plot(estimates.sizes, estimates.debiased, "^--", color=CLASSES[0], label="debiased (root of mean square)")
+    axes.plot(estimates.sizes, estimates.debiased, "^--", color=CORRECTED, label="debiased (root of mean square)")
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
     axes.set_xlabel("test examples")
@@ -362,9 +364,8 @@ def bias_figure(bias) -> Figure:
         both = bias.plug_in[views], bias.leave_one_out[views]
         for values, style, name in ((both[0], "^-", "plug-in"), (both[1], "v-", "leave-one-out")):
             axes.plot(bias.spreads, values - bias.truth, style, color=NEUTRAL, markersize=4, label=name, alpha=0.7)
-        axes.plot(
-            bias.spreads, np.mean(both, axis=0) - bias.truth, "o-", color=CLASSES[0], markersize=4, label="middle"
-        )
+        middle = np.mean(both, axis=0) - bias.truth
+        axes.plot(bias.spreads, middle, "o-", color=CORRECTED, markersize=4, label="middle")
         axes.axhline(0, color=NEUTRAL, linestyle=":", linewidth=1)
         axes.set_xscale("log")
         axes.set_title(f"L = {views}")

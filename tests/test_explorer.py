@@ -52,7 +52,7 @@ def page(browser, arms, study, translated):
     page = browser.new_page()
     parts = (
         explorer.target(),
-        explorer.projection(arms, (0, 1, 2)),
+        explorer.projection(arms, study, (0, 1, 2)),
         explorer.temperature(study),
         explorer.translations("auto", 0.1, translated),
     )
@@ -100,13 +100,15 @@ def test_arrays_arrive_as_they_were_recorded(page, values):
 
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("classes", TRIPLES)
-def test_projections_and_their_measures_are_those_of_python(page, arms, classes, split):
-    for name, record in (("hard", arms.hard[0]), ("smoothed", arms.smoothed[0])):
-        call = """(asked) => {
-            const found = projected(carried[1], ...asked);
+def test_projections_and_their_measures_are_those_of_python(page, arms, study, classes, split):
+    [sweep] = [sweep for sweep in study.sweeps if sweep.network == arms.network]
+    assert {0.0, 0.05, 0.1} <= set(sweep.records)
+    for place, [record] in enumerate(sweep.records.values()):
+        call = """([place, split, classes]) => {
+            const found = projected(carried[1].networks[place], split, carried[1].labels[split], classes);
             return [found, clusterMeasures(found.points, found.labels)];
         }"""
-        found, measures = page.evaluate(call, [name, split, list(classes)])
+        found, measures = page.evaluate(call, [place, split, list(classes)])
         points, labels, corners = experiments.projections.projected(record, split, classes)
         np.testing.assert_array_equal(found["labels"], labels)
         np.testing.assert_allclose(found["points"], points, rtol=1e-9, atol=1e-9)
@@ -121,10 +123,12 @@ def test_projections_and_their_measures_are_those_of_python(page, arms, classes,
         )
 
 
-def test_the_same_images_are_recorded_of_both_networks(arms):
+def test_the_same_images_are_recorded_of_all_networks(arms, study):
+    [sweep] = [sweep for sweep in study.sweeps if sweep.network == arms.network]
     for split in ("train", "test"):
-        labels = [record.arrays[f"{split}_labels"] for record in (arms.hard[0], arms.smoothed[0])]
-        np.testing.assert_array_equal(*labels)
+        labels = [record.arrays[f"{split}_labels"] for [record] in sweep.records.values()]
+        for found in labels:
+            np.testing.assert_array_equal(found, arms.hard[0].arrays[f"{split}_labels"])
 
 
 @pytest.mark.parametrize(("temperature", "bins"), [(1, 15), (0.45, 5), (2.16, 50)])

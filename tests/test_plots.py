@@ -182,3 +182,12 @@ def test_sample_sizes_show_all_three_estimates():
     [axes] = plots.sample_size_figure(SimpleNamespace(sizes=np.array([10, 100]), **values)).axes
     np.testing.assert_allclose([line.get_ydata() for line in axes.lines], list(values.values()))
     assert axes.get_xscale() == "log"
+
+
+def test_a_colour_has_one_meaning():
+    """The student alone is what the others are compared with, so it is neutral."""
+    kinds = [colour for kind, colour in plots.KINDS.items() if kind != "alone"]
+    others = [colour for colour in plots.FACTORS if colour not in kinds]
+    colours = [*kinds, *others, *plots.CLASSES, plots.NEUTRAL, plots.CORRECTED]
+    assert len(set(colours)) == len(colours)
+    assert plots.KINDS["alone"] == plots.NEUTRAL

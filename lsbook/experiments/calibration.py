@@ -142,6 +142,17 @@ class Study:
         every = [record for sweep in sweeps for records in sweep.records.values() for record in records]
         return captions.made_from(self.profile, {record.run: record for record in every}.values())
 
+    @property
+    def first_made_from(self) -> str:
+        """The same of the first seeds' logits, and of which networks only part of the images has kept them."""
+        parts = [self.made_from(sweep.first for sweep in self.sweeps)]
+        for sweep in self.sweeps:
+            arrays = sweep.records[0.0][0].arrays
+            kept, every = (len(arrays[name]) for name in ("test_targets", "test_hit"))
+            if kept < every:
+                parts.append(f"Of {sweep.title} the first {kept:,} of {every:,} test images are used.")
+        return " ".join(parts)
+
 
 def study(
     profile: str = "auto", dataset: str = "all", alpha: float | str = "auto", seeds: str = "auto", n_bins: int = 15
@@ -314,7 +325,7 @@ def measures_table(study: Study) -> Table:
         "First seed, test data. Class-wise: every class's probability is a confidence. Debiased: the root of the "
         "squared error without what chance adds, 0 when the estimate is negative. The Brier score and its reliability "
         "and resolution are sums over classes. Last: the temperatures of the smallest NLL and of the "
-        "smallest ECE on held-out data. " + study.made_from(sweep.first for sweep in study.sweeps),
+        "smallest ECE on held-out data. " + study.first_made_from,
         ("network", "ECE", "equal mass", "largest", "class-wise", "debiased", "Brier", "reliability", "resolution")
         + ("T, NLL", "T, ECE"),
         tuple(rows),
@@ -322,7 +333,7 @@ def measures_table(study: Study) -> Table:
 
 
 def _answers(record: Record) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (N, K) and labels (N,) of the test set. UserError of a record that does not keep them."""
+    """Logits (N, K) and labels (N,) of the test images that the record keeps them of. UserError when it keeps none."""
     if "test_logits" not in record.arrays:
         raise UserError("seeds must begin with 0 here: only that seed's record keeps the logits of all classes")
     return record.arrays["test_logits"], record.arrays["test_targets"].astype(int)
@@ -485,7 +496,7 @@ def numbers(study: Study) -> dict[str, float | str]:
         "n_test": f"{len(sweep.records[0.0][0].arrays['test_hit']):,}",
         "made_from": study.made_from(study.sweeps),
         "made_from_lengths": study.made_from([*study.lengths, sweep]),
-        "first_made_from": study.made_from(sweep.first for sweep in study.sweeps),
+        "first_made_from": study.first_made_from,
     }
 
 

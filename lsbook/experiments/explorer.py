@@ -18,26 +18,33 @@ def target() -> Part:
     return Part("target", "The target, and the loss of one example. Computed, without any trained network.", {})
 
 
-def projection(arms: Arms, classes: tuple[int, int, int]) -> Part:
-    """Any three classes in the plane of their templates, seen in the first network of both arms.
+def projection(arms: Arms, study: Study, classes: tuple[int, int, int]) -> Part:
+    """Any three classes in the plane of their templates, seen in the first network of both arms and of each further
+    factor that the study has of it.
 
     classes: labels of the three that are shown first.
     """
-    hard, smoothed = arms.hard[0], arms.smoothed[0]
+    others = [sweep.records for sweep in study.sweeps if sweep.network == arms.network]
+    recorded = {alpha: found[0] for factors in others for alpha, found in factors.items()}
+    recorded |= {0.0: arms.hard[0], arms.alpha: arms.smoothed[0]}
     data = {
-        "names": DATASETS[hard.run.dataset].classes,
+        "names": DATASETS[arms.network[0]].classes,
         "chosen": classes,
-        "alpha": arms.alpha,
-        "labels": {split: hard.arrays[f"{split}_labels"] for split in SPLIT_TITLES},
+        "labels": {split: arms.hard[0].arrays[f"{split}_labels"] for split in SPLIT_TITLES},
+        "networks": [
+            {
+                "alpha": alpha,
+                "templates": record.arrays["templates"],
+                "activations": {split: record.arrays[f"{split}_activations"] for split in SPLIT_TITLES},
+            }
+            for alpha, record in sorted(recorded.items())
+        ],
     }
-    for name, record in (("hard", hard), ("smoothed", smoothed)):
-        activations = {split: record.arrays[f"{split}_activations"] for split in SPLIT_TITLES}
-        data[name] = {"templates": record.arrays["templates"], "activations": activations}
     caption = (
-        "Both networks were trained on the same images from the same seed, and the same images are shown. A line runs "
+        "The networks were trained on the same images from the same seed, and the same images are shown. A line runs "
         "from the origin through each class's template. "
     )
-    return Part("projection", caption + captions.made_from(arms.profile, (hard, smoothed)), data)
+    return Part("projection", caption + captions.made_from(arms.profile, recorded.values()), data)
 
 
 def temperature(study: Study) -> Part:

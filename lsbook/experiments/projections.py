@@ -116,14 +116,14 @@ def _runs_of(network: tuple[str, str]) -> Callable[[str, float, int], Run]:
 def three_classes(arms: Arms, classes: str) -> tuple[int, int, int]:
     """Labels of three classes given by name, such as "airplane,automobile,bird"; "auto": the paper's, or the first.
 
-    UserError unless they are three different classes of the data set.
+    UserError unless they are three different classes of the data set, of those that records keep examples of.
     """
-    dataset = arms.hard[0].run.dataset
-    names = DATASETS[dataset].classes
+    dataset = DATASETS[arms.network[0]]
     if classes == "auto":
-        rows = [row.classes for row in paper.FIGURE_1 if row.dataset == dataset]
-        classes = ",".join(rows[0] if rows else names[:3])
-    return several_of(f"class of {DATASETS[dataset].title}", classes, names, 3)
+        rows = [row.classes for row in paper.FIGURE_1 if row.dataset == arms.network[0]]
+        classes = ",".join(rows[0] if rows else dataset.shown[:3])
+    places = several_of(f"class of {dataset.title}", classes, dataset.shown, 3)
+    return tuple(dataset.classes.index(dataset.shown[place]) for place in places)
 
 
 def panels(arms: Arms, classes: tuple[int, int, int]) -> list[Panel]:

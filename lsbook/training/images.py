@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lsbook.catalogue import MODELS
+from lsbook.catalogue import DATASETS, MODELS
 from lsbook.data.files import ImageFiles
 from lsbook.data.images import Images, load
 from lsbook.models.base import Classifier, initialise_small
@@ -101,14 +101,16 @@ class ImageTask:
             self.logit_differences.load_state(tensors)
 
     def result(self, seconds: float) -> tuple[dict, dict, dict]:
-        shown = self.data._replace(train=self.data.train.first(min(TRAIN_MEASURED, len(self.data.train))))
-        answers = [self._respond(images) for images in shown]
+        measured = self.data._replace(train=self.data.train.first(min(TRAIN_MEASURED, len(self.data.train))))
+        answers = [self._respond(images) for images in measured]
         metrics = summary.metrics(*answers)
         templates = self.trainer.model.templates().detach().float().cpu().numpy()
-        # The first seed keeps every logit; the others' numbers and shown examples are enough for intervals, and of
+        source = DATASETS[self.run.dataset]
+        shown = [source.classes.index(name) for name in source.shown]
+        # The first seed keeps the logits; the others' numbers and shown examples are enough for intervals, and of
         # students nothing but errors is asked.
         full = self.run.seed == 0 and not self.run.teachers
-        arrays = summary.arrays(templates, metrics.get("temperature"), *answers, full=full)
+        arrays = summary.arrays(templates, metrics.get("temperature"), *answers, shown, full)
         facts = {"images_per_second": round(self.run.recipe.steps * self.trainer.batch / seconds)}
         if self.logit_differences:
             arrays |= self.logit_differences.arrays(self.trainer.model)

@@ -1,5 +1,6 @@
 """What a record keeps of a trained network: numbers on the splits, and small arrays for the figures."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,8 @@ from lsbook.training.augmentation import Augmentation, InceptionCrop
 from lsbook.training.precision import autocast
 from lsbook.training.views import evaluation
 
-SHOWN = 100  # examples of each class whose activations are kept, about as many as Figure 1 of the paper shows
+SHOWN = 100  # examples of a class whose activations are kept, about as many as Figure 1 of the paper shows
+LOGITS = 250_000  # of a split that are kept at most, 0.5 MB
 
 
 class Responses(NamedTuple):
@@ -69,22 +71,29 @@ def metrics(train: Responses, heldout: Responses, test: Responses) -> dict[str, 
 
 
 def arrays(
-    templates: np.ndarray, temperature: float | None, train: Responses, heldout: Responses, test: Responses, full: bool
+    templates: np.ndarray,
+    temperature: float | None,
+    train: Responses,
+    heldout: Responses,
+    test: Responses,
+    shown: Sequence[int],
+    full: bool,
 ) -> dict[str, np.ndarray]:
     """What figures need, under these names:
 
     templates (K, r); train_activations, test_activations (n, r), in the templates' span, and train_labels, test_labels
-    (n,), of the first examples of each class; test_confidence, test_scaled_confidence, test_hit (N,): the largest
-    probability at temperature 1 and at `temperature`, and whether its class is right, of every test image (nothing
-    scaled when `temperature` is None); when `full`, heldout_logits, test_logits (N, K), heldout_targets and
-    test_targets (N,) of all images.
+    (n,), of the first examples of each class in `shown`; test_confidence, test_scaled_confidence, test_hit (N,): the
+    largest probability at temperature 1 and at `temperature`, and whether its class is right, of every test image
+    (nothing scaled when `temperature` is None); when `full`, heldout_logits, test_logits (m, K), heldout_targets and
+    test_targets (m,) of all images, or of the first where there are more than LOGITS numbers.
     """
     result = {}
     for name, split in {"train": train, "test": test}.items():
-        shown = first_of_each_class(split.labels, SHOWN)
-        activations, span_templates = span_coordinates(split.activations[shown], templates)
+        rows = first_of_each_class(split.labels, SHOWN)
+        rows = rows[np.isin(split.labels[rows], shown)]
+        activations, span_templates = span_coordinates(split.activations[rows], templates)
         result[f"{name}_activations"] = half(activations)
-        result[f"{name}_labels"] = split.labels[shown].astype(np.uint16)
+        result[f"{name}_labels"] = split.labels[rows].astype(np.uint16)
     result["templates"] = span_templates.astype(np.float32)
     result["test_confidence"] = calibration.softmax(test.logits).max(axis=1).astype(np.float16)
     if temperature is not None:
@@ -92,9 +101,10 @@ def arrays(
         result["test_scaled_confidence"] = scaled.max(axis=1).astype(np.float16)
     result["test_hit"] = test.logits.argmax(axis=1) == test.labels
     if full:
+        kept = LOGITS // len(templates)
         for name, split in {"heldout": heldout, "test": test}.items():
-            result[f"{name}_logits"] = half(split.logits)
-            result[f"{name}_targets"] = split.labels.astype(np.uint16)
+            result[f"{name}_logits"] = half(split.logits[:kept])
+            result[f"{name}_targets"] = split.labels[:kept].astype(np.uint16)
     return result
 
 

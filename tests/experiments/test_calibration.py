@@ -104,6 +104,11 @@ def test_verdicts(study):
     assert "**not tested** (too few seeds or test examples): C7" in verdicts.text(calibration.measured(study)).markdown
 
 
+def test_it_is_said_where_only_some_logits_are_kept(study):
+    assert study.first_made_from.count("are used") == 1
+    assert study.first_made_from.endswith("Of AlexNet, CIFAR-10 the first 2,000 of 10,000 test images are used.")
+
+
 def test_table_3_holds_the_published_rows_and_ours(study):
     rows = calibration.ece_table(study).rows
     assert ("ResNet-56, CIFAR-100", "paper", "0.150", "0.021 (1.9)", "0.024 (0.05)", "—") in rows

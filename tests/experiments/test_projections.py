@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lsbook import claims, paper
+from lsbook.catalogue import DATASETS
 from lsbook.errors import UserError
 from lsbook.experiments import captions, profiles, projections
 from lsbook.experiments.obtain import Arms, ask, compare, obtain, parse_seeds
@@ -154,6 +155,17 @@ def test_classes_by_name(arms, classes, expected):
 def test_classes_that_are_not_three_different_ones_are_refused(arms, classes, message):
     with pytest.raises(UserError, match=message):
         projections.three_classes(arms, classes)
+
+
+def test_of_many_classes_those_can_be_shown_whose_examples_are_kept(arms):
+    run = dataclasses.replace(arms.hard[0].run, dataset="tiny-imagenet-50")
+    many = dataclasses.replace(arms, hard=[dataclasses.replace(arms.hard[0], run=run)])
+    names = DATASETS["tiny-imagenet-50"].classes
+    assert [names[k] for k in projections.three_classes(many, "auto")] == ["goldfish", "tabby", "monarch"]
+    found = projections.three_classes(many, "tabby,Egyptian cat,goldfish")
+    assert found == (names.index("tabby"), names.index("Egyptian cat"), 0)
+    with pytest.raises(UserError, match="unknown class of Tiny ImageNet at 32 × 32, 50 classes 'koala': choose from"):
+        projections.three_classes(many, "koala,tabby,goldfish")
 
 
 def test_the_accuracy_table_holds_paper_replication_and_ours(rows):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lsbook.training.summary import half
+from lsbook.training.summary import LOGITS, SHOWN, Responses, arrays, half
 
 
 @pytest.mark.parametrize(
@@ -14,3 +14,30 @@ def test_numbers_beyond_float16_stay_numbers(largest, dtype):
     assert half(values).dtype == dtype
     assert (half(values) == values).all()
     assert half(values[:0]).dtype == np.float16
+
+
+def test_of_many_classes_the_shown_ones_examples_and_the_first_logits_are_kept():
+    """Every template is, so that the gaps of these examples to all classes can be measured; 2 MB in all."""
+    generator = np.random.default_rng(0)
+    templates = generator.normal(size=(200, 65))
+
+    def responses(n: int) -> Responses:
+        activations = generator.normal(size=(n, 65)).astype(np.float32)
+        return Responses(activations, activations @ templates.T, np.arange(n) % 200)
+
+    train, heldout, test = responses(30_000), responses(10_000), responses(10_000)
+    shown = [150, 3, 8]
+    found = arrays(templates, 1.5, train, heldout, test, shown, full=True)
+    assert sum(values.nbytes for values in found.values()) < 2e6
+    assert found["templates"].shape == (200, 65)
+    for split, n in (("train", SHOWN), ("test", 50)):
+        labels = found[f"{split}_labels"]
+        assert np.array_equal(np.unique(labels, return_counts=True), [sorted(shown), [n] * 3])
+    logits = train.logits[np.isin(train.labels, shown)][: 3 * SHOWN]
+    rebuilt = found["train_activations"].astype(np.float64) @ found["templates"].T
+    np.testing.assert_allclose(rebuilt, logits, atol=0.1)
+    for split, responded in (("heldout", heldout), ("test", test)):
+        kept = LOGITS // 200
+        np.testing.assert_array_equal(found[f"{split}_targets"], responded.labels[:kept])
+        np.testing.assert_array_equal(found[f"{split}_logits"], responded.logits[:kept].astype(np.float16))
+    assert len(found["test_confidence"]) == 10_000

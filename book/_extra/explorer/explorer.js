@@ -90,94 +90,101 @@ function drawLoss(chart, classes, alpha, gap) {
   );
 }
 
-/** What the network does: three classes in the plane of their templates, and the way from one network to the other. */
+/** What the network does: three classes in the plane of their templates, and the way from one network to another. */
 function projectionPart(form, data) {
   const chart = new Chart("projection", "Activations of three classes in the plane of their templates", { height: 348 });
   const names = data.names.map((name, i) => [`${i}`, name]);
-  const rows = [
+  const measures = [
     ["scatter", "scatter within / between classes"],
     ["regularity", "shortest / longest side of the triangle"],
     ["distance", "mean distance from the origin"],
   ];
-  const titles = { hard: "hard targets", smoothed: `smoothed, α = ${data.alpha}` };
+  const titles = data.networks.map(({ alpha }) => [`${alpha}`, alpha ? `smoothed, α = ${alpha}` : "hard targets"]);
   form.append(
     html(
       "div",
       { class: "controls" },
       ...PLACES.map((name, i) => menu(name, `${name[0].toUpperCase()}${name.slice(1)} class`, names, `${data.chosen[i]}`, mark(i))),
-      choice("targets", "Trained with", Object.entries(titles)),
+      choice("targets", "Trained with", titles),
       choice("split", "Images", [["train", "training"], ["test", "test"]]),
-      choice("axes", "Axes", [["same", "the same for both"], ["own", "each network's own"]]),
+      choice("axes", "Axes", [["same", "the same for all"], ["own", "each network's own"]]),
     ),
-    html("div", { class: "charts" }, chart.node, comparison("Measured on these points", Object.entries(titles), rows)),
+    html("div", { class: "charts" }, chart.node, comparison("Measured on these points", measures, titles)),
   );
-  const way = animation((share) => drawProjection(chart, form, data, share, titles));
+  const way = animation((view) => drawProjection(chart, view));
+  let seen;
   return () => {
     const chosen = PLACES.map((name) => form[name].value);
     PLACES.forEach((name, i) => {
       for (const option of form[name].options) option.disabled = option.value !== chosen[i] && chosen.includes(option.value);
     });
-    for (const arm of ["hard", "smoothed"]) {
-      const { points, labels } = projected(data, arm, form.split.value, chosen);
+    const split = form.split.value;
+    const views = data.networks.map((network) => projected(network, split, data.labels[split], chosen));
+    views.forEach(({ points, labels }, i) => {
       const found = clusterMeasures(points, labels);
-      show(form, Object.fromEntries(rows.map(([name]) => [`${arm}-${name}`, found[name].toFixed(4)])));
-    }
-    way(form.targets.value === "smoothed" ? 1 : 0);
+      show(form, Object.fromEntries(measures.map(([name]) => [`${name}-${titles[i][0]}`, found[name].toFixed(4)])));
+    });
+    const place = titles.findIndex(([value]) => value === form.targets.value);
+    const limit = Math.max(...(form.axes.value === "own" ? [views[place]] : views).map(reach));
+    const images = `${chosen.map((k) => data.names[k]).join(", ")} (${split === "train" ? "training" : "test"} images)`;
+    way({ ...views[place], limit }, images === seen);
+    seen = images;
+    chart.describe(`${views[place].points.length} points: ${images}; ${titles[place][1]}.`);
   };
 }
 
-/** Points of the three chosen classes, their labels 0, 1 and 2, and their templates, in the plane of the latter. */
-function projected(data, arm, split, chosen) {
+/** Points of three classes, their labels 0, 1 and 2, and the classes' templates, in the plane of the latter. */
+function projected({ activations, templates }, split, labels, chosen) {
   const classes = chosen.map(Number);
-  const { activations, templates } = data[arm];
   const corners = classes.map((k) => row(templates, k));
   const plane = templatePlane(corners);
-  const all = [...data.labels[split]].map((label, i) => [classes.indexOf(label), i]);
+  const all = [...labels].map((label, i) => [classes.indexOf(label), i]);
   const found = all.filter(([label]) => label >= 0);
   const points = project(found.map(([, i]) => row(activations[split], i)), plane);
   return { points, labels: found.map(([label]) => label), templates: project(corners, plane) };
 }
 
-/** share: how far on the way from the hard (0) to the smoothed network (1). */
-function drawProjection(chart, form, data, share, titles) {
-  const chosen = ["first", "second", "third"].map((name) => form[name].value);
-  const [hard, smoothed] = ["hard", "smoothed"].map((arm) => projected(data, arm, form.split.value, chosen));
-  const between = (a, b) => a + (b - a) * share;
-  const move = (from, to) => from.map(([x, y], i) => [between(x, to[i][0]), between(y, to[i][1])]);
-  const reach = ({ points }) => 1.05 * Math.max(...points.flat().map(Math.abs));
-  const [widest, own] = [Math.max(reach(hard), reach(smoothed)), between(reach(hard), reach(smoothed))];
-  const limit = form.axes.value === "own" ? own : widest;
+/** Half the width of axes that hold all points. */
+function reach({ points }) {
+  return 1.05 * Math.max(...points.flat().map(Math.abs));
+}
+
+function drawProjection(chart, { points, labels, templates, limit }) {
   const tick = Number((limit / 2).toPrecision(1));
   const axis = (label) => ({ from: -limit, to: limit, label, ticks: [-tick, 0, tick] });
   chart.begin(axis("along the side from the first to the second class"), axis("across it"));
-  move(hard.templates, smoothed.templates).forEach((template, k) => {
+  templates.forEach((template, k) => {
     const far = limit / Math.max(...template.map(Math.abs));
     chart.line([[0, 0], template.map((value) => value * far)], `line-class-${k}`);
   });
-  move(hard.points, smoothed.points).forEach(([x, y], i) => {
-    const k = hard.labels[i];
+  points.forEach(([x, y], i) => {
+    const k = labels[i];
     chart.add("path", { class: `point class-${k}`, d: MARKS[k](3), transform: `translate(${chart.x(x)} ${chart.y(y)})` });
   });
-  const named = chosen.map((k) => data.names[k]).join(", ");
-  const images = form.split.value === "train" ? "training" : "test";
-  chart.describe(`${hard.points.length} ${images} images of ${named}; ${titles[form.targets.value]}.`);
 }
 
-/** A function that takes `draw` step by step from where it is to a goal; at once for readers who want no motion. */
+/** Numbers, or arrays and objects of them, part of the way from one to another of the same form. */
+function between(from, to, share) {
+  if (typeof from === "number") return from + (to - from) * share;
+  if (Array.isArray(from)) return from.map((value, i) => between(value, to[i], share));
+  return Object.fromEntries(Object.entries(from).map(([name, value]) => [name, between(value, to[name], share)]));
+}
+
+/** A function that takes `draw` to a goal: step by step from what is drawn if that can move there, else at once, as
+ *  for readers who want no motion. */
 function animation(draw) {
-  let [now, frame, drawn] = [0, 0, false];
-  return (goal) => {
+  let [drawn, frame] = [null, 0];
+  return (goal, moves) => {
     cancelAnimationFrame(frame);
-    const [from, start] = [now, performance.now()];
-    const still = from === goal || !drawn || matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const [from, start] = [drawn, performance.now()];
+    const still = !moves || matchMedia("(prefers-reduced-motion: reduce)").matches;
     const step = (time) => {
       const done = still ? 1 : Math.min(Math.max((time - start) / DURATION, 0), 1);
-      now = from + (goal - from) * done * done * (3 - 2 * done); // slow at both ends
-      draw(now);
+      drawn = done < 1 ? between(from, goal, done * done * (3 - 2 * done)) : goal; // slow at both ends
+      draw(drawn);
       if (done < 1) frame = requestAnimationFrame(step);
     };
     step(start);
-    drawn = true;
   };
 }
 
