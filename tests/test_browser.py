@@ -184,7 +184,7 @@ def test_the_keyboard_sets_a_smoothing_factor_and_a_gap(page):
 def test_the_mouse_chooses_classes_networks_and_splits(page):
     arms = experiments.projections.rows("auto", 0.1, explorer.SEED)[0].arms
     before = points(page)
-    page.get_by_label("smoothed, α = 0.1").click()
+    page.get_by_label("α = 0.1", exact=True).click()
     page.get_by_label("test", exact=True).click()
     page.locator("#second").select_option("dog")
     assert points(page) != before
@@ -226,7 +226,7 @@ def read(record, temperature: float, bins: int) -> list[str]:
 
 def test_a_view_has_an_address(page, address):
     start = f"{address}/book/explorer.html"
-    page.get_by_label("smoothed, α = 0.1").click()
+    page.get_by_label("α = 0.1", exact=True).click()
     page.locator("#bins").press("ArrowRight")
     page.wait_for_url(f"{start}#targets=0.1&bins=16")
     wanted = {"first": "3", "split": "test", "network": "cifar10-alexnet-0.1", "temperature": "0.5"}

@@ -95,11 +95,14 @@ function projectionPart(form, data) {
   const chart = new Chart("projection", "Activations of three classes in the plane of their templates", { height: 348 });
   const names = data.names.map((name, i) => [`${i}`, name]);
   const measures = [
-    ["scatter", "scatter within / between classes"],
-    ["regularity", "shortest / longest side of the triangle"],
-    ["distance", "mean distance from the origin"],
+    ["scatter", "scatter"],
+    ["regularity", "regularity"],
+    ["distance", "distance"],
   ];
-  const titles = data.networks.map(({ alpha }) => [`${alpha}`, alpha ? `smoothed, α = ${alpha}` : "hard targets"]);
+  const meaning =
+    "Measured on these points: scatter within over between the classes, shortest over longest side of the triangle of " +
+    "their centres, mean distance from the origin";
+  const titles = data.networks.map(({ alpha }) => [`${alpha}`, alpha ? `α = ${alpha}` : "hard targets"]);
   form.append(
     html(
       "div",
@@ -109,7 +112,7 @@ function projectionPart(form, data) {
       choice("split", "Images", [["train", "training"], ["test", "test"]]),
       choice("axes", "Axes", [["same", "the same for all"], ["own", "each network's own"]]),
     ),
-    html("div", { class: "charts" }, chart.node, comparison("Measured on these points", measures, titles)),
+    html("div", { class: "charts" }, chart.node, comparison(meaning, measures, titles)),
   );
   const way = animation((view) => drawProjection(chart, view));
   let seen;
