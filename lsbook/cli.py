@@ -18,7 +18,7 @@ app = typer.Typer(
 )
 
 
-PAIR = "-p takes a name and a value, as in: -p alpha 0.2"
+PAIRS = {"-p": "alpha 0.2", "-r": "precision float32"}  # options that take a name and a value, with an example of each
 
 
 def main() -> None:
@@ -40,20 +40,24 @@ def _join_pairs(arguments: list[str]) -> list[str]:
     rest = iter(arguments)
     for argument in rest:
         joined.append(argument)
-        if argument == "-p":
+        if argument in PAIRS:
             pair = [part for part in (next(rest, None), next(rest, None)) if part is not None]
             if len(pair) < 2 or "=" in pair[0]:
-                raise UserError(PAIR)
+                raise _no_pair(argument)
             joined.append("=".join(pair))
     return joined
 
 
-def _pair(text: str) -> tuple[str, str]:
-    """Name and value of NAME=VALUE."""
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise UserError(PAIR)
-    return name, value
+def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
+    """Values by name, of texts NAME=VALUE."""
+    pairs = [text.partition("=") for text in texts or ()]
+    if not all(equals for _, equals, _ in pairs):
+        raise _no_pair(option)
+    return {name: value for name, _, value in pairs}
+
+
+def _no_pair(option: str) -> UserError:
+    return UserError(f"{option} takes a name and a value, as in: {option} {PAIRS[option]}")
 
 
 def _fail(*messages: str) -> None:
@@ -81,7 +85,7 @@ def build(
         book.build(
             chapters or (),
             profile=profile,
-            parameters=dict(map(_pair, p or ())),
+            parameters=_pairs("-p", p),
             out=out,
             jobs=jobs,
             notebook=notebook,
@@ -99,6 +103,7 @@ def train(
     alpha: Annotated[float, typer.Option(help="Label smoothing factor in [0, 1).")],
     seed: Annotated[int, typer.Option(help="Seed of initial weights, order and views.")] = 0,
     profile: Annotated[str, typer.Option(help="Whose recipe: smoke, laptop or paper.")] = "laptop",
+    r: Annotated[list[str] | None, typer.Option("-r", metavar="NAME VALUE", help="Another setting of it.")] = None,
     tensorboard: Annotated[str | None, typer.Option(metavar="DIR", help="Write scalars there.")] = None,
 ) -> None:
     """Train one run and record it; one that is recorded is only shown. As `torchrun -m lsbook train`: by many GPUs."""
@@ -107,7 +112,8 @@ def train(
 
     with processes() as first:
         if first:
-            [record] = obtain([run(profile, dataset, model, alpha, seed)], tensorboard=tensorboard)
+            asked = run(profile, dataset, model, alpha, seed, settings=_pairs("-r", r))
+            [record] = obtain([asked], tensorboard=tensorboard)
             print(record.folder)
             for name, value in record.metrics.items():
                 print(f"{name:22}{value:.4f}")

@@ -1,5 +1,6 @@
 """A run: everything that decides the outcome of a training, and nothing else."""
 
+import ast
 import hashlib
 import json
 import math
@@ -253,6 +254,20 @@ def from_dict(values: dict[str, Any]) -> Run:
         if isinstance(values.get(name), dict):
             values[name] = from_dict(values[name])
     return _construct(Run, values)
+
+
+def changed(recipe: Recipe, settings: dict[str, str]) -> Recipe:
+    """The recipe with other settings, as text: numbers, names, None. UserError as for a recipe and an unknown name."""
+    values = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
+    return _construct(Recipe, values | {name: _literal(text) for name, text in settings.items()})
+
+
+def _literal(text: str) -> Any:
+    """The number, None or tuple that Python reads in it, else the text."""
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
 
 
 def _construct(kind, values):

@@ -52,6 +52,11 @@ def lsbook(results, data_folder, monkeypatch, capsys):
         (["verify"], "results is not a folder of recorded runs"),
         (["verify", ".github"], ".github has no recorded runs"),
         (["build", "-palpha"], "-p takes a name and a value"),
+        ([*SMOKE, "--alpha", "0.1", "-r", "steps"], "-r takes a name and a value, as in: -r precision float32"),
+        ([*SMOKE, "--alpha", "0.1", "-r", "decay", "1"], "unknown field of Recipe 'decay': choose from steps, batch"),
+        ([*SMOKE, "--alpha", "0.1", "-r", "precision", "float8"], "unknown precision 'float8': choose from"),
+        ([*SMOKE, "--alpha", "0.1", "-r", "steps", "many"], "steps must be a whole number of at least 1, not 'many'"),
+        ([*SMOKE, "--alpha", "0.1", "-r", "milestones", "0.5"], "Recipe: 'float' object is not iterable"),
         (["train"], "Missing option"),
         (["trian"], "No such command 'trian'"),
     ],
@@ -109,6 +114,15 @@ def test_a_smoke_run_is_recorded_once_and_verified(lsbook, results):
         assert code == 2
         assert "record.json does not match its checksum" in err
         assert err.count("\n") == 1
+
+
+def test_a_run_with_other_settings_is_another_run(lsbook, results):
+    settings = ["-r", "steps", "3", "-r", "precision", "float32", "-r", "clip_norm", "None"]
+    for more in ([], ["-r", "schedule", "steps", "-r", "milestones", "(0.5, 0.75)"]):
+        assert lsbook(*SMOKE, "--alpha", "0.1", *settings, *more)[0] == 0
+    recipes = sorted((record.run.recipe for record in Store(results)), key=lambda recipe: recipe.milestones)
+    assert [recipe.milestones for recipe in recipes] == [(), (0.5, 0.75)]
+    assert {(recipe.steps, recipe.precision) for recipe in recipes} == {(3, "float32")}
 
 
 def test_a_results_folder_that_cannot_be_written_is_noticed_before_training(lsbook, results, monkeypatch):

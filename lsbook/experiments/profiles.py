@@ -7,7 +7,7 @@ networks become overconfident as large ones do. paper: the paper's protocol.
 import dataclasses
 
 from lsbook.errors import UserError, one_of
-from lsbook.run import Recipe, Run
+from lsbook.run import Recipe, Run, changed
 
 PROFILES = ("smoke", "laptop", "paper")  # from the cheapest to the best evidence
 SEEDS = {"smoke": "0-2", "laptop": "0-4", "paper": "0-4"}
@@ -140,10 +140,19 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
 }
 
 
-def run(profile: str, dataset: str, model: str, alpha: float, seed: int, length: tuple[int, int] | None = None) -> Run:
+def run(
+    profile: str,
+    dataset: str,
+    model: str,
+    alpha: float,
+    seed: int,
+    length: tuple[int, int] | None = None,
+    settings: dict[str, str] | None = None,
+) -> Run:
     """The run of a profile. UserError, listing what there is, when the profile has no recipe for the pair.
 
     length: of images, the number of training ones and of passes through them, if not the recipe's own.
+    settings: fields of the recipe that are to be others, as text.
     """
     one_of("profile", profile, PROFILES)
     if (profile, dataset, model) not in RECIPES:
@@ -153,6 +162,7 @@ def run(profile: str, dataset: str, model: str, alpha: float, seed: int, length:
     if length:
         examples, passes = length
         recipe = dataclasses.replace(recipe, steps=passes * (examples // recipe.batch))
+    recipe = changed(recipe, settings or {})
     vocabulary = VOCABULARIES.get(dataset)
     return Run(
         dataset=dataset,
