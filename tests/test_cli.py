@@ -139,7 +139,7 @@ def test_missing_data_without_network_is_one_line(lsbook, results, monkeypatch):
     monkeypatch.setitem(DATASETS, "cifar10", nowhere)
     code, _, err = lsbook("train", "--dataset", "cifar10", "--model", "alexnet", "--alpha", "0.1")
     assert code == 2
-    assert "cifar10 not found under" in err.splitlines()[-1]
+    assert "cifar10 not found, or damaged, under" in err.splitlines()[-1]
     assert list(results.glob("*/*")) == []
 
 

@@ -142,8 +142,8 @@ def download(root: Path, name: str, dataset: Dataset | Corpus) -> None:
             utils.download_url(address, str(path.parent), path.name)
         except (OSError, RuntimeError) as error:
             raise UserError(
-                f"{name} not found under {root} and its download failed ({error}); run `lsbook data {name}` "
-                f"({dataset.size}) with a network, set LSBOOK_DATA, or use the profile smoke"
+                f"{name} not found, or damaged, under {root} and its download failed ({error}); run "
+                f"`lsbook data {name}` ({dataset.size}) with a network, set LSBOOK_DATA, or use the profile smoke"
             ) from None
         found = sha256(path)
         if found != checksum:

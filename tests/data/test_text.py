@@ -210,7 +210,13 @@ def offer(monkeypatch, address: str, checksums: dict[str, str]) -> None:
 def test_no_data_and_no_network_is_one_line(data_folder, monkeypatch):
     offer(monkeypatch, "http://127.0.0.1:9", {"train.en.gz": "0" * 64})
     message = refused("multi30k")
-    for part in ("multi30k not found under", "lsbook data multi30k", "1.3 MB", "LSBOOK_DATA", "profile smoke"):
+    for part in (
+        "multi30k not found, or damaged, under",
+        "lsbook data multi30k",
+        "1.3 MB",
+        "LSBOOK_DATA",
+        "profile smoke",
+    ):
         assert part in message
     assert [path for path in data_folder.rglob("*") if path.is_file()] == []
 
