@@ -88,9 +88,8 @@ def test_the_whole_smoke_book_from_nothing(results, data_folder, tmp_path, monke
     assert "on toy data" in (page.parent / "book" / "projections.html").read_text()
     drawn = [path.stem for path in (PROJECT / "book").glob("*.ipynb") if path.stem in CHAPTERS]
     assert {record.run for record in Store(results)} == {run for chapter in drawn for run in plan(chapter, "smoke")}
-    accuracies = [r.metrics["test_accuracy"] for r in Store(results) if r.run.dataset == "grammar" and not r.run.alpha]
-    assert len(accuracies) >= 3
-    assert 0.8 < min(accuracies) < max(accuracies) < 0.97  # the grammar leaves a choice
+    [hard] = [record for record in Store(results) if record.run.dataset == "grammar" and not record.run.alpha]
+    assert 0.8 < hard.metrics["test_accuracy"] < 0.97  # the grammar leaves a choice
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
