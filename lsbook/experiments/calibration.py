@@ -340,6 +340,8 @@ def _answers(record: Record) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _other_measures(sweep: Sweep, n_bins: int) -> Iterable[tuple[str, ...]]:
+    """A row that names the network, and one for each arm."""
+    yield f"**{sweep.title}**", *[""] * 10
     for arm in sweep.arms():
         first = arm.records[0]
         logits, labels = _answers(first)
@@ -357,7 +359,7 @@ def _other_measures(sweep: Sweep, n_bins: int) -> Iterable[tuple[str, ...]]:
             brier.reliability,
             brier.resolution,
         )
-        yield f"{sweep.title}: {arm.title}", *(f"{value:.3f}" for value in values), *_temperatures(arm, n_bins)
+        yield arm.title, *(f"{value:.3f}" for value in values), *_temperatures(arm, n_bins)
 
 
 def _temperatures(arm: Arm, n_bins: int) -> tuple[str, str]:

@@ -182,8 +182,9 @@ def test_nll_curves_have_their_minimum_at_the_known_temperature(study):
 
 def test_other_measures_are_of_the_first_seed(study):
     table = calibration.measures_table(study)
-    assert len(table.rows) == 3 * len(study.sweeps)
-    hard, scaled, smoothed = table.rows[:3]
+    assert len(table.rows) == 4 * len(study.sweeps)
+    network, hard, scaled, smoothed = table.rows[:4]
+    assert network[0] == f"**{study.sweeps[0].title}**"
     assert float(hard[1]) > 0.05 > float(scaled[1])  # the logits above are calibrated once divided by 2
     assert scaled[1:-2] == smoothed[1:-2]
     assert [float(t) for t in hard[-2:]] == pytest.approx([TEMPERATURE] * 2, abs=0.2)
