@@ -18,7 +18,11 @@ from lsbook.training import augmentation, precision, teachers
 from lsbook.training.images import ImageTrainer
 from lsbook.training.losses import smoothed_cross_entropy
 
-STEPS = {"mlp": 60, "alexnet": 20, "resnet56": 3}  # of training in a round
+STEPS = {"mlp": 60, "alexnet": 20, "resnet56": 3, "inception_v4": 1}  # of training in a round
+# On a GPU so many times as much, of the plain way, which waits for its two workers, less.
+MORE = {"cpu": (1, 1), "cuda": (100, 10)}
+LANES = 16
+TURN = 10  # steps of a lane before the next one's
 TAUGHT = 40  # images whose views a teacher sees in a round
 WORKERS = 2  # of the plain way's DataLoader
 
@@ -42,31 +46,107 @@ def resnet() -> Benchmark:
     return _training("cifar10", "resnet56", "memory: batch normalisation and rectifiers between narrow convolutions")
 
 
-def _training(dataset: str, model: str, bound: str, plain_network: Callable[[], nn.Module] | None = None) -> Benchmark:
+def inception() -> Benchmark:
+    """Inception-v4 under the laptop recipe, 75 × 75; a single round, without a warm-up."""
+    bound = "the products of 149 convolutions, and the memory traffic of batch normalisation between them"
+    return _training("tiny-imagenet-5", "inception_v4", bound, rounds=1)
+
+
+def alexnet_lanes() -> Benchmark:
+    """AlexNets under the paper's recipe that share a device, each on a stream of its own."""
+    return _lanes("cifar10", "alexnet", "the device's arithmetic, if the streams fill it")
+
+
+def resnet_lanes() -> Benchmark:
+    """The same of ResNet-56."""
+    return _lanes("cifar10", "resnet56", "the device's memory, if the streams fill it")
+
+
+def _training(
+    dataset: str,
+    model: str,
+    bound: str,
+    plain_network: Callable[[], nn.Module] | None = None,
+    rounds: int | None = None,
+) -> Benchmark:
     """Training steps on made-up images of a data set's shape. plain_network: where it would be written otherwise."""
-    run = profiles.run("laptop", dataset, model, alpha=0.1, seed=0)
-    data, device = made_up(dataset, STEPS[model] * run.recipe.batch), precision.device()
-    trainer = ImageTrainer(run, _network(run, data).to(device), data, smoothed_cross_entropy(run.alpha))
+    run, device = profiles.run("laptop", dataset, model, alpha=0.1, seed=0), precision.device()
+    steps, plain_steps = (STEPS[model] * more for more in MORE[device.type])
+    data = made_up(dataset, plain_steps * run.recipe.batch)
+    trainer, own = _trainer(run, data, ImageTrainer), precision.Own(device, run.seed)
     plain = (plain_network() if plain_network else _network(run, data)).to(device)
-    view = augmentation.of(run.recipe)
-    batch = torch.randn(run.recipe.batch, *view.shape(data.pixels.shape[1:]), device=device)
-    states = 1 if run.recipe.momentum else 0
-    own = precision.Own(device, run.seed)
 
     def ours() -> None:
         with own():
-            for step in range(STEPS[model]):
-                trainer.step(step)
+            for step in range(steps):
+                trainer.step(step % run.recipe.steps)
 
     return Benchmark(
         f"{MODELS[model].title}, training",
         "images",
-        len(data),
+        steps * run.recipe.batch,
         ours,
         plain_training(run, data, plain),
         bound,
-        counts=count_step(plain, lambda: plain(batch).logsumexp(dim=1).mean(), states) * STEPS[model],
+        plain_units=len(data),
+        counts=_counts(run, data, plain) * steps,
+        rounds=rounds,
     )
+
+
+class _Eager(ImageTrainer):
+    """One whose steps are never a CUDA graph."""
+
+    alike = False
+
+
+def _lanes(dataset: str, model: str, bound: str) -> Benchmark:
+    """Many runs by turns, against one whose steps are no graph."""
+    run, device = profiles.run("paper", dataset, model, alpha=0.1, seed=0), precision.device()
+    steps = STEPS[model] * MORE[device.type][0]
+    data = made_up(dataset, 50 * run.recipe.batch)
+    lanes = [(_trainer(run, data, ImageTrainer), precision.Own(device, seed)) for seed in range(LANES)]
+    eager, alone = _trainer(run, data, _Eager), precision.Own(device, LANES)
+
+    def ours() -> None:
+        for first in range(0, steps, TURN):
+            for trainer, own in lanes:
+                with own():
+                    for step in range(first, min(first + TURN, steps)):
+                        trainer.step(step)
+
+    def plain() -> None:
+        with alone():
+            for step in range(steps):
+                eager.step(step)
+
+    return Benchmark(
+        f"{MODELS[model].title}, {LANES} lanes",
+        "images",
+        LANES * steps * run.recipe.batch,
+        ours,
+        plain,
+        bound,
+        plain_units=steps * run.recipe.batch,
+        counts=_counts(run, data, eager.model) * (LANES * steps),
+    )
+
+
+def _trainer(run: Run, data: Images, kind: type[ImageTrainer]) -> ImageTrainer:
+    return kind(run, _network(run, data).to(precision.device()), data, smoothed_cross_entropy(run.alpha))
+
+
+def _counts(run: Run, data: Images, model: nn.Module) -> Counts:
+    """Of a training step, in the number format of the recipe."""
+    device = precision.device()
+    batch = torch.randn(run.recipe.batch, *augmentation.of(run.recipe).shape(data.pixels.shape[1:]), device=device)
+
+    def loss() -> torch.Tensor:
+        with precision.autocast(device, run.recipe.precision):
+            logits = model(batch)
+        return logits.float().logsumexp(dim=1).mean()
+
+    return count_step(model, loss, states=1 if run.recipe.momentum else 0)
 
 
 def made_up(dataset: str, n: int) -> Images:
@@ -85,7 +165,7 @@ def plain_training(run: Run, data: Images, model: nn.Module) -> Callable[[], Non
     """One pass as it is usually written: a DataLoader with two workers, a transform a sample, float32."""
     recipe, device = run.recipe, next(model.parameters()).device
     loader = DataLoader(
-        _Samples(data, plain_transform(recipe.augmentation)),
+        _Samples(data, plain_transform(augmentation.of(recipe), data.pixels.shape[-1])),
         recipe.batch,
         shuffle=True,
         num_workers=WORKERS,
@@ -106,16 +186,18 @@ def plain_training(run: Run, data: Images, model: nn.Module) -> Callable[[], Non
     return work
 
 
-def plain_transform(name: str) -> Callable:
-    """An augmentation of one image, by torchvision."""
+def plain_transform(view: augmentation.Augmentation, side: int) -> Callable:
+    """An augmentation of one image of so many pixels a side, by torchvision."""
     declare_missing()
     from torchvision import transforms
 
     def standardise(x: torch.Tensor) -> torch.Tensor:
         return (x - x.mean()) / x.std(correction=0).clamp(min=x.numel() ** -0.5 / 255)
 
-    views = [transforms.RandomCrop(augmentation.CROP), transforms.RandomHorizontalFlip()] if name != "none" else []
-    return transforms.Compose([*views, transforms.ToTensor(), standardise])
+    crops = [transforms.RandomCrop(view.size or side, padding=view.pad)] if view.size or view.pad else []
+    mirrors = [transforms.RandomHorizontalFlip()] if view.mirror else []
+    scales = [transforms.Resize(view.scaled)] if view.scaled else []
+    return transforms.Compose([*crops, *mirrors, *scales, transforms.ToTensor(), standardise])
 
 
 def plain_alexnet() -> nn.Sequential:
@@ -156,7 +238,9 @@ def bank() -> Benchmark:
     run = profiles.run("laptop", "cifar10", "alexnet", alpha=0.1, seed=0)
     data, device, view = made_up("cifar10", TAUGHT), precision.device(), augmentation.of(run.recipe)
     model, plain_model = _network(run, data).to(device).eval(), plain_alexnet().to(device).eval()
-    loader = DataLoader(_Samples(data, plain_transform("crop24-flip")), run.recipe.batch, num_workers=WORKERS)
+    loader = DataLoader(
+        _Samples(data, plain_transform(view, data.pixels.shape[-1])), run.recipe.batch, num_workers=WORKERS
+    )
     views = len(view.every(data.pixels.shape[1:], "cpu").top)
     one = torch.randn(1, *view.shape(data.pixels.shape[1:]), device=device)
 

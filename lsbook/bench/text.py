@@ -53,8 +53,10 @@ def transformer() -> Benchmark:
             trainer.step(step)
 
     def loss() -> torch.Tensor:
-        activations, labels = translations.predicting(model, batches[0])
-        return F.cross_entropy(model.output(activations), labels)
+        with precision.autocast(device, run.recipe.precision):
+            activations, labels = translations.predicting(model, batches[0])
+            logits = model.output(activations)
+        return F.cross_entropy(logits.float(), labels)
 
     tokens = [int((batch.target_out != Vocabulary.pad).sum()) for batch in batches]
     return Benchmark(
