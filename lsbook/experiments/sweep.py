@@ -120,12 +120,20 @@ class _Course:
     @contextlib.contextmanager
     def ending(self) -> Iterator[None]:
         """Whatever ends this block, SIGTERM too, first lets what still runs keep a checkpoint and end."""
-        before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+        codes = []
+
+        def end(number: int, _) -> None:
+            codes.append(128 + number)
+            sys.exit(codes[0])
+
+        before = signal.signal(signal.SIGTERM, end)
         try:
             yield
         finally:
             self.place.stop(self.running)
             signal.signal(signal.SIGTERM, before)
+            if codes:
+                sys.exit(codes[0])  # again, since Ray, where it waited, has made an exit with code 1 of it
 
     def begin(self, board: Board) -> bool:
         """Fill the free places; False when nothing runs any more."""

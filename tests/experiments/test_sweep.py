@@ -89,6 +89,21 @@ def test_who_is_stopped_by_another_has_failed(tmp_path, code):
     assert len(course.failures) == 1
 
 
+def test_sigterm_is_the_exit_code_though_a_place_makes_another_exit_of_it(tmp_path):
+    """As Ray does while it waits."""
+    stopped = []
+    course = sweep._Course(Store(tmp_path), None, types.SimpleNamespace(stop=stopped.append), [])
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as exit_, course.ending():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except SystemExit:
+            raise SystemExit(1) from None
+    assert exit_.value.code == 128 + signal.SIGTERM
+    assert stopped == [[]]
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
 def test_a_budget_is_not_overrun_and_the_rest_goes_on_later(tmp_path, capsys):
     """The record says how fast the network is; a run of a million steps does not fit into a minute."""
     store = Store(tmp_path)
