@@ -79,6 +79,7 @@ def build(
         made = source / "book"
         if not notebook:
             _write_provenance(source, notebooks, given, out / KEPT)
+            _publish_records(source)
             made = _replace(out / "html", _render(source, environment, strict=not names)) / "index.html"
         if pdf:
             _print(source, environment, out / "book.pdf")
@@ -202,6 +203,14 @@ def _copy_sources(out: Path, chosen: list[str]) -> Path:
         kept["chapters"] = [{"file": f"book/{name}"} for name in chosen[1:]]
         (source / TABLE_OF_CONTENTS).write_text(yaml.safe_dump(kept))
     return source
+
+
+def _publish_records(source: Path) -> None:
+    """Let the pages link to what every recorded run says of itself: records/<key>.json."""
+    folder = source / "book" / "_extra" / "records"
+    folder.mkdir(parents=True)
+    for path in results_path().glob("*/*/record.json"):
+        shutil.copy(path, folder / f"{path.parent.name}.json")
 
 
 def _environment() -> dict[str, str]:

@@ -50,16 +50,12 @@ class Text:
 
 @dataclass(frozen=True)
 class Table:
-    """A numbered table. rows: cells as text (Markdown), the first of each row names it; name: for references to it.
-
-    anchors: when given, a row can be linked to by this word followed by the row's first cell.
-    """
+    """A numbered table. rows: cells as text (Markdown), the first of each row names it; name: for references to it."""
 
     name: str
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    anchors: str = ""
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
         return {"text/markdown": self.markdown(), "text/html": self.html(), "text/plain": self.plain()}
@@ -68,12 +64,8 @@ class Table:
         """For the book: a MyST directive, which numbers the table."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
         rule = ["---:" if all(map(_is_number, column)) else "---" for column in columns]
-        lines = [f"| {' | '.join(row)} |" for row in (self.header, rule)]
-        lines += [f"| {self._anchor(row[0])}{' | '.join(row)} |" for row in self.rows]
+        lines = [f"| {' | '.join(row)} |" for row in (self.header, rule, *self.rows)]
         return "\n".join([f"```{{table}} {self.caption}", f":name: {self.name}", *lines, "```"])
-
-    def _anchor(self, first: str) -> str:
-        return f'<span id="{self.anchors}{first}"></span>' if self.anchors else ""
 
     def html(self) -> str:
         """For a notebook."""

@@ -62,8 +62,3 @@ def test_every_form_is_offered():
 
 def test_an_empty_table_is_a_header():
     assert Table("t", "c", ("a", "b"), ()).markdown().splitlines()[2:4] == ["| a | b |", "| ---: | ---: |"]
-
-
-def test_rows_with_anchors_can_be_linked_to():
-    table = Table("t", "c", ("run",), (("0123",),), anchors="run-")
-    assert table.markdown().splitlines()[4] == '| <span id="run-0123"></span>0123 |'

@@ -19,7 +19,7 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
     for record in Store() if store is None else store:
         run = record.run
         if run.dataset in wanted:
-            settings[run.dataset, _network(run), run.examples, run.recipe.steps, run.alpha].append(record)
+            settings[run.dataset, network(run), run.examples, run.recipe.steps, run.alpha].append(record)
     devices = Counter(record.environment["device"] for records in settings.values() for record in records)
     return Table(
         "table-recorded",
@@ -31,14 +31,14 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
     )
 
 
-def _network(run: Run) -> str:
+def network(run: Run) -> str:
     """The network, and which others its targets are from."""
     others = {"student of": run.teacher, "as soft as": run.as_soft_as}
     return ", ".join([MODELS[run.model].title, *(f"{how} {_teacher(other)}" for how, other in others.items() if other)])
 
 
 def _teacher(run: Run) -> str:
-    return _network(run) + (f", α = {run.alpha:g}" if run.alpha else "")
+    return network(run) + (f", α = {run.alpha:g}" if run.alpha else "")
 
 
 def named(datasets: str) -> list[str]:

@@ -1,10 +1,11 @@
 """What the status page shows: when each chapter was executed, how long that took, and every recorded run."""
 
 import json
+from collections import defaultdict
 
-from lsbook.catalogue import MODELS, TITLES
-from lsbook.experiments.overview import named
-from lsbook.page import Table
+from lsbook.catalogue import TITLES
+from lsbook.experiments.overview import named, network
+from lsbook.page import Html, Table
 from lsbook.paths import reference_path
 from lsbook.store import Record, Store
 
@@ -23,32 +24,43 @@ def chapters() -> Table:
 
 
 def runs(datasets: str = "all", store: Store | None = None) -> Table:
-    """Every recorded run, a row each, which has an address: `#run-<key>`.
+    """Every recorded run, below the setting that it is one of. A row has the address `#run-<key>`.
 
     datasets: "all", or names separated by commas. UserError for an unknown one.
     """
     wanted = named(datasets)
+    settings: dict[str, list[Record]] = defaultdict(list)
+    for record in Store() if store is None else store:
+        if record.run.dataset in wanted:
+            settings[_setting(record)].append(record)
+    header = "run", "α", "seed", "recorded", "trained on", "commit"
+    rows = []
+    for setting, records in sorted(settings.items()):
+        rows.append((f"**{setting}**", *[""] * (len(header) - 1)))
+        rows += sorted(map(_row, records), key=lambda row: row[1:3])
     return Table(
         "table-runs",
-        "Every recorded run: a folder in results/ of the sources has its name, its record and its arrays.",
-        ("run", "data, network", "examples", "steps", "α", "seed", "recorded", "trained on", "torch", "commit"),
-        tuple(_row(record) for record in (Store() if store is None else store) if record.run.dataset in wanted),
-        anchors="run-",
+        "Every recorded run. Its name leads to what its record says: the recipe, all numbers, the data, the machine. "
+        "The arrays lie beside it in the folder of that name below results/ of the sources.",
+        header,
+        tuple(rows),
     )
+
+
+def _setting(record: Record) -> str:
+    run = record.run
+    data = f"{TITLES[run.dataset]} ({record.environment['data']['variant']})"
+    taught = f", T = {run.temperature:g}, β = {run.beta:g}" if run.temperature else ""
+    return f"{data}, {network(run)}{taught}, {run.examples:,} examples, {run.recipe.steps:,} steps"
 
 
 def _row(record: Record) -> tuple[str, ...]:
     run, environment = record.run, record.environment
-    cells = (
-        run.key,
-        f"{TITLES[run.dataset]} ({environment['data']['variant']}), {MODELS[run.model].title}",
-        f"{run.examples:,}",
-        f"{run.recipe.steps:,}",
+    return (
+        Html(f'<a id="run-{run.key}" href="../records/{run.key}.json">{run.key}</a>'),
         f"{run.alpha:g}",
         f"{run.seed}",
         environment["recorded"][:10],
         f"{environment['device']}, {environment['precision']}",
-        environment["torch"],
         environment["commit"],
     )
-    return tuple(cell.replace(" ", "\N{NO-BREAK SPACE}") for cell in cells)  # a line a run; the table scrolls
