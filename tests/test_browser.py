@@ -217,7 +217,8 @@ def test_a_temperature_is_dragged_and_the_fitted_one_chosen(page):
 
 def read(record, temperature: float, bins: int) -> list[str]:
     """ECE, NLL and accuracy of a record's test set as Python has them."""
-    logits, labels = record.arrays["test_logits"], record.arrays["test_targets"].astype(int)
+    logits, labels = explorer.shown_logits(record)
+    labels = labels.astype(int)
     probabilities = calibration.softmax(logits, temperature)
     diagram = calibration.reliability(probabilities, labels, bins)
     nll = calibration.negative_log_likelihood(logits, labels, temperature)

@@ -141,8 +141,8 @@ def test_confidences_likelihood_and_calibration_error_are_those_of_python(page, 
     }"""
     for i, sweep in enumerate(study.sweeps):
         for j, alpha in enumerate(sorted({0.0, sweep.alpha, max(sweep.records)})):
-            arrays = sweep.records[alpha][0].arrays
-            logits, labels = arrays["test_logits"], arrays["test_targets"].astype(int)
+            logits, labels = explorer.shown_logits(sweep.records[alpha][0])
+            labels = labels.astype(int)
             accuracy, nll, ece, count = page.evaluate(call, [i, j, temperature, bins])
             expected = calibration.reliability(calibration.softmax(logits, temperature), labels, bins)
             assert accuracy == np.mean(logits.argmax(axis=1) == labels)

@@ -143,10 +143,18 @@ class Study:
         return captions.made_from(self.profile, {record.run: record for record in every}.values())
 
     @property
+    def with_logits(self) -> list[Sweep]:
+        """Networks of whose first seed logits are kept. UserError when there is none."""
+        found = [s for s in self.sweeps if all("test_logits" in s.records[a][0].arrays for a in (0.0, s.alpha))]
+        if not found:
+            raise UserError("seeds must begin with 0 here: only that seed's record keeps the logits of all classes")
+        return found
+
+    @property
     def first_made_from(self) -> str:
         """The same of the first seeds' logits, and of which networks only part of the images has kept them."""
-        parts = [self.made_from(sweep.first for sweep in self.sweeps)]
-        for sweep in self.sweeps:
+        parts = [self.made_from(sweep.first for sweep in self.with_logits)]
+        for sweep in self.with_logits:
             arrays = sweep.records[0.0][0].arrays
             kept, every = (len(arrays[name]) for name in ("test_targets", "test_hit"))
             if kept < every:
@@ -319,7 +327,7 @@ def likelihood_table(study: Study) -> Table:
 
 def measures_table(study: Study) -> Table:
     """Other measures of calibration, from the first seed's full probabilities."""
-    rows = [row for sweep in study.sweeps for row in _other_measures(sweep, study.n_bins)]
+    rows = [row for sweep in study.with_logits for row in _other_measures(sweep, study.n_bins)]
     return Table(
         "table-other-measures",
         "First seed, test data. Class-wise: every class's probability is a confidence. Debiased: the root of the "
@@ -333,9 +341,7 @@ def measures_table(study: Study) -> Table:
 
 
 def _answers(record: Record) -> tuple[np.ndarray, np.ndarray]:
-    """Logits (N, K) and labels (N,) of the test images that the record keeps them of. UserError when it keeps none."""
-    if "test_logits" not in record.arrays:
-        raise UserError("seeds must begin with 0 here: only that seed's record keeps the logits of all classes")
+    """Logits (N, K) and labels (N,) of the test images that the record keeps them of."""
     return record.arrays["test_logits"], record.arrays["test_targets"].astype(int)
 
 
@@ -442,7 +448,7 @@ class Likelihood(NamedTuple):
 
 def likelihoods(study: Study) -> list[tuple[str, list[Likelihood]]]:
     """Each network's title, and its curves with hard and with smoothed targets."""
-    return [(sweep.title, _likelihoods(sweep)) for sweep in study.sweeps]
+    return [(sweep.title, _likelihoods(sweep)) for sweep in study.with_logits]
 
 
 def _likelihoods(sweep: Sweep) -> list[Likelihood]:

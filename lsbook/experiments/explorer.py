@@ -1,5 +1,7 @@
 """What the explorer's parts are made from: recorded activations and logits of the first seed."""
 
+import numpy as np
+
 from lsbook.catalogue import CORPORA, DATASETS
 from lsbook.experiments import captions, machine_translation
 from lsbook.experiments.calibration import Study, Sweep
@@ -10,7 +12,7 @@ from lsbook.page import Part
 from lsbook.store import Record, Store
 
 SEED = "0"  # further seeds' records keep no arrays of this kind
-LOGITS = 100_000  # of a network at most, 200 kB as float16
+LOGITS = 50_000  # of a network at most, 100 kB as float16
 
 
 def target() -> Part:
@@ -49,30 +51,35 @@ def projection(arms: Arms, study: Study, classes: tuple[int, int, int]) -> Part:
 
 def temperature(study: Study) -> Part:
     """Test logits of every network of the calibration chapter, to be divided by any temperature."""
-    networks = [_network(sweep) for sweep in study.sweeps]
+    networks = [_network(sweep) for sweep in study.with_logits]
     shown = "; ".join(f"{network['title']}: {len(network['labels']):,}" for network in networks)
     caption = (
         f"The first test images ({shown}). Bars: accuracy of the predictions in a bin of confidence; circles: their "
         "mean confidence; faint: fewer than 10 images. On the dashed line confidence is as high as accuracy. "
     )
-    return Part("temperature", caption + study.made_from(study.sweeps), {"networks": networks})
+    return Part("temperature", caption + study.made_from(study.with_logits), {"networks": networks})
 
 
 def _network(sweep: Sweep) -> dict:
     """Labels, and of hard targets, the compared and the largest factor the logits and the fitted temperature."""
     chosen = [sweep.records[alpha][0] for alpha in sorted({0.0, sweep.alpha, max(sweep.records)})]
     recorded = [record for record in chosen if "test_logits" in record.arrays]
-    n = LOGITS // recorded[0].arrays["test_logits"].shape[1]
     return {
         "name": f"{sweep.run.dataset}-{sweep.run.model}",
         "title": sweep.title,
         "dataset": DATASETS[sweep.run.dataset].title,
-        "labels": recorded[0].arrays["test_targets"][:n],
+        "labels": shown_logits(recorded[0])[1],
         "factors": [
-            {"alpha": r.run.alpha, "fitted": r.metrics["temperature"], "logits": r.arrays["test_logits"][:n]}
-            for r in recorded
+            {"alpha": r.run.alpha, "fitted": r.metrics["temperature"], "logits": shown_logits(r)[0]} for r in recorded
         ],
     }
+
+
+def shown_logits(record: Record) -> tuple[np.ndarray, np.ndarray]:
+    """Of the first test images, as many as a page carries: logits (n, K) and labels (n,)."""
+    logits, labels = record.arrays["test_logits"], record.arrays["test_targets"]
+    n = LOGITS // logits.shape[1]
+    return logits[:n], labels[:n]
 
 
 def translations(profile: str, alpha: float, store: Store | None = None) -> Part | None:

@@ -146,6 +146,9 @@ def test_other_measures_need_the_seed_that_keeps_its_logits(study):
     second = [
         dataclasses.replace(sweep, records={a: r[1:] for a, r in sweep.records.items()}) for sweep in study.sweeps
     ]
+    without = dataclasses.replace(study, sweeps=[study.sweeps[0], second[1]])
+    assert [title for title, _ in calibration.likelihoods(without)] == [study.sweeps[0].title]
+    assert "MNIST" not in calibration.measures_table(without).caption
     without = dataclasses.replace(study, sweeps=second)
     for function in (calibration.measures_table, calibration.likelihoods):
         with pytest.raises(UserError, match="seeds must begin with 0 here"):
