@@ -67,7 +67,6 @@ def _network(sweep: Sweep) -> dict:
     return {
         "name": f"{sweep.run.dataset}-{sweep.run.model}",
         "title": sweep.title,
-        "dataset": DATASETS[sweep.run.dataset].title,
         "labels": shown_logits(recorded[0])[1],
         "factors": [
             {"alpha": r.run.alpha, "fitted": r.metrics["temperature"], "logits": shown_logits(r)[0]} for r in recorded

@@ -24,13 +24,10 @@ function slider(name, label, { min, max, step, value }) {
   return html("div", { class: "control" }, html("label", { for: name }, label, " ", shown), input);
 }
 
-/** A select. options: [value, text] pairs, or {group: pairs}; mark: drawn before the label. */
+/** A select. options: [value, text] pairs; mark: drawn before the label. */
 function menu(name, label, options, chosen, mark = "") {
   const entry = ([value, text]) => html("option", value === chosen ? { value, selected: "" } : { value }, text);
-  const entries = Array.isArray(options)
-    ? options.map(entry)
-    : Object.entries(options).map(([group, pairs]) => html("optgroup", { label: group }, ...pairs.map(entry)));
-  const select = html("select", { id: name, name }, ...entries);
+  const select = html("select", { id: name, name }, ...options.map(entry));
   return html("div", { class: "control" }, html("label", { for: name }, mark, label), select);
 }
 

@@ -195,19 +195,16 @@ function animation(draw) {
 function temperaturePart(form, data) {
   const diagram = new Chart("reliability", "Reliability diagram");
   const histogram = new Chart("confidences", "How often each confidence occurs", { height: 220 });
-  const networks = data.networks.map(({ name, factors, ...shared }) =>
+  const networks = data.networks.flatMap(({ name, factors, ...shared }) =>
     factors.map((factor) => ({ key: `${name}-${factor.alpha}`, ...shared, ...factor })),
   );
-  const entries = networks.map((group) => [
-    group[0].title,
-    group.map(({ key, dataset, alpha }) => [key, `${dataset}, ${alpha ? `α = ${alpha}` : "hard targets"}`]),
-  ]);
-  const chosen = () => networks.flat().find(({ key }) => key === form.network.value);
+  const entries = networks.map(({ key, title, alpha }) => [key, `${title}: ${alpha ? `α = ${alpha}` : "hard targets"}`]);
+  const chosen = () => networks.find(({ key }) => key === form.network.value);
   form.append(
     html(
       "div",
       { class: "controls" },
-      menu("network", "Network", Object.fromEntries(entries), networks[0][0].key),
+      menu("network", "Network", entries, networks[0].key),
       slider("temperature", "Temperature T:", { min: 0.2, max: 4, step: 0.01, value: 1 }),
       slider("bins", "Bins:", { min: 5, max: 50, step: 1, value: 15 }),
     ),
