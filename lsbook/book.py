@@ -209,7 +209,7 @@ def _publish_records(source: Path) -> None:
     """Let the pages link to what every recorded run says of itself: records/<key>.json."""
     folder = source / "book" / "_extra" / "records"
     folder.mkdir(parents=True)
-    for path in results_path().glob("*/*/record.json"):
+    for path in results_path().glob("[!.]*/*/record.json"):
         shutil.copy(path, folder / f"{path.parent.name}.json")
 
 

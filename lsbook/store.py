@@ -142,7 +142,8 @@ class Store:
         return folder
 
     def _folders(self) -> list[Path]:
-        return sorted(p for p in self.path.glob("*/*") if p.is_dir() and not p.parent.name.startswith("."))
+        # Not even looked into: a writer's temporary folder, which may be gone the next moment.
+        return sorted(path for path in self.path.glob("[!.]*/*") if path.is_dir())
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

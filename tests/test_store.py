@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +93,18 @@ def test_a_missing_file_and_a_wrong_folder_are_noticed(store):
     assert len(store.verify()) == 2
     with pytest.raises(UserError, match="not readable"):
         store.get(run(0))
+
+
+def test_what_a_writer_is_filling_is_not_looked_into(store, monkeypatch):
+    """It may be gone by then."""
+    record = store.put(run(), **CONTENT)
+    (store.path / ".writing-1").mkdir()
+    looked_into = []
+    look = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: looked_into.append(Path(path).name) or look(path))
+    assert (store.verify(), len(store)) == ([], 1)
+    assert record.folder.parent.name in looked_into
+    assert ".writing-1" not in looked_into
 
 
 def test_putting_again_keeps_a_whole_record_and_replaces_a_damaged_one(store):
