@@ -102,15 +102,15 @@ class ImageTask:
 
     def result(self, seconds: float) -> tuple[dict, dict, dict]:
         measured = self.data._replace(train=self.data.train.first(min(TRAIN_MEASURED, len(self.data.train))))
-        answers = [self._respond(images) for images in measured]
-        metrics = summary.metrics(*answers)
+        train, heldout, test = (self._respond(images) for images in measured)
+        metrics = summary.metrics(train, heldout, test)
         templates = self.trainer.model.templates().detach().float().cpu().numpy()
         source = DATASETS[self.run.dataset]
         shown = [source.classes.index(name) for name in source.shown]
         # The first seed keeps the logits; the others' numbers and shown examples are enough for intervals, and of
         # students nothing but errors is asked.
         full = self.run.seed == 0 and not self.run.teachers
-        arrays = summary.arrays(templates, metrics.get("temperature"), *answers, shown, full)
+        arrays = summary.arrays(templates, metrics.get("temperature"), train, test, shown, full)
         facts = {"images_per_second": round(self.run.recipe.steps * self.trainer.batch / seconds)}
         if self.logit_differences:
             arrays |= self.logit_differences.arrays(self.trainer.model)

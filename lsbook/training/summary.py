@@ -17,7 +17,7 @@ from lsbook.training.precision import autocast
 from lsbook.training.views import evaluation
 
 SHOWN = 100  # examples of a class whose activations are kept, about as many as Figure 1 of the paper shows
-LOGITS = 250_000  # of a split that are kept at most, 0.5 MB
+LOGITS = 250_000  # kept at most, 0.5 MB
 
 
 class Responses(NamedTuple):
@@ -58,14 +58,16 @@ def half(values: np.ndarray) -> np.ndarray:
 
 
 def metrics(train: Responses, heldout: Responses, test: Responses) -> dict[str, float]:
-    """Accuracy and ECE as fractions, NLL in nats; the temperature is fitted on the held-out split alone.
+    """Accuracy and ECE as fractions, NLL in nats; the temperatures, of the smallest NLL and of the smallest ECE, are
+    fitted on the held-out split alone, and the former scales.
 
-    Without held-out examples there is no temperature, and nothing is scaled.
+    Without held-out examples there are no temperatures, and nothing is scaled.
     """
     splits = {"train": measures(train), "test": measures(test)}
     result = {}
     if len(heldout.labels):
         result["temperature"] = calibration.fit_temperature(heldout.logits, heldout.labels)
+        result["temperature_by_ece"] = calibration.fit_temperature_by_ece(heldout.logits, heldout.labels)
         splits |= {"heldout": measures(heldout), "test_scaled": measures(test, result["temperature"])}
     return result | {f"{split}_{name}": value for split, found in splits.items() for name, value in found.items()}
 
@@ -74,7 +76,6 @@ def arrays(
     templates: np.ndarray,
     temperature: float | None,
     train: Responses,
-    heldout: Responses,
     test: Responses,
     shown: Sequence[int],
     full: bool,
@@ -84,8 +85,8 @@ def arrays(
     templates (K, r); train_activations, test_activations (n, r), in the templates' span, and train_labels, test_labels
     (n,), of the first examples of each class in `shown`; test_confidence, test_scaled_confidence, test_hit (N,): the
     largest probability at temperature 1 and at `temperature`, and whether its class is right, of every test image
-    (nothing scaled when `temperature` is None); when `full`, heldout_logits, test_logits (m, K), heldout_targets and
-    test_targets (m,) of all images, or of the first where there are more than LOGITS numbers.
+    (nothing scaled when `temperature` is None); when `full`, test_logits (m, K) and test_targets (m,) of all test
+    images, or of the first where there are more than LOGITS numbers.
     """
     result = {}
     for name, split in {"train": train, "test": test}.items():
@@ -102,9 +103,8 @@ def arrays(
     result["test_hit"] = test.logits.argmax(axis=1) == test.labels
     if full:
         kept = LOGITS // len(templates)
-        for name, split in {"heldout": heldout, "test": test}.items():
-            result[f"{name}_logits"] = half(split.logits[:kept])
-            result[f"{name}_targets"] = split.labels[:kept].astype(np.uint16)
+        result["test_logits"] = half(test.logits[:kept])
+        result["test_targets"] = test.labels[:kept].astype(np.uint16)
     return result
 
 

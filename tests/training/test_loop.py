@@ -88,8 +88,8 @@ def test_the_arrays_agree_with_the_metrics(data, outcome):
     assert ece == pytest.approx(metrics["test_ece"], abs=5e-3)
     assert calibration.negative_log_likelihood(logits, labels) == pytest.approx(metrics["test_nll"], abs=2e-3)
     assert np.mean(arrays["test_hit"]) == metrics["test_accuracy"]
-    temperature = calibration.fit_temperature(arrays["heldout_logits"].astype(float), arrays["heldout_targets"])
-    assert temperature == pytest.approx(metrics["temperature"], rel=5e-3)
+    scaled = calibration.softmax(logits, metrics["temperature"]).max(axis=1)
+    np.testing.assert_allclose(arrays["test_scaled_confidence"], scaled, atol=5e-3)
 
 
 def test_the_shown_activations_give_the_logits(outcome):
@@ -226,7 +226,6 @@ def test_all_images_can_be_trained_on_and_nothing_is_fitted_then(data):
     assert {name.rpartition("_")[0] for name in outcome.metrics} == {"train", "test"}
     assert outcome.history.keys() == {"step", "loss", "learning_rate"}
     assert "test_scaled_confidence" not in outcome.arrays
-    assert outcome.arrays["heldout_logits"].shape == (0, 10)
 
 
 def test_a_passed_loss_is_used(data):
