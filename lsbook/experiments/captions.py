@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from lsbook import paper
 from lsbook.analysis.statistics import mean_interval, welch_interval
 from lsbook.catalogue import CORPORA, MODELS, TITLES
 from lsbook.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED, Verdict
+from lsbook.run import Run
 from lsbook.store import Record
 
 STANDING = {
@@ -21,7 +23,10 @@ UNTESTED = " (too few seeds or test examples)"
 
 
 def made_from(profile: str, records: Iterable[Record]) -> str:
-    """One sentence on where the numbers come from; networks of the same data and number of seeds are named together."""
+    """One sentence on where the numbers come from; networks of the same data and number of seeds are named together.
+
+    More than two commits are counted: the page of the recorded runs has them one by one.
+    """
     networks: dict[tuple, list[Record]] = {}
     for record in records:
         networks.setdefault((record.run.model, record.run.dataset, record.run.examples), []).append(record)
@@ -29,19 +34,29 @@ def made_from(profile: str, records: Iterable[Record]) -> str:
     for (model, dataset, examples), found in networks.items():
         titles.setdefault(_data(dataset, examples, found), []).append(MODELS[model].title)
     made = "; ".join(f"{listed(names)} on {data}" for data, names in titles.items())
-    every = [record for found in networks.values() for record in found]
-    devices = _different(f"{r.environment['device']}, {r.environment['precision']}" for r in every)
-    versions = _different(r.environment["torch"] for r in every)
-    commits = _different(r.environment["commit"] for r in every)
-    return f"Profile {profile}: {made}; trained on {devices}, torch {versions}, commit {commits}."
+    every = [record.environment for found in networks.values() for record in found]
+    devices, precisions, versions = (_different(e[name] for e in every) for name in ("device", "precision", "torch"))
+    commits = {e["commit"] for e in every}
+    code = counted(len(commits), "commit") if len(commits) > 2 else f"commit {_different(commits)}"
+    return f"Profile {profile}: {made}; trained on {devices}, {precisions}, torch {versions}, {code}."
 
 
 def _data(dataset: str, examples: int, records: list[Record]) -> str:
     """What the networks of these records were trained on, and how many of them."""
     variants = _different(record.environment["data"]["variant"] for record in records)
-    seeds = counted(len({record.run.seed for record in records}), "seed")
+    settings: dict[Run, set[int]] = {}
+    for record in records:
+        settings.setdefault(_unseeded(record.run), set()).add(record.run.seed)
+    fewest, most = (choose(map(len, settings.values())) for choose in (min, max))
+    seeds = (f"{fewest} to " if fewest < most else "") + counted(most, "seed")
     what = "sentence pairs" if dataset in CORPORA else "training images"
     return f"{TITLES[dataset]} ({variants}), {examples:,} {what}, {seeds}"
+
+
+def _unseeded(run: Run) -> Run:
+    """What the run has in common with those that differ from it in their seed, and their teachers', alone."""
+    teachers = {name: _unseeded(teacher) for name in ("teacher", "as_soft_as") if (teacher := getattr(run, name))}
+    return replace(run, seed=0, **teachers)
 
 
 def counted(n: int, name: str) -> str:
