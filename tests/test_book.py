@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import nbformat
+import papermill
 import pytest
 
 from lsbook import book, execution
@@ -173,6 +174,12 @@ def test_the_notebook_to_download_has_no_progress_bars_and_no_timings(built):
     outputs = nbformat.reads(text, as_version=4).cells[-1].outputs
     assert [(output.name, output.text) for output in outputs] == [("stdout", "smoke 1.25\n")]
     assert "_time" not in text
+
+
+def test_the_notebook_to_download_runs_elsewhere(built, tmp_path):
+    path = built / "_sources" / "book" / "first.ipynb"
+    again = papermill.execute_notebook(path, tmp_path / "again.ipynb", cwd=tmp_path, progress_bar=False)
+    assert "smoke 1.25\n" in [output.text for output in again.cells[-1].outputs]
 
 
 def test_every_image_is_there(built):
