@@ -170,7 +170,7 @@ def test_tokens_are_marked_below_the_chosen_probability(page):
     names = [f"{arm}-{name}" for name in ("marked", "likelihood") for arm in ("hard", "smoothed")]
     shown = [page.locator(f"output[name={name}]").inner_text() for name in names]
     logs = [np.log([1, 0.75, 0.5, 1]).mean(), np.log(0.5)]
-    assert shown == ["1", "4", *(f"{value:.4f}" for value in logs)]
+    assert shown == ["1", "4", *(f"−{-value:.4f}" for value in logs)]
     page.locator("#sentence").select_option("rain")
     assert page.locator(".tokens").first.inner_text().startswith("\N{REPLACEMENT CHARACTER}")
 

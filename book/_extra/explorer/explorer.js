@@ -306,9 +306,9 @@ function translationPart(form, data) {
   };
 }
 
-/** Write values into the outputs of these names. */
+/** Write values into the outputs of these names, a negative number with a minus sign. */
 function show(form, values) {
-  for (const [name, value] of Object.entries(values)) form[name].value = value;
+  for (const [name, value] of Object.entries(values)) form[name].value = `${value}`.replace(/^-/, "−");
 }
 
 /** Set a control as if the reader had. */
