@@ -10,7 +10,7 @@ from lsbook import claims, paper
 from lsbook.analysis import calibration
 from lsbook.analysis.calibration import Reliability
 from lsbook.analysis.statistics import welch_interval
-from lsbook.catalogue import network_title
+from lsbook.catalogue import DATASETS, network_title
 from lsbook.errors import UserError, one_of, whole_number
 from lsbook.experiments import captions, profiles, verdicts
 from lsbook.experiments.obtain import Group, ask
@@ -515,6 +515,29 @@ def _grown(study: Study) -> str:
         if after > before:
             found.append(f"{sweep.title} (from {before:.3f} to {after:.3f})")
     return captions.listed(found) if found else "none"
+
+
+def carry_text(study: Study) -> Text:
+    """On which networks held-out and test images differ, so that a temperature fitted to the former need not suit both.
+
+    They do where the hard networks' mean accuracies on them, as shares of independent samples, lie more than three
+    standard errors apart.
+    """
+    found = []
+    for sweep in study.sweeps:
+        hard, scaled, _ = sweep.arms()
+        data = DATASETS[sweep.run.dataset]
+        heldout, test = (np.mean([r.metrics[f"{of}_accuracy"] for r in hard.records]) for of in ("heldout", "test"))
+        share, n_test = (heldout + test) / 2, len(hard.records[0].arrays["test_hit"])
+        if abs(heldout - test) > 3 * np.sqrt(share * (1 - share) * (1 / data.heldout + 1 / n_test)):
+            found.append(
+                f"{sweep.title}: {100 * heldout:.1f} % of the held-out and {100 * test:.1f} % of the test images are "
+                "classified correctly, further apart than chance would put them. The temperature leaves an error of "
+                f"{scaled.ece(study.n_bins).mean():.3f} on the latter. {data.remark}".rstrip()
+            )
+    if not found:
+        return Text("On the networks shown here the two agree within three standard errors.")
+    return Text("They do not agree within three standard errors on\n\n" + "\n".join(f"- {line}" for line in found))
 
 
 def harm_text(study: Study) -> Text:

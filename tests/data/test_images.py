@@ -311,6 +311,14 @@ def test_the_real_tiny_imagenet():
     assert np.bincount(test.labels).tolist() == [50] * 50
 
 
+@pytest.mark.real_data("tiny-imagenet-32")
+def test_images_of_tiny_imagenet_are_as_sharp_as_its_remark_says():
+    for split, steps in (("train", 14), ("heldout", 14), ("test", 19)):
+        pixels = images.load("tiny-imagenet-32", split).pixels[:10_000].astype(np.int16)
+        assert round(float(abs(np.diff(pixels)).mean())) == steps
+        assert f"{steps}" in DATASETS["tiny-imagenet-32"].remark
+
+
 def test_more_examples_than_there_are_is_refused():
     with pytest.raises(UserError, match="1198 training examples asked for, but the training split has 1197"):
         images.load("digits", "train").first(1198)

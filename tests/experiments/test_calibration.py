@@ -7,6 +7,7 @@ import pytest
 
 from lsbook import claims, paper, plots
 from lsbook.analysis.calibration import negative_log_likelihood, softmax
+from lsbook.catalogue import DATASETS
 from lsbook.errors import UserError
 from lsbook.experiments import calibration, verdicts
 from lsbook.experiments.obtain import parse_seeds
@@ -52,7 +53,7 @@ def store(tmp_path_factory, put) -> Store:
             for run in group.runs(seed):
                 nll = 0.5 if run.alpha else 0.9
                 temperature = 1.0 if run.alpha else TEMPERATURE
-                metrics = {"test_accuracy": 0.8 + seed / 1000}
+                metrics = {"test_accuracy": 0.8 + seed / 1000, "heldout_accuracy": 0.81}
                 metrics |= {"temperature": temperature, "temperature_by_ece": temperature + 0.1}
                 metrics |= {"test_nll": nll + seed / 1000, "test_scaled_nll": 0.5 + seed / 1000}
                 history = {"step": [1, run.recipe.steps], "ece": [0.3, 0.1 + run.alpha]}
@@ -255,6 +256,20 @@ def test_harm_is_named_with_its_numbers(study):
     ]
     text = calibration.harm_text(calibration.Study("laptop", 15, swapped, [])).markdown
     assert text == f"Smoothing raised the mean error on {swapped[0].title} from 0.001 to 0.099 (α = 0.05)."
+
+
+def test_where_held_out_and_test_images_differ_it_is_said(study, monkeypatch):
+    """Of 10,000 and 10,000 images the standard error is 0.0056 at 0.8, of 10,000 and 500 it is 0.018."""
+    assert calibration.carry_text(study).markdown.endswith("agree within three standard errors.")
+    for sweep in study.sweeps:
+        for record in sweep.records[0.0]:
+            monkeypatch.setitem(record.metrics, "heldout_accuracy", 0.83)
+    text = calibration.carry_text(study).markdown
+    assert "- AlexNet, CIFAR-10: 83.0 % of the held-out and 80.1 % of the test images" in text
+    assert text.endswith("leaves an error of 0.001 on the latter.")
+    assert "MNIST" not in text
+    monkeypatch.setitem(calibration.DATASETS, "cifar10", dataclasses.replace(DATASETS["cifar10"], remark="Mind it."))
+    assert calibration.carry_text(study).markdown.endswith("on the latter. Mind it.")
 
 
 def test_samples_of_a_calibrated_model_err_as_the_formula_says():
