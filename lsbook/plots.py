@@ -5,6 +5,7 @@ meaning through the book.
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -209,22 +210,22 @@ def _mean_line(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, **sty
 
 
 def factors_figure(networks: Sequence) -> Figure:
-    """ECE, above, and accuracy, below, against the smoothing factor: a column for each network.
+    """ECE, on the left, and accuracy, on the right, against the smoothing factor: a row for each network.
 
     networks: title, alphas (A,), ece and accuracy, for each α one (S,). Hard targets, α = 0, have their own colour.
     """
-    figure = Figure(figsize=(max(4.5, 3.2 * len(networks)), 5.2), layout="constrained")
-    grid = figure.subplots(2, len(networks), squeeze=False, sharex="col")
-    for column, network in zip(grid.T, networks, strict=True):
-        for axes, values in zip(column, (network.ece, network.accuracy), strict=True):
+    figure = Figure(figsize=(8, 2.6 * len(networks)), layout="constrained")
+    for part, network in zip(figure.subfigures(len(networks), squeeze=False)[:, 0], networks, strict=True):
+        part.suptitle(network.title)
+        left, right = part.subplots(1, 2)
+        for axes, values in ((left, network.ece), (right, network.accuracy)):
             _mean_line(axes, network.alphas, values, SMOOTHED, fmt="o-")
             _mean_line(axes, network.alphas[:1], values[:1], HARD, fmt="o")
             axes.margins(0.12)
-        column[0].set_ylim(bottom=0)
-        column[0].set_title(network.title.replace(", ", ",\n"))
-        column[1].set_xlabel("smoothing factor α")
-    grid[0, 0].set_ylabel("test ECE")
-    grid[1, 0].set_ylabel("test accuracy (%)")
+            axes.set_xlabel("smoothing factor α")
+        left.set_ylim(bottom=0)
+        left.set_ylabel("test ECE")
+        right.set_ylabel("test accuracy (%)")
     return figure
 
 
@@ -295,13 +296,18 @@ def likelihood(axes: Axes, curves: Sequence) -> Axes:
 
 
 def likelihood_figure(networks: Sequence[tuple[str, Sequence]]) -> Figure:
-    """A panel for each (title, curves)."""
-    figure = Figure(figsize=(max(4.5, 3.2 * len(networks)), 3.6), layout="constrained")
-    panels = figure.subplots(1, len(networks), squeeze=False)[0]
-    for axes, (title, curves) in zip(panels, networks, strict=True):
+    """A panel for each (title, curves), at most three in a row."""
+    rows = math.ceil(len(networks) / 3)
+    columns = math.ceil(len(networks) / rows)
+    figure = Figure(figsize=(max(4.5, 3.2 * columns), 3.6 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(networks) :]:
+        axes.remove()
+    for axes, (title, curves) in zip(grid.flat, networks, strict=False):
         likelihood(axes, curves)
-        axes.set_title(title.replace(", ", ",\n"))
-    panels[0].set_ylabel("test NLL (nats)")
+        axes.set_title(title.replace(", ", ",\n", 1))
+    for axes in grid[:, 0]:
+        axes.set_ylabel("test NLL (nats)")
     return figure
 
 

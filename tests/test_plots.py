@@ -121,13 +121,13 @@ def test_every_network_has_its_row_of_three_arms():
 def test_factors_have_means_and_intervals_over_the_seeds():
     ece = np.array([[0.1, 0.2, 0.3], [0.0, 0.1, 0.2]])
     network = SimpleNamespace(title="a, b", alphas=np.array([0.0, 0.1]), ece=ece, accuracy=100 * ece)
-    upper, lower = plots.factors_figure([network]).axes
-    np.testing.assert_allclose(upper.containers[0].lines[0].get_ydata(orig=False), [0.2, 0.1])
+    left, right = plots.factors_figure([network]).axes
+    np.testing.assert_allclose(left.containers[0].lines[0].get_ydata(orig=False), [0.2, 0.1])
     interval = mean_interval(ece[1])
-    np.testing.assert_allclose(upper.containers[0].lines[2][0].get_segments()[1][:, 1], [interval.low, interval.high])
-    np.testing.assert_allclose(lower.containers[0].lines[0].get_ydata(orig=False), [20, 10])
-    assert upper.containers[1].lines[0].get_color() == plots.HARD
-    assert upper.containers[1].lines[0].get_xydata().tolist() == [[0.0, pytest.approx(0.2)]]
+    np.testing.assert_allclose(left.containers[0].lines[2][0].get_segments()[1][:, 1], [interval.low, interval.high])
+    np.testing.assert_allclose(right.containers[0].lines[0].get_ydata(orig=False), [20, 10])
+    assert left.containers[1].lines[0].get_color() == plots.HARD
+    assert left.containers[1].lines[0].get_xydata().tolist() == [[0.0, pytest.approx(0.2)]]
 
 
 def test_lengths_have_a_line_for_each_number_of_images(axes):
@@ -175,6 +175,7 @@ def test_likelihoods_are_marked_at_the_fitted_temperature():
     dots = [line.get_xydata().tolist() for line in axes.lines if line.get_marker() == "o"]
     assert dots == [[[1.5, 2.0]], [[1.5, 2.0]]]
     assert axes.get_title() == "a,\nb"
+    assert len(plots.likelihood_figure([("a, b", curves)] * 5).axes) == 5
 
 
 def test_sample_sizes_show_all_three_estimates():
