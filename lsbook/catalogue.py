@@ -22,7 +22,7 @@ class Dataset:
     files: the data set whose files these are, when it is another one: its classes of these names are taken.
     wnids: the classes' WordNet ids, where files are in a folder for each of them.
     shown: classes whose examples a record keeps, for figures of any three of them; of few classes all.
-    remark: a sentence that a reader of results on its test images should know.
+    remark: a sentence on its files that a reader of results on the test images should know.
     """
 
     title: str
@@ -119,10 +119,6 @@ _TINY_IMAGENET_SHOWN = (
     *("goldfish", "tabby", "monarch", "golden retriever", "Labrador retriever"),
     *("Yorkshire terrier", "standard poodle", "Egyptian cat", "bullfrog", "tailed frog"),
 )
-_TINY_IMAGENET_REMARK = (
-    "Its test images, the validation images of Tiny ImageNet, were scaled down differently in the published copy: "
-    "neighbouring pixels differ by 19 of 255 steps on average, those of the other images by 14."
-)
 # WordNet id and name of each class, in label order, which is that of the ids.
 _IMAGENET = dict(line.split(" ", 1) for line in Path(__file__).with_name("imagenet.txt").read_text().splitlines())
 _MNIST_MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
@@ -188,7 +184,8 @@ DATASETS = {
         shape=(3, 32, 32),
         heldout=10_000,
         shown=_TINY_IMAGENET_SHOWN,
-        remark=_TINY_IMAGENET_REMARK,
+        remark="Its test images, the validation images of Tiny ImageNet, were scaled down differently in the published "
+        "copy: neighbouring pixels differ by 19 of 255 steps on average, those of the other images by 14.",
     ),
     # Half of the images of fifty classes: the role of CIFAR-100 (many classes, little data of each) at a small cost.
     "tiny-imagenet-50": Dataset(
@@ -198,7 +195,6 @@ DATASETS = {
         heldout=10_000,
         files="tiny-imagenet-32",
         shown=_TINY_IMAGENET_SHOWN,
-        remark=_TINY_IMAGENET_REMARK,
     ),
     # Of ImageNet's kind at a small cost: two breeds that look alike, two others, and something quite different.
     "tiny-imagenet-5": Dataset(
@@ -207,7 +203,6 @@ DATASETS = {
         shape=(3, 32, 32),
         heldout=250,
         files="tiny-imagenet-32",
-        remark=_TINY_IMAGENET_REMARK,
     ),
     "imagenet": Dataset(
         title="ImageNet",

@@ -9,6 +9,7 @@ import pytest
 
 from lsbook import experiments, plots
 from lsbook.analysis import calibration, projection, targets
+from lsbook.catalogue import DATASETS
 from lsbook.experiments import explorer, machine_translation
 from lsbook.page import Part
 from lsbook.store import Store
@@ -192,8 +193,8 @@ def test_what_a_page_carries_is_limited(study, monkeypatch):
     assert len(explorer.temperature(study).html()) < 2_000_000
     monkeypatch.setattr(explorer, "LOGITS", 1_000)
     part = explorer.temperature(study)
-    for network in part.data["networks"]:
-        n = len(network["labels"])
-        [shape] = {factor["logits"].shape for factor in network["factors"]}
-        assert shape == (n, 1_000 // n)
+    for sweep, network in zip(study.with_logits, part.data["networks"], strict=True):
+        classes = len(DATASETS[sweep.run.dataset].classes)
+        assert {factor["logits"].shape for factor in network["factors"]} == {(1_000 // classes, classes)}
+        assert len(network["labels"]) == 1_000 // classes
     assert "MNIST: 100)" in part.caption

@@ -1,8 +1,9 @@
-"""Confidence intervals over seeds: Student's t for one arm or for pairs, Welch's t for two arms.
+"""Confidence intervals over seeds: Student's t for one arm or for pairs, Welch's t for two arms. Distance of shares.
 
 Units are those of the values. Values without any variance give the interval of one point.
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -68,3 +69,12 @@ def _student(mean: float, variance: float, freedom: float, level: float) -> Inte
         raise ValueError(f"level: expected a number between 0 and 1, not {level!r}")
     half = stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance)
     return Interval(float(mean), float(mean - half), float(mean + half))
+
+
+def standard_errors_apart(first: float, n_first: int, second: float, n_second: int) -> float:
+    """The first share of a sample minus that of another, independent one, in standard errors for equal true shares.
+
+    The z of the test of two proportions with their pooled share, taken over samples of n_first and n_second.
+    """
+    pooled = (n_first * first + n_second * second) / (n_first + n_second)
+    return (first - second) / math.sqrt(pooled * (1 - pooled) * (1 / n_first + 1 / n_second))

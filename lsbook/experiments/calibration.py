@@ -9,7 +9,7 @@ import numpy as np
 from lsbook import claims, paper
 from lsbook.analysis import calibration
 from lsbook.analysis.calibration import Reliability
-from lsbook.analysis.statistics import welch_interval
+from lsbook.analysis.statistics import standard_errors_apart, welch_interval
 from lsbook.catalogue import DATASETS, network_title
 from lsbook.errors import UserError, one_of, whole_number
 from lsbook.experiments import captions, profiles, verdicts
@@ -528,12 +528,12 @@ def carry_text(study: Study) -> Text:
         hard, scaled, _ = sweep.arms()
         data = DATASETS[sweep.run.dataset]
         heldout, test = (np.mean([r.metrics[f"{of}_accuracy"] for r in hard.records]) for of in ("heldout", "test"))
-        share, n_test = (heldout + test) / 2, len(hard.records[0].arrays["test_hit"])
-        if abs(heldout - test) > 3 * np.sqrt(share * (1 - share) * (1 / data.heldout + 1 / n_test)):
+        if abs(standard_errors_apart(heldout, data.heldout, test, len(hard.records[0].arrays["test_hit"]))) > 3:
+            remark = DATASETS[data.files or sweep.run.dataset].remark
             found.append(
                 f"{sweep.title}: {100 * heldout:.1f} % of the held-out and {100 * test:.1f} % of the test images are "
                 "classified correctly, further apart than chance would put them. The temperature leaves an error of "
-                f"{scaled.ece(study.n_bins).mean():.3f} on the latter. {data.remark}".rstrip()
+                f"{scaled.ece(study.n_bins).mean():.3f} on the latter. {remark}".rstrip()
             )
     if not found:
         return Text("On the networks shown here the two agree within three standard errors.")

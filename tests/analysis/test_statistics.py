@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lsbook.analysis.statistics import mean_interval, paired_interval, seeds, welch_interval
+from lsbook.analysis.statistics import mean_interval, paired_interval, seeds, standard_errors_apart, welch_interval
 
 ARMS = st.lists(st.floats(-100, 100).map(lambda value: round(value, 3)), min_size=2, max_size=8, unique=True)
 
@@ -61,3 +61,9 @@ def test_no_seeds_are_allowed_where_nothing_is_computed():
 def test_bad_input_names_the_argument(argument, call):
     with pytest.raises(ValueError, match=f"^{argument}:"):
         call()
+
+
+def test_shares_lie_as_far_apart_as_the_chi_squared_test_says():
+    chi2 = stats.chi2_contingency([[30, 70], [45, 155]], correction=False).statistic
+    assert standard_errors_apart(0.3, 100, 0.225, 200) == pytest.approx(np.sqrt(chi2))
+    assert standard_errors_apart(0.225, 200, 0.3, 100) == pytest.approx(-np.sqrt(chi2))
