@@ -174,8 +174,8 @@ def _costs(one: Run, count: int, nodes: int, two: Machine) -> tuple[str, ...]:
         _known(two.seconds(one) / 3600, ",.1f"),
         f"{hours:,.2f}",
         f"{count}",
-        f"{count * hours:,.1f}",
-        f"{-(-count // nodes) * hours:,.1f}",
+        f"{count * hours:,.2f}",
+        f"{-(-count // nodes) * hours:,.2f}",
     )
 
 

@@ -95,4 +95,4 @@ def test_runs_take_turns_on_gpus(monkeypatch, store):
         assert row[1:] == ("20", "1.0", "20", "20", "3", "1")
     monkeypatch.setattr(costs, "fitted_share", lambda runs: 1.0)
     rows = {row[0]: row for row in costs.paper(nodes=8, store=store).rows}
-    assert rows["CIFAR-10, ResNet-56"][-3:] == ("22", "22.0", "3.0")
+    assert rows["CIFAR-10, ResNet-56"][-3:] == ("22", "22.00", "3.00")
