@@ -226,7 +226,14 @@ class Run:
         return f"{self.dataset}-{self.model}/{self.key}"
 
     def __str__(self) -> str:
-        return f"{self.dataset} {self.model} alpha={self.alpha:g} seed={self.seed} ({self.key})"
+        named = f"{self.dataset} {self.model} alpha={self.alpha:g} seed={self.seed}"
+        if self.teacher:
+            named += f" beta={self.beta:g} taught by {self.teacher.model} alpha={self.teacher.alpha:g}"
+        if self.temperature is not None:
+            named += f" at T={self.temperature:g}"
+        if self.as_soft_as:
+            named += f" as soft as {self.as_soft_as.model} alpha={self.as_soft_as.alpha:g}"
+        return f"{named} ({self.key})"
 
 
 def as_dict(value: Run | Recipe) -> dict[str, Any]:

@@ -49,6 +49,14 @@ def test_a_run_survives_json():
     assert from_dict(json.loads(json.dumps(as_dict(student)))) == student
 
 
+def test_a_student_is_named_with_its_teacher():
+    student = dataclasses.replace(RUN, teacher=RUN, temperature=2, beta=0.5)
+    taught = f"beta=0.5 taught by {RUN.model} alpha=0.1"
+    assert f"seed=0 {taught} at T=2 ({student.key})" in str(student)
+    as_soft = dataclasses.replace(student, temperature=None, as_soft_as=dataclasses.replace(RUN, alpha=0.3))
+    assert f"{taught} as soft as {RUN.model} alpha=0.3 (" in str(as_soft)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
