@@ -104,18 +104,20 @@ class ImageTask:
         measured = self.data._replace(train=self.data.train.first(min(TRAIN_MEASURED, len(self.data.train))))
         train, heldout, test = (self._respond(images) for images in measured)
         metrics = summary.metrics(train, heldout, test)
-        templates = self.trainer.model.templates().detach().float().cpu().numpy()
-        source = DATASETS[self.run.dataset]
-        shown = [source.classes.index(name) for name in source.shown]
-        # The first seed keeps the logits; the others' numbers and shown examples are enough for intervals, and of
-        # students nothing but errors is asked.
-        full = self.run.seed == 0 and not self.run.teachers
-        arrays = summary.arrays(templates, metrics.get("temperature"), train, test, shown, full)
+        # Of students nothing but errors is asked.
+        arrays = {} if self.run.teachers else self._arrays(train, test, metrics.get("temperature"))
         facts = {"images_per_second": round(self.run.recipe.steps * self.trainer.batch / seconds)}
         if self.logit_differences:
             arrays |= self.logit_differences.arrays(self.trainer.model)
             facts["probe_seconds"] = round(self.logit_differences.seconds, 1)
         return metrics, arrays, facts
+
+    def _arrays(self, train: summary.Responses, test: summary.Responses, temperature: float | None) -> dict:
+        """What figures need. The first seed keeps the logits; of others, numbers and shown examples are enough."""
+        source = DATASETS[self.run.dataset]
+        shown = [source.classes.index(name) for name in source.shown]
+        templates = self.trainer.model.templates().detach().float().cpu().numpy()
+        return summary.arrays(templates, temperature, train, test, shown, full=self.run.seed == 0)
 
     def _respond(self, images: Images | ImageFiles) -> summary.Responses:
         return summary.respond(self.trainer.model, images, self.view, self.run.recipe.precision)
