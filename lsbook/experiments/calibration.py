@@ -57,17 +57,19 @@ class Arm(NamedTuple):
     records: list[Record]
     scaled: bool = False
 
+    @property
+    def reading(self) -> str:
+        """How a record names what it keeps of the test set, read so."""
+        return "test_scaled" if self.scaled else "test"
+
     def metric(self, name: str) -> np.ndarray:
         """A recorded metric of the test set, such as "nll", one value a seed."""
-        return np.array([record.metrics[f"test_{'scaled_' if self.scaled else ''}{name}"] for record in self.records])
+        return np.array([record.metrics[f"{self.reading}_{name}"] for record in self.records])
 
     def reliability(self, n_bins: int) -> list[Reliability]:
         """The reliability diagram of the test set, one a seed."""
-        name = "test_scaled_confidence" if self.scaled else "test_confidence"
-        return [
-            calibration.confidence_reliability(r.arrays[name].astype(np.float64), r.arrays["test_hit"], n_bins)
-            for r in self.records
-        ]
+        kept = [[r.arrays[f"{self.reading}_{name}"] for name in ("confidence", "hit")] for r in self.records]
+        return [calibration.confidence_reliability(c.astype(np.float64), hit, n_bins) for c, hit in kept]
 
     def ece(self, n_bins: int) -> np.ndarray:
         """Expected calibration error of the test set, one a seed."""

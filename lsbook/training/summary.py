@@ -83,10 +83,11 @@ def arrays(
     """What figures need, under these names:
 
     templates (K, r); train_activations, test_activations (n, r), in the templates' span, and train_labels, test_labels
-    (n,), of the first examples of each class in `shown`; test_confidence, test_scaled_confidence, test_hit (N,): the
-    largest probability at temperature 1 and at `temperature`, and whether its class is right, of every test image
-    (nothing scaled when `temperature` is None); when `full`, test_logits (m, K) and test_targets (m,) of all test
-    images, or of the first where there are more than LOGITS numbers.
+    (n,), of the first examples of each class in `shown`; test_confidence and test_hit, test_scaled_confidence and
+    test_scaled_hit (N,): the largest probability at temperature 1 and at `temperature`, and whether its class is right,
+    of every test image, in the order of the former, which compresses it to a fifth (nothing scaled when `temperature`
+    is None); when `full`, test_logits (m, K) and test_targets (m,) of all test images, or of the first where there are
+    more than LOGITS numbers.
     """
     result = {}
     for name, split in {"train": train, "test": test}.items():
@@ -96,11 +97,12 @@ def arrays(
         result[f"{name}_activations"] = half(activations)
         result[f"{name}_labels"] = split.labels[rows].astype(np.uint16)
     result["templates"] = span_templates.astype(np.float32)
-    result["test_confidence"] = calibration.softmax(test.logits).max(axis=1).astype(np.float16)
-    if temperature is not None:
-        scaled = calibration.softmax(test.logits, temperature)
-        result["test_scaled_confidence"] = scaled.max(axis=1).astype(np.float16)
-    result["test_hit"] = test.logits.argmax(axis=1) == test.labels
+    hit = test.logits.argmax(axis=1) == test.labels
+    for name, divisor in {"test": 1.0, "test_scaled": temperature}.items():
+        if divisor is not None:
+            confidence = calibration.softmax(test.logits, divisor).max(axis=1).astype(np.float16)
+            order = np.lexsort((hit, confidence))
+            result |= {f"{name}_confidence": confidence[order], f"{name}_hit": hit[order]}
     if full:
         kept = LOGITS // len(templates)
         result["test_logits"] = half(test.logits[:kept])

@@ -37,6 +37,7 @@ def content(alpha: float, seed: int, n: int) -> dict:
         "test_confidence": np.full(n, 0.8 if alpha else 0.9, np.float16),
         "test_scaled_confidence": np.full(n, 0.8, np.float16),
         "test_hit": hit,
+        "test_scaled_hit": hit,
     }
     if seed == 0:
         logits = logits if alpha else TEMPERATURE * logits

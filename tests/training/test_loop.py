@@ -87,9 +87,18 @@ def test_the_arrays_agree_with_the_metrics(data, outcome):
     ece = calibration.expected_calibration_error(calibration.softmax(logits), labels)
     assert ece == pytest.approx(metrics["test_ece"], abs=5e-3)
     assert calibration.negative_log_likelihood(logits, labels) == pytest.approx(metrics["test_nll"], abs=2e-3)
-    assert np.mean(arrays["test_hit"]) == metrics["test_accuracy"]
-    scaled = calibration.softmax(logits, metrics["temperature"]).max(axis=1)
-    np.testing.assert_allclose(arrays["test_scaled_confidence"], scaled, atol=5e-3)
+
+
+@pytest.mark.parametrize("reading", ["test", "test_scaled"])
+def test_confidences_are_kept_in_their_own_order_each_with_its_hit(outcome, reading):
+    arrays, metrics = outcome.arrays, outcome.metrics
+    confidence, hit = (arrays[f"{reading}_{name}"] for name in ("confidence", "hit"))
+    divisor = metrics["temperature"] if reading == "test_scaled" else 1.0
+    expected = calibration.softmax(arrays["test_logits"].astype(float), divisor).max(axis=1)
+    np.testing.assert_allclose(confidence, np.sort(expected), atol=5e-3)
+    assert np.mean(hit) == metrics["test_accuracy"]
+    diagram = calibration.confidence_reliability(confidence.astype(float), hit)
+    assert diagram.ece == pytest.approx(metrics[f"{reading}_ece"], abs=5e-3)
 
 
 def test_the_shown_activations_give_the_logits(outcome):
@@ -104,7 +113,7 @@ def test_the_shown_activations_give_the_logits(outcome):
 def test_further_seeds_keep_no_full_logits(data):
     arrays = train(run(seed=1, recipe=Recipe(steps=1, batch=8)), data, progress=False).arrays
     assert "test_logits" not in arrays
-    assert {"templates", "train_activations", "test_activations", "test_confidence", "test_hit"} <= set(arrays)
+    assert {"templates", "train_activations", "test_activations", "test_confidence", "test_scaled_hit"} <= set(arrays)
 
 
 def test_history_has_evenly_spaced_points_that_do_not_take_long(data, outcome, monkeypatch):
