@@ -68,6 +68,8 @@ def build(
     if pdf:
         printing.browser()
     out = Path(out or project_root() / "_build").absolute()
+    if any(out.resolve().is_relative_to(project_root() / name) for name in SOURCES):
+        raise UserError(f"{out} is among the sources of the book; choose another --out")
     with _alone_in(out):
         source = _copy_sources(out, chosen)
         environment = _environment()
@@ -197,7 +199,7 @@ def _copy_sources(out: Path, chosen: list[str]) -> Path:
             path = project_root() / name
             (shutil.copytree if path.is_dir() else shutil.copy)(path, source / name)
     except OSError as error:
-        raise UserError(f"cannot build in {out}: {error.strerror}") from error
+        raise UserError(f"cannot build in {out}: {error.strerror or error}") from error
     if chosen != chapters():
         kept = {key: value for key, value in _contents().items() if key not in ("parts", "chapters")}
         kept["chapters"] = [{"file": f"book/{name}"} for name in chosen[1:]]

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lsbook.catalogue import CORPORA, DATASETS, SPLITS
-from lsbook.errors import UserError
+from lsbook.errors import UserError, one_of
 from lsbook.store import Store
 
 app = typer.Typer(
@@ -28,7 +28,7 @@ def main() -> None:
     except UserError as error:
         _fail(str(error))
     except typer.TyperException as error:
-        _fail(f"{error.format_message()}; see lsbook --help")
+        _fail(f"{error.format_message().rstrip('.')}; see lsbook --help")
     except (typer.Abort, KeyboardInterrupt):
         print("lsbook: stopped", file=sys.stderr)
         sys.exit(130)
@@ -141,6 +141,7 @@ def sweep(
     """Train and record what a chapter's profile still misses, first seeds first."""
     from lsbook.experiments import sweep as sweeping
 
+    one_of("place", on, sweeping.PLACES)
     runs = sweeping.plan(chapter, profile, seeds, network)
     if not dry_run:
         sweeping.sweep(runs, budget=budget, jobs=jobs, on=on)
@@ -172,7 +173,7 @@ def data(names: Annotated[list[str] | None, typer.Argument(help="Data sets; all 
             part = load(name, split)
             if isinstance(part, files.ImageFiles):
                 part.check()
-            print(f"{name:8} {split:8} {len(part):6} {what}  {part.variant}  sha256 {part.fingerprint[:12]}")
+            print(f"{name:16} {split:8} {len(part):6} {what}  {part.variant}  sha256 {part.fingerprint[:12]}")
 
     missing = []
     for name in names or (*DATASETS, *CORPORA):

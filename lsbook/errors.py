@@ -19,7 +19,7 @@ def one_of(what: str, value: object, allowed) -> None:
 
 def whole_number(name: str, value: object, least: int) -> None:
     """Raise UserError unless a parameter is a whole number of at least `least`."""
-    if not isinstance(value, int) or value < least:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise UserError(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 

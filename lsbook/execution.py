@@ -186,8 +186,12 @@ async def _execute(chapter: str, parameters: dict, folder: Path, notes: Path, en
 
 
 def _failure(path: Path) -> str | None:
-    """Where and how the executed notebook failed; None when no cell of it did."""
-    for number, cell in source_cells(nbformat.read(path, as_version=4)):
+    """Where and how the executed notebook failed; None when no cell of it did, or it was not even written."""
+    try:
+        notebook = nbformat.read(path, as_version=4)
+    except nbformat.reader.NotJSONError:
+        return None
+    for number, cell in source_cells(notebook):
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 name = "" if output.ename == UserError.__name__ else f"{output.ename}: "

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from lsbook.catalogue import CORPORA, DATASETS, MODELS
-from lsbook.errors import UserError, one_of
+from lsbook.errors import UserError, one_of, whole_number
 
 OPTIMISERS = ("sgd", "adam")
 SCHEDULES = ("constant", "one-cycle", "steps", "linear", "inverse-root")
@@ -77,15 +77,16 @@ class Recipe:
 
     def __post_init__(self):
         for name in ("steps", "batch", "averaged", "revision"):
-            _whole(self, name, 1)
-        _whole(self, "warm_up", 0)
+            whole_number(name, getattr(self, name), 1)
+        _require(self.averaged <= 100, f"averaged: at most 100, a hundredth of the run apart, not {self.averaged}")
+        whole_number("warm_up", self.warm_up, 0)
         for name in ("learning_rate", "first_layer", "weight_decay", "loss_scale", *FRACTIONS):
             _number(self, name)
         if self.clip_norm is not None:
             _number(self, "clip_norm")
             _require(self.clip_norm > 0, "clip_norm must be above 0, or None")
         if self.size is not None:
-            _whole(self, "size", 1)
+            whole_number("size", self.size, 1)
         _require(self.learning_rate > 0, "learning_rate must be above 0")
         _require(self.loss_scale > 0, "loss_scale must be above 0")
         _require(self.first_layer > 0, "first_layer must be above 0")
@@ -149,8 +150,9 @@ class Run:
         one_of("model", self.model, MODELS)
         _number(self, "alpha")
         _require(0 <= self.alpha < 1, f"alpha must be in [0, 1), not {self.alpha:g}")
-        _whole(self, "seed", 0)
-        _whole(self, "examples", 1)
+        whole_number("seed", self.seed, 0)
+        _require(self.seed < 2**32, f"seed must be below 2^32, not {self.seed}")
+        whole_number("examples", self.examples, 1)
         _require(isinstance(self.recipe, Recipe), "recipe must be a Recipe")
         self._check_kind()
         self._check_teachers()
@@ -193,7 +195,7 @@ class Run:
             _require(self.recipe.averaged == 1, "averaged is for texts only")
             self._check_views()
             return
-        _whole(self, "vocabulary", 1)
+        whole_number("vocabulary", self.vocabulary, 1)
         for name in ("augmentation", "initial", "probe", "size"):
             _require(getattr(self.recipe, name) == getattr(Recipe, name), f"{name} is for images only")
         _require(not self.teachers, "a student learns from images only")
@@ -282,7 +284,9 @@ def _construct(kind, values):
         one_of(f"field of {kind.__name__}", name, [field.name for field in fields(kind)])
     try:
         return kind(**values)
-    except TypeError as error:
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:
         raise UserError(f"{kind.__name__}: {error}") from None
 
 
@@ -299,11 +303,3 @@ def _number(owner, name: str) -> None:
         f"{name} must be a number, not {value!r}",
     )
     object.__setattr__(owner, name, float(value))
-
-
-def _whole(owner, name: str, least: int) -> None:
-    value = getattr(owner, name)
-    _require(
-        isinstance(value, int) and not isinstance(value, bool) and value >= least,
-        f"{name} must be a whole number of at least {least}, not {value!r}",
-    )

@@ -232,6 +232,11 @@ def test_a_failing_cell_is_named_and_the_pages_before_stay(project, built, resto
     assert digests(built) == before
 
 
+def test_a_chapter_that_could_not_be_written_is_named_with_the_logs_last_line(tmp_path):
+    (tmp_path / "chapter.ipynb").write_text('{"cells": [')
+    assert execution._failure(tmp_path / "chapter.ipynb") is None
+
+
 def test_a_warning_of_jupyter_book_fails_the_build_and_is_shown(project, built, capfd):
     before = digests(built)
     index = project / "book" / "index.md"

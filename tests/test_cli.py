@@ -57,7 +57,16 @@ def lsbook(results, data_folder, monkeypatch, capsys):
         ([*SMOKE, "--alpha", "0.1", "-r", "precision", "float8"], "unknown precision 'float8': choose from"),
         ([*SMOKE, "--alpha", "0.1", "-r", "steps", "many"], "steps must be a whole number of at least 1, not 'many'"),
         ([*SMOKE, "--alpha", "0.1", "-r", "milestones", "0.5"], "Recipe: 'float' object is not iterable"),
+        ([*SMOKE, "--alpha", "0.1", "-r", "milestones", "half"], "Recipe: could not convert string to float: 'h'"),
         (["train"], "Missing option"),
+        ([], "Missing command; see"),
+        (
+            ["sweep", "projections", "--profile", "smoke", "--on", "mars", "--dry-run"],
+            "unknown place 'mars': choose from",
+        ),
+        (["bench", "calibration", "--json", "nowhere/b.json"], "cannot write nowhere/b.json: name a file in a folder"),
+        (["build", "--out", "book/html"], "book/html is among the sources of the book; choose another --out"),
+        (["build", "calibration", "-p", "n_bins", "true"], "n_bins takes a value of type int, not 'true'"),
         (["trian"], "No such command 'trian'"),
     ],
 )

@@ -47,6 +47,8 @@ def main(names: Sequence[str] = (), json_file: Path | None = None) -> None:
     if asked."""
     for name in names:
         one_of("benchmark", name, BENCHMARKS)
+    if json_file and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
+        raise UserError(f"cannot write {json_file}: name a file in a folder that exists")
     device = precision.device()
     limits = Limits.of(device)
     fitting = [name for name in BENCHMARKS if device.type == "cuda" or name not in ON_GPU]

@@ -18,9 +18,17 @@ from lsbook.errors import UserError
 
 
 def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Hex SHA-256 of a file's content. UserError when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def unreadable(path: Path, error: OSError) -> UserError:
+    """The one line for a file or folder that the system does not let us read."""
+    return UserError(f"{path} cannot be read: {error.strerror or error}; mend that, or set LSBOOK_DATA")
 
 
 def content_key(files: list[Path], *settings: str) -> str:
@@ -59,7 +67,7 @@ def read_parquet(files: list[Path], dataset: Dataset) -> tuple[list[bytes], np.n
         if len(table) and not pyarrow.types.is_integer(table[label].type):
             raise UserError(f"{path}: labels must be whole numbers, not {table[label].type}")
         labels.append(table[label].to_numpy())
-        classes = _class_names(table.schema, label) or classes
+        classes = _class_names(path, table.schema, label) or classes
     if not images:
         raise UserError(f"{files[0].parent}: there are no images")
     return images, np.concatenate(labels), classes
@@ -84,13 +92,20 @@ def _column(path: Path, present: list[str], wanted: tuple[str, ...]) -> str:
     raise UserError(f"{path} has columns {', '.join(present)}, but none of {', '.join(wanted)}")
 
 
-def _class_names(schema, label: str) -> tuple[str, ...]:
+def _class_names(path: Path, schema, label: str) -> tuple[str, ...]:
     """Names from the schema's metadata: our own `label_names`, or the Hub's feature description."""
     metadata = schema.metadata or {}
-    if b"label_names" in metadata:
-        return tuple(json.loads(metadata[b"label_names"]))
-    features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
-    return tuple(features.get(label, {}).get("names", ()))
+    try:
+        if b"label_names" in metadata:
+            names = json.loads(metadata[b"label_names"])
+        else:
+            features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
+            names = features.get(label, {}).get("names") or ()
+        if not all(isinstance(name, str) for name in names):
+            raise TypeError
+    except (ValueError, AttributeError, TypeError):
+        raise UserError(f"{path}: the class names in its metadata are no list of names; get it anew") from None
+    return tuple(names)
 
 
 def check_labels(labels: np.ndarray, n_classes: int, where: Path | str) -> None:

@@ -127,7 +127,10 @@ def _language_files(folder: Path, part: str, languages: tuple[str, str]) -> tupl
     """Both sides' files, or none; UserError when only one is there."""
     endings = ("", ".gz")
     sides = [[folder / f"{part}.{language}{ending}" for ending in endings] for language in languages]
-    found = [next(filter(Path.is_file, paths), None) for paths in sides]
+    try:
+        found = [next(filter(Path.is_file, paths), None) for paths in sides]
+    except OSError as error:
+        raise sources.unreadable(folder, error) from None
     if found.count(None) == 1:
         there, missing = (found[1], sides[0][0]) if found[0] is None else (found[0], sides[1][0])
         raise UserError(f"{there} has no partner: {missing} or {missing.name}.gz is missing; add it, or remove both")

@@ -175,7 +175,7 @@ def study(
     whole_number("n_bins", n_bins, 1)
     profile, answers = ask(profile, seeds, lambda name: groups(name, dataset, alpha))
     if not _networks(profile, dataset):
-        one_of(f"data set of the profile {profile}", dataset, [name for which, name, _ in RECIPES if which == profile])
+        one_of(f"data set of the profile {profile}", dataset, dict.fromkeys(name for name, _ in _trainable(profile)))
     records: dict[tuple[Network, bool, int, Recipe], dict[float, list[Record]]] = {}
     for answer in answers:
         for column in zip(*answer, strict=True):
@@ -202,14 +202,19 @@ def _networks(profile: str, dataset: str) -> list[Network]:
     """The chapter's networks of a profile, or all that the profile can train on one data set."""
     if dataset == "all":
         return list(FACTORS[profile])
-    return [(name, model) for which, name, model in RECIPES if (which, name) == (profile, dataset)]
+    return [(name, model) for name, model in _trainable(profile) if name == dataset]
+
+
+def _trainable(profile: str) -> list[Network]:
+    """The networks on images that the profile has a recipe for."""
+    return [(name, model) for which, name, model in RECIPES if which == profile and name in DATASETS]
 
 
 def _compared(alpha: float | str, dataset: str, claim: str = "C6") -> float:
     """The factor compared for a claim. UserError unless it is "auto" or above 0 (runs check that it is below 1)."""
     try:
         factor = claims.CLAIMS[claim].alpha_on(dataset) if alpha == "auto" else float(alpha)
-    except ValueError:
+    except (TypeError, ValueError):
         raise UserError(f'alpha must be a number above 0 and below 1, or "auto", not {alpha!r}') from None
     if factor == 0:
         raise UserError("alpha must be above 0 here: smoothed networks are compared with hard ones")

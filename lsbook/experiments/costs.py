@@ -12,12 +12,13 @@ no pause, and s is fitted to recorded runs. Of the GPU s and the pause are assum
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import geometric_mean
 from typing import NamedTuple
 
 from lsbook.catalogue import CORPORA, MODELS, TITLES
+from lsbook.errors import whole_number
 from lsbook.experiments import captions
 from lsbook.experiments.chapters import CHAPTERS
 from lsbook.experiments.profiles import RECIPES, run
@@ -141,11 +142,12 @@ def check(store: Store | None = None) -> Table:
     )
 
 
-def paper(nodes: int = 8, store: Store | None = None) -> Table:
+def paper(gpus: int = 8, store: Store | None = None) -> Table:
     """What the paper profile costs: each network's runs in the chapters' plans, alone and on several GPUs.
 
-    nodes: GPUs, each with one run at a time, so that runs take turns of ceil(runs / nodes).
+    gpus: each has one run at a time, so that runs take turns of ceil(runs / gpus). UserError for fewer than one.
     """
+    whole_number("gpus", gpus, 1)
     two = replace(cores(2), share=fitted_share(measured(store)))
     asked = dict.fromkeys(run for chapter in CHAPTERS for run in plan(chapter, "paper"))
     rows = []
@@ -153,18 +155,19 @@ def paper(nodes: int = 8, store: Store | None = None) -> Table:
         if profile == "paper":
             one = run("paper", dataset, model, alpha=0.1, seed=0)
             count = sum((other.dataset, other.model) == (dataset, model) for other in asked)
-            rows.append((_title(one), *_costs(one, count, nodes, two)))
+            rows.append((_title(one), *_costs(one, count, gpus, two)))
     return Table(
         "table-costs",
         "Predicted cost of the paper profile's runs on two cores and on one H200, whose share and pause are "
         "assumed and not measured yet. All: the runs that the chapters plan, one after another, in hours, and on "
-        f"{nodes} GPUs with one run each at a time.",
-        ("data, network", "steps", "operations", "hours, 2 cores", "hours, H200", "runs", "all, H200", f"{nodes} GPUs"),
+        f"{captions.counted(gpus, 'GPU')} with one run each at a time.",
+        ("data, network", "steps", "operations", "hours, 2 cores", "hours, H200", "runs", "all, H200")
+        + (captions.counted(gpus, "GPU"),),
         tuple(rows),
     )
 
 
-def _costs(one: Run, count: int, nodes: int, two: Machine) -> tuple[str, ...]:
+def _costs(one: Run, count: int, gpus: int, two: Machine) -> tuple[str, ...]:
     """Cells of a network whose runs are all like one."""
     hours = H200.seconds(one) / 3600
     operations = one.recipe.steps * one.recipe.batch * NETWORKS[one.dataset, one.model].flops
@@ -175,13 +178,17 @@ def _costs(one: Run, count: int, nodes: int, two: Machine) -> tuple[str, ...]:
         f"{hours:,.2f}",
         f"{count}",
         f"{count * hours:,.2f}",
-        f"{-(-count // nodes) * hours:,.2f}",
+        f"{-(-count // gpus) * hours:,.2f}",
     )
 
 
-def studies(seeds: int = 5, factors: int = 4, nodes: str = "1,8,64") -> Table:
-    """GPU-hours of the two large studies, seeds × factors runs each, and hours on numbers of GPUs such as "1,8"."""
-    counts = [int(n) for n in str(nodes).split(",")]
+def studies(seeds: int = 5, factors: int = 4, counts: Sequence[int] = (1, 8, 64)) -> Table:
+    """GPU-hours of the two large studies, seeds × factors runs each, and hours on so many GPUs.
+
+    UserError for fewer seeds or factors than one.
+    """
+    whole_number("study_seeds", seeds, 1)
+    whole_number("study_factors", factors, 1)
     rows = []
     for dataset, model in (("imagenet", "inception_v4"), ("wmt14-en-de", "transformer-base")):
         one = run("paper", dataset, model, alpha=0.1, seed=0)

@@ -10,7 +10,7 @@ from lsbook.page import Table
 
 def check(alpha: float, n_classes: int) -> None:
     """UserError unless there is something to smooth."""
-    if isinstance(alpha, str) or not 0 < alpha < 1:
+    if not isinstance(alpha, int | float) or not 0 < alpha < 1:
         raise UserError(f"alpha must be a number between 0 and 1 here, not {alpha!r}")
     whole_number("n_classes", n_classes, 2)
 

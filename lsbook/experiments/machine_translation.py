@@ -149,7 +149,7 @@ def beams(arms: Arms) -> list[Beams]:
 
 
 def three_words(arms: Arms, words: str) -> tuple[int, int, int]:
-    """Places, among the frequent words that records keep, of three given by name, such as "ein,eine,mit".
+    """Places, among the frequent words that records keep, of three given by name, such as "ein,einer,mit".
 
     "auto": the three most frequent. UserError unless they are three different ones of these words.
     """

@@ -54,16 +54,19 @@ class Arms:
 def parse_seeds(text: str | int) -> list[int]:
     """Seeds such as "0-4" or "0,2,5", or a single one, which papermill passes as a number, to a list.
 
-    UserError for anything else, and for a seed that comes twice.
+    UserError for anything else, for a seed that comes twice, and for more than 1000 in a row.
     """
     try:
         ranges = [[int(end) for end in part.split("-")] for part in str(text).split(",")]
-        seeds = [seed for ends in ranges for seed in range(ends[0], ends[-1] + 1)]
-        well_formed = all(len(ends) <= 2 and ends[0] <= ends[-1] for ends in ranges)
     except ValueError:
-        well_formed = False
-    if not well_formed or not seeds or len(set(seeds)) < len(seeds):
-        raise UserError(f'seeds must be whole numbers such as "0-4" or "0,2,5", each once, not {text!r}')
+        ranges = [[]]
+    seeds = []
+    if all(len(ends) in (1, 2) and 0 <= ends[-1] - ends[0] < 1000 for ends in ranges):
+        seeds = [seed for ends in ranges for seed in range(ends[0], ends[-1] + 1)]
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UserError(
+            f'seeds must be whole numbers such as "0-4" or "0,2,5", each once, at most 1000 in a row, not {text!r}'
+        )
     return seeds
 
 

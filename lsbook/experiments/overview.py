@@ -43,7 +43,7 @@ def _teacher(run: Run) -> str:
 
 def named(datasets: str) -> list[str]:
     """The data sets that a parameter names: "all", or names separated by commas. UserError for an unknown one."""
-    names = list(TITLES) if datasets == "all" else [name.strip() for name in datasets.split(",")]
+    names = list(TITLES) if datasets == "all" else [name.strip() for name in str(datasets).split(",")]
     for name in names:
         one_of("data set", name, TITLES)
     return names

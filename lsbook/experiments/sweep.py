@@ -12,6 +12,7 @@ from lsbook.cores import cores
 from lsbook.errors import UserError, one_of
 from lsbook.experiments import cluster
 from lsbook.experiments.board import Board
+from lsbook.experiments.captions import counted
 from lsbook.experiments.chapters import CHAPTERS
 from lsbook.experiments.lanes import Lanes
 from lsbook.experiments.obtain import Costs, parse_seeds, training_side
@@ -222,8 +223,8 @@ def outlook(runs: Sequence[Run], costs: Costs) -> str:
     """How many these are and how long they take, one after the other."""
     seconds = [costs.seconds(run) for run in runs]
     known = sum(s for s in seconds if s is not None)
-    unknown = f" and {seconds.count(None)} runs of unknown length" if None in seconds else ""
-    return f"{len(runs)} missing, {known / 60:.0f} minutes{unknown}"
+    unknown = f" and {counted(seconds.count(None), 'run')} of unknown length" if None in seconds else ""
+    return f"{len(runs)} missing, {counted(round(known / 60), 'minute')}{unknown}"
 
 
 def _in_seconds(seconds: float | None) -> str:

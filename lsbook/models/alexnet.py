@@ -9,13 +9,20 @@ from torch.nn import functional as F
 
 from lsbook.models.base import Classifier, initialise
 
+LEAST = 4  # side of the smallest image of which both pools leave anything
+
 
 class AlexNet(Classifier):
-    """width: channels of both convolutions; the hidden layers have 6 and 3 times as many units (384, 192 at 64)."""
+    """shape: (C, H, W), both sides at least 4; width: channels of both convolutions.
+
+    The hidden layers have 6 and 3 times as many units (384, 192 at 64). ValueError for smaller images.
+    """
 
     def __init__(self, shape: tuple[int, int, int], n_classes: int, width: int = 64):
         super().__init__()
         channels, height, breadth = shape
+        if min(height, breadth) < LEAST:
+            raise ValueError(f"shape: expected at least {LEAST} × {LEAST} pixels, not {height} × {breadth}")
         self.conv1 = nn.Conv2d(channels, width, kernel_size=5, padding=2)
         self.conv2 = nn.Conv2d(width, width, kernel_size=5, padding=2)
         self.norm = LocalResponseNorm(width)

@@ -9,6 +9,7 @@ from torch import Tensor
 from lsbook.catalogue import DATASETS, MODELS
 from lsbook.data.files import ImageFiles
 from lsbook.data.images import Images, load
+from lsbook.errors import UserError
 from lsbook.models.base import Classifier, initialise_small
 from lsbook.run import Run
 from lsbook.training import augmentation, precision, processes, summary, views
@@ -66,7 +67,11 @@ class ImageTask:
         """loss: smoothed cross-entropy with the run's alpha when None."""
         self.run, self.data = run, data
         self.view = augmentation.of(run.recipe)
-        model = MODELS[run.model].build(self.view.shape(data.train.shape), len(data.train.classes))
+        shape = self.view.shape(data.train.shape)
+        try:
+            model = MODELS[run.model].build(shape, len(data.train.classes))
+        except (ValueError, RuntimeError) as error:
+            raise UserError(f"{run.model} cannot be built for views of {shape[1]} × {shape[2]}: {error}") from None
         if run.recipe.initial == "small":
             initialise_small(model)
         model.to(device, memory_format=torch.channels_last)

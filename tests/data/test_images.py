@@ -88,6 +88,36 @@ def test_class_names_come_from_the_files_metadata(data_folder, small_heldout, me
     assert images.load("cifar10", "train").classes == tuple(f"c{k}" for k in range(10))
 
 
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"label_names": "c0, c1"},
+        {"label_names": "[0, 1]"},
+        {"label_names": "5"},
+        {"huggingface": "[]"},
+        {"huggingface": json.dumps({"info": None})},
+    ],
+)
+def test_metadata_without_class_names_where_they_should_be_is_refused(data_folder, small_heldout, metadata):
+    write_parquet(data_folder / "cifar10" / "train.parquet", PIXELS, LABELS, metadata=metadata)
+    with pytest.raises(UserError, match=r"train.parquet: the class names in its metadata are no list of names"):
+        images.load("cifar10", "train")
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.symlink_to("nowhere"), "No such file or directory"),
+        (lambda path: path.mkdir(), "Is a directory"),
+    ],
+)
+def test_a_file_that_is_none_is_named(data_folder, make, reason):
+    (data_folder / "cifar10").mkdir()
+    make(data_folder / "cifar10" / "train.parquet")
+    with pytest.raises(UserError, match=f"cifar10/train.parquet cannot be read: {reason}"):
+        images.load("cifar10", "train")
+
+
 def test_a_lossy_copy_says_so(data_folder, small_heldout):
     write_parquet(data_folder / "cifar10" / "train.parquet", PIXELS, LABELS, kind="JPEG")
     assert images.load("cifar10", "train").variant == "JPEG re-encoded"

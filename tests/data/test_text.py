@@ -1,8 +1,10 @@
 """Parallel texts, on small files in each of the layouts that are read."""
 
 import dataclasses
+import errno
 import gzip
 import hashlib
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -108,6 +110,18 @@ def test_files_of_different_length_name_the_first_line_without_a_partner(mine, l
 def test_an_empty_line_is_named(mine):
     write_lines(mine / "train.de", (GERMAN[0], " \t", GERMAN[2]))
     assert refused() == f"{mine}/train.de line 2 is empty; remove it and its partner"
+
+
+def test_a_folder_that_may_not_be_read_is_named(mine, monkeypatch):
+    """Whoever runs the tests may read everything, if it is root."""
+
+    def is_file(path, original=Path.is_file):
+        if mine in path.parents:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return original(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    assert refused() == f"{mine} cannot be read: Permission denied; mend that, or set LSBOOK_DATA"
 
 
 def test_a_file_of_nothing_is_named(mine):

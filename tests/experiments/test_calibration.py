@@ -283,7 +283,7 @@ def test_samples_of_a_calibrated_model_err_as_the_formula_says():
     assert (found.debiased[2:] < found.plain[2:] / 2).all()
 
 
-@pytest.mark.parametrize("n_bins", [0, -1, 1.5, "15"])
+@pytest.mark.parametrize("n_bins", [0, -1, 1.5, "15", True])
 def test_bins_must_be_a_number_of_bins(n_bins):
     with pytest.raises(UserError, match="n_bins must be a whole number of at least 1"):
         calibration.study(n_bins=n_bins)
@@ -293,7 +293,8 @@ def test_bins_must_be_a_number_of_bins(n_bins):
     ("profile", "dataset", "message"),
     [
         ("smoke", "cifar10", "unknown data set of the profile smoke 'cifar10': choose from digits, mnist"),
-        ("auto", "imagenet", "unknown data set of the profile laptop 'imagenet': choose from cifar10, "),
+        ("auto", "imagenet", "unknown data set of the profile laptop 'imagenet': choose from cifar10, tiny-"),
+        ("smoke", "grammar", "unknown data set of the profile smoke 'grammar': choose from digits, mnist$"),
     ],
 )
 def test_a_data_set_that_is_not_there_is_refused(profile, dataset, message):
@@ -308,6 +309,7 @@ def test_a_data_set_that_is_not_there_is_refused(profile, dataset, message):
         (0.0, "above 0 here"),
         ("many", "or \"auto\", not 'many'"),
         (1, "in \\[0, 1"),
+        (None, 'or "auto", not None'),
     ],
 )
 def test_a_factor_that_is_none_is_refused(study, alpha, message):

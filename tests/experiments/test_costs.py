@@ -7,6 +7,7 @@ import torch
 
 from lsbook.bench.limits import count_step
 from lsbook.catalogue import CORPORA, DATASETS, MODELS
+from lsbook.errors import UserError
 from lsbook.experiments import costs, profiles
 from lsbook.run import Run
 from lsbook.store import Store
@@ -88,11 +89,22 @@ def test_cores_that_feed_a_gpu(monkeypatch):
     assert int(found["feeding_cores"]) - 1 < 1_000 / found["decoded"] <= int(found["feeding_cores"])
 
 
+@pytest.mark.parametrize("number", [0, -1, 2.5, True])
+def test_numbers_of_runs_and_gpus_must_be_some(number):
+    for name, table in {
+        "gpus": lambda: costs.paper(gpus=number),
+        "study_seeds": lambda: costs.studies(seeds=number),
+        "study_factors": lambda: costs.studies(factors=number),
+    }.items():
+        with pytest.raises(UserError, match=f"{name} must be a whole number of at least 1, not {number}"):
+            table()
+
+
 def test_runs_take_turns_on_gpus(monkeypatch, store):
     """An hour each: 20 runs take 20 hours on one GPU, 3 turns on eight, one on 64; the chapters plan 22 ResNet-56."""
     monkeypatch.setattr(costs.Machine, "seconds", lambda machine, run: 3600.0)
-    for row in costs.studies(seeds=5, factors=4, nodes="1,8,64").rows:
+    for row in costs.studies(seeds=5, factors=4, counts=(1, 8, 64)).rows:
         assert row[1:] == ("20", "1.0", "20", "20", "3", "1")
     monkeypatch.setattr(costs, "fitted_share", lambda runs: 1.0)
-    rows = {row[0]: row for row in costs.paper(nodes=8, store=store).rows}
+    rows = {row[0]: row for row in costs.paper(gpus=8, store=store).rows}
     assert rows["CIFAR-10, ResNet-56"][-3:] == ("22", "22.00", "3.00")

@@ -311,7 +311,9 @@ def test_seeds(text, expected):
     assert parse_seeds(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "a", "0,0", "1-0", "0,5-3", "0-1-2", "0.5", "-1"])
+@pytest.mark.parametrize(
+    "text", ["", "a", "0,0", "1-0", "0,5-3", "0-1-2", "0.5", "-1", "0-1000", "0-99999999999999999999"]
+)
 def test_bad_seeds_are_refused(text):
     with pytest.raises(UserError, match="seeds must be whole numbers"):
         parse_seeds(text)

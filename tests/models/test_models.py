@@ -88,9 +88,14 @@ def test_inception_v4_is_timms():
         torch.testing.assert_close(ours(images), theirs.eval()(images))
 
 
-def test_inception_v4_refuses_images_of_which_nothing_would_be_left():
-    with torch.device("meta"), pytest.raises(ValueError, match="at least 75 × 75 pixels, not 75 × 74"):
-        MODELS["inception_v4"].build((3, 75, 74), 5)
+@pytest.mark.parametrize(("name", "least"), [("inception_v4", 75), ("alexnet", 4)])
+def test_images_of_which_nothing_would_be_left_are_refused(name, least):
+    with torch.device("meta"), pytest.raises(ValueError, match=f"at least {least} × {least} pixels, not {least} × "):
+        MODELS[name].build((3, least, least - 1), 5)
+
+
+def test_alexnet_sees_its_smallest_images():
+    assert MODELS["alexnet"].build((3, 4, 4), 5)(torch.zeros(1, 3, 4, 4)).shape == (1, 5)
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith(("transformer", "inception"))])

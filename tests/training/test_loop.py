@@ -110,6 +110,11 @@ def test_the_shown_activations_give_the_logits(outcome):
     assert projection.template_plane(arrays["templates"][:3]).basis.shape == (2, 10)
 
 
+def test_a_network_that_the_views_are_too_small_for_is_refused(data):
+    with pytest.raises(UserError, match="alexnet-16 cannot be built for views of 3 × 3: shape: expected at least 4"):
+        train(run(recipe=Recipe(steps=1, size=3)), data, progress=False)
+
+
 def test_further_seeds_keep_no_full_logits(data):
     arrays = train(run(seed=1, recipe=Recipe(steps=1, batch=8)), data, progress=False).arrays
     assert "test_logits" not in arrays
