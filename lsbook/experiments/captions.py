@@ -14,7 +14,7 @@ from lsbook.run import Run
 from lsbook.store import Record
 
 STANDING = {
-    "paper": "under the paper's protocol",
+    "paper": "at the paper's scale",
     "laptop": "in the reduced regime",
     "smoke": "on toy data, which decides nothing about the paper",
 }

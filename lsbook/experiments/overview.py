@@ -34,7 +34,13 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
 def network(run: Run) -> str:
     """The network, and which others its targets are from."""
     others = {"student of": run.teacher, "as soft as": run.as_soft_as}
-    return ", ".join([MODELS[run.model].title, *(f"{how} {_teacher(other)}" for how, other in others.items() if other)])
+    return ", ".join(
+        [
+            MODELS[run.model].title,
+            *(f"{how} {_teacher(other)}" for how, other in others.items() if other),
+            *([f"T = {run.temperature:g}, β = {run.beta:g}"] if run.temperature is not None else []),
+        ]
+    )
 
 
 def _teacher(run: Run) -> str:

@@ -187,11 +187,12 @@ def _published(claim: str) -> list[tuple[str, str, str]]:
     said = {
         source: "; ".join(_numbers(row, arms, first) for row, arms in rows.items()) for source, rows in table.items()
     }
-    rows = [(f"{paper.PAPER}, {paper.STATED[claim]}", "claimed", said.get(paper.PAPER, "—"))]
-    if said.get(paper.REPLICATION):
-        rows.append((paper.REPLICATION, "reported", said[paper.REPLICATION]))
-    if claim in paper.REPLICATED:
-        rows.append((paper.REPLICATION, paper.REPLICATED[claim], "—"))
+    printed = (number.where for arms in table.get(paper.PAPER, {}).values() for number in arms.values())
+    where = ", ".join(dict.fromkeys([paper.PAPER, paper.STATED[claim], *printed]))
+    rows = [(where, "claimed", said.get(paper.PAPER, "—"))]
+    if claim in paper.REPLICATED or said.get(paper.REPLICATION):
+        outcome = paper.REPLICATED.get(claim, "reported")
+        rows.append((paper.REPLICATION, outcome, said.get(paper.REPLICATION, "—")))
     return rows
 
 

@@ -1,7 +1,7 @@
 """What is measured along a training besides accuracy and calibration. A probe never changes the training.
 
 "logit-differences": the difference of two logits of training images, over augmented views, from which the mutual
-information between image and difference is estimated (section 5 and Figure 6 of the paper).
+information between image and difference is estimated (section 4 and Figure 6 of the paper).
 """
 
 import time

@@ -115,7 +115,7 @@ def test_table_3_holds_the_published_rows_and_ours(study):
     rows = calibration.ece_table(study).rows
     assert ("ResNet-56, CIFAR-100", "paper", "0.150", "0.021 (1.9)", "0.024 (0.05)", "—") in rows
     assert ("ResNet-56, CIFAR-100", "replication", "0.207", "0.029 (2.9)", "0.053 (0.05), 0.043 (0.1)", "—") in rows
-    published = sum(len(table) for table in paper.TABLE_3.values()) - 1  # but the Transformer's
+    published = sum(len(table) for table in paper.TABLE_3.values()) - 2  # but the Transformers'
     assert len(rows) == published + len(study.sweeps)
     ours = rows[published]
     assert ours[:2] == (study.sweeps[0].title, "here")
@@ -215,11 +215,16 @@ def test_a_factor_of_fewer_seeds_than_the_others_is_shown_too(study):
 
 
 def test_networks_whose_error_scaling_raised_are_named(study, monkeypatch):
-    assert calibration.numbers(study)["grown"] == "none"
-    hard = property(lambda sweep: sweep.arms()[0])  # in the place of the smoothed networks that are scaled
-    monkeypatch.setattr(calibration.Sweep, "scaled_smoothed", hard)
-    found = calibration.numbers(dataclasses.replace(study, sweeps=study.sweeps[:1]))["grown"]
-    assert found == "AlexNet, CIFAR-10 (from 0.001 to 0.099)"
+    assert calibration.numbers(study)["grown"] == "Here it has raised the error of none of the smoothed networks."
+    first = study.sweeps[0]
+    hard = first.records[0.0]  # whose error is raised by scaling when read as a smoothed network's at T = 1
+    monkeypatch.setattr(calibration.Arm, "ece", lambda arm, n_bins: np.full(3, 0.03 if arm.scaled else 0.02))
+    worse = dataclasses.replace(first, records={0.0: hard, 0.1: hard})
+    found = calibration._grown(dataclasses.replace(study, sweeps=[worse]))
+    assert (
+        found
+        == "Of the smoothed networks here it has raised the error of AlexNet, CIFAR-10, α = 0.1 (from 0.020 to 0.030)."
+    )
 
 
 def test_the_course_is_in_passes(study):

@@ -17,8 +17,8 @@ def test_students_are_listed_by_their_teachers(put, tmp_path):
         "MLP 2 × 1200",
         "MLP 2 × 1200 with dropout",
         "MLP 2 × 800",
-        "MLP 2 × 800, student of MLP 2 × 1200 with dropout",
-        "MLP 2 × 800, student of MLP 2 × 1200, α = 0.1",
+        "MLP 2 × 800, student of MLP 2 × 1200 with dropout, T = 8, β = 0.6",
+        "MLP 2 × 800, student of MLP 2 × 1200, α = 0.1, T = 8, β = 0.6",
     ]
     assert {row[1:] for row in table.rows} == {
         ("60,000", "11,700", "0", "2", "98.5", "3"),

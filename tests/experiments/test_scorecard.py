@@ -42,7 +42,7 @@ def test_every_claim_belongs_to_one_chapter_and_is_stated_somewhere():
 
 def test_the_summary_has_every_claim_once_and_contradictions_first():
     table = scorecard.summary_table(FINDINGS)
-    assert table.header == ("claim", "in the reduced regime", "under the paper's protocol")
+    assert table.header == ("claim", "in the reduced regime", "at the paper's scale")
     rows = {row[0].partition(":")[0]: row[1:] for row in table.rows}
     assert list(rows) == list(CLAIMS)
     assert rows["C1"][0] == "**contradicted**: AlexNet, CIFAR-10. **reproduced**: MLP 2 × 1200, MNIST"
@@ -64,7 +64,7 @@ def test_the_text_names_contradictions_first_and_what_is_untested():
     assert lines[-1].startswith("- **Not tested** yet: C3, C4, C5, C7")
     mixed = [*FINDINGS, finding("C6", -5, profile="paper")]
     lines = scorecard.summary_text(mixed).markdown.splitlines()
-    place = lines.index("- **Reproduced** under the paper's protocol")
+    place = lines.index("- **Reproduced** at the paper's scale")
     assert lines[place + 1 : place + 2] == ["  - C6, smoothing lowers the calibration error: AlexNet, CIFAR-10"]
     assert lines[place + 2] == "- **Undecided** in the reduced regime"
 
@@ -91,7 +91,7 @@ def test_details_put_the_sources_beside_ours():
 
 def test_too_few_seeds_have_no_picture():
     [row] = [row for row in scorecard.detail_table(FINDINGS, "projections").rows if "2 seeds" in row[2]]
-    assert row[0] == "here, under the paper's protocol"
+    assert row[0] == "here, at the paper's scale"
     assert row[1] == "not tested"
     assert "difference" not in row[2]
 
@@ -115,7 +115,7 @@ def test_answers_give_the_difference():
     assert text[0].startswith(begin)
     assert "−5.000 [−5.0" in text[0]
     assert text[1] == "- C20, temperature raises the hard model's BLEU: **not tested**."
-    assert "under the paper's protocol **not tested** on AlexNet, CIFAR-10 (a quantity, points ↑: 2 seeds)" in text[2]
+    assert "at the paper's scale **not tested** on AlexNet, CIFAR-10 (a quantity, points ↑: 2 seeds)" in text[2]
 
 
 def test_the_records_of_the_sources_are_found_and_nothing_is_trained(monkeypatch):
