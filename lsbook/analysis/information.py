@@ -34,7 +34,7 @@ class Information(NamedTuple):
 
 def mutual_information(samples: np.ndarray, leave_one_out: bool = False) -> float:
     """Î(X; Y) = 1/(NL) Σ_x Σ_l [−(f_xl − μ_x)²/2σ² − log 1/N Σ_x' exp(−(f_xl − μ_x')²/2σ²)], with μ_x = mean_l f_xl
-    and σ² = mean_xl (f_xl − μ_x)², as in the paper, whose sum is printed without the 1/(NL) that makes it a mean.
+    and σ² = mean_xl (f_xl − μ_x)², as in the paper (whose sum is said to be printed without 1/(NL)).
 
     samples: f (N, L), L ≥ 2 views of each example.
     Each mean contains the sample it scores, so that pure noise gives ½ log(L/(L − 1)) instead of 0. With leave_one_out

@@ -195,7 +195,7 @@ def test_gaps_add_up_to_the_calibration_error(arms):
 def test_table_3_has_the_published_rows_and_ours(arms):
     papers, replication, ours = chapter.ece_table(arms).rows
     assert replication == (
-        "Transformer, Multi30k",
+        "Transformer, Multi30k, English to German",
         "replication",
         "0.449",
         "0.058 (1.8)",
