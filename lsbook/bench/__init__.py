@@ -16,7 +16,7 @@ try:
     from lsbook.bench import arrays, files, images, photographs, text
     from lsbook.bench.limits import Limits
     from lsbook.bench.timing import Benchmark, Result, measure
-    from lsbook.experiments.workers import cores
+    from lsbook.cores import cores
     from lsbook.training import environment, precision
 except ModuleNotFoundError as error:
     raise UserError(f'benchmarks need {error.name}: pip install -e ".[train]"') from error

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from lsbook.bench.timing import Benchmark
+from lsbook.cores import cores
 from lsbook.errors import UserError
 from lsbook.experiments import sweep as sweeping
 from lsbook.paths import TABLE_OF_CONTENTS, project_root, results_path
@@ -68,7 +69,7 @@ def sweep() -> Benchmark:
 
     def ours() -> None:
         with _folders() as folder, contextlib.redirect_stderr(io.StringIO()):
-            sweeping.sweep(runs, Store(folder), jobs=sweeping.cores())
+            sweeping.sweep(runs, Store(folder), jobs=cores())
 
     script = (
         "import json, sys; from lsbook.experiments.obtain import obtain; from lsbook.run import from_dict;"
@@ -115,7 +116,7 @@ def book() -> Benchmark:
 
     def ours() -> None:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
-            build(out=Path(folder) / "book", jobs=sweeping.cores())
+            build(out=Path(folder) / "book", jobs=cores())
 
     def plain() -> None:
         with tempfile.TemporaryDirectory() as folder:

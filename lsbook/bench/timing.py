@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from lsbook.bench.limits import Counts, Limits
-from lsbook.experiments.workers import cores
+from lsbook.cores import cores
 
 ROUNDS = 3
 

@@ -148,11 +148,17 @@ def _check_answer() -> None:
     """UserError unless a cluster answers. Another process asks, since Ray itself would wait for minutes."""
     where = os.environ.get("RAY_ADDRESS")
     start = 'start one with "ray start --head", or name another in RAY_ADDRESS'
-    question = [sys.executable, "-c", "import ray; ray.init('auto', log_to_driver=False)"]
-    try:
-        answer = subprocess.run(question, capture_output=True, text=True, timeout=PATIENCE)
-    except subprocess.TimeoutExpired:
-        raise UserError(f"the Ray cluster at {where or 'auto'} has not answered for {PATIENCE} s: {start}") from None
-    if answer.returncode:
-        *_, reason = ["it gave no reason", *answer.stderr.splitlines()]
+    question = "import ray; print('asking', flush=True); ray.init('auto', log_to_driver=False)"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", question], **pipes) as child:
+        child.stdout.readline()  # until here it has imported Ray, which says nothing of the cluster
+        try:
+            _, errors = child.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            raise UserError(
+                f"the Ray cluster at {where or 'auto'} has not answered for {PATIENCE} s: {start}"
+            ) from None
+    if child.returncode:
+        *_, reason = ["it gave no reason", *errors.splitlines()]
         raise UserError(f"no Ray cluster to be had ({reason}): {start}")
