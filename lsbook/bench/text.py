@@ -40,7 +40,7 @@ def transformer() -> Benchmark:
     run, device = profiles.run("laptop", "multi30k", MODEL, alpha=0.1, seed=0), precision.device()
     source, target = sentences(PAIRS, 0), sentences(PAIRS, 1)
     model, plain_model = (MODELS[MODEL].build(VOCABULARY, Vocabulary.pad).to(device) for _ in range(2))
-    trainer = TextTrainer(run, model, Encoded(*map(_side, (source, target)), "", ""))
+    trainer = TextTrainer(run, model, Encoded(*map(Sentences.of, (source, target)), "", ""))
     batches = [trainer.batches(step) for step in range(STEPS)]
     pairs = round(np.mean([(batch.rows >= 0).sum() for batch in batches]))
     optimiser = torch.optim.Adam(
@@ -69,10 +69,6 @@ def transformer() -> Benchmark:
         plain_units=sum(len(sentence) + 1 for sentence in target[: STEPS * pairs]),
         counts=count_step(model, loss, states=2) * (sum(tokens) / tokens[0]),
     )
-
-
-def _side(rows: list[list[int]]) -> Sentences:
-    return Sentences(np.concatenate(rows), np.cumsum([0, *map(len, rows)]))
 
 
 def plain_training(model: Transformer, pairs: list, batch: int, optimiser, run) -> Callable[[], None]:

@@ -28,6 +28,11 @@ class Sentences:
     ids: np.ndarray
     offsets: np.ndarray
 
+    @classmethod
+    def of(cls, rows: Sequence[np.ndarray]) -> "Sentences":
+        """Of the token ids of each sentence; there is at least one."""
+        return cls(np.concatenate(rows), np.cumsum([0, *map(len, rows)]))
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
@@ -81,11 +86,7 @@ def load(name: str, split: str, vocabulary: Vocabulary) -> Encoded:
 def encode(pairs: Sequence[text.Pair], vocabulary: Vocabulary) -> tuple[Sentences, Sentences]:
     """Source and target side of these pairs."""
     source, target = (vocabulary.encode(side) for side in zip(*pairs, strict=True))
-    return _in_a_row(source), _in_a_row(target)
-
-
-def _in_a_row(ids: list[np.ndarray]) -> Sentences:
-    return Sentences(np.concatenate(ids), np.cumsum([0, *map(len, ids)]))
+    return Sentences.of(source), Sentences.of(target)
 
 
 def _write(folder: Path, found: text.Text, vocabulary: Vocabulary) -> None:

@@ -78,6 +78,11 @@ def verdict_sentence(profile: str, verdicts: Iterable[Verdict]) -> str:
     return f"By the rule, {STANDING[profile]}: {verdict_list(verdicts)}."
 
 
+def standing(profile: str) -> str:
+    """How far what a profile's runs show can be trusted, in a few words."""
+    return STANDING[profile].partition(",")[0]
+
+
 def verdict_list(verdicts: Iterable[Verdict]) -> str:
     """The claims under each outcome, contradictions first."""
     verdicts = list(verdicts)

@@ -173,7 +173,7 @@ def mnist_table(study: Study) -> Table:
         rows.append((source.capitalize(), *cells, "—"))
     ours = [captions.with_interval(study.errors(role, arm)) for arm in TEACHERS for role in ("teacher", "student")]
     plan = PLANS[study.profile]
-    standing = f"Here, {captions.STANDING[study.profile].split(',')[0]}"
+    standing = f"Here, {captions.standing(study.profile)}"
     rows.append((standing, *ours, captions.with_interval(study.errors("alone"))))
     return Table(
         "table-mnist-distillation",

@@ -283,7 +283,7 @@ def accuracy_table(rows: Sequence[Shown]) -> Table:
             captions.with_interval(np.array([100 * r.metrics["test_accuracy"] for r in arm]))
             for arm in (row.arms.hard, row.arms.smoothed)
         ]
-        standing = f"Here, {captions.STANDING[row.arms.profile].split(',')[0]}"
+        standing = f"Here, {captions.standing(row.arms.profile)}"
         cells.append((row.title, standing, *ours, f"{row.arms.alpha:g}"))
     return Table(
         "table-accuracy",

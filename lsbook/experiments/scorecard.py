@@ -98,17 +98,13 @@ def summary_table(findings: Sequence[Finding]) -> Table:
         "table-scorecard",
         "The paper's claims and what they came to here: the verdict by the rule, with the settings in which it holds. "
         "Not tested: no runs are recorded yet, or too few.",
-        ("claim", *map(_standing, profiles)),
+        ("claim", *map(captions.standing, profiles)),
         tuple(rows),
     )
 
 
 def _profiles(findings: Sequence[Finding]) -> list[str]:
     return list(dict.fromkeys(finding.profile for finding in findings))
-
-
-def _standing(profile: str) -> str:
-    return captions.STANDING[profile].split(",")[0]
 
 
 def _by_verdict(outcomes: Sequence[Outcome]) -> str:
@@ -144,11 +140,11 @@ def _row(finding: Finding) -> tuple[str, str, str]:
     verdict = finding.verdict
     text = f"{finding.setting}, {captions.counted(verdict.seeds, 'seed')}: {name.partition(': ')[2]} {first} → {second}"
     if math.isnan(verdict.mean):
-        return f"here, {_standing(finding.profile)}", word, text
+        return f"here, {captions.standing(finding.profile)}", word, text
     threshold = -CLAIMS[verdict.claim].part(verdict.part).margin
     picture = page.interval_picture(verdict.low, verdict.mean, verdict.high, threshold)
     outcome = Html(f"<strong>{word}</strong><br>{picture}")
-    return f"here, {_standing(finding.profile)}", outcome, f"{text}, difference {difference}"
+    return f"here, {captions.standing(finding.profile)}", outcome, f"{text}, difference {difference}"
 
 
 _MNIST = {
@@ -214,7 +210,7 @@ def summary_text(findings: Sequence[Finding]) -> Text:
             for claim, several in found.items()
         }
         items = [f"  - {claim}, {CLAIMS[claim].text}: {settings}" for claim, settings in listed.items() if settings]
-        lines += [f"- **{word.capitalize()}** {_standing(profile)}", *items] if items else []
+        lines += [f"- **{word.capitalize()}** {captions.standing(profile)}", *items] if items else []
     untested = [claim for claim, several in found.items() if all(o.verdict == NOT_TESTED for o in several)]
     if untested:
         lines.append(f"- **{NOT_TESTED.capitalize()}** yet: {', '.join(untested)}")
@@ -227,7 +223,9 @@ def answers(findings: Sequence[Finding], *names: str) -> Text:
     for name in names:
         found = [finding for finding in findings if finding.verdict.claim == name]
         by_profile = itertools.groupby(found, lambda finding: finding.profile)
-        said = "; ".join(f"{_standing(profile)} {'; '.join(map(_answer, several))}" for profile, several in by_profile)
+        said = "; ".join(
+            f"{captions.standing(profile)} {'; '.join(map(_answer, several))}" for profile, several in by_profile
+        )
         said = said or f"**{NOT_TESTED}**"
         lines.append(f"- {name}, {CLAIMS[name].text}: {said}.")
     return Text("\n".join(lines))

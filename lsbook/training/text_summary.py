@@ -188,7 +188,7 @@ def example_translations(translator: Translator) -> dict[str, np.ndarray]:
     sources, references = zip(*examples.SENTENCES, strict=True)
     found = translations.translated(translator.model, sources, words, translator.precision, beam=BEAM)
     sides = words.encode(sources), [np.array(t.tokens, words.dtype) for t in found]
-    text = Encoded(*(Sentences(np.concatenate(side), np.cumsum([0, *map(len, side)])) for side in sides), "", "")
+    text = Encoded(*map(Sentences.of, sides), "", "")
     tokens = translator.predict(text, (1.0,))
     pieces = [piece for t in found for piece in words.pieces([*t.tokens, words.eos])]
     return {
