@@ -13,7 +13,7 @@ from lsbook.analysis.statistics import standard_errors_apart, welch_interval
 from lsbook.catalogue import DATASETS, network_title
 from lsbook.errors import UserError, one_of, whole_number
 from lsbook.experiments import captions, profiles, verdicts
-from lsbook.experiments.obtain import Group, ask
+from lsbook.experiments.arms import Group, ask
 from lsbook.experiments.profiles import RECIPES
 from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table, Text

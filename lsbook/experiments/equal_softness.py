@@ -8,7 +8,7 @@ import numpy as np
 
 from lsbook.catalogue import DATASETS, MODELS, network_title
 from lsbook.experiments import captions, profiles, projections, verdicts
-from lsbook.experiments.obtain import Arms, Group, ask
+from lsbook.experiments.arms import Arms, Group, ask
 from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table
 from lsbook.run import Recipe, Run

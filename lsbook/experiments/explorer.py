@@ -4,8 +4,9 @@ import numpy as np
 
 from lsbook.catalogue import CORPORA, DATASETS
 from lsbook.experiments import captions, machine_translation
+from lsbook.experiments.arms import Arms
 from lsbook.experiments.calibration import Study, Sweep
-from lsbook.experiments.obtain import Arms, obtain
+from lsbook.experiments.obtain import obtain
 from lsbook.experiments.profiles import PROFILES
 from lsbook.experiments.projections import SPLIT_TITLES
 from lsbook.page import Part

@@ -12,7 +12,7 @@ from lsbook.analysis.calibration import Reliability, confidence_reliability
 from lsbook.analysis.statistics import Interval, welch_interval
 from lsbook.errors import one_of, several_of, whole_number
 from lsbook.experiments import captions, profiles, verdicts
-from lsbook.experiments.obtain import RECORDED, Arms, Group, compare, comparison, is_recorded
+from lsbook.experiments.arms import RECORDED, Arms, Group, compare, comparison, is_recorded
 from lsbook.experiments.projections import Panel, named_panels, projected
 from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table, Text

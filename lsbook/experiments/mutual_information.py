@@ -13,7 +13,7 @@ from lsbook.analysis.information import bracket, mixture_information
 from lsbook.catalogue import DATASETS
 from lsbook.errors import UserError, several_of
 from lsbook.experiments import captions, profiles, projections, verdicts
-from lsbook.experiments.obtain import Arms, Group, arms_of, ask, comparison
+from lsbook.experiments.arms import Arms, Group, arms_of, ask, comparison
 from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table
 from lsbook.run import Run

@@ -11,7 +11,7 @@ from lsbook.analysis.targets import optimal_logit_gap
 from lsbook.catalogue import DATASETS
 from lsbook.errors import several_of
 from lsbook.experiments import captions, profiles, verdicts
-from lsbook.experiments.obtain import Arms, Group, arms_of, ask, comparison
+from lsbook.experiments.arms import Arms, Group, arms_of, ask, comparison
 from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table
 from lsbook.run import Run

@@ -9,8 +9,8 @@ from lsbook import claims, page, paper
 from lsbook.claims import CLAIMS, CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED, Verdict
 from lsbook.errors import one_of
 from lsbook.experiments import captions, verdicts
+from lsbook.experiments.arms import RECORDED, is_recorded
 from lsbook.experiments.chapters import CHAPTERS
-from lsbook.experiments.obtain import RECORDED, is_recorded
 from lsbook.experiments.profiles import PROFILES
 from lsbook.experiments.verdicts import Measure
 from lsbook.page import Html, Table, Text

@@ -11,11 +11,12 @@ from typing import Protocol
 from lsbook.cores import cores
 from lsbook.errors import UserError, one_of
 from lsbook.experiments import cluster
+from lsbook.experiments.arms import parse_seeds
 from lsbook.experiments.board import Board
 from lsbook.experiments.captions import counted
 from lsbook.experiments.chapters import CHAPTERS
 from lsbook.experiments.lanes import Lanes
-from lsbook.experiments.obtain import Costs, parse_seeds, training_side
+from lsbook.experiments.obtain import Costs, training_side
 from lsbook.experiments.profiles import PROFILES
 from lsbook.experiments.workers import Machine, Worker
 from lsbook.run import Run

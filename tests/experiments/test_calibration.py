@@ -10,7 +10,7 @@ from lsbook.analysis.calibration import negative_log_likelihood, softmax
 from lsbook.catalogue import DATASETS
 from lsbook.errors import UserError
 from lsbook.experiments import calibration, verdicts
-from lsbook.experiments.obtain import parse_seeds
+from lsbook.experiments.arms import parse_seeds
 from lsbook.store import Store
 
 TEMPERATURE = 2.0  # of the hard networks below

@@ -7,7 +7,7 @@ import pytest
 
 from lsbook import claims, paper
 from lsbook.experiments import distillation, verdicts
-from lsbook.experiments.obtain import is_recorded
+from lsbook.experiments.arms import is_recorded
 from lsbook.store import Store
 
 ERRORS = {

@@ -12,7 +12,7 @@ from lsbook.catalogue import network_title
 from lsbook.errors import UserError
 from lsbook.experiments import machine_translation as chapter
 from lsbook.experiments import verdicts
-from lsbook.experiments.obtain import Arms
+from lsbook.experiments.arms import Arms
 from lsbook.store import Store
 
 TEMPERATURES, BLEU_TEMPERATURES = np.array([0.5, 1.0, 1.4, 2.0]), np.array([0.8, 1.0, 1.25])
@@ -270,7 +270,7 @@ def test_a_text_is_looked_for_in_the_profiles_that_have_it(store, monkeypatch):
     monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
     assert chapter.arms(dataset="multi30k").profile == "laptop"
     asked = []
-    monkeypatch.setattr("lsbook.experiments.obtain.obtain", lambda runs, *_: asked.extend(runs) or [None] * len(runs))
+    monkeypatch.setattr("lsbook.experiments.arms.obtain", lambda runs, *_: asked.extend(runs) or [None] * len(runs))
     assert chapter.arms(dataset="wmt14-en-de", seeds="0").profile == "paper"
     assert {run.dataset for run in asked} == {"wmt14-en-de"}
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from lsbook import claims, plots
 from lsbook.errors import UserError
 from lsbook.experiments import mutual_information, verdicts
-from lsbook.experiments.obtain import Arms, compare
+from lsbook.experiments.arms import Arms, compare
 from lsbook.store import Store
 
 N, VIEWS = 40, 10

@@ -10,7 +10,8 @@ from lsbook import claims, paper
 from lsbook.catalogue import DATASETS
 from lsbook.errors import UserError
 from lsbook.experiments import captions, profiles, projections
-from lsbook.experiments.obtain import Arms, ask, compare, obtain, parse_seeds
+from lsbook.experiments.arms import Arms, ask, compare, parse_seeds
+from lsbook.experiments.obtain import obtain
 from lsbook.experiments.verdicts import combined
 from lsbook.run import Run
 from lsbook.store import Store
@@ -237,7 +238,7 @@ def asked(monkeypatch):
         asked.extend((run.alpha, run.seed) for run in runs)
         return list(runs)
 
-    monkeypatch.setattr("lsbook.experiments.obtain.obtain", obtain)
+    monkeypatch.setattr("lsbook.experiments.arms.obtain", obtain)
     return asked
 
 
@@ -280,7 +281,7 @@ def test_auto_is_the_best_profile_of_which_all_is_recorded(store, put):
 
 
 def test_auto_leaves_out_what_is_not_recorded_unless_nothing_is(store, tmp_path, monkeypatch):
-    monkeypatch.setattr("lsbook.experiments.obtain.obtain", lambda runs, _: list(runs))
+    monkeypatch.setattr("lsbook.experiments.arms.obtain", lambda runs, _: list(runs))
     profile, found = ask("auto", "auto", projections.groups, Store(tmp_path))
     assert (profile, [len(pairs) for pairs in found]) == ("laptop", [5, 3, 3, 1])
     profile, found = ask("auto", "auto", projections.groups, store)
