@@ -28,7 +28,7 @@ FACTORS: dict[str, dict[Network, tuple[float, ...]]] = {
     "laptop": {
         ("cifar10", "alexnet"): (0.05, 0.1, 0.15, 0.2, 0.3),
         ("cifar10", "resnet56"): (0.05, 0.1),
-        ("tiny-imagenet-50", "resnet56"): (0.05,),
+        ("tiny-imagenet-50", "resnet56"): (0.05, 0.1),
         ("mnist", "mlp"): (0.05, 0.1, 0.15, 0.2, 0.3),
     },
     "paper": {

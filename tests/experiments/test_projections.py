@@ -46,7 +46,7 @@ def store(tmp_path_factory, put) -> Store:
     store = Store(tmp_path_factory.mktemp("results"))
     for seed in range(3):
         for alpha, size, spread, test_spread, accuracy in ((0.0, 8, 1.5, 2.0, 0.74), (0.1, 4, 0.2, 0.8, 0.75)):
-            metrics = {"test_accuracy": accuracy + seed / 1000}
+            metrics = {"test_accuracy": accuracy + seed / 1000, "train_accuracy": accuracy + 0.2}
             content = arrays(size, spread, test_spread, seed)
             for model in ("alexnet", "resnet56"):
                 run = profiles.run("laptop", "cifar10", model, alpha, seed)
@@ -128,6 +128,7 @@ def test_each_network_has_one_setting_and_further_rows_their_panels(rows):
     assert [panel.classes for panel in panels[1]] == [("cat", "dog", "ship")] * 4
     numbers = projections.numbers(rows)
     assert (numbers["similar_names"], numbers["other_name"]) == ("cat and dog", "ship")
+    assert numbers["fitted"] == "AlexNet, CIFAR-10: 94 and 95 %; ResNet-56, CIFAR-10: 94 and 95 %"
 
 
 def test_the_order_of_the_classes_is_the_callers(arms):
