@@ -22,12 +22,12 @@ TRIPLES = [(0, 1, 2), (3, 5, 9), (7, 4, 8)]
 
 @pytest.fixture(scope="module")
 def arms():
-    return experiments.projections.rows("laptop", 0.1, explorer.SEED)[0].arms
+    return experiments.projections.rows("auto", 0.1, explorer.SEED)[0].arms
 
 
 @pytest.fixture(scope="module")
 def study():
-    return experiments.calibration.study("laptop", seeds=explorer.SEED)
+    return experiments.calibration.study("auto", seeds=explorer.SEED)
 
 
 @pytest.fixture(scope="module")
