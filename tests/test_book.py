@@ -154,12 +154,15 @@ def test_parameters_get_the_type_of_their_annotation(project):
         ({"parameters": {"seeds": 2.5}}, "seeds takes a value of type int, not 2.5"),
         ({"parameters": {"show": "2"}}, "show takes a value of type bool, not '2'"),
         ({"names": ["index"], "profile": "smoke"}, "unknown parameter 'profile'"),
-        ({"out": "_config.yml"}, "_config.yml: File exists"),
+        ({"out": "a file"}, "a file: File exists"),
+        ({"out": "_config.yml"}, "_config.yml is among the sources of the book"),
+        ({"out": "book/html"}, "book/html is among the sources of the book"),
         ({"out": "others"}, "others/html is in the way"),
     ],
 )
 def test_bad_input_is_refused_before_anything_runs(project, arguments, message):
     (project / "others" / "html").mkdir(parents=True, exist_ok=True)
+    (project / "a file").touch()
     with pytest.raises(UserError, match=re.escape(message)):
         book.build(**arguments)
     assert not (project / "others" / "source").exists()

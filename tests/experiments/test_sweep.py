@@ -188,7 +188,7 @@ def test_the_table_says_what_is_missing_and_what_it_takes(tmp_path):
     assert second.split()[:3] == ["missing", f"{20_000 * 8 / facts['images_per_second']:.0f}", "s"]
     assert second.split()[3:5] == [str(facts["peak_memory_mb"]), "MB"]
     assert third.split()[:3] == ["missing", "?", "?"]
-    assert last.endswith("and 1 runs of unknown length")
+    assert last.endswith("and 1 run of unknown length")
 
 
 def student() -> Run:

@@ -101,8 +101,8 @@ def test_alexnet_sees_its_smallest_images():
 @pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith(("transformer", "inception"))])
 def test_logits_are_activations_times_templates(name):
     shape = (1, 24, 24)
-    model = MODELS[name].build(shape, 7).eval()
-    images = torch.randn(5, *shape)
+    model = MODELS[name].build(shape, 7).double().eval()
+    images = torch.randn(5, *shape, dtype=torch.float64)
     activations = torch.cat([model.penultimate(images), torch.ones(5, 1)], dim=1)
     assert model(images).shape == (5, 7)
     torch.testing.assert_close(activations @ model.templates().T, model(images))
