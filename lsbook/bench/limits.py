@@ -43,6 +43,8 @@ class Limits:
         source = torch.ones(COPIED // 4, device=device)
         target = torch.empty_like(source)
         with precision.autocast(device, "mixed"):
+            kind = (a[:1] @ b).dtype
+            a, b = a.to(kind), b.to(kind)  # beforehand: the limit is of products, not of conversions
             product = _best(lambda: a @ b, device)
         return cls(device.type, 2 * n**3 / product, 2 * COPIED / _best(lambda: target.copy_(source), device))
 

@@ -15,22 +15,24 @@ from lsbook.store import Store
 
 MOST = 16
 FAILURES = UserError, RuntimeError  # the latter when a GPU has no memory left
+WAIT = 0.01  # seconds until they are looked at again when all wait for other processes
 TRIAL = 8  # turns of the first run, alone, after which it is known how much memory one needs
 
 
 class Lane(Worker):
-    """A run that takes turns with others. turns: how many it has had."""
+    """A run that takes turns with others. turns: how many it has had; waits: whether the last one was spent waiting for
+    another run."""
 
     def __init__(self, run: Run, store: Store, data):
         super().__init__(run)
-        self.turns = 0
+        self.turns, self.waits = 0, False
         self._work = recorded(run, store, data, progress=lambda step: setattr(self, "step", step))
 
     def turn(self) -> bool:
         """Some steps more, or the record after the last; False when the run has ended, well or not."""
         self.turns += 1
         try:
-            next(self._work)
+            self.waits = bool(next(self._work))
         except StopIteration:
             return False
         except FAILURES as error:
@@ -74,6 +76,8 @@ class Lanes:
                 gc.collect()  # networks and their graphs hold each other
             if over or time.monotonic() >= end:
                 return over
+            if all(lane.waits for lane in workers):
+                time.sleep(WAIT)
 
     def stop(self, workers: Sequence[Lane]) -> None:
         """Let each keep a checkpoint and end."""

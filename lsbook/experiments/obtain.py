@@ -2,15 +2,12 @@
 
 import os
 import sys
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 from lsbook.errors import UserError
 from lsbook.run import Run
 from lsbook.store import Record, Store, aside
-
-WAIT = 0.01  # seconds until a run that another one waits for is looked at again
 
 
 def obtain(
@@ -113,8 +110,7 @@ def _bank(training, teacher: Run, run: Run, store: Store, data: Callable, progre
 
     def bank():
         while training.is_claimed(teacher):  # by another run of this process, perhaps, which has to go on
-            time.sleep(WAIT)
-            yield
+            yield True
         with training.claim(teacher):  # what all its students learn from is made once
             return training.bank(teacher, data(run).train, run)
 

@@ -1,6 +1,7 @@
 """Where and with what a run was made: the part of a record that does not decide its outcome."""
 
 import datetime
+import os
 import platform
 import resource
 import subprocess
@@ -63,7 +64,8 @@ def peak_memory() -> int:
 
 
 def source_commit() -> str:
-    """The commit of this source tree, marked when files differ from it; "unknown" where it is in no checkout."""
+    """The commit of this source tree, marked when files differ from it; where it is in no checkout what LSBOOK_COMMIT
+    says, or "unknown"."""
     here = Path(__file__).parents[1]
 
     def git(*arguments):
@@ -74,7 +76,7 @@ def source_commit() -> str:
         git("ls-files", "--error-unmatch", __file__)  # else the checkout is another's
         return git("rev-parse", "--short=12", "HEAD") + (" with changes" if git("status", "--porcelain", ".") else "")
     except (OSError, subprocess.CalledProcessError):
-        return "unknown"
+        return os.environ.get("LSBOOK_COMMIT", "unknown")
 
 
 def _processor() -> str:

@@ -19,6 +19,7 @@ from lsbook.training import checkpoints, environment, images, optimisation, prec
 from lsbook.training.losses import Loss
 from lsbook.training.teachers import save_weights
 
+WAIT = 0.01  # seconds until what another process does is looked at again
 TURN = {"cpu": 1, "cuda": 8}  # steps in one go: a GPU has work in hand while others take their turn
 POINTS = 20  # measurements along a run, fewer when they would take long beside it:
 SHARE = 1 / 4  # examples seen in measurements for each one trained on, which costs three times as much
@@ -75,11 +76,12 @@ def train(run: Run, data: images.Splits | text.Texts, **settings) -> Outcome:
     return alone(steps(run, data, **settings))
 
 
-def alone(work: Generator[None, None, T]) -> T:
-    """Do work that gives way to others, where there are none."""
+def alone(work: Generator[bool | None, None, T]) -> T:
+    """Do work that gives way to others, where there are none. It yields True when it waits for another process."""
     while True:
         try:
-            next(work)
+            if next(work):
+                time.sleep(WAIT)
         except StopIteration as end:
             return end.value
 
@@ -157,12 +159,14 @@ def _steps(
     with checkpoints.interruptions as signals, _scalars(tensorboard, run) as write, _bar(run, progress) as bar:
         bar.update(course.step)
         while course.step < run.recipe.steps:
+            began = time.perf_counter()  # others' turns count: so long does a training take among them
             try:
                 yield
             except GeneratorExit:
                 course.keep()
                 raise
             course.turn(write, bar)
+            course.seconds += time.perf_counter() - began
             due, signal = processes.largest(not processes.rank() and clock.due(), signals[0] if signals else 0)
             if due or signal:
                 course.keep()
@@ -216,7 +220,6 @@ class _Course:
 
     def turn(self, write: Callable[[int, dict], None], bar: tqdm) -> None:
         """Some more steps, each shown on the bar, and the points of the history among them written."""
-        began = time.perf_counter()
         with self.own():
             for _ in range(min(TURN[self.task.trainer.device.type], self.run.recipe.steps - self.step)):
                 self.advance()
@@ -226,7 +229,6 @@ class _Course:
                     write(self.step, values)
                     shown = {name: f"{values[name]:.3f}" for name in ("loss", "accuracy") if name in values}
                     bar.set_postfix(shown, refresh=False)
-        self.seconds += time.perf_counter() - began
 
     def advance(self) -> None:
         """One more step, and what is measured after it but the history."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import torch
 
 torch.backends.cudnn.allow_tf32 = False  # float32 is float32, on a GPU's convolutions too
+torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every shape, and a beam search has very many
 
 
 def device() -> torch.device:

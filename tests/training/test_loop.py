@@ -307,6 +307,8 @@ def test_a_change_anywhere_in_the_package_marks_the_commit(tmp_path, monkeypatch
     assert environment.source_commit().endswith(" with changes")
     monkeypatch.setattr(environment, "__file__", str(package / "training" / "installed.py"))
     assert environment.source_commit() == "unknown"
+    monkeypatch.setenv("LSBOOK_COMMIT", "0123456789ab")
+    assert environment.source_commit() == "0123456789ab"
 
 
 def test_a_cpus_random_state_is_taken_on_a_gpu_too(monkeypatch):
