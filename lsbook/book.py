@@ -68,8 +68,6 @@ def build(
     if pdf:
         printing.browser()
     out = Path(out or project_root() / "_build").absolute()
-    if any(out.resolve().is_relative_to(project_root() / name) for name in SOURCES):
-        raise UserError(f"{out} is among the sources of the book; choose another --out")
     with _alone_in(out):
         source = _copy_sources(out, chosen)
         environment = _environment()
@@ -171,7 +169,12 @@ def _file(chapter: str) -> Path:
 
 @contextlib.contextmanager
 def _alone_in(out: Path) -> Iterator[None]:
-    """Held by one build in the folder at a time; the system releases it when the process ends."""
+    """Held by one build in the folder at a time; the system releases it when the process ends.
+
+    UserError when the folder is taken, is among the sources, or cannot be written.
+    """
+    if any(out.resolve().is_relative_to(project_root() / name) for name in SOURCES):
+        raise UserError(f"{out} is among the sources of the book; choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
         file = (out / ".lock").open("w")

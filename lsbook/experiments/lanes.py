@@ -15,24 +15,23 @@ from lsbook.store import Store
 
 MOST = 16
 FAILURES = UserError, RuntimeError  # the latter when a GPU has no memory left
-WAIT = 0.01  # seconds until they are looked at again when all wait for other processes
 TRIAL = 8  # turns of the first run, alone, after which it is known how much memory one needs
 
 
 class Lane(Worker):
-    """A run that takes turns with others. turns: how many it has had; waits: whether the last one was spent waiting for
-    another run."""
+    """A run that takes turns with others. turns: how many it has had; idle: for so many seconds it has nothing
+    to do, because it waits for another run."""
 
     def __init__(self, run: Run, store: Store, data):
         super().__init__(run)
-        self.turns, self.waits = 0, False
+        self.turns, self.idle = 0, 0.0
         self._work = recorded(run, store, data, progress=lambda step: setattr(self, "step", step))
 
     def turn(self) -> bool:
         """Some steps more, or the record after the last; False when the run has ended, well or not."""
         self.turns += 1
         try:
-            self.waits = bool(next(self._work))
+            self.idle = next(self._work) or 0.0
         except StopIteration:
             return False
         except FAILURES as error:
@@ -76,8 +75,8 @@ class Lanes:
                 gc.collect()  # networks and their graphs hold each other
             if over or time.monotonic() >= end:
                 return over
-            if all(lane.waits for lane in workers):
-                time.sleep(WAIT)
+            if seconds_idle := min(lane.idle for lane in workers):
+                time.sleep(seconds_idle)
 
     def stop(self, workers: Sequence[Lane]) -> None:
         """Let each keep a checkpoint and end."""

@@ -9,6 +9,8 @@ from lsbook.errors import UserError
 from lsbook.run import Run
 from lsbook.store import Record, Store, aside
 
+WAIT = 0.01  # seconds until a run that another one waits for is looked at again
+
 
 def obtain(
     runs: Sequence[Run],
@@ -70,7 +72,7 @@ def recorded(
     tensorboard: str | None = None,
     progress: bool | Callable = True,
     weights: bool = False,
-) -> Generator[None, None, Record]:
+) -> Generator[float | None, None, Record]:
     """The record of a run, which is trained, giving way to others now and then, unless another process has meanwhile.
 
     data: run -> its splits. weights: train what is recorded too, unless its weights are here.
@@ -110,7 +112,7 @@ def _bank(training, teacher: Run, run: Run, store: Store, data: Callable, progre
 
     def bank():
         while training.is_claimed(teacher):  # by another run of this process, perhaps, which has to go on
-            yield True
+            yield WAIT
         with training.claim(teacher):  # what all its students learn from is made once
             return training.bank(teacher, data(run).train, run)
 

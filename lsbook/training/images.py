@@ -70,7 +70,7 @@ class ImageTask:
         shape = self.view.shape(data.train.shape)
         try:
             model = MODELS[run.model].build(shape, len(data.train.classes))
-        except (ValueError, RuntimeError) as error:
+        except ValueError as error:
             raise UserError(f"{run.model} cannot be built for views of {shape[1]} × {shape[2]}: {error}") from None
         if run.recipe.initial == "small":
             initialise_small(model)

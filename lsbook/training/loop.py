@@ -19,7 +19,6 @@ from lsbook.training import checkpoints, environment, images, optimisation, prec
 from lsbook.training.losses import Loss
 from lsbook.training.teachers import save_weights
 
-WAIT = 0.01  # seconds until what another process does is looked at again
 TURN = {"cpu": 1, "cuda": 8}  # steps in one go: a GPU has work in hand while others take their turn
 POINTS = 20  # measurements along a run, fewer when they would take long beside it:
 SHARE = 1 / 4  # examples seen in measurements for each one trained on, which costs three times as much
@@ -76,12 +75,12 @@ def train(run: Run, data: images.Splits | text.Texts, **settings) -> Outcome:
     return alone(steps(run, data, **settings))
 
 
-def alone(work: Generator[bool | None, None, T]) -> T:
-    """Do work that gives way to others, where there are none. It yields True when it waits for another process."""
+def alone(work: Generator[float | None, None, T]) -> T:
+    """Do work that gives way to others, where there are none. It yields seconds when it has nothing to do so long."""
     while True:
         try:
-            if next(work):
-                time.sleep(WAIT)
+            if seconds := next(work):
+                time.sleep(seconds)
         except StopIteration as end:
             return end.value
 
