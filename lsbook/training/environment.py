@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lsbook.training.precision import computes_in_bfloat16
+from lsbook.training.precision import bfloat16_instructions, computes_in_bfloat16
 
 
 def describe(device: torch.device, precision: str) -> dict:
@@ -80,9 +80,9 @@ def source_commit() -> str:
 
 
 def _processor() -> str:
-    """Model name of the CPU and the matrix units that matter for speed."""
+    """Model name of the CPU and the instructions that matter for speed."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text() if cpuinfo.exists() else ""
     names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
     name = names[0] if names else platform.processor() or platform.machine()
-    return name + (" (AMX)" if computes_in_bfloat16(torch.device("cpu")) else "")
+    return name + (f" ({special})" if (special := bfloat16_instructions()) else "")

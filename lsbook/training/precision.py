@@ -28,10 +28,17 @@ def fitting() -> int:
 
 
 def computes_in_bfloat16(where: torch.device) -> bool:
-    """Whether bfloat16 products run on matrix units there (a CPU without them would only emulate it, slowly)."""
+    """Whether bfloat16 products have instructions of their own there (a CPU without them would only emulate it,
+    slowly)."""
     if where.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+    return bool(bfloat16_instructions())
+
+
+def bfloat16_instructions() -> str:
+    """The name of those that this CPU has for bfloat16 products, "" if none."""
+    asked = {"AMX": "_is_amx_tile_supported", "AVX-512 BF16": "_is_avx512_bf16_supported"}
+    return next((name for name, call in asked.items() if getattr(torch.cpu, call, lambda: False)()), "")
 
 
 def autocast(where: torch.device, precision: str) -> contextlib.AbstractContextManager:
