@@ -34,8 +34,14 @@ class AlexNet(Classifier):
     def penultimate(self, x: Tensor) -> Tensor:
         x = self.norm(F.relu(_pool(self.conv1(x))))  # the same as pooling after the ReLU, on a quarter of the values
         x = _pool(self.norm(F.relu(self.conv2(x))))
+        if x.requires_grad:
+            x.register_hook(_channels_last)  # else the pool's gradient copies all that it reads and writes
         x = F.relu(self.fc3(x.flatten(start_dim=1)))
         return F.relu(self.fc4(x))
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _pool(x: Tensor) -> Tensor:
@@ -68,22 +74,22 @@ class LocalResponseNorm(nn.Module):
 
 
 class _Normalise(torch.autograd.Function):
-    """x s^-¾, s = 1 + band·x², with a gradient that keeps only x and s."""
+    """x s^-¾, s = 1 + band·x²: as few passes over memory as its gradient allows."""
 
     @staticmethod
     def forward(ctx, x: Tensor, band: Tensor) -> Tensor:
         s = _across_channels(x.square(), band).add_(1.0)
-        ctx.save_for_backward(x, s, band)
         root = s.rsqrt()
-        return root.sqrt().mul_(root).mul_(x)
+        factor = root.sqrt().mul_(root)
+        ctx.save_for_backward(x, s, factor, band)
+        return factor * x
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
-        x, s, band = ctx.saved_tensors
-        root = s.rsqrt()
-        scale = root.sqrt().mul_(root).mul_(gradient)  # gradient · s^-¾
-        shared = _across_channels((scale * x).div_(s), band).mul_(x).mul_(-1.5)
-        return shared.add_(scale), None
+        x, s, factor, band = ctx.saved_tensors
+        scaled = factor * gradient
+        shared = _across_channels((scaled * x).div_(s), band)
+        return torch.addcmul(scaled, shared, x, value=-1.5), None
 
 
 def _across_channels(x: Tensor, band: Tensor) -> Tensor:

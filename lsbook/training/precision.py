@@ -1,12 +1,30 @@
-"""Where arithmetic is done: device, number format, threads."""
+"""Where arithmetic is done: device, number format, threads, memory."""
 
 import contextlib
+import ctypes
+import sys
 from collections.abc import Iterator
 
 import torch
 
 torch.backends.cudnn.allow_tf32 = False  # float32 is float32, on a GPU's convolutions too
 torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every shape, and a beam search has very many
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+LARGEST = 2**31 - 1, 2**25  # block to keep, in bytes: of newer and of older versions
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library keep what a step frees for the next one. Else the system, which clears every page that it gives
+    out, does so at each step again: a third of a small network's time."""
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):  # of another C library
+            mallopt = ctypes.CDLL(None).mallopt
+            if any(mallopt(M_MMAP_THRESHOLD, size) for size in LARGEST):
+                mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+_keep_freed_memory()
 
 
 def device() -> torch.device:
