@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lsbook.models.base import Classifier, initialise
+from lsbook.models.base import Classifier, Output, initialise
 
 LEAST = 4  # side of the smallest image of which both pools leave anything
 
@@ -28,7 +28,7 @@ class AlexNet(Classifier):
         self.norm = LocalResponseNorm(width)
         self.fc3 = nn.Linear(width * _pooled(height) * _pooled(breadth), 6 * width)
         self.fc4 = nn.Linear(6 * width, 3 * width)
-        self.output = nn.Linear(3 * width, n_classes)
+        self.output = Output(3 * width, n_classes)
         initialise(self)
 
     def penultimate(self, x: Tensor) -> Tensor:

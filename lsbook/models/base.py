@@ -29,6 +29,15 @@ class Classifier(nn.Module):
         return [m for m in self.modules() if isinstance(m, nn.Linear) and m is not self.output]
 
 
+class Output(nn.Linear):
+    """The last linear layer of an image network: in float32 also under autocast, since bfloat16 would round a logit
+    of 10 to a multiple of 1/16."""
+
+    def forward(self, activations: Tensor) -> Tensor:
+        with torch.autocast(activations.device.type, enabled=False):
+            return super().forward(activations.float())
+
+
 def initialise(model: nn.Module, nonlinearity: str = "relu") -> None:
     """Normal weights of variance 2 / inputs for rectified layers (He et al. 2015), of 1 / inputs for "linear" ones.
 

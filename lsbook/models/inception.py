@@ -1,8 +1,8 @@
 """Inception-v4 (Szegedy et al. 2017), the paper's network for ImageNet; its layers are timm's."""
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from lsbook.models.base import Classifier, initialise
+from lsbook.models.base import Classifier, Output, initialise
 from lsbook.operators import declare_missing
 
 LEAST = 75  # side of the smallest image of which anything is left after the layers without padding
@@ -22,7 +22,7 @@ class InceptionV4(Classifier):
         from timm import create_model  # here, because it takes seconds and only this network needs it
 
         self.hidden = create_model("inception_v4", num_classes=0, in_chans=shape[0], drop_rate=dropout)
-        self.output = nn.Linear(self.hidden.num_features, n_classes)
+        self.output = Output(self.hidden.num_features, n_classes)
         initialise(self)
 
     def penultimate(self, x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from lsbook.models.base import Classifier, initialise
+from lsbook.models.base import Classifier, Output, initialise
 
 
 class MLP(Classifier):
@@ -19,7 +19,7 @@ class MLP(Classifier):
             *_layer(channels * height * width, hidden, dropout),
             *_layer(hidden, hidden, dropout),
         )
-        self.output = nn.Linear(hidden, n_classes)
+        self.output = Output(hidden, n_classes)
         initialise(self)
 
     def penultimate(self, x: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lsbook.models.base import Classifier, initialise
+from lsbook.models.base import Classifier, Output, initialise
 
 
 class ResNet(Classifier):
@@ -32,7 +32,7 @@ class ResNet(Classifier):
             )
         )
         self.norm = nn.BatchNorm2d(widths[-1])
-        self.output = nn.Linear(widths[-1], n_classes)
+        self.output = Output(widths[-1], n_classes)
         initialise(self)
 
     def penultimate(self, x: Tensor) -> Tensor:

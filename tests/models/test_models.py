@@ -70,6 +70,16 @@ def test_a_residual_block_without_its_branch_is_the_identity():
     assert torch.equal(block(x), x)
 
 
+@pytest.mark.parametrize(("name", "shape"), [("mlp", (1, 28, 28)), ("alexnet", (3, 24, 24)), ("resnet8", (3, 24, 24))])
+def test_logits_are_float32_under_autocast(name, shape):
+    model = MODELS[name].build(shape, 10).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        activations, logits = model.penultimate(x := torch.randn(2, *shape)), model(x)
+    assert activations.dtype == torch.bfloat16
+    expected = torch.nn.functional.linear(activations.float(), model.output.weight, model.output.bias)
+    torch.testing.assert_close(logits, expected)
+
+
 def test_inception_v4_is_timms():
     """Their count of weights, by hand that of the last layer (1 536 activations and the bias for each class), and, with
     the same weights, their logits."""
