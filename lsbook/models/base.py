@@ -30,12 +30,12 @@ class Classifier(nn.Module):
 
 
 class Output(nn.Linear):
-    """The last linear layer of an image network: in float32 also under autocast, since bfloat16 would round a logit
-    of 10 to a multiple of 1/16."""
+    """The last linear layer of an image network: in its weights' number format also under autocast, since bfloat16
+    would round a logit of 10 to a multiple of 1/16."""
 
     def forward(self, activations: Tensor) -> Tensor:
         with torch.autocast(activations.device.type, enabled=False):
-            return super().forward(activations.float())
+            return super().forward(activations.to(self.weight.dtype))
 
 
 def initialise(model: nn.Module, nonlinearity: str = "relu") -> None:
