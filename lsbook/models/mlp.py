@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from lsbook.models.base import Classifier, Output, initialise
+from lsbook.models.dropout import Dropout
 
 
 class MLP(Classifier):
@@ -27,4 +28,4 @@ class MLP(Classifier):
 
 
 def _layer(n_in: int, n_out: int, dropout: float) -> list[nn.Module]:
-    return [nn.Linear(n_in, n_out), nn.ReLU(), *([nn.Dropout(dropout)] if dropout else [])]
+    return [nn.Linear(n_in, n_out), nn.ReLU(), *([Dropout(dropout)] if dropout else [])]
