@@ -30,7 +30,7 @@ try:
 except ModuleNotFoundError as error:
     raise UserError(f'{error.name} is not installed; run pip install -e ".[book]"') from error
 
-SOURCES = (TABLE_OF_CONTENTS, "_config.yml", "_static", "benchmarks.json", "book")
+SOURCES = (TABLE_OF_CONTENTS, "_config.yml", "_static", "benchmarks", "book")
 KEPT = "executed"
 READERS = {"str": str, "int": int, "float": float, "bool": lambda text: {"true": True, "false": False}[text.lower()]}
 

@@ -60,7 +60,7 @@ def project(tmp_path_factory):
     (root / "_toc.yml").write_text(TABLE_OF_CONTENTS)
     shutil.copy(PROJECT / "_config.yml", root)
     shutil.copytree(PROJECT / "_static", root / "_static")
-    shutil.copy(PROJECT / "benchmarks.json", root)
+    shutil.copytree(PROJECT / "benchmarks", root / "benchmarks")
     shutil.copytree(PROJECT / "book" / "_extra", root / "book" / "_extra")
     shutil.copy(PROJECT / "book" / "references.bib", root / "book")
     (root / "book" / "index.md").write_text(
@@ -98,7 +98,7 @@ def small(library, tmp_path_factory):
     root = tmp_path_factory.mktemp("small")
     (root / "book").mkdir()
     (root / "_static").mkdir()
-    shutil.copy(PROJECT / "benchmarks.json", root)
+    shutil.copytree(PROJECT / "benchmarks", root / "benchmarks")
     (root / "_config.yml").touch()
     (root / "_toc.yml").write_text("format: jb-book\nroot: book/first\nchapters:\n  - file: book/second\n")
     (root / "requirements.txt").write_text("numpy==1\n")

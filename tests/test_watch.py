@@ -74,7 +74,7 @@ def test_a_training_reads_no_record_but_its_own(notes, monkeypatch):
 
 
 def test_a_file_in_the_folder_above_is_noted(notes):
-    path = notes.folder.parent / "benchmarks.json"
+    path = notes.folder.parent / "requirements.txt"
     path.write_text("{}")
     notes.hear("open", (str(path), "r", 0))
     assert notes.files == {str(path): fingerprint(path)}

@@ -81,9 +81,14 @@ class Machine:
 H200 = Machine("one H200", flops=790e12, bandwidth=4.8e12, share=0.25, pause=5e-4, kept=BFLOAT16)
 
 
+def benchmarked() -> dict:
+    """The recorded report of `lsbook bench` on cores without instructions for bfloat16, as most recorded runs had."""
+    return json.loads((project_root() / "benchmarks" / "float32.json").read_text())
+
+
 def cores(threads: int) -> Machine:
-    """What so many cores allow at the most by the benchmarks in `benchmarks.json`; they share the memory."""
-    report = json.loads((project_root() / "benchmarks.json").read_text())
+    """What so many cores allow at the most in float32, as `benchmarked`; they share the memory."""
+    report = benchmarked()
     flops = report["limits"]["flops"] / report["machine"]["threads"]
     return Machine(f"{threads} cores", threads * flops, report["limits"]["bandwidth"])
 
@@ -207,8 +212,7 @@ def studies(seeds: int = 5, factors: int = 4, counts: Sequence[int] = (1, 8, 64)
 
 def numbers() -> dict[str, float | str]:
     """What the text quotes: images of ImageNet that a core decodes in a second, and cores that keep one H200 busy."""
-    report = json.loads((project_root() / "benchmarks.json").read_text())
-    [decoded] = [found["ours"] for found in report["results"] if found["name"] == "decoding"]
+    [decoded] = [found["ours"] for found in benchmarked()["results"] if found["name"] == "decoding"]
     wanted = _rate(H200, run("paper", "imagenet", "inception_v4", alpha=0.1, seed=0))
     return {"decoded": float(decoded), "wanted": f"{wanted:,.0f}", "feeding_cores": f"{math.ceil(wanted / decoded)}"}
 
