@@ -51,8 +51,12 @@ _INCEPTION = Recipe(
     size=299,
 )
 
-# Of small images, scaled to the smallest input that the network takes.
-_SMALL_INCEPTION = dataclasses.replace(_INCEPTION, weight_decay=1e-4, augmentation="pad4-flip", size=75)
+# Of small images, scaled to the smallest input that the network takes. On held-out images after 250 steps of 32 Adam was
+# ahead of SGD at rates from 0.005 to 0.02, and windows of the image were ahead of windows that reach beyond its border:
+# black edges change the mean and deviation by which an image is standardised, so the whole image, without them, is new.
+_SMALL_INCEPTION = dataclasses.replace(
+    _INCEPTION, optimiser="adam", learning_rate=1e-3, weight_decay=1e-4, augmentation="crop24-flip", size=75
+)
 
 # Vaswani et al. (2017, section 5.3): 100 000 steps of about 25 000 tokens on each side, rate 512^-0.5 · 4 000^-0.5.
 _BASE_TRANSFORMER = Recipe(
@@ -90,7 +94,7 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
     # 80 passes through 450 images a class.
     ("laptop", "tiny-imagenet-5", "inception_v4"): (
         2_250,
-        dataclasses.replace(_SMALL_INCEPTION, steps=5_600, batch=32, learning_rate=0.02),
+        dataclasses.replace(_SMALL_INCEPTION, steps=5_600, batch=32),
     ),
     ("laptop", "mnist", "mlp"): (
         10_000,
@@ -119,7 +123,7 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
     ("paper", "tiny-imagenet-32", "resnet56"): (90_000, _PADDED_RESNET),
     ("paper", "tiny-imagenet-32", "inception_v4"): (
         90_000,
-        dataclasses.replace(_SMALL_INCEPTION, steps=14_040, batch=256, learning_rate=0.1),
+        dataclasses.replace(_SMALL_INCEPTION, steps=14_040, batch=256),
     ),
     ("paper", "imagenet", "inception_v4"): (1_271_167, _INCEPTION),
     ("smoke", "grammar", "transformer-64"): (
