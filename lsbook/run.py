@@ -118,6 +118,11 @@ class Recipe:
             one_of(name, getattr(self, name), allowed)
         _require(self.augmentation != "inception" or self.size, "the crops of inception need a size")
 
+    @property
+    def states(self) -> int:
+        """Numbers that the optimiser keeps of each weight."""
+        return 2 if self.optimiser == "adam" else 1 if self.momentum else 0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:

@@ -146,7 +146,7 @@ def _counts(run: Run, data: Images, model: nn.Module) -> Counts:
             logits = model(batch)
         return logits.float().logsumexp(dim=1).mean()
 
-    return count_step(model, loss, states=1 if run.recipe.momentum else 0)
+    return count_step(model, loss, states=run.recipe.states)
 
 
 def made_up(dataset: str, n: int) -> Images:
@@ -171,9 +171,12 @@ def plain_training(run: Run, data: Images, model: nn.Module) -> Callable[[], Non
         num_workers=WORKERS,
         drop_last=True,
     )
-    optimiser = torch.optim.SGD(
-        model.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=True
-    )
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimiser == "adam":
+        betas = recipe.momentum, recipe.second_momentum
+        optimiser = torch.optim.AdamW(model.parameters(), rate, betas, weight_decay=decay)
+    else:
+        optimiser = torch.optim.SGD(model.parameters(), rate, recipe.momentum, weight_decay=decay, nesterov=True)
     criterion = nn.CrossEntropyLoss(label_smoothing=run.alpha)
 
     def work() -> None:

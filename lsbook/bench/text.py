@@ -67,7 +67,7 @@ def transformer() -> Benchmark:
         plain,
         "the output layer's and the blocks' products, and many small operations between them",
         plain_units=sum(len(sentence) + 1 for sentence in target[: STEPS * pairs]),
-        counts=count_step(model, loss, states=2) * (sum(tokens) / tokens[0]),
+        counts=count_step(model, loss, states=run.recipe.states) * (sum(tokens) / tokens[0]),
     )
 
 

@@ -70,8 +70,7 @@ class Machine:
     def seconds(self, run: Run) -> float:
         """That the steps of a run take. KeyError when its network has not been counted."""
         network, recipe = NETWORKS[run.dataset, run.model], run.recipe
-        states = 2 if recipe.optimiser == "adam" else 1 if recipe.momentum else 0
-        moved = 2 * (recipe.batch * network.activations * self.kept + (2 + states) * network.weights * FLOAT)
+        moved = 2 * (recipe.batch * network.activations * self.kept + (2 + recipe.states) * network.weights * FLOAT)
         least = recipe.batch * network.flops / self.flops + moved / self.bandwidth
         return recipe.steps * (least / self.share + self.pause)
 

@@ -51,8 +51,8 @@ _INCEPTION = Recipe(
     size=299,
 )
 
-# Of small images, scaled to the smallest input that the network takes. On held-out images after 250 steps of 32 Adam was
-# ahead of SGD at rates from 0.005 to 0.02, and windows of the image were ahead of windows that reach beyond its border:
+# Of small images, scaled to the smallest input that the network takes. On held-out images, after 250 steps of 32, Adam
+# was ahead of SGD at rates from 0.005 to 0.02, and windows within the image were ahead of windows beyond its border:
 # black edges change the mean and deviation by which an image is standardised, so the whole image, without them, is new.
 _SMALL_INCEPTION = dataclasses.replace(
     _INCEPTION, optimiser="adam", learning_rate=1e-3, weight_decay=1e-4, augmentation="crop24-flip", size=75
