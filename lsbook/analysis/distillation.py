@@ -4,8 +4,7 @@ section 4)."""
 import numpy as np
 from scipy.optimize import brentq
 
-from lsbook.analysis.calibration import softmax
-from lsbook.analysis.checks import class_indices, distributions, logits_and_labels
+from lsbook.analysis.checks import class_indices, distributions, logits_and_labels, positive
 
 SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE = 1e-2, 1e3  # where γ(T) = γ is sought
 BLOCK_ROWS = 2**16
@@ -28,12 +27,24 @@ def smoothness_index(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def smoothness_at(temperature: float, logits: np.ndarray, labels: np.ndarray) -> float:
     """γ of the teacher softmax(logits / temperature).
 
-    logits: (N, K), of any type, copied in blocks only; labels: (N,). Raises ValueError as `smoothness_index`.
+    logits: (N, K), of any type, copied in blocks only; labels: (N,). Raises ValueError as `smoothness_index`, which it
+    is without the probabilities of the other classes.
     """
     logits, labels = logits_and_labels(logits, labels, dtype=None)
+    temperature = positive("temperature", temperature)
     blocks = (slice(start, start + BLOCK_ROWS) for start in range(0, len(logits), BLOCK_ROWS))
-    total = sum(smoothness_index(softmax(logits[b], temperature), labels[b]) * len(labels[b]) for b in blocks)
-    return float(total / len(logits))
+    true = sum(_true_probability(logits[b], labels[b], temperature) for b in blocks) / len(logits)
+    n_classes = logits.shape[1]
+    return float((1 - true) * n_classes / (n_classes - 1))
+
+
+def _true_probability(logits: np.ndarray, labels: np.ndarray, temperature: float) -> float:
+    """The sum over examples of the probability of their label: of logits in half precision, in single precision."""
+    gaps = logits.astype(np.promote_types(logits.dtype, np.float32))
+    gaps -= gaps[np.arange(len(labels)), labels][:, None]
+    gaps /= temperature
+    with np.errstate(over="ignore"):  # the probability is then 0
+        return np.reciprocal(np.exp(gaps, out=gaps).sum(axis=1)).sum(dtype=np.float64)
 
 
 def temperature_for(index: float, logits: np.ndarray, labels: np.ndarray) -> float:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lsbook.analysis.calibration import softmax
-from lsbook.analysis.distillation import smoothness_index, temperature_for
+from lsbook.analysis.distillation import smoothness_at, smoothness_index, temperature_for
 from lsbook.analysis.targets import smooth_targets
 
 LABELS = np.arange(40) % 10
@@ -26,6 +26,18 @@ def teacher(dtype=np.float64) -> np.ndarray:
     """Logits that are right about most labels."""
     generator = np.random.default_rng(0)
     return (generator.normal(size=(40, 10)) + 6 * np.eye(10)[LABELS]).astype(dtype)
+
+
+@pytest.mark.parametrize("temperature", [0.01, 0.5, 1, 40])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float16, 1e-6)])
+def test_it_is_the_index_of_the_softmax(temperature, dtype, tolerance, monkeypatch):
+    monkeypatch.setattr("lsbook.analysis.distillation.BLOCK_ROWS", 16)
+    logits = teacher(dtype)
+    logits[:8] = np.roll(logits[:8], 1, axis=1)  # wrong by much, and by infinitely much when cold
+    expected = smoothness_index(softmax(logits, temperature), LABELS)
+    assert smoothness_at(temperature, logits, LABELS) == pytest.approx(expected, abs=tolerance)
+    with pytest.raises(ValueError, match="temperature"):
+        smoothness_at(-temperature, logits, LABELS)
 
 
 @pytest.mark.parametrize("index", [0.05, 0.1, 0.3, 0.6, 0.95])
