@@ -7,7 +7,8 @@ operations and B bytes a second that reaches a share s of what this allows needs
     (n·flops / F + bytes / B) / s + pause  seconds,
 
 where `pause` is what it takes to start a step's kernels. For CPU cores F and B are those of `lsbook bench`, there is
-no pause, and s is fitted to recorded runs. Of the GPU s and the pause are assumed.
+no pause, and s is fitted to recorded runs; in bfloat16 an activation takes half the bytes. Of the GPU s and the pause
+are assumed.
 """
 
 import json
@@ -48,6 +49,7 @@ NETWORKS = {
     ("cifar100", "resnet56-first7"): Network(761_501_184, 1_072_261, 863_348),
     ("tiny-imagenet-32", "resnet56"): Network(753_675_264, 1_072_361, 867_928),
     ("tiny-imagenet-32", "inception_v4"): Network(2_572_628_352, 1_801_748, 41_450_216),
+    ("tiny-imagenet-5", "inception_v4"): Network(2_570_831_232, 1_801_553, 41_150_501),
     ("imagenet", "inception_v4"): Network(73_485_484_416, 43_102_324, 42_679_816),
     ("multi30k", "transformer-256"): Network(17_940_480, 16_712, 6_001_472),
     ("multi30k", "transformer-base"): Network(144_408_576, 59_408, 48_207_680),
@@ -80,29 +82,31 @@ class Machine:
 H200 = Machine("one H200", flops=790e12, bandwidth=4.8e12, share=0.25, pause=5e-4, kept=BFLOAT16)
 
 
-def benchmarked() -> dict:
-    """The recorded report of `lsbook bench` on cores without instructions for bfloat16, as most recorded runs had."""
-    return json.loads((project_root() / "benchmarks" / "float32.json").read_text())
+def benchmarked(number_format: str = "float32") -> dict:
+    """The recorded report of `lsbook bench` on cores that train in this number format."""
+    return json.loads((project_root() / "benchmarks" / f"{number_format}.json").read_text())
 
 
-def cores(threads: int) -> Machine:
-    """What so many cores allow at the most in float32, as `benchmarked`; they share the memory."""
-    report = benchmarked()
+def cores(threads: int, number_format: str = "float32") -> Machine:
+    """What so many of the benchmarked cores allow at the most; they share the memory."""
+    report = benchmarked(number_format)
     flops = report["limits"]["flops"] / report["machine"]["threads"]
-    return Machine(f"{threads} cores", threads * flops, report["limits"]["bandwidth"])
+    kept = BFLOAT16 if number_format == "bfloat16" else FLOAT
+    return Machine(f"{threads} cores", threads * flops, report["limits"]["bandwidth"], kept=kept)
 
 
 class Measured(NamedTuple):
-    """The fastest recorded run of a network on a CPU: images or tokens a second, its threads."""
+    """The fastest recorded run of a network on a CPU: images or tokens a second, its threads and number format."""
 
     run: Run
     rate: float
     threads: int
+    number_format: str
 
     @property
     def share(self) -> float:
         """Of what its cores allow."""
-        return self.rate / _rate(cores(self.threads), self.run)
+        return self.rate / _rate(cores(self.threads, self.number_format), self.run)
 
 
 def _rate(machine: Machine, run: Run) -> float:
@@ -110,14 +114,14 @@ def _rate(machine: Machine, run: Run) -> float:
 
 
 def measured(store: Store | None = None) -> list[Measured]:
-    """One of each counted network that is recorded in float32 on a CPU, hard or smoothed."""
+    """One of each counted network that is recorded on a CPU, hard or smoothed."""
     fastest: dict[tuple[str, str], Measured] = {}
     for record in Store() if store is None else store:
         network, facts = (record.run.dataset, record.run.model), record.environment
         known = network in NETWORKS and not record.run.teachers
-        if known and facts["precision"] == "float32" and "gpu_memory_mb" not in facts:
+        if known and "gpu_memory_mb" not in facts:
             rate = facts["tokens_per_second" if record.run.vocabulary else "images_per_second"]
-            found = Measured(record.run, rate, facts["threads"])
+            found = Measured(record.run, rate, facts["threads"], facts["precision"])
             fastest[network] = max(fastest.get(network, found), found, key=lambda one: one.rate)
     return [fastest[network] for network in NETWORKS if network in fastest]
 
@@ -133,15 +137,16 @@ def check(store: Store | None = None) -> Table:
     every = measured(store)
     rows = []
     for one in every:
-        machine = replace(cores(one.threads), share=fitted_share(other for other in every if other is not one))
+        share = fitted_share(other for other in every if other is not one)
+        machine = replace(cores(one.threads, one.number_format), share=share)
         predicted = _rate(machine, one.run)
-        cells = f"{one.threads}", f"{one.share:.0%}", _known(predicted, ",.0f"), f"{one.rate:,.0f}"
+        cells = f"{one.threads}", one.number_format, f"{one.share:.0%}", _known(predicted, ",.0f"), f"{one.rate:,.0f}"
         rows.append((_title(one.run), *cells, _known(predicted / one.rate, ".2f")))
     return Table(
         "table-cost-check",
         "The cost model against recorded runs. Each network's rate, in images or tokens a second, is predicted from "
         "the others' share of the limits. The measured rate is that of the fastest recorded run.",
-        ("data, network", "threads", "share reached", "predicted, 1/s", "measured, 1/s", "predicted / measured"),
+        ("data, network", "threads", "in", "share reached", "predicted, 1/s", "measured, 1/s", "predicted / measured"),
         tuple(rows),
     )
 
@@ -162,7 +167,7 @@ def paper(gpus: int = 8, store: Store | None = None) -> Table:
             rows.append((_title(one), *_costs(one, count, gpus, two)))
     return Table(
         "table-costs",
-        "Predicted cost of the paper profile's runs on two cores and on one H200, whose share and pause are "
+        "Predicted cost of the paper profile's runs on two cores in float32 and on one H200, whose share and pause are "
         "assumed and not measured yet. All: the runs that the chapters plan, one after another, in hours, and on "
         f"{captions.counted(gpus, 'GPU')} with one run each at a time.",
         ("data, network", "steps", "operations", "hours, 2 cores", "hours, H200", "runs", "all, H200")
