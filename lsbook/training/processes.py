@@ -9,6 +9,7 @@ one process, and dropout, whose numbers are other ones in each. Alone, every fun
 """
 
 import datetime
+import gc
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,7 @@ def joined() -> Iterator[None]:
     distributed.init_process_group(store=store, rank=number, world_size=size, timeout=PATIENCE)
     yield
     distributed.destroy_process_group()  # not after an error: the others may never answer
+    gc.collect()  # else cycles keep its threads, and one that drops a tensor while the interpreter ends aborts it
 
 
 def count() -> int:
