@@ -16,10 +16,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from lsbook.errors import UserError, one_of
+from lsbook.errors import UserError, needing, one_of
 from lsbook.paths import TABLE_OF_CONTENTS, data_path, project_root, results_path, runs_path
 
-try:
+with needing("book", "building the book"):
     import jupyter_book  # noqa: F401  (called as a program)
     import nbformat
     import papermill
@@ -27,8 +27,6 @@ try:
 
     from lsbook import execution, printing, provenance, reference
     from lsbook.execution import INJECTED, source_cells
-except ModuleNotFoundError as error:
-    raise UserError(f'{error.name} is not installed; run pip install -e ".[book]"') from error
 
 SOURCES = (TABLE_OF_CONTENTS, "_config.yml", "_static", "benchmarks", "book")
 KEPT = "executed"

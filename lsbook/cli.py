@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lsbook.catalogue import CORPORA, DATASETS, SPLITS
-from lsbook.errors import UserError, one_of
+from lsbook.errors import UserError, needing, one_of
 from lsbook.store import Store
 
 app = typer.Typer(
@@ -178,7 +178,8 @@ def data(names: Annotated[list[str] | None, typer.Argument(help="Data sets; all 
     missing = []
     for name in names or (*DATASETS, *CORPORA):
         try:
-            show(name)
+            with needing("train", "reading data"):
+                show(name)
         except UserError as error:
             missing.append(str(error))
     if missing:

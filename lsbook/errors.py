@@ -1,6 +1,7 @@
 """The one error a user can mend: a single line that says what, where and what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class UserError(ValueError):
@@ -9,6 +10,15 @@ class UserError(ValueError):
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows in place of a traceback (an IPython hook)."""
         return [f"lsbook: {self}"]
+
+
+@contextmanager
+def needing(extra: str, purpose: str) -> Iterator[None]:
+    """Within it a module that is not installed is a UserError: what the purpose needs, and how to install the extra."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UserError(f'{purpose} needs {error.name}: pip install -e ".[{extra}]"') from None
 
 
 def one_of(what: str, value: object, allowed) -> None:

@@ -14,7 +14,7 @@ from types import ModuleType
 import numpy as np
 from PIL import Image
 
-from lsbook.errors import UserError
+from lsbook.errors import needing
 from lsbook.paths import reference_path
 
 PREFIX = "data:image/png;base64,"
@@ -59,10 +59,8 @@ def pictures(notebook) -> dict[str, str]:
 
 def renderer() -> ModuleType:
     """What draws the figures. UserError when it is not installed."""
-    try:
+    with needing("test", "comparing figures"):
         import resvg_py
-    except ModuleNotFoundError:
-        raise UserError('figures are compared with resvg_py; run pip install -e ".[test]"') from None
     return resvg_py
 
 

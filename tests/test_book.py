@@ -2,8 +2,11 @@
 
 import asyncio
 import hashlib
+import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -42,6 +45,19 @@ from lsbook.errors import UserError
 raise UserError("no such class")
 """
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+WATCHING = """\
+import sys
+
+def watch(event, arguments):
+    if event in ("socket.getaddrinfo", "socket.connect", "socket.sendto"):
+        host = arguments[0] if event == "socket.getaddrinfo" else arguments[1]
+        host = host[0] if isinstance(host, tuple) else host
+        if host not in ("127.0.0.1", "localhost", "::1", None):
+            with open({log!r}, "a") as log:
+                print(host, file=log)
+
+sys.addaudithook(watch)
+"""
 TABLE_OF_CONTENTS = """\
 format: jb-book
 root: book/index
@@ -205,9 +221,17 @@ def test_no_page_loads_anything_from_another_host(built):
     assert (built / "mathjax" / "tex-svg.js").is_file()
 
 
-def test_a_second_build_gives_the_same_bytes(built, tmp_path):
-    again = book.build(parameters={"alpha": 0.25}, out=tmp_path).parent
+def test_a_second_build_gives_the_same_bytes_and_asks_no_other_host(built, tmp_path, monkeypatch):
+    """Every Python process of it, kernels and Sphinx among them, notes whom it looks up or connects to."""
+    (tmp_path / "sitecustomize.py").write_text(WATCHING.format(log=str(tmp_path / "asked")))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    asking = "import socket; socket.create_connection(('host.invalid', 80))"
+    assert subprocess.run([sys.executable, "-c", asking], stderr=subprocess.DEVNULL).returncode == 1
+    assert (tmp_path / "asked").read_text().split() == ["host.invalid"]
+    (tmp_path / "asked").unlink()
+    again = book.build(parameters={"alpha": 0.25}, out=tmp_path / "again").parent
     assert digests(again) == digests(built)
+    assert not (tmp_path / "asked").exists()
 
 
 def test_all_chapters_are_printed(project, chromium, tmp_path):

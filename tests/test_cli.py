@@ -148,17 +148,32 @@ def test_missing_data_without_network_is_one_line(lsbook, results, monkeypatch):
     monkeypatch.setitem(DATASETS, "cifar10", nowhere)
     code, _, err = lsbook("train", "--dataset", "cifar10", "--model", "alexnet", "--alpha", "0.1")
     assert code == 2
-    assert "cifar10 not found, or damaged, under" in err.splitlines()[-1]
+    assert "cifar10 not found, or damaged, under" in err
+    assert err.count("\n") == 1
     assert list(results.glob("*/*")) == []
 
 
-def test_torch_missing_names_the_command_that_installs_it(results, tmp_path):
-    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
+@pytest.mark.parametrize(
+    ("module", "arguments", "purpose"),
+    [
+        ("torch", [*SMOKE, "--alpha", "0.1"], "training a run"),
+        ("torch", ["bench", "store"], "a benchmark"),
+        ("sklearn", ["data", "digits"], "reading data"),
+        ("papermill", ["build"], "building the book"),
+    ],
+)
+def test_what_is_not_installed_is_named_with_the_command_that_installs_it(
+    results, tmp_path, module, arguments, purpose
+):
+    (tmp_path / f"{module}.py").write_text(
+        f"raise ModuleNotFoundError(\"No module named '{module}'\", name='{module}')"
+    )
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{PROJECT}"}
-    command = [sys.executable, "-m", "lsbook", *SMOKE, "--alpha", "0.1"]
-    answer = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=tmp_path)
-    assert answer.returncode == 2
-    assert answer.stderr == 'lsbook: training a run needs torch: pip install -e ".[train]"\n'
+    command = [sys.executable, "-m", "lsbook", *arguments]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=PROJECT)
+    extra = "book" if arguments == ["build"] else "train"
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr == f'lsbook: {purpose} needs {module}: pip install -e ".[{extra}]"\n'
     assert not results.exists()
 
 

@@ -89,13 +89,16 @@ def test_each_side_imports_nothing_of_the_other(missing, modules):
 
 
 def test_importing_does_nothing():
-    """No random state is touched, no thread count is set, no global setting of matplotlib changes."""
+    """No random state is touched, no thread count is set, no global setting of PyTorch or matplotlib changes."""
     script = (
         "import matplotlib, torch, numpy as np\n"
-        "before = torch.get_rng_state().clone(), torch.get_num_threads(), dict(matplotlib.rcParams)\n"
+        "def state():\n"
+        "    backends = torch.backends.cudnn.allow_tf32, torch.backends.cuda.cudnn_sdp_enabled()\n"
+        "    return torch.get_rng_state().clone(), torch.get_num_threads(), dict(matplotlib.rcParams), backends\n"
+        "before = state()\n"
         "import lsbook.training, lsbook.plots, lsbook.experiments, lsbook.page, lsbook.models.alexnet\n"
         "from lsbook.experiments import *\n"
-        "after = torch.get_rng_state(), torch.get_num_threads(), dict(matplotlib.rcParams)\n"
+        "after = state()\n"
         "assert torch.equal(before[0], after[0]) and before[1:] == after[1:]\n"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)

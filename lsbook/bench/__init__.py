@@ -10,16 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from lsbook.errors import UserError, one_of
+from lsbook.errors import UserError, needing, one_of
 
-try:
+with needing("train", "a benchmark"):
     from lsbook.bench import arrays, files, images, photographs, text
     from lsbook.bench.limits import Limits
     from lsbook.bench.timing import Benchmark, Result, measure
     from lsbook.cores import cores
     from lsbook.training import environment, precision
-except ModuleNotFoundError as error:
-    raise UserError(f'benchmarks need {error.name}: pip install -e ".[train]"') from error
 
 BENCHMARKS: dict[str, Callable[[], Benchmark]] = {
     "mlp": images.mlp,
@@ -88,7 +86,8 @@ def table(report: dict) -> str:
             "",
             f"Medians of {rounds} rounds in turn, on {'a' if gpu else 'no'} GPU; {machine['device']}, "
             f"{machine['threads']} threads, PyTorch {machine['torch']}.",
-            f"Ours is in {machine['precision']}, the plain way in float32.",
+            f"Ours is in {machine['precision']}, the plain way in float32. Memory at the most: "
+            f"{machine['peak_memory_mb']:,} MB.",
             f"Limit: the slower of the arithmetic at {limits['flops'] / 1e9:,.0f} GFLOP/s and the memory traffic at "
             f"{limits['bandwidth'] / 1e9:.1f} GB/s, both measured in the same call.",
             f"Busy: the share of the time of {machine['cores']} cores that ours computed.",

@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from lsbook.catalogue import DATASETS, Corpus, Dataset
-from lsbook.errors import UserError
+from lsbook.errors import UserError, needing
 
 
 def sha256(path: Path) -> str:
@@ -45,9 +46,20 @@ def damaged(path: Path, error: Exception, expected: str | None = None) -> UserEr
 
 
 def parquet_files(root: Path, name: str, part: str) -> list[Path]:
-    """Parquet files of one part, in order: `<name>/<part>*.parquet`, also one folder further down."""
+    """Parquet files of one part, in order: `<name>/<part>*.parquet` or, when there are none, one folder further down.
+
+    UserError where the Hub's names, such as `train-00000-of-00002.parquet`, tell that some are missing.
+    """
     folder = root / name
-    return sorted([*folder.glob(f"{part}*.parquet"), *folder.glob(f"*/{part}*.parquet")])
+    found = sorted(folder.glob(f"{part}*.parquet")) or sorted(folder.glob(f"*/{part}*.parquet"))
+    numbered = [re.search(r"-(\d+)-of-(\d+)", path.stem) for path in found]
+    here = {(int(match[1]), int(match[2])) for match in numbered if match}
+    for number in {of for _, of in here}:
+        if missing := [str(i) for i in range(number) if (i, number) not in here]:
+            raise UserError(
+                f"{found[0].parent}: of the {number} files of {part} there is no number {', '.join(missing)}"
+            )
+    return found
 
 
 def read_parquet(files: list[Path], dataset: Dataset) -> tuple[list[bytes], np.ndarray, tuple[str, ...]]:
@@ -167,15 +179,11 @@ def download(root: Path, name: str, dataset: Dataset | Corpus) -> None:
 
 
 def _torchvision_datasets(name: str):
-    try:
+    with needing("train", f"{name} has no Parquet files here, and reading it otherwise"):
         from lsbook.operators import declare_missing
 
         declare_missing()
         return importlib.import_module("torchvision.datasets")
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f'{name} has no Parquet files here and reading it otherwise needs {error.name}: pip install -e ".[train]"'
-        ) from None
 
 
 def writable_folder(beside: Path) -> Path:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 
-from lsbook.errors import UserError
+from lsbook.errors import UserError, needing
 from lsbook.experiments.obtain import obtain, training_side
 from lsbook.experiments.workers import Worker, heard
 from lsbook.run import Run
@@ -70,10 +70,8 @@ def connected(store: Store, jobs: int | None = None) -> Iterator["Cluster"]:
     jobs: of runs at a time on each GPU, one by default.
     UserError when Ray is not installed, no cluster answers, or there is no GPU to share.
     """
-    try:
+    with needing("cluster", "a sweep on a cluster"):
         import ray
-    except ModuleNotFoundError as error:
-        raise UserError(f'a sweep on a cluster needs {error.name}: pip install -e ".[cluster]"') from None
     _check_answer()
     with contextlib.redirect_stdout(io.StringIO()):  # Ray prints pages there on each process that dies
         ray.init("auto", log_to_driver=False, logging_level="ERROR")

@@ -186,7 +186,7 @@ def teachers(study: Study) -> Arms:
 def panels(study: Study, classes: str = "auto") -> list[projections.Panel]:
     """Projections of the two teachers, on training and test images."""
     arms = teachers(study)
-    return projections.panels(arms, projections.three_classes(arms, classes))
+    return projections.panels(arms, projections.three_classes(arms.network[0], classes))
 
 
 def numbers(study: Study) -> dict[str, float | str]:

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
-from lsbook.errors import UserError
+from lsbook.errors import UserError, needing
 from lsbook.run import Run
 from lsbook.store import Record, Store, aside
 
@@ -41,9 +41,10 @@ def processes() -> Iterator[bool]:
 def _train(runs: list[Run], store: Store, tensorboard: str | None, progress: bool | Callable) -> dict[Run, Record]:
     training = training_side()
     store.check_writable()
+    data = data_for(training.splits)
+    data(runs[0])  # if that is missing, nothing else is said
     if progress is True:
         print(f"{len(runs)} of the runs asked for have to be trained first; {_estimate(runs, store)}", file=sys.stderr)
-    data = data_for(training.splits)
     return {
         run: training.alone(recorded(run, store, data, tensorboard=tensorboard, progress=progress))
         for run in _free_ones_first(runs, training.is_claimed)
@@ -128,10 +129,8 @@ def _bank(training, teacher: Run, run: Run, store: Store, data: Callable, progre
 
 def training_side():
     """The training side, imported only here. UserError when torch is not installed."""
-    try:
+    with needing("train", "training a run"):
         import lsbook.training
-    except ModuleNotFoundError as error:
-        raise UserError(f'training a run needs {error.name}: pip install -e ".[train]"') from None
     return lsbook.training
 
 

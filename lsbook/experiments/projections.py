@@ -90,13 +90,15 @@ def rows(
     profile: str = "auto", alpha: float = 0.1, seeds: str = "auto", classes: str = "auto", store: Store | None = None
 ) -> list[Shown]:
     """The rows that the chapter shows, trained where they are missing. classes: in place of those of the first row."""
+    if profile in NETWORKS:  # refused before anything is trained
+        three_classes(NETWORKS[profile][0].dataset, classes)
     profile, found = ask(profile, seeds, lambda name: groups(name, alpha), store)
     arms = arms_of(profile, alpha, found)
     similar = {network[:2]: network.similar for network in NETWORKS[profile]}
     asked = [classes, *["auto"] * (len(arms) - 1)]
     return [
-        *(Shown(each, three_classes(each, names), False) for each, names in zip(arms, asked, strict=True)),
-        *(Shown(each, three_classes(each, similar[each.network]), True) for each in arms),
+        *(Shown(each, three_classes(each.network[0], names), False) for each, names in zip(arms, asked, strict=True)),
+        *(Shown(each, three_classes(each.network[0], similar[each.network]), True) for each in arms),
     ]
 
 
@@ -113,14 +115,14 @@ def _runs_of(network: tuple[str, str]) -> Callable[[str, float, int], Run]:
     return lambda profile, alpha, seed: profiles.run(profile, *network, alpha, seed)
 
 
-def three_classes(arms: Arms, classes: str) -> tuple[int, int, int]:
-    """Labels of three classes given by name, such as "airplane,automobile,bird"; "auto": the paper's, or the first.
+def three_classes(name: str, classes: str) -> tuple[int, int, int]:
+    """Labels of three classes of a data set by name, such as "airplane,automobile,bird"; "auto": the paper's, or the first.
 
     UserError unless they are three different classes of the data set, of those that records keep examples of.
     """
-    dataset = DATASETS[arms.network[0]]
+    dataset = DATASETS[name]
     if classes == "auto":
-        rows = [row.classes for row in paper.FIGURE_1 if row.dataset == arms.network[0]]
+        rows = [row.classes for row in paper.FIGURE_1 if row.dataset == name]
         classes = ",".join(rows[0] if rows else dataset.shown[:3])
     places = several_of(f"class of {dataset.title}", classes, dataset.shown, 3)
     return tuple(dataset.classes.index(dataset.shown[place]) for place in places)

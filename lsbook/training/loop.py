@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from lsbook.catalogue import CORPORA
-from lsbook.errors import UserError
+from lsbook.errors import UserError, needing
 from lsbook.run import Run
 from lsbook.training import checkpoints, environment, images, optimisation, precision, processes, text
 from lsbook.training.losses import Loss
@@ -335,10 +335,8 @@ def _scalars(folder: str | None, run: Run):
     if folder is None:
         yield lambda step, values: None
         return
-    try:
+    with needing("train", "writing scalars"):
         from torch.utils.tensorboard import SummaryWriter
-    except ModuleNotFoundError:
-        raise UserError('writing scalars needs tensorboard: pip install -e ".[train]"') from None
     try:
         made = SummaryWriter(f"{folder}/{run.folder}")
     except OSError as error:

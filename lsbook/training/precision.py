@@ -2,13 +2,11 @@
 
 import contextlib
 import ctypes
+import functools
 import sys
 from collections.abc import Iterator
 
 import torch
-
-torch.backends.cudnn.allow_tf32 = False  # float32 is float32, on a GPU's convolutions too
-torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every shape, and a beam search has very many
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 LARGEST = 2**31 - 1, 2**25  # block to keep, in bytes: of newer and of older versions
@@ -24,11 +22,17 @@ def _keep_freed_memory() -> None:
                 mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-_keep_freed_memory()
+@functools.cache
+def _prepare() -> None:
+    """Set what holds for all of this process."""
+    torch.backends.cudnn.allow_tf32 = False  # float32 is float32, on a GPU's convolutions too
+    torch.backends.cuda.enable_cudnn_sdp(False)  # it plans anew for every shape, and a beam search has very many
+    _keep_freed_memory()
 
 
 def device() -> torch.device:
-    """The GPU if there is one, else the CPU."""
+    """The GPU if there is one, else the CPU. All computing begins by asking for it, so the process is prepared here."""
+    _prepare()
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -76,6 +76,17 @@ def test_several_files_are_read_in_order(data_folder, small_heldout):
     np.testing.assert_array_equal(images.load("cifar10", "train").labels, LABELS[:10])
 
 
+def test_a_file_that_is_missing_among_numbered_ones_is_named(data_folder, small_heldout):
+    write_parquet(data_folder / "cifar10" / "train-00001-of-00003.parquet", PIXELS, LABELS)
+    with pytest.raises(UserError, match="of the 3 files of train there is no number 0, 2$"):
+        images.load("cifar10", "train")
+
+
+def test_of_files_in_two_places_the_nearer_ones_are_read(cifar):
+    write_parquet(cifar / "data" / "test.parquet", PIXELS, LABELS)
+    np.testing.assert_array_equal(images.load("cifar10", "test").labels, LABELS[:3])
+
+
 @pytest.mark.parametrize(
     "metadata",
     [

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from lsbook import claims, paper
+from lsbook import claims, paper, training
 from lsbook.catalogue import DATASETS
 from lsbook.errors import UserError
 from lsbook.experiments import captions, profiles, projections
@@ -140,8 +140,8 @@ def test_the_order_of_the_classes_is_the_callers(arms):
 @pytest.mark.parametrize(
     ("classes", "expected"), [("auto", (0, 1, 2)), ("cat,dog,ship", (3, 5, 8)), (" ship , cat,dog", (8, 3, 5))]
 )
-def test_classes_by_name(arms, classes, expected):
-    assert projections.three_classes(arms, classes) == expected
+def test_classes_by_name(classes, expected):
+    assert projections.three_classes("cifar10", classes) == expected
 
 
 @pytest.mark.parametrize(
@@ -154,15 +154,16 @@ def test_classes_by_name(arms, classes, expected):
         ("", "unknown class of CIFAR-10 ''"),
     ],
 )
-def test_classes_that_are_not_three_different_ones_are_refused(arms, classes, message):
+def test_classes_that_are_not_three_different_ones_are_refused(tmp_path, monkeypatch, classes, message):
+    """Before anything is trained."""
+    monkeypatch.setattr(training, "steps", lambda *_, **__: pytest.fail("trained in vain"))
     with pytest.raises(UserError, match=message):
-        projections.three_classes(arms, classes)
+        projections.rows("laptop", classes=classes, store=Store(tmp_path))
 
 
-def test_of_many_classes_those_can_be_shown_whose_examples_are_kept(arms):
-    run = dataclasses.replace(arms.hard[0].run, dataset="tiny-imagenet-50")
-    many = dataclasses.replace(arms, hard=[dataclasses.replace(arms.hard[0], run=run)])
-    names = DATASETS["tiny-imagenet-50"].classes
+def test_of_many_classes_those_can_be_shown_whose_examples_are_kept():
+    many = "tiny-imagenet-50"
+    names = DATASETS[many].classes
     assert [names[k] for k in projections.three_classes(many, "auto")] == ["goldfish", "tabby", "monarch"]
     found = projections.three_classes(many, "tabby,Egyptian cat,goldfish")
     assert found == (names.index("tabby"), names.index("Egyptian cat"), 0)
