@@ -116,7 +116,7 @@ def _runs_of(network: tuple[str, str]) -> Callable[[str, float, int], Run]:
 
 
 def three_classes(name: str, classes: str) -> tuple[int, int, int]:
-    """Labels of three classes of a data set by name, such as "airplane,automobile,bird"; "auto": the paper's, or the first.
+    """Labels of three classes of a data set, such as "airplane,automobile,bird"; "auto": the paper's, or the first.
 
     UserError unless they are three different classes of the data set, of those that records keep examples of.
     """
