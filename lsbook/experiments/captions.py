@@ -1,7 +1,7 @@
 """What every caption says: profile, data and variant, seeds, device, commit; and how verdicts are put in words."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from lsbook import paper
 from lsbook.analysis.statistics import mean_interval, welch_interval
 from lsbook.catalogue import CORPORA, MODELS, TITLES
-from lsbook.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED, Verdict
+from lsbook.claims import CONTRADICTED, LEAST_SEEDS, NOT_TESTED, REPRODUCED, UNDECIDED, Verdict
 from lsbook.run import Run
 from lsbook.store import Record
 
@@ -57,6 +57,15 @@ def _unseeded(run: Run) -> Run:
     """What the run has in common with those that differ from it in their seed, and their teachers', alone."""
     teachers = {name: _unseeded(teacher) for name in ("teacher", "as_soft_as") if (teacher := getattr(run, name))}
     return replace(run, seed=0, **teachers)
+
+
+def illustrations(networks: Mapping[str, Sequence[Record]]) -> str:
+    """A sentence: which networks have too few seeds for a verdict. networks: the runs of one arm by the title."""
+    few = [f"{title} ({counted(len(records), 'seed')})" for title, records in networks.items()]
+    few = [text for text, records in zip(few, networks.values(), strict=True) if len(records) < LEAST_SEEDS]
+    if not few:
+        return "Every network here has enough seeds for a verdict."
+    return f"An illustration is all that too few seeds can be: {listed(few)}. No claim is tested there."
 
 
 def counted(n: int, name: str) -> str:

@@ -249,6 +249,7 @@ def numbers(rows: Sequence[Shown]) -> dict[str, float | str]:
         "arc_within_hard": float(within[0]),
         "arc_within_smoothed": float(within[1]),
         "fitted": "; ".join(_fitted(rows)),
+        "illustrations": captions.illustrations({row.title: row.arms.hard for row in rows}),
         "best_gap": optimal_logit_gap(len(DATASETS[first.network[0]].classes), first.arms.alpha),
     }
 

@@ -14,7 +14,7 @@ from lsbook.experiments.arms import parse_seeds
 from lsbook.store import Store
 
 TEMPERATURE = 2.0  # of the hard networks below
-ASKED = {("cifar10", "alexnet"): (0.1,), ("mnist", "mlp"): (0.05, 0.3)}
+ASKED = {("cifar10", "alexnet"): (0.05, 0.1), ("mnist", "mlp"): (0.05, 0.1, 0.3)}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -82,6 +82,19 @@ def test_the_compared_factor_is_the_claims(study):
     factors = {sweep.run.dataset: sweep.alpha for sweep in study.sweeps}
     assert factors["cifar10"] == 0.05
     assert factors["mnist"] == 0.1
+
+
+def test_inceptions_pairs_of_one_seed_stand_for_imagenet(monkeypatch):
+    """Also on Tiny ImageNet the paper's 0.1 is compared, once; of ImageNet itself three seeds are asked for."""
+    for profile, dataset, seeds in (("laptop", "5", "0"), ("paper", "32", "0"), ("paper", "", "0-2")):
+        dataset = f"tiny-imagenet-{dataset}" if dataset else "imagenet"
+        monkeypatch.setitem(calibration.FACTORS, profile, {(dataset, "inception_v4"): (0.1,)})
+        [group] = calibration.groups(profile)
+        assert group.seeds == seeds
+        assert [(run.dataset, run.model, run.alpha) for run in group.runs(0)] == [
+            (dataset, "inception_v4", 0.0),
+            (dataset, "inception_v4", 0.1),
+        ]
 
 
 def test_arms_have_the_errors_they_were_given(study):

@@ -21,6 +21,16 @@ def test_seeds_are_counted_a_setting(put, tmp_path):
     assert "100 training images, 3 seeds;" in made_from(*taught)
 
 
+def test_what_only_illustrates_is_named_with_its_seeds(put, tmp_path):
+    records = [put(Store(tmp_path), replace(TEACHER, seed=seed)) for seed in range(3)]
+    assert captions.illustrations({"A": records}) == "Every network here has enough seeds for a verdict."
+    found = captions.illustrations({"A": records, "B": records[:1], "C": records[:2]})
+    assert (
+        found
+        == "An illustration is all that too few seeds can be: B (1 seed) and C (2 seeds). No claim is tested there."
+    )
+
+
 def test_machines_are_named_and_many_commits_counted(put, tmp_path):
     store = Store(tmp_path)
     facts = [{"device": device, "commit": f"c{i}"} for i, device in enumerate(("a CPU", "a GPU", "a CPU"))]
