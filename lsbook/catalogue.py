@@ -50,6 +50,7 @@ class Corpus:
     languages: source and target, as file names end in them or the fields of a Parquet column are called.
     parts: what the names of the files begin with for the splits `train`, `heldout` (the validation text) and `test`.
     archives: for each file to download its folder, address and SHA-256.
+    has_gaps: whether training pairs may lack a side, as some of a text from the web do; they are left out.
     """
 
     title: str
@@ -57,6 +58,7 @@ class Corpus:
     parts: tuple[str, str, str] = SPLITS
     size: str = ""
     archives: tuple[tuple[str, str, str], ...] = ()
+    has_gaps: bool = False
 
 
 @dataclass(frozen=True)
@@ -233,7 +235,7 @@ CORPORA = {
         ),
     ),
     "grammar": Corpus(title="English–German grammar of our own"),
-    "wmt14-en-de": Corpus(title="WMT14, English to German", parts=("train", "validation", "test")),
+    "wmt14-en-de": Corpus(title="WMT14, English to German", parts=("train", "validation", "test"), has_gaps=True),
 }
 
 TITLES = {name: source.title for name, source in (DATASETS | CORPORA).items()}

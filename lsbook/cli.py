@@ -103,6 +103,7 @@ def train(
     alpha: Annotated[float, typer.Option(help="Label smoothing factor in [0, 1).")],
     seed: Annotated[int, typer.Option(help="Seed of initial weights, order and views.")] = 0,
     profile: Annotated[str, typer.Option(help="Whose recipe: smoke, laptop or paper.")] = "laptop",
+    examples: Annotated[int | None, typer.Option(min=1, help="Training images or pairs (the recipe's).")] = None,
     r: Annotated[list[str] | None, typer.Option("-r", metavar="NAME VALUE", help="Another setting of it.")] = None,
     tensorboard: Annotated[str | None, typer.Option(metavar="DIR", help="Write scalars there.")] = None,
 ) -> None:
@@ -112,7 +113,7 @@ def train(
 
     with processes() as first:
         if first:
-            asked = run(profile, dataset, model, alpha, seed, settings=_pairs("-r", r))
+            asked = run(profile, dataset, model, alpha, seed, settings=_pairs("-r", r), examples=examples)
             [record] = obtain([asked], tensorboard=tensorboard)
             print(record.folder)
             for name, value in record.metrics.items():

@@ -134,6 +134,12 @@ def test_a_run_with_other_settings_is_another_run(lsbook, results):
     assert {(recipe.steps, recipe.precision) for recipe in recipes} == {(3, "float32")}
 
 
+def test_fewer_examples_are_another_run(lsbook, results):
+    assert lsbook(*SMOKE, "--alpha", "0.1", "-r", "steps", "3", "--examples", "100")[0] == 0
+    [record] = Store(results)
+    assert (record.run.examples, record.run.recipe.steps) == (100, 3)
+
+
 def test_a_results_folder_that_cannot_be_written_is_noticed_before_training(lsbook, results, monkeypatch):
     results.write_text("a file in its place")
     monkeypatch.setattr(training, "steps", lambda *_, **__: pytest.fail("trained in vain"))

@@ -152,6 +152,8 @@ def _folder(root: Path, dataset: Dataset) -> tuple[Folder, np.ndarray, str]:
             found = sorted(path for path in (root / wnid).iterdir() if path.suffix.lower() in ENDINGS)
         except FileNotFoundError:
             found = None
+        except OSError as error:
+            raise sources.unreadable(root / wnid, error) from None
         if not found:
             lack = "is missing" if found is None else "has no images"
             raise UserError(f"{root / wnid}, the folder of the class {title}, {lack}; unpack it anew")
@@ -198,8 +200,19 @@ def _pack(files: list[Path], folder: Path, dataset: Dataset) -> None:
 
 def _rows(files: list[Path], dataset: Dataset) -> Iterable[tuple[bytes, int]]:
     for path in files:
-        images, labels, _ = sources.read_parquet([path], dataset)
+        images, labels, names = sources.read_parquet([path], dataset)
+        _check_order(path, names, dataset.classes)
         yield from zip(images, labels.tolist(), strict=True)
+
+
+def _check_order(path: Path, names: tuple[str, ...], classes: tuple[str, ...]) -> None:
+    """UserError unless the file's names of the classes are ours, in our order. Each is a list of synonyms or a part of
+    it, and a few classes have another first one."""
+    same = sum(name.partition(",")[0].lower() == ours.lower() for name, ours in zip(names, classes, strict=False))
+    if len(names) != len(classes) or same < 0.9 * len(classes):
+        raise UserError(
+            f"{path}: its {len(names)} classes are not the {len(classes)} of ImageNet in the order of their ids"
+        )
 
 
 def _size(image) -> np.ndarray:

@@ -54,15 +54,23 @@ def load(name: str, split: str) -> Images | ImageFiles:
 
     CIFAR-10 is split 40 000 / 10 000 / 10 000, as in the paper. UserError when the files are missing or damaged.
     """
-    one_of("data set", name, DATASETS)
     one_of("split", split, SPLITS)
-    part = "test" if split == "test" else "train"
+    if split == "test":
+        return _whole(name, "test")
+    return train_and_heldout(name)[split == "heldout"]
+
+
+def train_and_heldout(name: str) -> tuple[Images, Images] | tuple[ImageFiles, ImageFiles]:
+    """Both splits of the training file, which is read once."""
+    whole, heldout = _whole(name, "train"), DATASETS[name].heldout
+    return whole.part(slice(None, -heldout)), whole.part(slice(-heldout, None))
+
+
+def _whole(name: str, part: str) -> Images | ImageFiles:
+    one_of("data set", name, DATASETS)
     if DATASETS[name].shape is None:
-        whole = files.load(name, part)
-    else:
-        whole = _digits(part) if name == "digits" else _from_files(name, part)
-    heldout = DATASETS[name].heldout
-    return whole.part({"train": slice(None, -heldout), "heldout": slice(-heldout, None), "test": slice(None)}[split])
+        return files.load(name, part)
+    return _digits(part) if name == "digits" else _from_files(name, part)
 
 
 @functools.cache  # scaling takes longer than the trainings of some tests

@@ -99,12 +99,13 @@ def find(name: str, split: str) -> Text:
     corpus = CORPORA.get(name) or Corpus(title=name)
     part = corpus.parts[SPLITS.index(split)]
     files = tuple(sources.parquet_files(data_path(), name, part))
+    lenient = corpus.has_gaps and split == "train"
     if files:
-        return Text(corpus.languages, files, "Parquet copy", lambda: _from_parquet(files, corpus.languages))
-    return _find_lines(name, corpus, part)
+        return Text(corpus.languages, files, "Parquet copy", lambda: _from_parquet(files, corpus.languages, lenient))
+    return _find_lines(name, corpus, part, lenient)
 
 
-def _find_lines(name: str, corpus: Corpus, part: str) -> Text:
+def _find_lines(name: str, corpus: Corpus, part: str, lenient: bool) -> Text:
     """One file a language."""
     root = data_path()
     files = _language_files(root / name, part, corpus.languages)
@@ -120,7 +121,7 @@ def _find_lines(name: str, corpus: Corpus, part: str) -> Text:
     checksums = {address.rpartition("/")[2]: checksum for _, address, checksum in corpus.archives}
     original = all(sources.sha256(path) == checksums.get(path.name) for path in files)
     variant = "original files" if original else "own files"
-    return Text(corpus.languages, files, variant, lambda: _from_lines(files, checksums))
+    return Text(corpus.languages, files, variant, lambda: _from_lines(files, checksums, lenient))
 
 
 def _language_files(folder: Path, part: str, languages: tuple[str, str]) -> tuple[Path, ...]:
@@ -137,13 +138,17 @@ def _language_files(folder: Path, part: str, languages: tuple[str, str]) -> tupl
     return () if None in found else tuple(found)
 
 
-def _from_lines(files: tuple[Path, ...], checksums: dict[str, str]) -> Iterator[Pair]:
+def _from_lines(files: tuple[Path, ...], checksums: dict[str, str], lenient: bool) -> Iterator[Pair]:
+    """lenient: leave out pairs with an empty side."""
     sides = [_lines(path, checksums.get(path.name)) for path in files]
     for number, pair in enumerate(zip_longest(*sides), 1):
         if None in pair:
             longer, shorter = files if pair[1] is None else files[::-1]
             raise UserError(f"{longer} line {number} has no partner: {shorter} has only {number - 1} lines")
-        yield pair
+        if all(pair):
+            yield pair
+        elif not lenient:
+            raise UserError(f"{files[pair.index('')]} line {number} is empty; remove it and its partner")
 
 
 def _lines(path: Path, checksum: str | None) -> Iterator[str]:
@@ -160,25 +165,24 @@ def _lines(path: Path, checksum: str | None) -> Iterator[str]:
 
 def _sentence(path: Path, number: int, offset: int, line: bytes) -> str:
     try:
-        sentence = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()  # the first may begin with a mark
+        return line.decode("utf-8-sig" if number == 1 else "utf-8").strip()  # the first may begin with a mark
     except UnicodeDecodeError as error:
         raise UserError(f"{path} line {number} is not UTF-8, at byte {offset + error.start} of the text") from None
-    if not sentence:
-        raise UserError(f"{path} line {number} is empty; remove it and its partner")
-    return sentence
 
 
-def _from_parquet(files: tuple[Path, ...], languages: tuple[str, str]) -> Iterator[Pair]:
+def _from_parquet(files: tuple[Path, ...], languages: tuple[str, str], lenient: bool) -> Iterator[Pair]:
+    """lenient: leave out pairs with an empty side."""
     for path in files:
         for row, translation in enumerate(_translations(path)):
             found = [translation.get(language) or "" for language in languages]
             if not all(isinstance(sentence, str) for sentence in found):
                 raise UserError(f"{path} row {row}: a translation must be texts by language, not {translation}")
             pair = tuple(sentence.strip() for sentence in found)
-            if not all(pair):
+            if all(pair):
+                yield pair
+            elif not lenient:
                 language = languages[pair.index("")]
                 raise UserError(f'{path} row {row} has no sentence in "{language}"; remove the row')
-            yield pair
 
 
 def _translations(path: Path) -> Iterator[dict[str, str]]:

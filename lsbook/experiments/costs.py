@@ -9,6 +9,9 @@ operations and B bytes a second that reaches a share s of what this allows needs
 where `pause` is what it takes to start a step's kernels. For CPU cores F and B are those of `lsbook bench`, there is
 no pause, and s is fitted to recorded runs; in bfloat16 an activation takes half the bytes. Of the GPU s and the pause
 are assumed.
+
+One training on g GPUs has n/g examples on each, and at every step sends 2·(g − 1)/g times its gradients over each one's
+link (a ring's all-reduce), in the model after all computing is done. Links are slower between nodes than within one.
 """
 
 import json
@@ -30,6 +33,7 @@ from lsbook.run import Run
 from lsbook.store import Store
 
 FLOAT, BFLOAT16 = 4, 2  # bytes
+NODE = 8  # GPUs
 
 
 class Network(NamedTuple):
@@ -60,7 +64,7 @@ NETWORKS = {
 @dataclass(frozen=True)
 class Machine:
     """flops, bandwidth: operations and bytes a second; share: of them reached, in (0, 1]; pause: seconds a step;
-    kept: bytes of an activation."""
+    kept: bytes of an activation; links: bytes a second to another one in the same node, and in another node."""
 
     title: str
     flops: float
@@ -68,18 +72,23 @@ class Machine:
     share: float = 1.0
     pause: float = 0.0
     kept: int = FLOAT
+    links: tuple[float, float] = (math.inf, math.inf)
 
-    def seconds(self, run: Run) -> float:
-        """That the steps of a run take. KeyError when its network has not been counted."""
+    def seconds(self, run: Run, together: int = 1) -> float:
+        """That the steps of a run take on so many of them together. KeyError when its network has not been counted."""
         network, recipe = NETWORKS[run.dataset, run.model], run.recipe
-        moved = 2 * (recipe.batch * network.activations * self.kept + (2 + recipe.states) * network.weights * FLOAT)
-        least = recipe.batch * network.flops / self.flops + moved / self.bandwidth
-        return recipe.steps * (least / self.share + self.pause)
+        batch = recipe.batch / together
+        moved = 2 * (batch * network.activations * self.kept + (2 + recipe.states) * network.weights * FLOAT)
+        least = batch * network.flops / self.flops + moved / self.bandwidth
+        sent = 2 * (together - 1) / together * network.weights * FLOAT
+        return recipe.steps * (least / self.share + self.pause + sent / self.links[together > NODE])
 
 
 # 790 TFLOP/s of bfloat16 products were measured, 4.8 TB/s are the maker's. The rest is assumed: a quarter of both, as
-# large convolutional networks reach on GPUs, and half a millisecond a step, which bounds the small ones.
-H200 = Machine("one H200", flops=790e12, bandwidth=4.8e12, share=0.25, pause=5e-4, kept=BFLOAT16)
+# large convolutional networks reach on GPUs, and half a millisecond a step, which bounds the small ones. Links: the
+# maker's 900 GB/s of both directions together, and a network of 400 Gbit/s a GPU.
+H200 = Machine("one H200", flops=790e12, bandwidth=4.8e12, share=0.25, pause=5e-4, kept=BFLOAT16, links=(450e9, 50e9))
+LARGE = (("imagenet", "inception_v4"), ("wmt14-en-de", "transformer-base"))  # data and network of the large studies
 
 
 def benchmarked(number_format: str = "float32") -> dict:
@@ -199,7 +208,7 @@ def studies(seeds: int = 5, factors: int = 4, counts: Sequence[int] = (1, 8, 64)
     whole_number("study_seeds", seeds, 1)
     whole_number("study_factors", factors, 1)
     rows = []
-    for dataset, model in (("imagenet", "inception_v4"), ("wmt14-en-de", "transformer-base")):
+    for dataset, model in LARGE:
         one = run("paper", dataset, model, alpha=0.1, seed=0)
         hours, runs = H200.seconds(one) / 3600, seeds * factors
         turns = (f"{-(-runs // n) * hours:,.0f}" for n in counts)
@@ -210,6 +219,24 @@ def studies(seeds: int = 5, factors: int = 4, counts: Sequence[int] = (1, 8, 64)
         "by the number of GPUs. Share and pause are assumed and not measured yet. Runs are independent: with more GPUs "
         "than runs nothing is gained.",
         ("data, network", "runs", "hours a run", "GPU-hours", *(captions.counted(n, "GPU") for n in counts)),
+        tuple(rows),
+    )
+
+
+def trainings(counts: Sequence[int] = (1, 8, 64)) -> Table:
+    """Hours of one training of each large study on so many GPUs together, and the share of them that computes."""
+    rows = []
+    for dataset, model in LARGE:
+        one = run("paper", dataset, model, alpha=0.1, seed=0)
+        hours = [H200.seconds(one, n) / 3600 for n in counts]
+        cells = (f"{h:,.2f} ({hours[0] * counts[0] / (h * n):.0%})" for h, n in zip(hours, counts, strict=True))
+        rows.append((_title(one), f"{one.recipe.batch:,}", *cells))
+    return Table(
+        "table-trainings",
+        "Predicted hours of one training whose batches several H200s share, in brackets the share of an n-fold speed. "
+        f"The batch stays as large, so each GPU has less of it. Assumed: {H200.links[0] / 1e9:.0f} GB/s between the "
+        f"{NODE} GPUs of a node and {H200.links[1] / 1e9:.0f} GB/s a GPU between nodes, nothing computed meanwhile.",
+        ("data, network", "batch", *(captions.counted(n, "GPU") for n in counts)),
         tuple(rows),
     )
 

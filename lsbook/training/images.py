@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lsbook.catalogue import DATASETS, MODELS
 from lsbook.data.files import ImageFiles
-from lsbook.data.images import Images, load
+from lsbook.data.images import Images, load, train_and_heldout
 from lsbook.errors import UserError
 from lsbook.models.base import Classifier, initialise_small
 from lsbook.run import Run
@@ -31,7 +31,7 @@ class Splits(NamedTuple):
 
 def splits(run: Run) -> Splits:
     """The images of a run, from their files. UserError when they are missing or damaged."""
-    train, heldout, test = (load(run.dataset, split) for split in ("train", "heldout", "test"))
+    (train, heldout), test = train_and_heldout(run.dataset), load(run.dataset, "test")
     if run.examples > len(train):
         train, heldout = train + heldout, heldout.first(0)
     return Splits(train.first(run.examples), heldout, test)

@@ -27,6 +27,7 @@ BEAMS = (1, 2, 4, 8)
 KEPT = 1_000  # test sentences whose every token is kept
 TRAIN_MEASURED = 1_000  # training pairs whose predictions and activations are kept
 WORDS = 10  # frequent tokens whose activations are kept
+COUNTED = 2**22  # tokens counted at a time: NumPy makes eight bytes of each
 
 
 class Translator(NamedTuple):
@@ -159,7 +160,9 @@ def words(translator: Translator, texts: dict[str, Encoded]) -> dict[str, np.nda
 
 def frequent_words(text: Encoded, vocabulary: Vocabulary) -> np.ndarray:
     """The ids of the most frequent target tokens that begin a word and have only letters, WORDS at most."""
-    counts = np.bincount(text.target.ids, minlength=vocabulary.size)
+    ids = text.target.ids[: text.target.offsets[-1]]
+    parts = np.array_split(ids, -(-len(ids) // COUNTED))
+    counts = sum(np.bincount(part, minlength=vocabulary.size) for part in parts)
     pieces = vocabulary.pieces(range(vocabulary.size))
     letters = [i for i, piece in enumerate(pieces) if piece.startswith("▁") and piece[1:].isalpha() and counts[i]]
     return np.array(sorted(letters, key=lambda i: -counts[i])[:WORDS])

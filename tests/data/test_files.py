@@ -125,6 +125,22 @@ def test_a_class_folder_that_is_missing_or_empty_is_named(folders):
         images.load("imagenet", "train")
 
 
+def test_a_file_in_the_place_of_a_class_folder_is_named(folders):
+    (folders / "train" / WNIDS[1]).rename(folders / "aside")
+    (folders / "train" / WNIDS[1]).touch()
+    with pytest.raises(UserError, match=f"{folders}/train/{WNIDS[1]} cannot be read: Not a directory; mend that"):
+        images.load("imagenet", "train")
+
+
+def test_classes_in_another_order_are_refused(parquet):
+    path = parquet / "data" / "train-00001-of-00002.parquet"
+    names = {"info": {"features": {"label": {"names": CLASSES[::-1]}}}}
+    pq.write_table(pq.read_table(path).replace_schema_metadata({"huggingface": json.dumps(names)}), path)
+    with pytest.raises(UserError, match="its 3 classes are not the 3 of ImageNet in the order of their ids$"):
+        images.load("imagenet", "train")
+    assert [path.name for path in (parquet / "data" / ".packed").iterdir()] == []
+
+
 def test_a_class_without_rows_is_named(parquet):
     path = parquet / "data" / "train-00001-of-00002.parquet"
     pq.write_table(pq.read_table(path).slice(0, 1), path)

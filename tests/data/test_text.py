@@ -112,6 +112,23 @@ def test_an_empty_line_is_named(mine):
     assert refused() == f"{mine}/train.de line 2 is empty; remove it and its partner"
 
 
+def test_pairs_of_a_text_from_the_web_that_lack_a_side_are_left_out_of_training_alone(data_folder):
+    english, german = ("One.", "", "Three.", "Four."), ("Eins.", "Zwei.", " ", "Vier.")
+    kept = ("One.", "Four."), ("Eins.", "Vier.")
+    folder = data_folder / "wmt14-en-de"
+    for part in ("train", "test"):
+        write_lines(folder / f"{part}.en", english)
+        write_lines(folder / f"{part}.de", german)
+    train = text.load("wmt14-en-de", "train")
+    assert (train.source, train.target) == kept
+    assert refused("wmt14-en-de", "test") == f"{folder}/test.en line 2 is empty; remove it and its partner"
+    for part in ("train", "test"):
+        write_parquet(folder / f"{part}.parquet", STRUCTS, zip(english, german, strict=True))
+    train = text.load("wmt14-en-de", "train")
+    assert (train.source, train.target, train.variant) == (*kept, "Parquet copy")
+    assert refused("wmt14-en-de", "test") == f'{folder}/test.parquet row 1 has no sentence in "en"; remove the row'
+
+
 def test_a_folder_that_may_not_be_read_is_named(mine, monkeypatch):
     """Whoever runs the tests may read everything, if it is root."""
 

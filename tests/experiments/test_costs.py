@@ -108,6 +108,21 @@ def test_numbers_of_runs_and_gpus_must_be_some(number):
             table()
 
 
+def test_gpus_that_share_a_training_lose_to_pauses_and_links():
+    """Nothing but products, 1 000 s of them: halved by two GPUs, the gradients sent once; then by 16, in two nodes."""
+    run = profiles.run("paper", "imagenet", "inception_v4", alpha=0.1, seed=0)
+    network, (steps, batch) = costs.NETWORKS["imagenet", "inception_v4"], (run.recipe.steps, run.recipe.batch)
+    sent = 4 * network.weights
+    machine = costs.Machine("", steps * batch * network.flops / 1_000, math.inf, links=(sent * steps, sent * steps / 2))
+    assert machine.seconds(run) == pytest.approx(1_000)
+    assert machine.seconds(run, 2) == pytest.approx(1_000 / 2 + 2 * 1 / 2)
+    assert machine.seconds(run, 16) == pytest.approx(1_000 / 16 + 2 * 15 / 16 * 2)
+    for row in costs.trainings((1, 4)).rows:
+        alone, four = (float(cell.split()[0]) for cell in row[2:])
+        assert row[2].endswith("(100%)")
+        assert alone / 4 < four < alone
+
+
 def test_runs_take_turns_on_gpus(monkeypatch, store):
     """An hour each: 20 runs take 20 hours on one GPU, 3 turns on eight, one on 64; the chapters plan 22 ResNet-56."""
     monkeypatch.setattr(costs.Machine, "seconds", lambda machine, run: 3600.0)

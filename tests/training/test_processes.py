@@ -114,6 +114,26 @@ def two(tmp_path_factory) -> tuple[Store, str]:
     return Store(folder / "results"), said
 
 
+def test_the_command_of_the_book_trains_with_two_processes(tmp_path):
+    """The first process alone prints what it has recorded."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = ["-m", "lsbook", "train", "--dataset", "digits", "--model", "alexnet-16", "--alpha", "0.1"]
+    command += ["--profile", "smoke", "-r", "steps", "5"]
+    places = {
+        "LSBOOK_RESULTS": str(tmp_path / "results"),
+        "LSBOOK_RUNS": str(tmp_path / "runs"),
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, *launcher, *command], env=os.environ | places, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    [record] = Store(tmp_path / "results")
+    assert record.environment["processes"] == 2
+    assert done.stdout.splitlines()[0] == str(record.folder)
+    assert done.stdout.count("test_accuracy") == 1
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_two_processes_follow_ones_loss_curve(one, two, name):
     """Batches of 15 have no halves, so shares are weighted. History and metrics come of shares of the evaluation."""

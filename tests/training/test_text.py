@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from lsbook.analysis import targets, translation
 from lsbook.analysis.projection import template_plane
@@ -17,7 +18,7 @@ from lsbook.experiments import profiles
 from lsbook.experiments.obtain import obtain
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
-from lsbook.training import optimisation, splits, text_summary, train, translations
+from lsbook.training import checkpoints, optimisation, splits, steps, text_summary, train, translations
 from lsbook.training.text import Texts, TextTrainer
 
 PAIRS, SIZE = 60, 330
@@ -191,6 +192,42 @@ def test_temperatures_are_chosen_on_validation_text_alone(data, network):
     assert metrics["test_nll"] == pytest.approx(1 + np.log(2))
     assert metrics["test_scaled_nll"] == pytest.approx(1 + np.log(4))
     assert arrays["temperatures"][arrays["test_nll"].argmin()] == 2.0
+
+
+def test_averaged_weights_are_the_mean_of_those_of_the_last_moments(data, network):
+    """Three moments a hundredth of 200 steps apart: after 196, 198 and 200. Until then training goes on as it is."""
+    recipe = dataclasses.replace(RECIPE, steps=200, averaged=3)
+    trainer = TextTrainer(run(recipe=recipe), network, data.train)
+    kept = []
+    for step in (*range(3), *range(193, 200)):
+        trainer.step(step)
+        if step + 1 in (196, 198, 200):
+            kept.append({name: p.detach().clone() for name, p in network.named_parameters()})
+    trainer.finish()
+    assert not torch.equal(kept[0]["output.bias"], kept[2]["output.bias"])
+    for name, p in network.named_parameters():
+        torch.testing.assert_close(p.detach(), sum(weights[name] for weights in kept) / 3)
+
+
+def test_a_run_stopped_between_averaged_moments_ends_where_it_would_have(data, monkeypatch, tmp_path):
+    """It is stopped after the second of three."""
+    monkeypatch.setattr("lsbook.training.text.summarise", lambda *_, **__: ({}, {}, {}))
+    averaging = run(recipe=dataclasses.replace(RECIPE, steps=100, batch=60, averaged=3))
+
+    def weights(folder: str) -> dict[str, torch.Tensor]:
+        return load_file(tmp_path / folder / averaging.folder / "weights.safetensors")
+
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "whole"))
+    train(averaging, data, progress=False)
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "stopped"))
+    course = steps(averaging, data, progress=False)
+    for _ in range(100):
+        next(course)
+    course.close()
+    assert checkpoints.latest(averaging).step == 99
+    train(averaging, data, progress=False)
+    for name, value in weights("whole").items():
+        assert torch.equal(value, weights("stopped")[name]), name
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(data):
