@@ -28,6 +28,7 @@ def decoded(
         batch_sampler=batches,
         num_workers=_cores() if workers is None else workers,
         collate_fn=_stack,
+        pin_memory=torch.cuda.is_available(),  # or a copy to a GPU could not go on beside the computing
         generator=torch.Generator(),  # or each pass would draw a number that the training's own come after
     )
     return iter(loader)
