@@ -231,6 +231,7 @@ def numbers(rows: Sequence[Shown], pair: Pair) -> dict[str, float | str]:
     ends = [course.middle[:, -1].mean() for course in heldout.courses]
     return {
         "network": arms.title.replace(", ", " on "),
+        "every_network": captions.listed([row.arms.title.replace(", ", " on ") for row in rows]),
         "examples": str(train.examples),
         "views": str(train.views),
         "followed": " and ".join(class_names(arms)[:2]),
