@@ -141,8 +141,10 @@ def test_every_benchmark_runs_and_the_table_comes_from_the_file(monkeypatch, cap
     assert [result["name"] for result in report["results"]] == names
     assert all(result["ratio"] > 0 for result in report["results"])
     assert report["machine"]["peak_memory_mb"] > 0
-    shown = capsys.readouterr().out
-    assert shown == bench.table(report) + "\n"
+    shown = capsys.readouterr()
+    assert shown.out == bench.table(report) + "\n"
+    said = [line.partition(":")[0] for line in shown.err.splitlines() if line.endswith("as fast as the plain way")]
+    assert said == names  # each when it is done
     assert list(results.glob("*/*")) == []
     with pytest.raises(UserError, match="cannot write"):
         bench.main(["projection"], tmp_path)
