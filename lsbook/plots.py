@@ -36,6 +36,7 @@ def projection(panel, axes: Axes, limit: float) -> Axes:
 
     panel: title, points (N, 2), labels (N,) in 0 … 2, templates (3, 2), classes (3 names), smoothed.
     limit: half-width of both axes. A line runs from the origin through each class's template, a black-edged mark.
+    How many examples lie beyond the axes is said in a corner.
     """
     for place, (colour, marker) in enumerate(zip(CLASSES, MARKERS, strict=True)):
         direction = panel.templates[place] / np.linalg.norm(panel.templates[place])
@@ -44,6 +45,8 @@ def projection(panel, axes: Axes, limit: float) -> Axes:
         axes.scatter(*points.T, s=12, color=colour, marker=marker, alpha=0.55, linewidths=0, label=panel.classes[place])
         axes.scatter(*panel.templates[place], s=40, color=colour, marker=marker, edgecolors="black", zorder=3)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+    if beyond := int((np.abs(panel.points).max(axis=1) > limit).sum()):
+        axes.text(0.03, 0.03, f"{beyond} beyond the axes", transform=axes.transAxes, fontsize="small")
     axes.set_title(panel.title, color=arm_colour(panel.smoothed))
     axes.locator_params(nbins=5)
     return axes
@@ -82,7 +85,9 @@ def _class_legend(figure: FigureBase, axes: Axes) -> None:
 
 
 def _limit(panels: Sequence) -> float:
-    return 1.05 * max(np.abs(panel.points).max() for panel in panels)
+    """A little beyond the farthest point; where a few lie much farther than the others, twice as far as 95 % do."""
+    reach = np.concatenate([np.abs(panel.points).max(axis=1) for panel in panels])
+    return min(1.05 * reach.max(), 2 * np.quantile(reach, 0.95))
 
 
 def _own_limits(panels: Sequence) -> list[float]:

@@ -45,6 +45,14 @@ def test_the_upper_row_shares_its_axes_and_the_lower_has_each_networks_own():
     np.testing.assert_allclose(limits, [largest, largest, largest, largest / 4])
 
 
+def test_a_point_far_from_all_others_is_counted_beyond_the_axes():
+    far = SimpleNamespace(**vars(PANEL) | {"points": np.vstack([POINTS[:-1], [100, 0]])})
+    first, other, *_ = plots.projection_figure([far, SMALL]).axes
+    within = np.abs(np.vstack([POINTS[:-1], POINTS / 4])).max(axis=1)
+    assert within.max() < first.get_xlim()[1] < 2.1 * within.max()
+    assert [text.get_text() for text in (*first.texts, *other.texts)] == ["1 beyond the axes"]
+
+
 def test_dots_are_seeds_and_the_bar_is_students(axes):
     hard, smoothed = np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.7])
     plots.seeds(axes, hard, smoothed, "title", "unit")
