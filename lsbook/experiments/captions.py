@@ -61,8 +61,8 @@ def _unseeded(run: Run) -> Run:
 
 def illustrations(networks: Mapping[str, Sequence[Record]]) -> str:
     """A sentence: which networks have too few seeds for a verdict. networks: the runs of one arm by the title."""
-    few = [f"{title} ({counted(len(records), 'seed')})" for title, records in networks.items()]
-    few = [text for text, records in zip(few, networks.values(), strict=True) if len(records) < LEAST_SEEDS]
+    counts = {title: len(records) for title, records in networks.items()}
+    few = [f"{title} ({counted(n, 'seed')})" for title, n in counts.items() if n < LEAST_SEEDS]
     if not few:
         return "Every network here has enough seeds for a verdict."
     return f"An illustration is all that too few seeds can be: {listed(few)}. No claim is tested there."

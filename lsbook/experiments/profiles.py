@@ -140,7 +140,7 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
         29_000,
         dataclasses.replace(_BASE_TRANSFORMER, steps=10_000, batch=8_192),
     ),
-    # Of 4 508 785 pairs, of which a few lack a side: as many as Vaswani et al. name.
+    # As many as Vaswani et al. name (section 5.1); the Hub has 4 508 785, and those that lack a side are left out.
     ("paper", "wmt14-en-de", "transformer-base"): (4_500_000, dataclasses.replace(_BASE_TRANSFORMER, averaged=5)),
 }
 
@@ -165,10 +165,10 @@ def run(
     if (profile, dataset, model) not in RECIPES:
         pairs = [f"{d} {m}" for p, d, m in RECIPES if p == profile]
         raise UserError(f"profile {profile} has no recipe for {dataset} {model}; it has {', '.join(pairs)}")
-    found, recipe = RECIPES[profile, dataset, model]
+    of_recipe, recipe = RECIPES[profile, dataset, model]
     if length:
-        found, passes = length
-        recipe = dataclasses.replace(recipe, steps=passes * (found // recipe.batch))
+        of_recipe, passes = length
+        recipe = dataclasses.replace(recipe, steps=passes * (of_recipe // recipe.batch))
     recipe = changed(recipe, settings or {})
     vocabulary = VOCABULARIES.get(dataset)
     return Run(
@@ -177,6 +177,6 @@ def run(
         alpha=alpha,
         seed=seed,
         recipe=recipe,
-        examples=examples or found,
+        examples=examples or of_recipe,
         vocabulary=vocabulary,
     )
