@@ -14,7 +14,7 @@ from lsbook.models.base import Classifier
 from lsbook.run import Run
 from lsbook.training.augmentation import Views, of
 from lsbook.training.precision import autocast
-from lsbook.training.summary import first_of_each_class, half
+from lsbook.training.summary import LOGIT_SPREAD, coarse, first_of_each_class
 from lsbook.training.views import EVALUATION_BATCH
 
 PAIR = (0, 1)  # classes whose logits are compared: the first two of Figure 1's first row
@@ -53,11 +53,13 @@ class LogitDifferences:
         """
         result = {}
         for name, found in self.differences.items():
-            result[f"{name}_differences"] = half(np.stack(found))
+            differences = np.stack(found)
+            within = np.sqrt(differences.var(axis=2, ddof=1).mean(axis=1))
+            result[f"{name}_differences"] = coarse(differences, within[:, None, None])
             result[f"{name}_steps"] = np.array(sorted(self.measured[name]), np.uint32)
         if self.run.seed == 0:
             rows = self.rows["train"]
-            result["train_view_logits"] = half(self._view_logits(model, "train", rows))
+            result["train_view_logits"] = coarse(self._view_logits(model, "train", rows), LOGIT_SPREAD)
             result["train_view_labels"] = self.splits["train"].labels[rows].astype(np.uint16)
         return result
 
