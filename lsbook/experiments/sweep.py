@@ -156,10 +156,15 @@ class _Course:
         return self.end - time.monotonic()
 
     def _next(self) -> Run | None:
-        """The first none of whose teachers is in training; one that another process trains is waited for at the end."""
-        busy = [worker.run for worker in self.running]
-        free = [run for run in self.waiting if not set(run.teachers) & set(busy)]
-        unclaimed = (run for run in free if not training_side().is_claimed(run))
+        """The first none of whose teachers is in training; one that another process trains is waited for at the end.
+
+        Those that would wait with a run begun for the same teacher's answers come after others.
+        """
+        busy = {worker.run for worker in self.running}
+        asked = {teacher for worker in self.running if not worker.step for teacher in worker.run.teachers}
+        free = [run for run in self.waiting if busy.isdisjoint(run.teachers)]
+        in_order = sorted(free, key=lambda run: not asked.isdisjoint(run.teachers))
+        unclaimed = (run for run in in_order if not training_side().is_claimed(run))
         return next(unclaimed, free[0] if free and not self.running else None)
 
     def close(self, worker: Worker, board: Board) -> None:

@@ -63,6 +63,19 @@ def test_what_another_process_trains_comes_last(tmp_path):
         assert course._next() == run(0)
 
 
+def test_who_would_wait_for_the_same_teachers_answers_comes_later(tmp_path):
+    """As long as the first has not done a step; but rather than none it is begun all the same."""
+    first, second = (run(seed, teacher=run(7), temperature=2.0, beta=1.0) for seed in (0, 1))
+    other = run(2, teacher=run(8), temperature=2.0, beta=1.0)
+    course = sweep._Course(Store(tmp_path), None, None, [second, other])
+    course.running = [workers.Worker(first)]
+    assert course._next() == other
+    course.running[0].step = 1
+    assert course._next() == second
+    course.running, course.waiting = [workers.Worker(first)], [second]
+    assert course._next() == second
+
+
 def test_what_is_recorded_is_skipped(tmp_path, capsys):
     store = Store(tmp_path)
     assert sweep.sweep([run(0)], store) == []
