@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,7 +19,7 @@ from lsbook.models.mlp import MLP
 from lsbook.models.resnet import ResNet
 from lsbook.run import PIXELS, Recipe, Run
 from lsbook.store import Store
-from lsbook.training import Splits, teachers, train
+from lsbook.training import Splits, teachers, train, views
 from lsbook.training.augmentation import AUGMENTATIONS, Views
 from lsbook.training.losses import Batch
 
@@ -85,6 +86,36 @@ def test_the_bank_holds_the_teachers_answer_to_each_view(data, here, pixels):
     with torch.no_grad():
         expected = model(AUGMENTATIONS["crop24-flip"].take(pixels, index, views))
     torch.testing.assert_close(bank(Batch(index, None, views)), expected, atol=0.02, rtol=0.002)
+
+
+def test_a_student_is_given_its_teachers_answer_to_the_very_view_that_it_sees(data, here):
+    train(run(), data, progress=False)
+    bank, model = teachers.bank(run(), data.train, student()), teachers.load_weights(run(), (1, 32, 32), 10)
+    batches = views.batches(data.train, AUGMENTATIONS["crop24-flip"], 5, 8, torch.device("cpu"))
+    for step in range(6):
+        batches.load(step)
+        seen, batch = batches()
+        with torch.no_grad():
+            torch.testing.assert_close(bank(batch), model(seen), atol=0.02, rtol=0.002)
+        assert batch.labels.tolist() == data.train.labels[batch.index].tolist()
+
+
+@pytest.mark.parametrize("squared", [False, True])
+@pytest.mark.parametrize(("temperature", "beta"), [(1.0, 1.0), (4.0, 0.3)])
+def test_a_lesson_has_the_runs_temperature_weight_and_factor(data, here, temperature, beta, squared):
+    train(run(), data, progress=False)
+    learner = student(temperature=temperature, beta=beta, squared_temperature=squared, alpha=0.2)
+    index, labels = torch.tensor([3, 8]), torch.tensor([1, 0])
+    batch = Batch(index, labels, Views(torch.tensor([1, 7]), torch.tensor([4, 2]), torch.tensor([False, True])))
+    logits = torch.randn(2, 10, generator=torch.Generator().manual_seed(0)).double()
+    answers = teachers.bank(run(), data.train, learner)(batch).double().numpy()
+    own = 0.8 * np.eye(10)[labels] + 0.02
+    expected = (1 - beta) * -(own * np.log(softmax(logits.numpy(), 1.0))).sum(axis=1).mean()
+    targets = softmax(answers, temperature) * (temperature**2 if squared else 1)
+    expected += beta * -(targets * np.log(softmax(logits.numpy(), temperature))).sum(axis=1).mean()
+    lesson = taught(learner, data.train)
+    assert float(lesson.loss(logits, batch)) == pytest.approx(expected, rel=1e-5)
+    assert lesson.metrics["teacher_temperature"] == temperature
 
 
 def test_all_students_share_one_pass_through_the_views(data, here, results, monkeypatch):
