@@ -105,7 +105,9 @@ def train(
     profile: Annotated[str, typer.Option(help="Whose recipe: smoke, laptop or paper.")] = "laptop",
     examples: Annotated[int | None, typer.Option(min=1, help="Training images or pairs (the recipe's).")] = None,
     r: Annotated[list[str] | None, typer.Option("-r", metavar="NAME VALUE", help="Another setting of it.")] = None,
-    tensorboard: Annotated[str | None, typer.Option(metavar="DIR", help="Write scalars there.")] = None,
+    tensorboard: Annotated[
+        Path | None, typer.Option(metavar="DIR", file_okay=False, help="Write scalars there.")
+    ] = None,
 ) -> None:
     """Train one run and record it; one that is recorded is only shown. As `torchrun -m lsbook train`: by many GPUs."""
     from lsbook.experiments.obtain import obtain, processes

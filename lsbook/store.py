@@ -81,6 +81,10 @@ class Store:
         """All records, checked."""
         return map(_read, self._folders())
 
+    def whole(self) -> Iterator[Record]:
+        """Those that are whole: others may be on their way here."""
+        return (_load(folder) for folder in self._folders() if not _problem(folder))
+
     def put(self, run: Run, *, metrics: dict, history: dict, environment: dict, arrays: dict) -> Record:
         """Write a record. One that is there and whole is kept: the same run gives the same outcome.
 
@@ -110,6 +114,7 @@ class Store:
                     if problem := _problem(folder):
                         raise UserError(f"the record of {run} is damaged: {problem}")
                     target.parent.mkdir(exist_ok=True)
+                    _sync(self.path)
                     if target.exists():  # damaged: replaced by a whole one
                         shutil.rmtree(target)
                     folder.rename(target)
@@ -143,7 +148,7 @@ class Store:
 
     def _folders(self) -> list[Path]:
         # Not even looked into: a writer's temporary folder, which may be gone the next moment.
-        return sorted(path for path in self.path.glob("[!.]*/*") if path.is_dir())
+        return sorted(path for path in self.path.glob("[!.]*/[!.]*") if path.is_dir())
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -168,6 +173,10 @@ def _write_files(folder: Path, text: dict, arrays: dict) -> None:
 def _read(folder: Path) -> Record:
     if problem := _problem(folder):
         raise UserError(f"recorded run {folder}: {problem}; restore it (git checkout) or remove the folder")
+    return _load(folder)
+
+
+def _load(folder: Path) -> Record:
     text = json.loads((folder / "record.json").read_text())
     return Record(from_dict(text["run"]), text["metrics"], text["history"], text["environment"], folder)
 
@@ -181,6 +190,7 @@ def _problem(folder: Path) -> str | None:
                 return f"{name} does not match its checksum"
         text = json.loads((folder / "record.json").read_text())
         run = from_dict(text["run"])
+        _ = [text[name] for name in ("metrics", "history", "environment")]
     except (OSError, ValueError, TypeError, KeyError) as error:
         return f"not readable ({error})"
     if run.folder != f"{folder.parent.name}/{folder.name}":

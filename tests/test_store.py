@@ -1,5 +1,6 @@
 """The store: a record appears whole or not at all, and damage is noticed."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 from lsbook.errors import UserError
 from lsbook.run import Recipe, Run
-from lsbook.store import Store
+from lsbook.store import CHECKSUMS, FILES, Store
 
 CONTENT = {
     "metrics": {"test_accuracy": 0.5},
@@ -93,6 +94,17 @@ def test_a_missing_file_and_a_wrong_folder_are_noticed(store):
     assert len(store.verify()) == 2
     with pytest.raises(UserError, match="not readable"):
         store.get(run(0))
+
+
+@pytest.mark.parametrize("name", ["metrics", "history", "environment"])
+def test_a_record_that_lacks_a_part_is_noticed(store, name):
+    folder = store.put(run(0), **CONTENT).folder
+    text = json.loads((folder / "record.json").read_text())
+    text.pop(name)
+    (folder / "record.json").write_text(json.dumps(text))
+    sums = (hashlib.sha256((folder / file).read_bytes()).hexdigest() + f"  {file}\n" for file in FILES)
+    (folder / CHECKSUMS).write_text("".join(sums))
+    assert name in store.verify()[0]
 
 
 def test_what_a_writer_is_filling_is_not_looked_into(store, monkeypatch):

@@ -17,6 +17,8 @@ import numpy as np
 from lsbook.catalogue import DATASETS, Corpus, Dataset
 from lsbook.errors import UserError, needing
 
+UNFINISHED = ".tmp"  # how the name of a file ends that is being written
+
 
 def sha256(path: Path) -> str:
     """Hex SHA-256 of a file's content. UserError when it cannot be read."""
@@ -197,10 +199,11 @@ def writable_folder(beside: Path) -> Path:
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file so that whoever is stopped, or does so twice at once, leaves a whole one or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=UNFINISHED, delete=False) as file:
         try:
             write(file)
             file.flush()
+            os.fsync(file.fileno())
             Path(file.name).replace(path)
         except BaseException:
             Path(file.name).unlink(missing_ok=True)

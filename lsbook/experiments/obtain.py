@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 from lsbook.errors import UserError, needing
 from lsbook.run import Run
@@ -16,7 +17,7 @@ def obtain(
     runs: Sequence[Run],
     store: Store | None = None,
     *,
-    tensorboard: str | None = None,
+    tensorboard: Path | None = None,
     progress: bool | Callable[[int], object] = True,
 ) -> list[Record]:
     """The records of `runs`, in order; those that are missing are trained and recorded first.
@@ -38,7 +39,7 @@ def processes() -> Iterator[bool]:
         yield first
 
 
-def _train(runs: list[Run], store: Store, tensorboard: str | None, progress: bool | Callable) -> dict[Run, Record]:
+def _train(runs: list[Run], store: Store, tensorboard: Path | None, progress: bool | Callable) -> dict[Run, Record]:
     training = training_side()
     store.check_writable()
     data = data_for(training.splits)
@@ -70,7 +71,7 @@ def recorded(
     store: Store,
     data: Callable,
     *,
-    tensorboard: str | None = None,
+    tensorboard: Path | None = None,
     progress: bool | Callable = True,
     weights: bool = False,
 ) -> Generator[float | None, None, Record]:
@@ -80,6 +81,8 @@ def recorded(
     """
     training = training_side()
     lesson = (yield from _lesson(training, run, store, data, progress)) if run.teachers else None
+    while training.is_claimed(run):  # by another process: others here go on
+        yield WAIT
     with training.claim(run):
         if run in store and not (weights and not training.has_weights(run)):
             return store.get(run)
@@ -154,7 +157,7 @@ class Costs:
         self._speeds: dict[tuple[str, str], float] = {}
         self._peaks: dict[tuple[str, str], int] = {}
         memory = "gpu_memory_mb" if _on_gpu() else "peak_memory_mb"
-        for record in store:
+        for record in store.whole():
             network, facts = (record.run.dataset, record.run.model), record.environment
             if ("gpu_memory_mb" in facts) != (memory == "gpu_memory_mb"):
                 continue
@@ -164,13 +167,21 @@ class Costs:
             self._peaks[network] = min(self._peaks.get(network, facts[memory]), facts[memory])
 
     def seconds(self, run: Run) -> float | None:
-        """At the speed of the fastest."""
+        """For the steps that are still to be done, at the speed of the fastest."""
         speed = self._speeds.get((run.dataset, run.model))
-        return run.recipe.steps * run.recipe.batch / speed if speed else None
+        return (run.recipe.steps - steps_done(run)) * run.recipe.batch / speed if speed else None
 
     def megabytes(self, run: Run) -> int | None:
         """Memory of the process, or of the GPU."""
         return self._peaks.get((run.dataset, run.model))
+
+
+def steps_done(run: Run) -> int:
+    """Of a run that was interrupted on this machine; 0 where none can be trained."""
+    try:
+        return training_side().steps_done(run)
+    except UserError:
+        return 0
 
 
 def _on_gpu() -> bool:

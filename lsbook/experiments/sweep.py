@@ -16,13 +16,14 @@ from lsbook.experiments.board import Board
 from lsbook.experiments.captions import counted
 from lsbook.experiments.chapters import CHAPTERS
 from lsbook.experiments.lanes import Lanes
-from lsbook.experiments.obtain import Costs, training_side
+from lsbook.experiments.obtain import Costs, steps_done, training_side
 from lsbook.experiments.profiles import PROFILES
 from lsbook.experiments.workers import Machine, Worker
 from lsbook.run import Run
 from lsbook.store import Store
 
 PLACES = ("local", "ray")
+MARGIN = 5  # seconds before the end of a budget, or a tenth of it, in which what still runs keeps its checkpoint
 
 
 class Place(Protocol):
@@ -68,8 +69,8 @@ def sweep(
 ) -> list[Run]:
     """Train what is not recorded, in order; returns what is left.
 
-    budget: seconds. When a run's expected time is more than what is left of them, neither it nor a later one is begun;
-        what still runs at their end keeps a checkpoint and goes on next time.
+    budget: seconds. When a run's expected time is more than what is left of them, neither it nor a later one is begun,
+        but for the very first; what still runs near their end keeps a checkpoint and goes on next time.
     jobs: so many runs at a time, which share the cores evenly; one a core when not given (two AlexNets with a core each
         train 1.26 × as fast as one after the other on both). So many share a GPU; as many as fit when not given. On a
         cluster: so many share each GPU.
@@ -117,7 +118,9 @@ class _Course:
 
     def __post_init__(self):
         self.costs, self.total, self.stopped = Costs(self.store), len(self.waiting), False
-        self.end = float("inf") if self.budget is None else time.monotonic() + self.budget
+        self.end = (
+            float("inf") if self.budget is None else time.monotonic() + max(self.budget - MARGIN, 0.9 * self.budget)
+        )
 
     @contextlib.contextmanager
     def ending(self) -> Iterator[None]:
@@ -141,13 +144,15 @@ class _Course:
         """Fill the free places; False when nothing runs any more."""
         while not self.stopped and len(self.running) < self.place.count and (run := self._next()):
             expected, remaining = self.costs.seconds(run), max(0, self.remaining)
-            if remaining <= (expected or 0):
+            first = len(self.waiting) == self.total
+            if remaining <= (0 if first else expected or 0):
                 self.stopped = True
                 needs = f"{remaining:.0f} s are left and {run} needs {_in_seconds(expected)}"
                 board.say(f"{needs}: no more is begun, {outlook(self.waiting, self.costs)}")
             else:
                 self.waiting.remove(run)
                 self.running.append(self.place.begin(run))
+                self.running[-1].first = steps_done(run)
         return bool(self.running)
 
     @property
@@ -205,9 +210,9 @@ class _Course:
         ]
 
     def _left(self, worker: Worker) -> float | None:
-        """Seconds that a run still needs, judged by what it has done so far or, before that, by its kind."""
-        if worker.step:
-            return worker.seconds * (worker.run.recipe.steps / worker.step - 1)
+        """Seconds that a run still needs, judged by what it has done since it began or, before that, by its kind."""
+        if worker.step > worker.first:
+            return worker.seconds * (worker.run.recipe.steps - worker.step) / (worker.step - worker.first)
         expected = self.costs.seconds(worker.run)
         return None if expected is None else max(0.0, expected - worker.seconds)
 

@@ -32,7 +32,7 @@ def context() -> multiprocessing.context.ForkServerContext:
 
 
 class Worker:
-    """A run that is being trained. `step`: how many steps are done; `said`: its messages.
+    """A run that is being trained. `step`: how many steps are done, `first`: before it began; `said`: its messages.
 
     stopped: whether it has ended because it was asked to.
     """
@@ -40,7 +40,8 @@ class Worker:
     stopped = False
 
     def __init__(self, run: Run):
-        self.run, self.began, self.step, self.said, self.error = run, time.monotonic(), 0, [], None
+        self.run, self.began, self.said, self.error = run, time.monotonic(), [], None
+        self.step, self.first = 0, 0
 
     @property
     def seconds(self) -> float:

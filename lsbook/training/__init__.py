@@ -1,6 +1,6 @@
 """From a run and its data to what the store keeps of it."""
 
-from lsbook.training.checkpoints import claim, clear, is_claimed
+from lsbook.training.checkpoints import claim, clear, is_claimed, steps_done
 from lsbook.training.images import Splits
 from lsbook.training.loop import Outcome, alone, splits, steps, together, train
 from lsbook.training.precision import use_threads
@@ -18,6 +18,7 @@ __all__ = [
     "lesson",
     "splits",
     "steps",
+    "steps_done",
     "together",
     "train",
     "use_threads",

@@ -1,7 +1,7 @@
 """Checkpoints of a training under way: all that is needed to go on as if nothing had happened.
 
-A checkpoint is two files in `runs/` of this machine, `<step>.safetensors` and, written after it, `<step>.json` with its
-SHA-256. The last two are kept, so that a damaged one costs a minute.
+A checkpoint is two files in `runs/` of this machine, `<step>.safetensors` and, written after it, `<step>.json` with the
+SHA-256 of both; without the second it is none. The last two are kept, so that a damaged one costs a minute.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from lsbook.data.sources import write_whole
+from lsbook.data.sources import UNFINISHED, write_whole
 from lsbook.errors import UserError
 from lsbook.paths import runs_path
 from lsbook.run import Run
@@ -38,48 +38,59 @@ class Checkpoint(NamedTuple):
 
 
 def write(run: Run, checkpoint: Checkpoint) -> Path:
-    """Keep a checkpoint, whole or not at all, and drop older ones. Raises OSError when there is no space."""
-    path = _folder(run) / f"{checkpoint.step:09}.safetensors"
+    """Keep a checkpoint, whole or not at all, and drop all but the last before it. Raises OSError when there is no
+    space."""
+    path = _path(run, checkpoint.step)
     content = save({name: tensor.contiguous().cpu() for name, tensor in checkpoint.tensors.items()})
-    notes = {"sha256": hashlib.sha256(content).hexdigest(), "notes": checkpoint.notes}
+    text = json.dumps({"sha256": _sha256(content, checkpoint.notes), "notes": checkpoint.notes})
     write_whole(path, lambda file: file.write(content))
-    write_whole(path.with_suffix(".json"), lambda file: file.write(json.dumps(notes).encode()))
-    for old in _steps(run)[:-KEPT]:
-        _remove(run, old)
+    write_whole(path.with_suffix(".json"), lambda file: file.write(text.encode()))
+    kept = {f"{step:09}" for step in [step for step in _steps(run) if step <= checkpoint.step][-KEPT:]}
+    _remove(run, lambda file: file.stem not in kept)
     return path
 
 
 def latest(run: Run) -> Checkpoint | None:
-    """The newest whole checkpoint; a damaged one is passed over, and said so. None when there is none."""
+    """The newest whole checkpoint; a damaged one is said and removed. None when there is none."""
     for step in reversed(_steps(run)):
-        path = _folder(run) / f"{step:09}.safetensors"
+        path = _path(run, step)
         try:
-            content, notes = path.read_bytes(), json.loads(path.with_suffix(".json").read_text())
-            if hashlib.sha256(content).hexdigest() == notes["sha256"]:
-                return Checkpoint(step, load(content), notes["notes"])
-        except (OSError, ValueError, KeyError):
+            content, text = path.read_bytes(), json.loads(path.with_suffix(".json").read_text())
+            if _sha256(content, text["notes"]) == text["sha256"]:
+                return Checkpoint(step, load(content), text["notes"])
+        except (OSError, ValueError, KeyError, TypeError):
             pass
         print(f"{run}: checkpoint {path} is damaged and passed over", file=sys.stderr)
+        _remove(run, lambda file, damaged=path.stem: file.stem == damaged)
     return None
+
+
+def steps_done(run: Run) -> int:
+    """Steps that a training which begins now need not do again."""
+    return max(_steps(run), default=0)
 
 
 def clear(run: Run) -> None:
     """Remove all checkpoints of a run: it is recorded."""
-    for step in _steps(run):
-        _remove(run, step)
+    _remove(run, lambda file: True)
 
 
 def newest_path(run: Run) -> Path | None:
     """Where the last checkpoint lies, for a message."""
     steps = _steps(run)
-    return _folder(run) / f"{steps[-1]:09}.safetensors" if steps else None
+    return _path(run, steps[-1]) if steps else None
 
 
 @contextlib.contextmanager
 def claim(run: Run) -> Iterator[None]:
-    """Held by one training of the run on this machine at a time; another waits. The system frees it on any end."""
+    """Held by one training of the run on this machine at a time; another waits. The system frees it on any end.
+
+    Files that a killed one was writing go.
+    """
     with _lock(run) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        for path in _folder(run).parent.glob(f"*{UNFINISHED}"):
+            path.unlink(missing_ok=True)
         yield
 
 
@@ -187,11 +198,21 @@ def _folder(run: Run) -> Path:
     return runs_path() / run.folder / "checkpoints"
 
 
+def _path(run: Run, step: int) -> Path:
+    return _folder(run) / f"{step:09}.safetensors"
+
+
 def _steps(run: Run) -> list[int]:
     """Of the checkpoints there are, oldest first."""
-    return sorted(int(path.stem) for path in _folder(run).glob("*.safetensors"))
+    return sorted(int(path.stem) for path in _folder(run).glob("*.json") if path.stem.isdecimal())
 
 
-def _remove(run: Run, step: int) -> None:
-    for suffix in (".json", ".safetensors"):
-        (_folder(run) / f"{step:09}{suffix}").unlink(missing_ok=True)
+def _sha256(content: bytes, notes: dict) -> str:
+    return hashlib.sha256(content + json.dumps(notes, sort_keys=True).encode()).hexdigest()
+
+
+def _remove(run: Run, which: Callable[[Path], bool]) -> None:
+    """Of the files of checkpoints, whole or left behind by a killed process, those that are meant; a JSON first."""
+    for suffix in (".json", ".safetensors", UNFINISHED):
+        for path in filter(which, _folder(run).glob(f"*{suffix}")):
+            path.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -91,7 +92,7 @@ def steps(
     *,
     loss: Loss | None = None,
     device: torch.device | None = None,
-    tensorboard: str | None = None,
+    tensorboard: Path | None = None,
     progress: bool | Callable[[int], object] = True,
 ) -> Generator[None, None, Outcome]:
     """A training that gives way to others in the same process before each turn of steps; see `train`.
@@ -146,7 +147,7 @@ def _steps(
     data: images.Splits | text.Texts,
     loss: Loss | None,
     device: torch.device,
-    tensorboard: str | None,
+    tensorboard: Path | None,
     progress: bool | Callable,
 ) -> Generator[None, None, Outcome]:
     processes.agree({name: part.fingerprint for name, part in data._asdict().items()})
@@ -248,15 +249,21 @@ class _Course:
         return values
 
     def keep(self) -> None:
-        """Write a checkpoint, unless the loss is not finite any more or there is no space. The first process does."""
+        """Write a checkpoint, unless loss or weights are not finite any more or there is no space. The first process
+        does."""
         with self.own():
             self._share_loss()
-            if not math.isfinite(float(self.total)):
+            if not math.isfinite(float(self.total)) or not self._finite():
                 raise _not_finite(self.run, self.step)
             checkpoint = None if processes.rank() else self._checkpoint()
         if checkpoint:
-            with contextlib.suppress(OSError):
+            try:
                 checkpoints.write(self.run, checkpoint)
+            except OSError as error:
+                print(f"{self.run}: no checkpoint is kept at step {self.step}: {error.strerror}", file=sys.stderr)
+
+    def _finite(self) -> bool:
+        return all(bool(weight.isfinite().all()) for weight in self.task.trainer.model.parameters())
 
     def _checkpoint(self) -> checkpoints.Checkpoint:
         trainer = self.task.trainer
@@ -330,7 +337,7 @@ def _bar(run: Run, progress: bool | Callable) -> tqdm:
 
 
 @contextlib.contextmanager
-def _scalars(folder: str | None, run: Run):
+def _scalars(folder: Path | None, run: Run):
     """A function that writes a step's values for TensorBoard, or does nothing."""
     if folder is None:
         yield lambda step, values: None

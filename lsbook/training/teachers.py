@@ -118,17 +118,35 @@ def bank(teacher: Run, images: Images, student: Run) -> Bank | None:
         model = load_weights(teacher, shape, len(images.classes))
         if model is None:
             return None
-        logits = every_view(model, teacher.recipe.precision, images, view)
+        part = path.with_suffix(".part")
+        every = len(images), len(view.every(shape, "cpu").top), len(images.classes)
+        logits = every_view(model, teacher.recipe.precision, images, view, _begun(part, every))
         with suppress(OSError):
-            write_whole(path, lambda file: np.save(file, logits))
+            part.replace(path)
     return Bank(logits, view, images, precision.device())
 
 
-def _read_bank(path: Path) -> np.ndarray | None:
+def _read_bank(path: Path, mode: str = "c") -> np.ndarray | None:
     try:
-        return np.load(path, mmap_mode="c", allow_pickle=False)
+        return np.load(path, mmap_mode=mode, allow_pickle=False)
     except (FileNotFoundError, EOFError, ValueError):  # a damaged file is made again, as a missing one
         return None
+
+
+def _begun(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """What an interrupted process has left in a file, NaN where it had nothing yet; in memory where there is no space.
+
+    The file has its whole size from the beginning: what is mapped to memory must not run out of space.
+    """
+    found = _read_bank(path, "r+")
+    if found is None or found.shape != shape:
+        nothing = np.full(shape, np.nan, np.float16)
+        try:
+            write_whole(path, lambda file: np.save(file, nothing))
+        except OSError:
+            return nothing
+        found = np.load(path, mmap_mode="r+")
+    return found
 
 
 class Lesson(NamedTuple):
@@ -157,20 +175,31 @@ def lesson(run: Run, banks: Mapping[Run, Bank]) -> Lesson:
 
 @torch.no_grad()
 def every_view(
-    model: Classifier, number_format: str, images: Images, view: augmentation.Augmentation, progress: bool = True
+    model: Classifier,
+    number_format: str,
+    images: Images,
+    view: augmentation.Augmentation,
+    begun: np.ndarray | None = None,
+    progress: bool = True,
 ) -> np.ndarray:
-    """(N, V, K) float16 logits of all V views of N images, in the order of `view.every`."""
+    """(N, V, K) float16 logits of all V views of N images, in the order of `view.every`.
+
+    begun: an array to fill, NaN from where on it is not yet.
+    """
     device = model.output.weight.device
     pixels = torch.from_numpy(images.pixels).to(device)
     every = view.every(tuple(pixels.shape[1:]), device)
-    n_views = len(every.top)
-    result = np.empty((len(images) * n_views, len(images.classes)), np.float16)
-    with tqdm(total=len(result), desc="teacher's views", unit="view", mininterval=1, disable=not progress) as bar:
-        for rows in torch.arange(len(result), device=device).split(BATCH):
-            place = rows % n_views
+    shape = len(images), len(every.top), len(images.classes)
+    result = np.full(shape, np.nan, np.float16) if begun is None else begun
+    flat = result.reshape(-1, shape[2])
+    first = int(np.argmax(np.append(np.isnan(flat[:, 0]), True)))
+    bar = tqdm(total=len(flat), initial=first, desc="teacher's views", unit="view", mininterval=1, disable=not progress)
+    with bar:
+        for rows in torch.arange(first, len(flat), device=device).split(BATCH):
+            place = rows % shape[1]
             chosen = augmentation.Views(*(part[place] for part in every))
             with precision.autocast(device, number_format):
-                logits = model(view.take(pixels, rows // n_views, chosen))
-            result[rows[0] : rows[-1] + 1] = logits.float().cpu().numpy()
+                logits = model(view.take(pixels, rows // shape[1], chosen))
+            flat[rows[0] : rows[-1] + 1] = logits.float().cpu().numpy()
             bar.update(len(rows))
-    return result.reshape(len(images), n_views, -1)
+    return result

@@ -134,7 +134,54 @@ def test_the_interval_is_measured_by_a_clock_that_no_one_sets(monkeypatch):
     assert [clock.due(), clock.due(), clock.due()] == [False, True, False]
 
 
-@pytest.mark.parametrize("damage", ["byte", "cut", "no notes", "not JSON"])
+def kept(step: int) -> None:
+    checkpoints.write(run(), checkpoints.Checkpoint(step, {"weight": torch.full((3,), float(step))}, {"seconds": step}))
+
+
+@pytest.mark.parametrize("damage", ["content", "notes"])
+def test_damaged_ones_do_not_outlive_what_comes_after_them(damage):
+    for step in (160, 220):
+        kept(step)
+        path = checkpoints.newest_path(run())
+        path = path if damage == "content" else path.with_suffix(".json")
+        path.write_text(path.read_text(errors="replace").replace("0", "1"))
+    assert checkpoints.latest(run()) is None
+    for step in (60, 120, 180):
+        kept(step)
+        assert checkpoints.latest(run()).step == step
+    assert checkpoints._steps(run()) == [120, 180]
+
+
+def test_what_killed_processes_left_is_no_checkpoint_and_goes(monkeypatch):
+    """One killed between two files, twice, and one in the middle of a file."""
+    kept(100)
+    folder = checkpoints.newest_path(run()).parent
+    for step in (160, 158):
+        kept(step)
+        (folder / f"{step:09}.json").unlink()
+    (folder / "tmpabc.tmp").touch()
+    (folder.parent / "tmpdef.tmp").touch()
+    assert checkpoints.latest(run()).step == 100
+    kept(157)
+    assert checkpoints._steps(run()) == [100, 157]
+    assert sorted(path.suffix for path in folder.iterdir() if path.stem != ".lock") == sorted(
+        [".json", ".safetensors"] * 2
+    )
+    with checkpoints.claim(run()):
+        assert not (folder.parent / "tmpdef.tmp").exists()
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{}", '{"sha256": 1, "notes": null}'])
+def test_notes_that_are_none_are_damage(text, capsys):
+    kept(5)
+    kept(7)
+    checkpoints.newest_path(run()).with_suffix(".json").write_text(text)
+    (checkpoints.newest_path(run()).parent / "000000009 (copy).json").write_text(text)
+    assert checkpoints.latest(run()).step == 5
+    assert "000000007.safetensors is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["byte", "cut", "no tensors", "not JSON"])
 def test_a_damaged_checkpoint_is_passed_over(data, monkeypatch, capsys, damage):
     monkeypatch.setattr(checkpoints, "INTERVAL", 0)
     whole = train(run(), data, progress=False)
@@ -145,8 +192,8 @@ def test_a_damaged_checkpoint_is_passed_over(data, monkeypatch, capsys, damage):
         path.write_bytes(content)
     elif damage == "cut":
         path.write_bytes(content[:1000])
-    elif damage == "no notes":
-        path.with_suffix(".json").unlink()
+    elif damage == "no tensors":
+        path.unlink()
     else:
         path.with_suffix(".json").write_text("{")
     capsys.readouterr()
@@ -177,7 +224,22 @@ def test_a_loss_that_is_not_finite_names_the_last_good_checkpoint(data, monkeypa
     assert all(torch.isfinite(t).all() for t in checkpoints.latest(run()).tensors.values() if t.is_floating_point())
 
 
-def test_a_full_disk_costs_the_checkpoint_and_not_the_run(data, monkeypatch):
+def test_weights_that_are_not_finite_are_no_checkpoint(data, monkeypatch):
+    """The loss is of the step before, and still finite."""
+    monkeypatch.setattr(checkpoints, "INTERVAL", 0)
+    advance = loop._Course.advance
+
+    def diverged(course):
+        advance(course)
+        if course.step == 9:
+            next(course.task.trainer.model.parameters()).data.fill_(float("inf"))
+
+    monkeypatch.setattr(loop._Course, "advance", diverged)
+    with pytest.raises(UserError, match=r"not finite any more at step 9; .*checkpoint is .*000000008\.saf"):
+        train(run(), data, progress=False)
+
+
+def test_a_full_disk_costs_the_checkpoint_and_not_the_run(data, monkeypatch, capsys):
     monkeypatch.setattr(checkpoints, "INTERVAL", 0)
     whole = train(run(), data, progress=False)
 
@@ -187,6 +249,7 @@ def test_a_full_disk_costs_the_checkpoint_and_not_the_run(data, monkeypatch):
     monkeypatch.setattr(checkpoints, "write_whole", full)
     checkpoints.clear(run())
     same(whole, train(run(), data, progress=False))
+    assert "no checkpoint is kept at step 20: No space left on device" in capsys.readouterr().err
 
 
 def test_a_recorded_run_leaves_no_checkpoint(data, monkeypatch, results):

@@ -279,7 +279,7 @@ def test_scalars_for_tensorboard(data, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     short = run(recipe=Recipe(steps=4, batch=16))
-    history = train(short, data, tensorboard=str(tmp_path), progress=False).history
+    history = train(short, data, tensorboard=tmp_path, progress=False).history
     events = EventAccumulator(str(tmp_path / short.folder)).Reload()
     assert sorted(events.Tags()["scalars"]) == ["accuracy", "ece", "learning_rate", "loss"]
     assert [e.value for e in events.Scalars("loss")] == pytest.approx(history["loss"])
@@ -288,7 +288,7 @@ def test_scalars_for_tensorboard(data, tmp_path):
 def test_scalars_that_cannot_be_written_are_one_line(data, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write scalars to .*file"):
-        train(run(recipe=Recipe(steps=4, batch=16)), data, tensorboard=str(tmp_path / "file"), progress=False)
+        train(run(recipe=Recipe(steps=4, batch=16)), data, tensorboard=tmp_path / "file", progress=False)
 
 
 def test_a_change_anywhere_in_the_package_marks_the_commit(tmp_path, monkeypatch):

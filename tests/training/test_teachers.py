@@ -244,6 +244,29 @@ def test_a_damaged_bank_is_made_again(data, here, bank):
     assert torch.equal(teachers.bank(run(), data.train, student()).logits, first)
 
 
+def test_an_interrupted_bank_is_taken_up_again(data, here, monkeypatch):
+    train(run(), data, progress=False)
+    whole = teachers.bank(run(), data.train, student()).logits.clone()
+    [path] = here.rglob("bank-*")
+    path.unlink()
+    monkeypatch.setattr(teachers, "BATCH", 500)
+    seen, forward = [], ResNet.forward
+
+    def interrupted(self, x):
+        seen.append(len(x))
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return forward(self, x)
+
+    monkeypatch.setattr(ResNet, "forward", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        teachers.bank(run(), data.train, student())
+    again = teachers.bank(run(), data.train, student()).logits
+    assert sum(seen[:3]) + sum(seen[4:]) == IMAGES * 162
+    torch.testing.assert_close(again, whole, atol=0.01, rtol=0.001)  # batches have other sizes
+    assert [path.name for path in here.rglob("bank-*")] == [path.name]
+
+
 def test_other_weights_have_another_bank(data, here):
     train(run(), data, progress=False)
     first = teachers.bank(run(), data.train, student()).logits.clone()
