@@ -3,6 +3,8 @@
 How many faults there were is said at the end of pytest's output.
 """
 
+import dataclasses
+import fcntl
 import itertools
 import os
 import signal
@@ -55,7 +57,7 @@ import signal
 from lsbook.training import loop
 advance = loop._Course.advance
 def interrupted(course):
-    if course.step == 17:
+    if course.step in (17, 100, 199):
         signal.raise_signal(signal.SIGTERM)
     advance(course)
 loop._Course.advance = interrupted
@@ -215,6 +217,56 @@ def drained(connection) -> list:
         return found
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_sweep_that_is_killed_takes_its_trainings_with_it(places, record_property, number):
+    """They keep their checkpoints, from which the next sweep goes on."""
+    place = places("swept")
+    sweep = "sweep", "projections", "--profile", "smoke", "--seeds", "0", "--jobs", "2"
+    recipe = dataclasses.replace(RECIPE, steps=1_000)
+    process = place.start(*sweep, recipe=recipe)
+    while len(locks := list(place.folder.glob("runs/*/*/checkpoints/.lock"))) < 2:
+        assert process.is_alive(), process.log.read_text()
+        time.sleep(0.01)
+    time.sleep(1.5)
+    os.kill(process.pid, number)
+    process.join()
+    assert process.exitcode == (-number if number == signal.SIGKILL else 128 + number)
+    for path in locks:
+        with path.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # held until the training has ended
+    assert len(place.store) == 0
+    kept = [int(path.stem) for path in place.checkpoints()]
+    assert len(kept) == 2
+    again = place.start(*sweep, recipe=recipe)
+    again.join()
+    assert again.exitcode == 0
+    said = [line.rpartition(" ")[2] for line in again.log.read_text().splitlines() if "goes on after step" in line]
+    assert sorted(map(int, said)) == sorted(kept)
+    assert len(place.store) == 2
+    record_property(
+        "faults", f"a sweep ended by signal {number}: 2 trainings ended with it and went on from their steps"
+    )
+
+
+def test_who_trains_the_same_at_once_trains_it_once(places, record_property):
+    place = places("same")
+    note = f"""
+from lsbook.training import loop
+begin = loop._Course.__init__
+def noted(course, *arguments):
+    open({str(place.folder / "begun")!r}, "a").write("begun ")
+    begin(course, *arguments)
+loop._Course.__init__ = noted
+"""
+    processes = [place.start(*training(0), before=note) for _ in range(4)]
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert (place.folder / "begun").read_text() == "begun "
+    assert len(place.store) == 1
+    record_property("faults", "4 processes told to train the same run at once: trained once")
+
+
 def test_two_sweeps_and_four_writers_at_once(places, record_property):
     place, seen = places("shared"), 0
     sweeps = [
@@ -301,6 +353,17 @@ def interrupted(places):
     assert len(place.checkpoints()) == 2
     assert len(place.store) == 0
     return place, alone
+
+
+def test_a_record_after_three_interruptions_is_the_same_to_the_byte(places, record_property):
+    place, alone = places("interrupted"), places("alone")
+    recipe = dataclasses.replace(RECIPE, steps=200)
+    for _ in range(3):
+        assert place.train(before=INTERRUPTED, recipe=recipe)[0] == 128 + signal.SIGTERM
+    assert place.train(recipe=recipe)[0] == alone.train(recipe=recipe)[0] == 0
+    [record], [expected] = place.store, alone.store
+    same(record, expected)
+    record_property("faults", "200 steps interrupted 3 times: the record's files as without")
 
 
 def test_a_damaged_checkpoint(interrupted, record_property):

@@ -92,7 +92,6 @@ def sweep() -> Benchmark:
         plain,
         "the runs themselves: processes are forked with torch already imported, one for each core",
         plain_units=PLAIN_RUNS,
-        rounds=1,
     )
 
 

@@ -20,11 +20,11 @@ TRIAL = 8  # turns of the first run, alone, after which it is known how much mem
 
 class Lane(Worker):
     """A run that takes turns with others. turns: how many it has had; idle: for so many seconds it has nothing
-    to do, because it waits for another run."""
+    to do, because it waits for another run; crowded: whether it has ended for lack of memory."""
 
     def __init__(self, run: Run, store: Store, data):
         super().__init__(run)
-        self.turns, self.idle = 0, 0.0
+        self.turns, self.idle, self.crowded = 0, 0.0, False
         self._work = recorded(run, store, data, progress=lambda step: setattr(self, "step", step))
 
     def turn(self) -> bool:
@@ -35,7 +35,7 @@ class Lane(Worker):
         except StopIteration:
             return False
         except FAILURES as error:
-            self.error = str(error)
+            self.error, self.crowded = str(error), "out of memory" in str(error)
             return False
         return True
 
@@ -49,16 +49,19 @@ class Lane(Worker):
 
 
 class Lanes:
-    """This process as a place for runs. jobs: so many at a time, or else as many as the GPU has memory for."""
+    """This process as a place for runs. jobs: so many at a time, or else as many as the GPU has memory for.
+
+    One that has no memory left among others goes on later from its checkpoint, and there are fewer from then on.
+    """
 
     def __init__(self, store: Store, jobs: int | None = None):
-        self.store, self.jobs, self.fitting = store, jobs, 1
+        self.store, self.jobs, self.fitting, self.most = store, jobs, 1, MOST
         self.data = data_for(training_side().splits)
 
     @property
     def count(self) -> int:
         """So many at a time, just now."""
-        return self.jobs or self.fitting
+        return min(self.jobs or self.fitting, self.most)
 
     def begin(self, run: Run) -> Lane:
         """Let a run take turns with the others from now on."""
@@ -70,7 +73,11 @@ class Lanes:
         while True:
             over = [lane for lane in workers if not lane.turn()]
             if not self.jobs and [lane.turns for lane in workers] == [TRIAL]:
-                self.fitting = min(MOST, training_side().precision.fitting())
+                self.fitting = training_side().precision.fitting()
+            if crowded := [lane for lane in over if lane.crowded and len(workers) > 1]:
+                self.most = max(1, len(workers) - len(crowded))
+            for lane in crowded:
+                lane.stopped = True
             if over:
                 gc.collect()  # networks and their graphs hold each other
             if over or time.monotonic() >= end:

@@ -1,6 +1,7 @@
 """Optimiser, learning rate and steps of a recipe."""
 
 import math
+import warnings
 
 import torch
 from torch import Tensor
@@ -39,7 +40,9 @@ def optimiser(model: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     if recipe.optimiser == "adam":
         betas = recipe.momentum, recipe.second_momentum
-        return torch.optim.AdamW(weights, betas=betas, eps=EPSILON, fused=True)
+        # The first steps on a GPU are not recorded yet, which its optimiser would warn of.
+        warnings.filterwarnings("ignore", "(?s).*running without CUDA graph capture")
+        return torch.optim.AdamW(weights, betas=betas, eps=EPSILON, fused=True, capturable=on_gpu)
     return torch.optim.SGD(weights, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=True)
 
 

@@ -6,6 +6,7 @@ import signal
 import time
 
 import pytest
+import torch
 
 from lsbook.errors import UserError
 from lsbook.experiments import lanes, sweep
@@ -96,7 +97,7 @@ def test_students_of_one_teacher_wait_for_it_by_turns(tmp_path):
 
 
 def test_torchs_own_errors_end_one_run_only(tmp_path, monkeypatch):
-    """Such as that the GPU has no memory left, in a turn or while a checkpoint is kept."""
+    """In a turn or while a checkpoint is kept."""
     store, runs, whole = Store(tmp_path / "results"), [run(), run(1)], lanes.Lane.turn
 
     def turn(lane):
@@ -106,24 +107,54 @@ def test_torchs_own_errors_end_one_run_only(tmp_path, monkeypatch):
         return whole(lane)
 
     def raising():
-        raise RuntimeError("out of memory")
+        raise RuntimeError("an illegal access")
         yield
 
     monkeypatch.setattr(lanes.Lane, "turn", turn)
-    with pytest.raises(UserError, match="1 of the runs failed: .*out of memory"):
+    with pytest.raises(UserError, match="1 of the runs failed: .*an illegal access"):
         sweep.sweep(runs, store, jobs=2)
     assert [one in store for one in runs] == [True, False]
 
     class Full:
         def close(self):
-            raise RuntimeError("out of memory")
+            raise RuntimeError("an illegal access")
 
     place = Lanes(store, jobs=2)
     full, other = place.begin(run(2)), place.begin(run(3))
     other.turn()
     full._work = Full()
     place.stop([full, other])
-    assert (full.stopped, full.failure(), other.stopped) == (False, "out of memory", True)
+    assert (full.stopped, full.failure(), other.stopped) == (False, "an illegal access", True)
+
+
+def test_without_memory_for_all_there_are_fewer_and_each_is_recorded(tmp_path, monkeypatch):
+    """Of three one finds no memory in its fourth turn, and another when two are left; alone it would have failed."""
+    store, whole, failed = Store(tmp_path / "results"), lanes.Lane.turn, []
+
+    def turn(lane):
+        if lane.turns == 3 and len(failed) < 2:
+            failed.append(lane.run)
+            lane._work.throw(torch.OutOfMemoryError("CUDA out of memory."))
+        return whole(lane)
+
+    def caught(lane):
+        try:
+            return turn(lane)
+        except RuntimeError as error:
+            lane._work = raising(error)
+            return whole(lane)
+
+    def raising(error):
+        raise error
+        yield
+
+    monkeypatch.setattr(lanes.Lane, "turn", caught)
+    place = Lanes(store, jobs=3)
+    monkeypatch.setattr(sweep, "_place", lambda *_: contextlib.nullcontext(place))
+    assert sweep.sweep([run(seed) for seed in range(3)], store) == []
+    assert len(store) == 3
+    assert len(failed) == 2
+    assert place.count == 1
 
 
 def test_after_a_trial_as_many_run_as_fit(tmp_path, monkeypatch):

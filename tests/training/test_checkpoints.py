@@ -15,7 +15,7 @@ from lsbook.errors import UserError
 from lsbook.experiments.obtain import obtain
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
-from lsbook.training import Splits, checkpoints, loop, splits, steps, train
+from lsbook.training import Splits, bank, checkpoints, lesson, loop, splits, steps, train
 from lsbook.training.losses import smoothed_cross_entropy
 
 STEPS = 200
@@ -103,6 +103,20 @@ def test_interrupted_three_times_it_ends_where_it_would_have(data, monkeypatch, 
             train(run(model, recipe), data, progress=False)
         assert ended.value.code == 128 + signal.SIGTERM
     same(whole, train(run(model, recipe), data, progress=False))
+
+
+def test_a_student_is_taken_up_again_too(data, monkeypatch, tmp_path):
+    teacher = run("mlp")
+    train(teacher, data, progress=False)
+    student = dataclasses.replace(run("mlp-800"), alpha=0.0, teacher=teacher, temperature=2.0, beta=0.7)
+    loss = lesson(student, {teacher: bank(teacher, data.train, student)}).loss
+    whole = train(student, data, loss=loss, progress=False)
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "again"))
+    interrupt(monkeypatch, (3, 15))
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            train(student, data, loss=loss, progress=False)
+    same(whole, train(student, data, loss=loss, progress=False))
 
 
 def test_a_text_is_taken_up_again_too(monkeypatch, tmp_path):

@@ -9,28 +9,97 @@ import torch
 from lsbook.data.images import load
 from lsbook.experiments import profiles
 from lsbook.run import Run
-from lsbook.training import Splits, graphs, train
+from lsbook.training import Splits, checkpoints, graphs, steps, train
+from lsbook.training.images import ImageTask
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
 _, SMOKE = profiles.RECIPES["smoke", "digits", "alexnet-16"]
 RECIPE = dataclasses.replace(SMOKE, steps=40, clip_norm=1.0, weight_decay=1e-3, precision="float32")
 
 
-def outcome(model: str):
-    data = Splits(load("digits", "train").first(400), load("digits", "heldout"), load("digits", "test"))
-    run = Run(dataset="digits", model=model, alpha=0.1, seed=0, recipe=RECIPE, examples=400)
-    return train(run, data, device=torch.device("cuda"), progress=False)
+def of(model: str, **settings) -> Run:
+    recipe = dataclasses.replace(RECIPE, **settings)
+    return Run(dataset="digits", model=model, alpha=0.1, seed=0, recipe=recipe, examples=400)
 
 
-@pytest.mark.parametrize("model", ["alexnet-16", "resnet56", "mlp-dropout"])
-def test_a_repeated_training_is_one_step_by_step(model, monkeypatch, capsys):
+@pytest.fixture(scope="module")
+def data() -> Splits:
+    return Splits(load("digits", "train").first(400), load("digits", "heldout"), load("digits", "test"))
+
+
+@pytest.fixture(autouse=True)
+def settled(tmp_path, monkeypatch):
+    """Algorithms that give the same numbers each time, and a folder of its own for checkpoints."""
     monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
-    repeated = outcome(model)
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
+
+
+def alike(first, second) -> None:
+    """The histories, within a thousandth or, of shares and nats, 0.005."""
+    for name, values in first.history.items():
+        np.testing.assert_allclose(second.history[name], values, rtol=1e-3, atol=5e-3)
+
+
+ADAM = {"optimiser": "adam", "learning_rate": 1e-3}
+
+
+@pytest.mark.parametrize(
+    ("model", "settings"), [("alexnet-16", {}), ("resnet56", {}), ("mlp-dropout", {}), ("alexnet-16", ADAM)]
+)
+def test_a_repeated_training_is_one_step_by_step(data, model, settings, monkeypatch, capsys):
+    repeated = train(of(model, **settings), data, progress=False)
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(graphs, "FIRST", RECIPE.steps)
-    plain = outcome(model)
-    for name, values in plain.history.items():
-        np.testing.assert_allclose(repeated.history[name], values, rtol=1e-3, atol=5e-3)
+    alike(train(of(model, **settings), data, progress=False), repeated)
+
+
+def test_bfloat16_is_repeated_too(data, capsys):
+    assert train(of("alexnet-16", precision="mixed"), data, progress=False).metrics["train_accuracy"] > 0.3
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("settings", [{}, ADAM])
+def test_lanes_give_what_each_gives_alone(data, settings):
+    runs = [dataclasses.replace(of("alexnet-16", **settings), seed=seed) for seed in range(2)]
+    alone = [train(run, data, progress=False) for run in runs]
+    trainings = [steps(run, data, progress=False) for run in runs]
+    together = {}
+    while len(together) < len(runs):
+        for place, training in enumerate(trainings):
+            try:
+                next(training)
+            except StopIteration as end:
+                together.setdefault(place, end.value)
+    for place, one in enumerate(alone):
+        alike(one, together[place])
+
+
+@pytest.mark.parametrize("settings", [{}, ADAM])
+def test_a_closed_training_goes_on_from_its_checkpoint(data, settings, capsys):
+    run = of("alexnet-16", **settings)
+    whole = train(run, data, progress=False)
+    checkpoints.clear(run)
+    training = steps(run, data, progress=False)
+    for _ in range(3):
+        next(training)
+    training.close()
+    alike(whole, train(run, data, progress=False))
+    assert "goes on after step 16" in capsys.readouterr().err  # eight a turn
+
+
+@pytest.mark.usefixtures("stream")
+@pytest.mark.parametrize("settings", [{}, ADAM])
+def test_no_step_waits_for_the_gpu(data, settings):
+    trainer = ImageTask(of("alexnet-16", **settings), data, torch.device("cuda"), None).trainer
+    for step in range(2 * graphs.FIRST):
+        trainer.step(step)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for step in range(2 * graphs.FIRST, RECIPE.steps):
+            trainer.step(step)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.fixture

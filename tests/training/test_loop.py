@@ -95,7 +95,7 @@ def test_confidences_are_kept_in_their_own_order_each_with_its_hit(outcome, read
     confidence, hit = (arrays[f"{reading}_{name}"] for name in ("confidence", "hit"))
     divisor = metrics["temperature"] if reading == "test_scaled" else 1.0
     expected = calibration.softmax(arrays["test_logits"].astype(float), divisor).max(axis=1)
-    # A difference of two kept logits is off by at most a 64th, a probability by a quarter of that, over the temperature.
+    # A difference of two kept logits is off by a 64th at most, a probability by a quarter of that, over the divisor.
     np.testing.assert_allclose(confidence, np.sort(expected), atol=1 / (4 * 64 * divisor) + 5e-4)
     assert np.mean(hit) == metrics["test_accuracy"]
     diagram = calibration.confidence_reliability(confidence.astype(float), hit)
