@@ -33,6 +33,17 @@ def whole_number(name: str, value: object, least: int) -> None:
         raise UserError(f"{name} must be a whole number of at least {least}, not {value!r}")
 
 
+def numbers(name: str, text: object) -> tuple[float, ...]:
+    """Different numbers separated by commas, or a single one. UserError for anything else."""
+    try:
+        found = tuple(float(part) for part in str(text).split(","))
+    except ValueError:
+        found = ()
+    if not found or len(set(found)) < len(found):
+        raise UserError(f'{name} must be numbers such as "0.1,0.3", each once, not {text!r}')
+    return found
+
+
 def several_of(what: str, text: str, allowed: Sequence[str], count: int) -> tuple[int, ...]:
     """Places among `allowed` of names separated by commas. UserError unless they are `count` different ones."""
     names = [name.strip() for name in str(text).split(",")]

@@ -67,10 +67,14 @@ def parse_seeds(text: str | int) -> list[int]:
 
 
 class Group(NamedTuple):
-    """Runs that are compared with each other: `runs` gives those of one seed. seeds: the group's own, such as "0-4"."""
+    """Runs that are compared with each other: `runs` gives those of one seed. seeds: the group's own, such as "0-4".
+
+    named: whether the reader has named something of it, so that it is not left out where it is not recorded.
+    """
 
     seeds: str
     runs: Callable[[int], tuple[Run, ...]]
+    named: bool = False
 
 
 def ask(
@@ -79,7 +83,7 @@ def ask(
     """The profile that was chosen and, for each group of it, one tuple of records a seed.
 
     profile: a name, or "auto": the best one of which some group is recorded with enough seeds for a verdict, or else
-        with most, without the groups that are not; laptop when none is.
+        with most, without the groups that are not unless they are named; laptop when none is.
     seeds: such as "0-4"; or "recorded": those of each group's own of which every run is recorded, so that nothing is
         trained; or "auto": the same, but of a profile that was named, or when nothing is recorded, all of a group's own
         where these are too few for a verdict.
@@ -101,7 +105,10 @@ def ask(
     if profile == "auto":
         found = {name: recorded(name) for name in reversed(PROFILES)}
         best = max(found, key=lambda name: min(LEAST_SEEDS, max(map(len, found[name]), default=0)))
-        profile, groups = (best, found[best]) if any(found[best]) else ("laptop", [])
+        if any(found[best]):
+            named = [group.named for group in groups_of(best)]
+            groups = [r or a if n else r for r, a, n in zip(found[best], asked(best, seeds), named, strict=True)]
+        profile = best if groups else "laptop"
     groups = groups or asked(profile, seeds)
     if seeds == RECORDED and not any(groups):
         raise UserError(f"nothing of what is asked is recorded in the profile {profile}")

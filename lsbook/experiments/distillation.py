@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from lsbook import paper
-from lsbook.catalogue import network_title
+from lsbook.catalogue import DATASETS, network_title
+from lsbook.errors import numbers as numbers_of
 from lsbook.experiments import captions, projections, verdicts
-from lsbook.experiments.arms import Arms, Group, ask
+from lsbook.experiments.arms import RECORDED, Arms, Group, ask
 from lsbook.experiments.verdicts import Measure, Setting
-from lsbook.page import Table
+from lsbook.page import Table, Text
 from lsbook.run import Recipe, Run
 from lsbook.store import Record
 
@@ -43,7 +44,8 @@ class Search(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The experiment in a profile: training images, recipe and seeds, and T and β of both students."""
+    """The experiment in a profile: training images, recipe and seeds, and T and β of both students; other temperatures,
+    and with which seeds these are compared."""
 
     dataset: str
     examples: int
@@ -52,12 +54,16 @@ class Plan(NamedTuple):
     temperature: float
     beta: float
     search: Search
+    others: tuple[float, ...]
+    seeds_of_others: str
 
 
-# Of the search: 20 passes through the images that are not held out.
-_FULL = Plan("mnist", 60_000, _RECIPE, "0-9", 8.0, 0.6, Search(50_000, 1_940, (1.0, 2.0, 4.0, 8.0), (0.6, 1.0)))
+# Of the search: 20 passes through the images that are not held out. Temperatures are compared within one arithmetic:
+# the runs of seeds 0 to 2 are recorded in float32, later ones in bfloat16.
+_SEARCH = Search(50_000, 1_940, (1.0, 2.0, 4.0, 8.0), (0.6, 1.0))
+_FULL = Plan("mnist", 60_000, _RECIPE, "0-9", 8.0, 0.6, _SEARCH, (1.0, 2.0, 4.0), "3-5")
 PLANS = {
-    "smoke": Plan("digits", 400, _TOY, "0-1", 2.0, 0.6, Search(400, 20, (1.0, 2.0), (0.6,))),
+    "smoke": Plan("digits", 400, _TOY, "0-1", 2.0, 0.6, Search(400, 20, (1.0, 2.0), (0.6,)), (1.0,), "0-1"),
     "laptop": _FULL,
     "paper": _FULL,
 }
@@ -99,13 +105,32 @@ def search(profile: str) -> dict[tuple[float, float], Run]:
     return {(t, beta): _taught(student, teacher, t, beta) for beta in betas for t in temperatures}
 
 
+def at_temperatures(
+    profile: str, seed: int, temperatures: str | float = "auto", beta: str | float = "auto"
+) -> dict[tuple[float, str], Run]:
+    """(T, arm) -> student of that arm's teacher, T that of the experiment and others, in order.
+
+    temperatures: the others, such as "1,2", or the profile's; beta: of all of them, or the experiment's. UserError
+    unless these are numbers above 0, and one in [0, 1].
+    """
+    roles, plan = runs(profile, seed), PLANS[profile]
+    others = plan.others if temperatures == "auto" else numbers_of("temperatures", temperatures)
+    [share] = (plan.beta,) if beta == "auto" else numbers_of("beta", beta)[:1]
+    return {
+        (t, arm): replace(roles["student", arm], temperature=t, beta=share)
+        for t in sorted({*others, plan.temperature})
+        for arm in TEACHERS
+    }
+
+
 @dataclass(frozen=True)
 class Study:
-    """Records by role, in the order of the seeds, and those of the search by (T, β)."""
+    """Records by role, in the order of the seeds, those of the search by (T, β), and students by (T, arm)."""
 
     profile: str
     roles: dict[tuple[str, str], list[Record]]
     search: dict[tuple[float, float], Record]
+    students: dict[tuple[float, str], list[Record]]
 
     @property
     def made_from(self) -> str:
@@ -114,22 +139,42 @@ class Study:
 
     def errors(self, role: str, arm: str = "hard") -> np.ndarray:
         """Test error in percent, one value a seed."""
-        return np.array([100 * (1 - record.metrics["test_accuracy"]) for record in self.roles[role, arm]])
+        return _errors(self.roles[role, arm])
 
 
-def groups(profile: str) -> list[Group]:
-    """What the chapter asks for: the runs of a seed, and those of the search, which all seeds share."""
-    found = [*search(profile).values()]
-    return [Group(PLANS[profile].seeds, lambda seed: (*runs(profile, seed).values(), found[0].teacher, *found))]
+def groups(profile: str, temperatures: str | float = "auto", beta: str | float = "auto") -> list[Group]:
+    """What the chapter asks for: the runs of a seed with those of the search, which all seeds share; and students at
+    other temperatures after their teachers."""
+    found, plan = [*search(profile).values()], PLANS[profile]
+
+    def students(seed: int) -> tuple[Run, ...]:
+        asked = at_temperatures(profile, seed, temperatures, beta)
+        return *(runs(profile, seed)["teacher", arm] for arm in TEACHERS), *asked.values()
+
+    return [
+        Group(plan.seeds, lambda seed: (*runs(profile, seed).values(), found[0].teacher, *found)),
+        Group(plan.seeds_of_others, students, named=(temperatures, beta) != ("auto", "auto")),
+    ]
 
 
-def study(profile: str = "auto", seeds: str = "auto") -> Study:
-    """The recorded runs of the chapter, trained where they are missing."""
-    profile, [answer] = ask(profile, seeds, groups)
+def study(
+    profile: str = "auto", seeds: str = "auto", temperatures: str | float = "auto", beta: str | float = "auto"
+) -> Study:
+    """The recorded runs of the chapter, trained where they are missing.
+
+    temperatures, beta: as for `at_temperatures`. Without them students at other temperatures are left out when seeds
+    are named: these are the experiment's.
+    """
+    every = seeds in ("auto", RECORDED) or (temperatures, beta) != ("auto", "auto")
+    asked = ask(profile, seeds, lambda name: groups(name, temperatures, beta)[: 2 if every else 1])
+    profile, (answer, others) = asked[0], [*asked[1], []][:2]
     columns = map(list, zip(*answer, strict=True))
     roles = dict(zip(runs(profile, 0), columns, strict=False))
     next(columns)  # the teacher of the search
-    return Study(profile, roles, {key: records[0] for key, records in zip(search(profile), columns, strict=True)})
+    searched = {key: records[0] for key, records in zip(search(profile), columns, strict=True)}
+    _, _, *found = [*zip(*others, strict=True)] or (None, None)
+    students = dict(zip(at_temperatures(profile, 0, temperatures, beta), map(list, found), strict=bool(found)))
+    return Study(profile, roles, searched, students)
 
 
 def settings(profile: str, seeds: str) -> list[Setting]:
@@ -185,6 +230,36 @@ def mnist_table(study: Study) -> Table:
     )
 
 
+def temperature_table(study: Study) -> Table | Text:
+    """Test errors of both teachers' students at each temperature, and how soft the targets are."""
+    if not study.students:
+        return Text("Students at other temperatures are not recorded with these seeds.")
+    rows = []
+    for t in sorted({t for t, _ in study.students}):
+        hard, smoothed = (_errors(study.students[t, arm]) for arm in TEACHERS)
+        softness = (captions.with_interval(_softness(study.students[t, arm])) for arm in TEACHERS)
+        compared = map(captions.with_interval, (hard, smoothed))
+        rows.append((f"T = {t:g}", *compared, captions.difference(hard, smoothed), *softness))
+    every = [record for records in study.students.values() for record in records]
+    return Table(
+        "table-mnist-temperatures",
+        "Test error in percent of the hard and of the smoothed teacher's student by temperature, the second less the "
+        "first with its 95 % Welch interval, and the smoothness index γ of the targets: 0 of labels, 1 of uniform "
+        f"ones. β = {every[0].run.beta:g}; other intervals are 95 % Student t over seeds. "
+        + captions.made_from(study.profile, every),
+        ("", "hard", "smoothed", "difference", "γ, hard", "γ, smoothed"),
+        tuple(rows),
+    )
+
+
+def _errors(records: list[Record]) -> np.ndarray:
+    return np.array([100 * (1 - record.metrics["test_accuracy"]) for record in records])
+
+
+def _softness(records: list[Record]) -> np.ndarray:
+    return np.array([record.metrics["teacher_smoothness"] for record in records])
+
+
 def measure(study: Study) -> list[Measure]:
     """Both parts of C12."""
     return [
@@ -225,8 +300,17 @@ def numbers(study: Study) -> dict[str, float | str]:
         "hard_student": float(study.errors("student", "hard").mean()),
         "temperature": f"{plan.temperature:g}",
         "beta": f"{plan.beta:g}",
+        "ahead": _ahead(study),
+        **{f"{arm}_softness": float(_softness(study.roles["student", arm]).mean()) for arm in TEACHERS},
         "teachers_made_from": captions.made_from(study.profile, teachers(study).first.records),
     }
+
+
+def _ahead(study: Study) -> str:
+    """By how many held-out images the chosen T and β are ahead of the next."""
+    right = sorted((record.metrics["heldout_accuracy"] for record in study.search.values()), reverse=True)
+    held_out = DATASETS[PLANS[study.profile].dataset].heldout
+    return captions.counted(round((right[0] - right[1]) * held_out), "image") + f" of {held_out:,}"
 
 
 def _edge(plan: Plan) -> str:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from lsbook.catalogue import DATASETS, MODELS, network_title
+from lsbook.errors import UserError
+from lsbook.errors import numbers as numbers_of
 from lsbook.experiments import captions, profiles, projections, verdicts
 from lsbook.experiments.arms import Arms, Group, ask
 from lsbook.experiments.verdicts import Measure, Setting
@@ -21,7 +23,8 @@ ALPHA = 0.1  # of the smoothed teacher where one is picked out
 class Plan(NamedTuple):
     """Figure 5 in a profile. grid: α of the smoothed teachers; γ of their answers is that of all students.
 
-    teacher, student: network, and number of images and recipe where the profile has none of its own for it.
+    teacher, student: network, and number of images and recipe where the profile has none of its own for it; views: how
+    many there are of an image.
     """
 
     dataset: str
@@ -29,20 +32,24 @@ class Plan(NamedTuple):
     student: tuple[str, tuple[int, Recipe] | None]
     grid: tuple[float, ...]
     seeds: str
+    views: int
 
 
 PLANS = {
-    "smoke": Plan("digits", ("mlp-800", (200, _SHIFTED)), ("alexnet-16", (200, _SHIFTED)), (0.1, 0.3), "0-1"),
-    "laptop": Plan("cifar10", ("resnet56", None), ("alexnet", None), (0.1, 0.3, 0.6), "0-2"),
-    "paper": Plan("cifar10", ("resnet56", None), ("alexnet", None), (0.05, 0.1, 0.2, 0.4, 0.6), "0-2"),
+    "smoke": Plan("digits", ("mlp-800", (200, _SHIFTED)), ("alexnet-16", (200, _SHIFTED)), (0.1, 0.3), "0-1", 25),
+    "laptop": Plan("cifar10", ("resnet56", None), ("alexnet", None), (0.1, 0.3, 0.6), "0-2", 162),
+    "paper": Plan("cifar10", ("resnet56", None), ("alexnet", None), (0.05, 0.1, 0.2, 0.4, 0.6), "0-2", 162),
 }
 
 
-def runs(profile: str, seed: int) -> dict[tuple[str, float], Run]:
-    """(kind, α) -> run. "teacher": trained with α. "smoothed teacher": a student of that one, at T = 1.
+def runs(profile: str, seed: int, grid: str | float = "auto") -> dict[tuple[str, float], Run]:
+    """(kind, α) -> run. grid: α of the smoothed teachers, such as "0.1,0.3", or the profile's; 0.1 is among them anyway.
+
+    "teacher": trained with α. "smoothed teacher": a student of that one, at T = 1.
 
     "hard teacher": a student of the hard one, T such that its targets are as soft as the smoothed one's, γ of which is
     α only where it fits its targets. "equally soft": a student alone, labels smoothed as much; "alone": by α.
+    UserError unless the grid is of numbers above 0 and below 1.
     """
     plan = PLANS[profile]
 
@@ -55,7 +62,10 @@ def runs(profile: str, seed: int) -> dict[tuple[str, float], Run]:
 
     student, hard = trained(plan.student, 0.0), trained(plan.teacher, 0.0)
     found = {("teacher", 0.0): hard, ("alone", 0.0): student, ("alone", ALPHA): trained(plan.student, ALPHA)}
-    for alpha in plan.grid:
+    alphas = plan.grid if grid == "auto" else numbers_of("grid", grid)
+    if 0 in alphas:
+        raise UserError("grid must be above 0: it is of smoothed teachers")
+    for alpha in sorted({*alphas, ALPHA}):
         smoothed = found["teacher", alpha] = trained(plan.teacher, alpha)
         found["smoothed teacher", alpha] = replace(student, teacher=smoothed, temperature=1.0, beta=1.0)
         found["hard teacher", alpha] = replace(student, teacher=hard, as_soft_as=smoothed, beta=1.0)
@@ -89,15 +99,15 @@ class Study:
         return np.mean([r.metrics.get("teacher_smoothness", r.run.alpha) for r in self.points[kind, alpha]])
 
 
-def groups(profile: str) -> list[Group]:
+def groups(profile: str, grid: str | float = "auto") -> list[Group]:
     """What the chapter asks for: the runs of a seed."""
-    return [Group(PLANS[profile].seeds, lambda seed: tuple(runs(profile, seed).values()))]
+    return [Group(PLANS[profile].seeds, lambda seed: tuple(runs(profile, seed, grid).values()), named=grid != "auto")]
 
 
-def study(profile: str = "auto", seeds: str = "auto") -> Study:
-    """The recorded runs of the chapter, trained where they are missing."""
-    profile, [answer] = ask(profile, seeds, groups)
-    return Study(profile, dict(zip(runs(profile, 0), map(list, zip(*answer, strict=True)), strict=True)))
+def study(profile: str = "auto", seeds: str = "auto", grid: str | float = "auto") -> Study:
+    """The recorded runs of the chapter, trained where they are missing. grid: as for `runs`."""
+    profile, [answer] = ask(profile, seeds, lambda name: groups(name, grid))
+    return Study(profile, dict(zip(runs(profile, 0, grid), map(list, zip(*answer, strict=True)), strict=True)))
 
 
 def settings(profile: str, seeds: str) -> list[Setting]:
@@ -194,9 +204,10 @@ def numbers(study: Study) -> dict[str, float | str]:
     found = harmless(study)
     plan = PLANS[study.profile]
     names = [f"{MODELS[name].title}" for name, _ in (plan.teacher, plan.student)]
-    temperatures = [
-        np.mean([r.metrics["teacher_temperature"] for r in study.points["hard teacher", alpha]]) for alpha in study.grid
-    ]
+    temperatures = {
+        alpha: np.mean([r.metrics["teacher_temperature"] for r in study.points["hard teacher", alpha]])
+        for alpha in study.grid
+    }
     smoothness = [study.smoothness("smoothed teacher", alpha) for alpha in study.grid]
     return {
         "teacher": names[0],
@@ -207,9 +218,34 @@ def numbers(study: Study) -> dict[str, float | str]:
         "help": captions.difference(found.hard, found.smoothed),
         "grid": captions.listed([f"{alpha:g}" for alpha in study.grid]),
         "smoothness": captions.listed([f"{value:.2f}" for value in smoothness]),
-        "lowest_temperature": float(min(temperatures)),
-        "highest_temperature": float(max(temperatures)),
-        "views": "162" if plan.student[1] is None else "25",
+        "temperatures": captions.listed([f"{t:.2f} (α = {alpha:g})" for alpha, t in temperatures.items()]),
+        "arithmetic": _arithmetic(study),
+        "by_factor": captions.listed([f"{_smoothed_less_hard(study, alpha)} (α = {alpha:g})" for alpha in study.grid]),
+        "views": str(plan.views),
         "made_from": study.made_from,
         "teachers_made_from": captions.made_from(study.profile, teachers(study).first.records),
     }
+
+
+def _smoothed_less_hard(study: Study, alpha: float) -> str:
+    hard, smoothed = (study.accuracies(f"{teacher} teacher", alpha) for teacher in ("hard", "smoothed"))
+    return captions.difference(hard, smoothed)
+
+
+def _arithmetic(study: Study) -> str:
+    """Which records are of another number format than those of the taught students, in a sentence; or nothing."""
+
+    def precisions(kind: str, alpha: float) -> set[str]:
+        return {record.environment["precision"] for record in study.points[kind, alpha]}
+
+    taught = set().union(*(precisions(*key) for key in study.points if key[0].endswith(" teacher")))
+    others = {key: found for key in study.points if (found := precisions(*key)) != taught}
+    if not others:
+        return ""
+    names = {"teacher": "teachers", "alone": "students alone"}
+    which = [f"{names.get(kind, kind)} with α = {alpha:g}" for kind, alpha in others]
+    return (
+        f"Recorded in {captions.listed(sorted(set().union(*others.values())))}, the others in "
+        f"{captions.listed(sorted(taught))}: {captions.listed(which)}. Teachers among these were trained again to "
+        "teach: the same runs, but not the same to the bit."
+    )

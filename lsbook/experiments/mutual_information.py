@@ -10,7 +10,7 @@ import numpy as np
 
 from lsbook import paper
 from lsbook.analysis.information import bracket, mixture_information
-from lsbook.catalogue import DATASETS
+from lsbook.catalogue import DATASETS, MODELS
 from lsbook.errors import UserError, several_of
 from lsbook.experiments import captions, profiles, projections, verdicts
 from lsbook.experiments.arms import Arms, Group, arms_of, ask, comparison
@@ -32,6 +32,7 @@ SPREADS = np.geomspace(0.1, 100, 13)
 VIEWS = (2, 5, 10, 30)
 EXAMPLES = 200
 DRAWS = 4
+COUNTED = (2, 5)  # views in estimates beside those with all of them
 
 
 def run(profile: str, alpha: float, seed: int, place: int = 0) -> Run:
@@ -100,8 +101,9 @@ def _named(arms: Arms) -> str:
     return f"smoothed, α = {arms.alpha:g}"
 
 
-def _course(title: str, smoothed: bool, records: list[Record], split: str) -> Course:
-    samples = np.stack([record.arrays[f"{split}_differences"] for record in records]).astype(np.float64)
+def _course(title: str, smoothed: bool, records: list[Record], split: str, views: int | None = None) -> Course:
+    """views: so many of each example are counted, the first ones; all when None."""
+    samples = np.stack([record.arrays[f"{split}_differences"][..., :views] for record in records]).astype(np.float64)
     with ThreadPoolExecutor() as threads:  # NumPy leaves the interpreter to others while it computes
         estimates = np.array(list(threads.map(bracket, samples.reshape(-1, *samples.shape[2:]))))
     estimates = estimates.reshape(*samples.shape[:2], 2)
@@ -133,6 +135,35 @@ def claim_table(rows: Sequence[Shown]) -> Table:
     """Both parts of the claim on every network."""
     header = "hard", _named(rows[0].arms)
     return verdicts.table("table-information-claims", "information", measured(rows), header, made_from(rows))
+
+
+def dependence_table(rows: Sequence[Shown]) -> Table:
+    """The end and the fall of every network by images, number of views counted, and estimate."""
+    columns = {
+        "end, plug-in": lambda course: course.plug_in[:, -1].mean(),
+        "end, leave-one-out": lambda course: course.leave_one_out[:, -1].mean(),
+        "end, middle": lambda course: course.middle[:, -1].mean(),
+        "fall": _fall,
+    }
+    found = []
+    for arms, panels in rows:
+        found.append((f"**{arms.title}**", *[""] * (len(columns) + 1)))
+        for panel, (split, title) in zip(panels, SPLITS.items(), strict=True):
+            fewer = {
+                views: [_course("", False, arm, split, views) for arm in (arms.hard, arms.smoothed)]
+                for views in COUNTED
+            }
+            for views, (hard, smoothed) in (fewer | {panel.views: panel.courses}).items():
+                cells = (f"{value(hard):.2f} → {value(smoothed):.2f}" for value in columns.values())
+                found.append((title, str(views), *cells))
+    return Table(
+        "table-information-dependence",
+        f"What the information depends on, in nats, hard → smoothed targets, α = {rows[0].arms.alpha:g}, means over "
+        "the seeds: which images, how many views of each are counted, and which estimate. The fall is that of the "
+        "middle estimate, from a run's highest point to its end. " + made_from(rows),
+        ("images", "views", *columns),
+        tuple(found),
+    )
 
 
 def made_from(rows: Sequence[Shown]) -> str:
@@ -224,6 +255,23 @@ def _fall(course: Course) -> float:
     return float(np.mean(course.middle.max(axis=1) - course.middle[:, -1]))
 
 
+def _falls(row: Shown) -> str:
+    hard, smoothed = row.panels[0].courses
+    return f"{_fall(hard):.2f} and {_fall(smoothed):.2f} nats ({row.arms.title.replace(', ', ' on ')})"
+
+
+def _fitted(arms: Arms) -> str:
+    """How many training images the networks with hard targets classify rightly."""
+    accuracy = np.mean([record.metrics["train_accuracy"] for record in arms.hard])
+    return f"{100 * accuracy:.0f} % ({MODELS[arms.network[1]].title})"
+
+
+def _noise(record: Record) -> tuple[float, float]:
+    """5th and 95th percentile of the deviation over an example's views, of a trained network."""
+    low, high = np.percentile(record.arrays["train_differences"][-1].astype(np.float64).std(axis=1, ddof=1), (5, 95))
+    return float(low), float(high)
+
+
 def numbers(rows: Sequence[Shown], pair: Pair) -> dict[str, float | str]:
     """What the chapter's text quotes by name, of the first network."""
     arms, (train, heldout) = rows[0]
@@ -239,10 +287,10 @@ def numbers(rows: Sequence[Shown], pair: Pair) -> dict[str, float | str]:
         "log_2": float(np.log(2)),
         "paper_examples": paper.MUTUAL_INFORMATION["examples"].shown,
         "paper_views": paper.MUTUAL_INFORMATION["views"].shown,
-        "hard_fall": _fall(train.courses[0]),
-        "smoothed_fall": _fall(train.courses[1]),
-        "above_log_2": float(smoothed[-1] - np.log(2)),
-        "train_accuracy": 100 * float(np.mean([record.metrics["train_accuracy"] for record in arms.hard])),
+        "falls": captions.listed([_falls(row) for row in rows]),
+        "fitted": captions.listed([_fitted(row.arms) for row in rows]),
+        "above_log_2": f"{smoothed[-1] - np.log(2):+.2f}".replace("-", "−"),
+        **dict(zip(("least_noise", "most_noise"), _noise(arms.hard[0]), strict=True)),
         "hard_peak": float(hard.max()),
         "hard_end": float(hard[-1]),
         "smoothed_peak": float(smoothed.max()),

@@ -1,15 +1,18 @@
 """The MNIST experiment: its runs, how T and β were chosen, table and claim, on records of known accuracy."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lsbook import claims, paper
-from lsbook.experiments import distillation, verdicts
+from lsbook.errors import UserError
+from lsbook.experiments import arms, distillation, verdicts
 from lsbook.experiments.arms import is_recorded
 from lsbook.store import Store
 
+SOFTNESS = {"hard": 0.6, "smoothed": 0.9}
 ERRORS = {
     ("teacher", "hard"): 0.9,
     ("teacher", "smoothed"): 0.8,
@@ -26,7 +29,19 @@ def store(tmp_path_factory, put) -> Store:
     for seed in range(3):
         for role, run in distillation.runs("paper", seed).items():
             metrics = {"test_accuracy": 1 - ERRORS[role] / 100 + seed / 1e5}
+            if run.teacher:
+                metrics["teacher_smoothness"] = SOFTNESS[role[1]]
             put(store, run, metrics=metrics)
+    for seed in (
+        3,
+        4,
+        5,
+    ):  # the colder, the nearer to each other: the smoothed teacher's student is better by 0.1 at T = 1
+        for (temperature, arm), run in distillation.at_temperatures("paper", seed).items():
+            error = 1.0 + (arm == "smoothed") * (temperature - 2) / 10
+            metrics = {"test_accuracy": 1 - error / 100, "teacher_smoothness": SOFTNESS[arm] * temperature / 8}
+            put(store, run, metrics=metrics)
+            put(store, run.teacher)
     search = distillation.search("paper")
     put(store, search[2.0, 0.6].teacher)
     for (temperature, beta), run in search.items():
@@ -102,6 +117,56 @@ def test_the_claim_compares_teachers_and_students(study):
     assert verdicts.text([setting]).markdown == "By the rule, at the paper's scale: **reproduced**: C12."
     assert {m.verdict.verdict for m in measures} == {claims.REPRODUCED}
     assert len(distillation.claim_table(study).rows) == 2
+
+
+def test_other_temperatures_are_those_of_both_teachers_students():
+    runs = distillation.at_temperatures("paper", 4)
+    assert runs.keys() == {(t, arm) for t in (1.0, 2.0, 4.0, 8.0) for arm in ("hard", "smoothed")}
+    for (t, arm), run in runs.items():
+        assert dataclasses.replace(run, temperature=8.0) == distillation.runs("paper", 4)["student", arm]
+        assert run.temperature == t
+    named = distillation.at_temperatures("paper", 4, "3", 1)
+    assert {t for t, _ in named} == {3.0, 8.0}
+    assert {run.beta for run in named.values()} == {1.0}
+
+
+@pytest.mark.parametrize(
+    ("temperatures", "beta", "message"),
+    [
+        ("0", "auto", "temperature must be above 0"),
+        ("-1,2", "auto", "temperature must be above 0"),
+        ("hot", "auto", "temperatures must be numbers"),
+        ("2,2", "auto", "temperatures must be numbers .* each once"),
+        ("auto", 1.5, r"beta must be in \[0, 1\]"),
+        ("auto", "much", "beta must be numbers"),
+    ],
+)
+def test_other_temperatures_and_weights_are_checked(temperatures, beta, message):
+    with pytest.raises(UserError, match=message):
+        distillation.study("laptop", "3", temperatures, beta)
+
+
+def test_the_temperatures_table_shows_errors_and_softness(study):
+    table = distillation.temperature_table(study)
+    assert [row[0] for row in table.rows] == ["T = 1", "T = 2", "T = 4", "T = 8"]
+    assert [row[3].split()[0] for row in table.rows] == ["−0.100", "+0.000", "+0.200", "+0.600"]
+    assert [row[4].split("\xa0")[0] for row in table.rows] == ["0.075", "0.150", "0.300", "0.600"]
+    assert "3 seeds" in table.caption
+    missing = distillation.temperature_table(distillation.study("auto", "0"))
+    assert missing.markdown == "Students at other temperatures are not recorded with these seeds."
+
+
+def test_what_the_reader_names_is_trained_where_it_is_not_recorded(study, monkeypatch):
+    asked = []
+
+    def noted(runs, store):
+        asked.extend(run for run in runs if run not in store)
+        raise UserError("enough")
+
+    monkeypatch.setattr(arms, "obtain", noted)
+    with pytest.raises(UserError, match="enough"):
+        distillation.study("auto", "auto", "3")
+    assert {(run.temperature, run.seed) for run in asked} == {(3.0, seed) for seed in (3, 4, 5)}
 
 
 def test_numbers_and_captions(study):

@@ -1,9 +1,13 @@
 """Figure 5: its runs, curves and claims, on records of known accuracy."""
 
+import re
+
 import numpy as np
 import pytest
 
 from lsbook import claims, plots
+from lsbook.catalogue import DATASETS
+from lsbook.errors import UserError
 from lsbook.experiments import equal_softness, verdicts
 from lsbook.store import Store
 
@@ -84,7 +88,13 @@ def test_a_smoothed_teacher_may_still_help(study):
 def test_numbers_and_captions(study):
     numbers = equal_softness.numbers(study)
     assert (numbers["teacher"], numbers["student"], numbers["views"]) == ("ResNet-56", "AlexNet", "162")
-    assert (numbers["lowest_temperature"], numbers["highest_temperature"]) == (2.1, 2.6)
+    assert numbers["temperatures"] == "2.10 (α = 0.1), 2.30 (α = 0.3) and 2.60 (α = 0.6)"
+    assert numbers["arithmetic"] == ""
+    assert [part.split()[0] for part in re.split(", (?=−)| and ", numbers["by_factor"])] == [
+        "−6.500",
+        "−7.500",
+        "−9.000",
+    ]
     assert (numbers["grid"], numbers["smoothness"]) == ("0.1, 0.3 and 0.6", "0.30, 0.50 and 0.80")
     assert numbers["help"].startswith("−2.200 [")
     assert "ResNet-56 and AlexNet on CIFAR-10 (a variant)" in numbers["made_from"]
@@ -94,3 +104,43 @@ def test_the_scorecard_gets_the_claims(study):
     [found] = equal_softness.settings("laptop", "recorded")
     assert found[:3] == ("equal_softness", "laptop", "ResNet-56 → AlexNet, CIFAR-10")
     assert [m.verdict.claim for m in found.measures] == ["C13", "C14", "C15", "C19"]
+
+
+def test_what_is_of_another_arithmetic_is_said(put, tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    for (kind, alpha), run in equal_softness.runs("laptop", 0).items():
+        metrics = {"test_accuracy": 0.5, "teacher_smoothness": 0.5, "teacher_temperature": 2.0}
+        put(store, run, metrics=metrics, precision="float32" if kind == "teacher" and alpha < 0.2 else "bfloat16")
+    monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
+    said = equal_softness.numbers(equal_softness.study("laptop", "0"))["arithmetic"]
+    assert said.startswith(
+        "Recorded in float32, the others in bfloat16: teachers with α = 0 and teachers with α = 0.1."
+    )
+
+
+@pytest.mark.parametrize("profile", equal_softness.PLANS)
+def test_the_number_of_views_is_that_of_the_augmentation(profile):
+    augmentation = pytest.importorskip("lsbook.training.augmentation")
+    run = equal_softness.runs(profile, 0)["hard teacher", 0.1]
+    every = augmentation.of(run.recipe).every(DATASETS[run.dataset].shape, "cpu")
+    assert len(every.top) == equal_softness.PLANS[profile].views
+
+
+def test_the_grid_is_the_readers_with_the_factor_that_is_picked_out():
+    runs = equal_softness.runs("laptop", 0, "0.2,0.4")
+    assert {alpha for kind, alpha in runs if kind == "hard teacher"} == {0.1, 0.2, 0.4}
+    assert {alpha for kind, alpha in equal_softness.runs("laptop", 0, 0.5) if kind == "teacher"} == {0.0, 0.1, 0.5}
+
+
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ("0,0.1", "grid must be above 0"),
+        ("0.2,x", "grid must be numbers"),
+        ("1", "alpha must be in"),
+        (-0.5, "alpha must"),
+    ],
+)
+def test_a_grid_of_anything_else_is_refused(grid, message):
+    with pytest.raises(UserError, match=message):
+        equal_softness.study("laptop", "0", grid)

@@ -41,7 +41,7 @@ def store(tmp_path_factory, put) -> Store:
                     logits += 50.0 * np.arange(50)[:, None, None] * np.arange(10)  # every difference tells the example
                 arrays |= {"train_view_logits": logits, "train_view_labels": labels}
             run = mutual_information.run("laptop", alpha, seed)
-            put(store, run, arrays=arrays)
+            put(store, run, arrays=arrays, metrics={"train_accuracy": 0.87})
     return store
 
 
@@ -85,6 +85,35 @@ def test_the_claim_is_decided_from_the_middle(rows):
     np.testing.assert_allclose(measures[1].hard, 0, atol=1e-6)
     assert "**reproduced**: C16" in verdicts.text([setting]).markdown
     assert len(mutual_information.claim_table(rows).rows) == 2
+
+
+def test_what_it_depends_on_is_measured_from_the_views_counted(rows):
+    table = mutual_information.dependence_table(rows)
+    assert [row[:2] for row in table.rows[1:4]] == [("training images", views) for views in ("2", "5", "10")]
+    assert len(table.rows) == 1 + 6
+    hard, smoothed = (
+        [record.arrays["train_differences"][..., :2] for record in arm]
+        for arm in (rows[0].arms.hard, rows[0].arms.smoothed)
+    )
+    ends = [np.mean([mutual_information.bracket(one[-1]).plug_in for one in arm]) for arm in (hard, smoothed)]
+    assert table.rows[1][2] == f"{ends[0]:.2f} → {ends[1]:.2f}"
+    middles = [np.array([[mutual_information.bracket(x).middle for x in one] for one in smoothed])]
+    assert table.rows[1][5].endswith(f"→ {np.mean(middles[0].max(axis=1) - middles[0][:, -1]):.2f}")
+    assert table.rows[3][4] == f"{math.log(N):.2f} → {rows[0].panels[0].courses[1].middle[:, -1].mean():.2f}"
+
+
+def test_the_text_quotes_what_was_measured(rows):
+    numbers = mutual_information.numbers(rows, mutual_information.final(rows[0].arms, (3, 5)))
+    train, heldout = rows[0].panels
+    hard, smoothed = (course.middle for course in train.courses)
+    fall = np.mean(smoothed.max(axis=1) - smoothed[:, -1])
+    assert numbers["falls"] == f"0.00 and {fall:.2f} nats (ResNet-56 on CIFAR-10)"
+    assert numbers["fitted"] == "87 % (ResNet-56)"
+    assert numbers["smoothed_end"] == pytest.approx(smoothed[:, -1].mean())
+    assert numbers["smoothed_heldout"] == pytest.approx(heldout.courses[1].middle[:, -1].mean())
+    assert numbers["hard_peak"] == pytest.approx(hard.mean(axis=0).max())
+    assert 0.5 < numbers["least_noise"] < 1 < numbers["most_noise"] < 1.5
+    assert numbers["pair_hard"] == pytest.approx(math.log(10), abs=1e-6)
 
 
 def test_any_pair_of_classes_at_the_end(arms):
