@@ -15,11 +15,13 @@ def smoothness_index(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
     probabilities: the teacher's pᵗ(T) (N, K), over the views that students see; labels: (N,).
     Of smoothed targets it is α exactly.
-    Raises ValueError when N is 0, shapes disagree, a row is no distribution or a label is out of range.
+    Raises ValueError when N is 0, K is 1, shapes disagree, a row is no distribution or a label is out of range.
     """
     probabilities = distributions("probabilities", probabilities)
     labels = class_indices(labels, *probabilities.shape)
     n, n_classes = probabilities.shape
+    if n_classes < 2:
+        raise ValueError("probabilities: expected two classes or more, of which one can be wrong")
     true = probabilities[np.arange(n), labels].mean(dtype=np.float64)
     return float((1 - true) * n_classes / (n_classes - 1))
 
@@ -60,6 +62,6 @@ def temperature_for(index: float, logits: np.ndarray, labels: np.ndarray) -> flo
 
     low, high = np.log(SMALLEST_TEMPERATURE), np.log(LARGEST_TEMPERATURE)
     least, most = difference(low), difference(high)
-    if not least <= 0 <= most:
+    if not least <= 0 <= most:  # as of NaN
         raise ValueError(f"index: this teacher's is between {least + index:.3g} and {most + index:.3g}, not {index:g}")
     return float(np.exp(brentq(difference, low, high, xtol=1e-7)))

@@ -43,7 +43,7 @@ PLANS = {
 
 
 def runs(profile: str, seed: int, grid: str | float = "auto") -> dict[tuple[str, float], Run]:
-    """(kind, α) -> run. grid: α of the smoothed teachers, such as "0.1,0.3", or the profile's; 0.1 is among them anyway.
+    """(kind, α) -> run. grid: α of the smoothed teachers, such as "0.1,0.3", or the profile's; 0.1 is always one.
 
     "teacher": trained with α. "smoothed teacher": a student of that one, at T = 1.
 
@@ -242,8 +242,14 @@ def _arithmetic(study: Study) -> str:
     others = {key: found for key in study.points if (found := precisions(*key)) != taught}
     if not others:
         return ""
-    names = {"teacher": "teachers", "alone": "students alone"}
-    which = [f"{names.get(kind, kind)} with α = {alpha:g}" for kind, alpha in others]
+    which = []
+    for kind, name in {
+        "teacher": "teachers",
+        "alone": "students alone",
+        "equally soft": "equally soft students",
+    }.items():
+        alphas = [f"{alpha:g}" for of, alpha in sorted(others) if of == kind]
+        which += [f"{name} with α = {captions.listed(alphas)}"] if alphas else []
     return (
         f"Recorded in {captions.listed(sorted(set().union(*others.values())))}, the others in "
         f"{captions.listed(sorted(taught))}: {captions.listed(which)}. Teachers among these were trained again to "

@@ -140,9 +140,9 @@ def claim_table(rows: Sequence[Shown]) -> Table:
 def dependence_table(rows: Sequence[Shown]) -> Table:
     """The end and the fall of every network by images, number of views counted, and estimate."""
     columns = {
-        "end, plug-in": lambda course: course.plug_in[:, -1].mean(),
-        "end, leave-one-out": lambda course: course.leave_one_out[:, -1].mean(),
-        "end, middle": lambda course: course.middle[:, -1].mean(),
+        "plug-in": lambda course: course.plug_in[:, -1].mean(),
+        "leave-one-out": lambda course: course.leave_one_out[:, -1].mean(),
+        "middle": lambda course: course.middle[:, -1].mean(),
         "fall": _fall,
     }
     found = []
@@ -154,13 +154,16 @@ def dependence_table(rows: Sequence[Shown]) -> Table:
                 for views in COUNTED
             }
             for views, (hard, smoothed) in (fewer | {panel.views: panel.courses}).items():
-                cells = (f"{value(hard):.2f} → {value(smoothed):.2f}" for value in columns.values())
-                found.append((title, str(views), *cells))
+                cells = (
+                    f"{value(hard):.2f}\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}{value(smoothed):.2f}"
+                    for value in columns.values()
+                )
+                found.append((title.partition(" ")[0], str(views), *cells))
     return Table(
         "table-information-dependence",
         f"What the information depends on, in nats, hard → smoothed targets, α = {rows[0].arms.alpha:g}, means over "
-        "the seeds: which images, how many views of each are counted, and which estimate. The fall is that of the "
-        "middle estimate, from a run's highest point to its end. " + made_from(rows),
+        "the seeds: at the end, by which images and how many views of each are counted, in each estimate and in the "
+        "middle of both; and the fall of the middle from a run's highest point to its end. " + made_from(rows),
         ("images", "views", *columns),
         tuple(found),
     )

@@ -66,6 +66,7 @@ def test_an_index_out_of_reach_is_refused():
 @pytest.mark.parametrize(
     ("probabilities", "labels", "message"),
     [
+        (np.ones((2, 1)), [0, 0], "probabilities: expected two classes or more"),
         (np.full((2, 3), 0.5), [0, 1], "probabilities: expected rows"),
         (np.full((2, 4), 0.25), [0, 4], "labels: 0 to 4"),
         (np.full((2, 4), 0.25), [0], "labels: expected shape"),
