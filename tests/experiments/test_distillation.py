@@ -121,7 +121,7 @@ def test_the_claim_compares_teachers_and_students(study):
 
 def test_other_temperatures_are_those_of_both_teachers_students():
     runs = distillation.at_temperatures("paper", 4)
-    assert runs.keys() == {(t, arm) for t in (1.0, 2.0, 4.0, 8.0) for arm in ("hard", "smoothed")}
+    assert runs.keys() == {(t, arm) for t in (1.0, 2.0, 8.0) for arm in ("hard", "smoothed")}
     for (t, arm), run in runs.items():
         assert dataclasses.replace(run, temperature=8.0) == distillation.runs("paper", 4)["student", arm]
         assert run.temperature == t
@@ -148,9 +148,9 @@ def test_other_temperatures_and_weights_are_checked(temperatures, beta, message)
 
 def test_the_temperatures_table_shows_errors_and_softness(study):
     table = distillation.temperature_table(study)
-    assert [row[0] for row in table.rows] == ["T = 1", "T = 2", "T = 4", "T = 8"]
-    assert [row[3].split()[0] for row in table.rows] == ["−0.100", "+0.000", "+0.200", "+0.600"]
-    assert [row[4].split("\xa0")[0] for row in table.rows] == ["0.075", "0.150", "0.300", "0.600"]
+    assert [row[0] for row in table.rows] == ["T = 1", "T = 2", "T = 8"]
+    assert [row[3].split()[0] for row in table.rows] == ["−0.100", "+0.000", "+0.600"]
+    assert [row[4].split("\xa0")[0] for row in table.rows] == ["0.075", "0.150", "0.600"]
     assert "3 seeds" in table.caption
     missing = distillation.temperature_table(distillation.study("auto", "0"))
     assert missing.markdown == "Students at other temperatures are not recorded with these seeds."
