@@ -128,7 +128,9 @@ def sweep(
     profile: Annotated[str, typer.Option(help="smoke, laptop or paper.")],
     seeds: Annotated[str, typer.Option(help="Such as 0-4 or 0,2; auto: the chapter's own.")] = "auto",
     network: Annotated[str, typer.Option(help="Only this data set and model, such as cifar10-alexnet.")] = "all",
-    budget: Annotated[float | None, typer.Option(min=0, help="Seconds; after the first no run is begun that needs more.")] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0, help="Seconds; after the first no run is begun that needs more.")
+    ] = None,
     jobs: Annotated[
         int | None,
         typer.Option(
