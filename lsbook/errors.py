@@ -44,6 +44,14 @@ def numbers(name: str, text: object) -> tuple[float, ...]:
     return found
 
 
+def number(name: str, text: object) -> float:
+    """A single number. UserError for anything else."""
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        raise UserError(f"{name} must be a number, not {text!r}") from None
+
+
 def several_of(what: str, text: str, allowed: Sequence[str], count: int) -> tuple[int, ...]:
     """Places among `allowed` of names separated by commas. UserError unless they are `count` different ones."""
     names = [name.strip() for name in str(text).split(",")]

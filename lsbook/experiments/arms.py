@@ -131,6 +131,12 @@ def is_recorded(groups: Sequence[Group], store: Store | None = None) -> bool:
     return any(_runs(group, RECORDED, store) for group in groups)
 
 
+def has_every(group: Group, seeds: str, store: Store | None = None) -> bool:
+    """Whether every run of a group with these seeds is recorded."""
+    store = Store() if store is None else store
+    return all(run in store for runs in _runs(group, seeds, store) for run in runs)
+
+
 RunsOf = Callable[[str, float, int], Run]  # (profile, alpha, seed) -> run
 
 

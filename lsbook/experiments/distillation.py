@@ -1,5 +1,6 @@
 """The MNIST experiment: what a student learns from a hard and from a smoothed teacher (section 4 of the paper)."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -8,9 +9,10 @@ import numpy as np
 
 from lsbook import paper
 from lsbook.catalogue import DATASETS, network_title
+from lsbook.errors import number
 from lsbook.errors import numbers as numbers_of
 from lsbook.experiments import captions, projections, verdicts
-from lsbook.experiments.arms import RECORDED, Arms, Group, ask
+from lsbook.experiments.arms import RECORDED, Arms, Group, ask, has_every
 from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table, Text
 from lsbook.run import Recipe, Run
@@ -115,7 +117,7 @@ def at_temperatures(
     """
     roles, plan = runs(profile, seed), PLANS[profile]
     others = plan.others if temperatures == "auto" else numbers_of("temperatures", temperatures)
-    [share] = (plan.beta,) if beta == "auto" else numbers_of("beta", beta)[:1]
+    share = plan.beta if beta == "auto" else number("beta", beta)
     return {
         (t, arm): replace(roles["student", arm], temperature=t, beta=share)
         for t in sorted({*others, plan.temperature})
@@ -143,18 +145,18 @@ class Study:
 
 
 def groups(profile: str, temperatures: str | float = "auto", beta: str | float = "auto") -> list[Group]:
-    """What the chapter asks for: the runs of a seed with those of the search, which all seeds share; and students at
-    other temperatures after their teachers."""
+    """What the chapter asks for: the runs of a seed with those of the search, which all seeds share; and the same with
+    students at other temperatures after them."""
     found, plan = [*search(profile).values()], PLANS[profile]
 
-    def students(seed: int) -> tuple[Run, ...]:
-        asked = at_temperatures(profile, seed, temperatures, beta)
-        return *(runs(profile, seed)["teacher", arm] for arm in TEACHERS), *asked.values()
+    def experiment(seed: int) -> tuple[Run, ...]:
+        return *runs(profile, seed).values(), found[0].teacher, *found
 
-    return [
-        Group(plan.seeds, lambda seed: (*runs(profile, seed).values(), found[0].teacher, *found)),
-        Group(plan.seeds_of_others, students, named=(temperatures, beta) != ("auto", "auto")),
-    ]
+    def students(seed: int) -> tuple[Run, ...]:
+        return *experiment(seed), *at_temperatures(profile, seed, temperatures, beta).values()
+
+    named = (temperatures, beta) != ("auto", "auto")
+    return [Group(plan.seeds, experiment), Group(plan.seeds_of_others, students, named)]
 
 
 def study(
@@ -162,18 +164,22 @@ def study(
 ) -> Study:
     """The recorded runs of the chapter, trained where they are missing.
 
-    temperatures, beta: as for `at_temperatures`. Without them students at other temperatures are left out when seeds
-    are named: these are the experiment's.
+    temperatures, beta: as for `at_temperatures`. Where neither is named but seeds are, students at other temperatures
+    are not trained for them.
     """
-    every = seeds in ("auto", RECORDED) or (temperatures, beta) != ("auto", "auto")
-    asked = ask(profile, seeds, lambda name: groups(name, temperatures, beta)[: 2 if every else 1])
-    profile, (answer, others) = asked[0], [*asked[1], []][:2]
-    columns = map(list, zip(*answer, strict=True))
+
+    def asked(name: str) -> list[Group]:
+        experiment, others = groups(name, temperatures, beta)
+        wanted = others.named or seeds in ("auto", RECORDED) or has_every(others, seeds)
+        return [experiment, others] if wanted else [experiment]
+
+    profile, (answer, *rest) = ask(profile, seeds, asked)
+    columns, keys = map(list, zip(*answer, strict=True)), search(profile)
     roles = dict(zip(runs(profile, 0), columns, strict=False))
     next(columns)  # the teacher of the search
-    searched = {key: records[0] for key, records in zip(search(profile), columns, strict=True)}
-    _, _, *found = [*zip(*others, strict=True)] or (None, None)
-    students = dict(zip(at_temperatures(profile, 0, temperatures, beta), map(list, found), strict=bool(found)))
+    searched = {key: records[0] for key, records in zip(keys, columns, strict=True)}
+    others = [list(column) for column in zip(*itertools.chain(*rest), strict=True)]
+    students = dict(zip(at_temperatures(profile, 0, temperatures, beta), others[len(answer[0]) :], strict=bool(others)))
     return Study(profile, roles, searched, students)
 
 
@@ -307,10 +313,13 @@ def numbers(study: Study) -> dict[str, float | str]:
 
 
 def _ahead(study: Study) -> str:
-    """By how many held-out images the chosen T and β are ahead of the next."""
-    right = sorted((record.metrics["heldout_accuracy"] for record in study.search.values()), reverse=True)
-    held_out = DATASETS[PLANS[study.profile].dataset].heldout
-    return captions.counted(round((right[0] - right[1]) * held_out), "image") + f" of {held_out:,}"
+    """By how many held-out images the T and β of the experiment are ahead of the best others."""
+    plan = PLANS[study.profile]
+    right = {key: record.metrics["heldout_accuracy"] for key, record in study.search.items()}
+    lead = right.pop((plan.temperature, plan.beta)) - max(right.values())
+    held_out = DATASETS[plan.dataset].heldout
+    images = f"{captions.counted(abs(round(lead * held_out)), 'image')} of {held_out:,}"
+    return f"{'ahead of' if lead >= 0 else 'behind'} the best other by {images}"
 
 
 def _edge(plan: Plan) -> str:

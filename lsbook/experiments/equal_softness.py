@@ -233,25 +233,18 @@ def _smoothed_less_hard(study: Study, alpha: float) -> str:
 
 
 def _arithmetic(study: Study) -> str:
-    """Which records are of another number format than those of the taught students, in a sentence; or nothing."""
-
-    def precisions(kind: str, alpha: float) -> set[str]:
-        return {record.environment["precision"] for record in study.points[kind, alpha]}
-
-    taught = set().union(*(precisions(*key) for key in study.points if key[0].endswith(" teacher")))
-    others = {key: found for key in study.points if (found := precisions(*key)) != taught}
-    if not others:
-        return ""
+    """Which records are of another number format than most, in a sentence; nothing where all are of one."""
+    formats = {key: [r.environment["precision"] for r in records] for key, records in study.points.items()}
+    every = [name for found in formats.values() for name in found]
+    most = max(sorted(set(every)), key=every.count)
+    names = {"teacher": "teachers", "alone": "students alone", "equally soft": "equally soft students"}
+    names |= {kind: f"students of the {kind}" for kind in ("hard teacher", "smoothed teacher")}
     which = []
-    for kind, name in {
-        "teacher": "teachers",
-        "alone": "students alone",
-        "equally soft": "equally soft students",
-    }.items():
-        alphas = [f"{alpha:g}" for of, alpha in sorted(others) if of == kind]
-        which += [f"{name} with α = {captions.listed(alphas)}"] if alphas else []
-    return (
-        f"Recorded in {captions.listed(sorted(set().union(*others.values())))}, the others in "
-        f"{captions.listed(sorted(taught))}: {captions.listed(which)}. Teachers among these were trained again to "
-        "teach: the same runs, but not the same to the bit."
-    )
+    for kind, name in names.items():
+        others = {alpha: set(found) - {most} for (of, alpha), found in formats.items() if of == kind}
+        alphas = [f"{alpha:g}" for alpha, found in sorted(others.items()) if found]
+        if alphas:
+            which.append(
+                f"{name} with α of {captions.listed(alphas)} ({captions.listed(sorted(set.union(*others.values())))})"
+            )
+    return f"Records are in {most}, but, in part at least, not those of {captions.listed(which)}." if which else ""

@@ -15,11 +15,12 @@ from lsbook.store import Store
 
 MOST = 16
 FAILURES = UserError, RuntimeError  # the latter when a GPU has no memory left
+NO_MEMORY = "out of memory", "ALLOC_FAILED"  # PyTorch's own word, and that of the libraries that it calls
 TRIAL = 8  # turns of the first run, alone, after which it is known how much memory one needs
 
 
 class Lane(Worker):
-    """A run that takes turns with others. turns: how many it has had; idle: for so many seconds it has nothing
+    """A run that takes turns with others. turns: in how many it has worked; idle: for so many seconds it has nothing
     to do, because it waits for another run; crowded: whether it has ended for lack of memory."""
 
     def __init__(self, run: Run, store: Store, data):
@@ -29,13 +30,13 @@ class Lane(Worker):
 
     def turn(self) -> bool:
         """Some steps more, or the record after the last; False when the run has ended, well or not."""
-        self.turns += 1
         try:
             self.idle = next(self._work) or 0.0
+            self.turns += not self.idle
         except StopIteration:
             return False
         except FAILURES as error:
-            self.error, self.crowded = str(error), "out of memory" in str(error)
+            self.error, self.crowded = str(error), any(words in str(error) for words in NO_MEMORY)
             return False
         return True
 

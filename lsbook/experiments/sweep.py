@@ -16,7 +16,7 @@ from lsbook.experiments.board import Board
 from lsbook.experiments.captions import counted
 from lsbook.experiments.chapters import CHAPTERS
 from lsbook.experiments.lanes import Lanes
-from lsbook.experiments.obtain import Costs, steps_done, training_side
+from lsbook.experiments.obtain import Costs, training_side
 from lsbook.experiments.profiles import PROFILES
 from lsbook.experiments.workers import Machine, Worker
 from lsbook.run import Run
@@ -50,11 +50,9 @@ def plan(chapter: str, profile: str, seeds: str = "auto", network: str = "all") 
     one_of("chapter", chapter, CHAPTERS)
     one_of("profile", profile, PROFILES)
     groups = CHAPTERS[chapter].groups(profile)
-    columns = [
-        [group.runs(seed) for seed in parse_seeds(group.seeds if seeds == "auto" else seeds)] for group in groups
-    ]
-    longest = max(map(len, columns), default=0)
-    ordered = [run for i in range(longest) for column in columns if i < len(column) for run in column[i]]
+    asked = [(group, parse_seeds(group.seeds if seeds == "auto" else seeds)) for group in groups]
+    every = dict.fromkeys(seed for _, of_group in asked for seed in of_group)
+    ordered = [run for seed in every for group, of_group in asked if seed in of_group for run in group.runs(seed)]
     networks = {run: f"{run.dataset}-{run.model}" for run in ordered}
     one_of(f"network of {chapter}", network, ("all", *dict.fromkeys(networks.values())))
     return [run for run, name in networks.items() if network in ("all", name)]
@@ -152,7 +150,6 @@ class _Course:
             else:
                 self.waiting.remove(run)
                 self.running.append(self.place.begin(run))
-                self.running[-1].first = steps_done(run)
         return bool(self.running)
 
     @property
@@ -179,7 +176,8 @@ class _Course:
             board.say(line)
         if worker.stopped:
             self.waiting.insert(0, worker.run)
-            board.say(f"{worker.run} is stopped after about {worker.step} steps and goes on next time")
+            then = f"later: {worker.error}" if worker.error else "next time"
+            board.say(f"{worker.run} is stopped after about {worker.step} steps and goes on {then}")
             return
         if failure := worker.failure():
             self.failures.append(failure if str(worker.run) in failure else f"{worker.run}: {failure}")
@@ -210,9 +208,10 @@ class _Course:
         ]
 
     def _left(self, worker: Worker) -> float | None:
-        """Seconds that a run still needs, judged by what it has done since it began or, before that, by its kind."""
-        if worker.step > worker.first:
-            return worker.seconds * (worker.run.recipe.steps - worker.step) / (worker.step - worker.first)
+        """Seconds that a run still needs, judged by its steps since the first or, before that, by its kind."""
+        first, then = worker.first
+        if worker.step > first:
+            return (time.monotonic() - then) * (worker.run.recipe.steps - worker.step) / (worker.step - first)
         expected = self.costs.seconds(worker.run)
         return None if expected is None else max(0.0, expected - worker.seconds)
 

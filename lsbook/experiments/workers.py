@@ -32,7 +32,8 @@ def context() -> multiprocessing.context.ForkServerContext:
 
 
 class Worker:
-    """A run that is being trained. `step`: how many steps are done, `first`: before it began; `said`: its messages.
+    """A run that is being trained. `step`: how many steps are done; `said`: its messages; `first`: the first step that
+    was told, and when, by the monotonic clock.
 
     stopped: whether it has ended because it was asked to.
     """
@@ -41,7 +42,17 @@ class Worker:
 
     def __init__(self, run: Run):
         self.run, self.began, self.said, self.error = run, time.monotonic(), [], None
-        self.step, self.first = 0, 0
+        self._step, self.first = 0, (0, self.began)
+
+    @property
+    def step(self) -> int:
+        return self._step
+
+    @step.setter
+    def step(self, done: int) -> None:
+        if done and not self._step:
+            self.first = done, time.monotonic()
+        self._step = done
 
     @property
     def seconds(self) -> float:

@@ -58,8 +58,11 @@ def latest(run: Run) -> Checkpoint | None:
             content, text = path.read_bytes(), json.loads(path.with_suffix(".json").read_text())
             if _sha256(content, text["notes"]) == text["sha256"]:
                 return Checkpoint(step, load(content), text["notes"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             pass
+        except OSError as error:
+            print(f"{run}: checkpoint {path} cannot be read and is passed over: {error.strerror}", file=sys.stderr)
+            continue
         print(f"{run}: checkpoint {path} is damaged and passed over", file=sys.stderr)
         _remove(run, lambda file, damaged=path.stem: file.stem == damaged)
     return None
@@ -98,7 +101,7 @@ def is_claimed(run: Run) -> bool:
     """Whether a training holds its `claim` of the run just now."""
     with _lock(run) as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # which others who ask may have, too
         except BlockingIOError:
             return True
     return False

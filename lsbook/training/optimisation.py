@@ -40,8 +40,8 @@ def optimiser(model: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     if recipe.optimiser == "adam":
         betas = recipe.momentum, recipe.second_momentum
-        # The first steps on a GPU are not recorded yet, which its optimiser would warn of.
-        warnings.filterwarnings("ignore", "(?s).*running without CUDA graph capture")
+        if on_gpu:  # its first steps are not recorded yet, of which it would warn
+            warnings.filterwarnings("ignore", "(?s).*running without CUDA graph capture")
         return torch.optim.AdamW(weights, betas=betas, eps=EPSILON, fused=True, capturable=on_gpu)
     return torch.optim.SGD(weights, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=True)
 

@@ -18,7 +18,7 @@ from lsbook.training.views import evaluation
 
 SHOWN = 100  # examples of a class whose activations are kept, about as many as Figure 1 of the paper shows
 LOGITS = 250_000  # kept at most, 0.3 MB
-LOGIT_SPREAD = 0.125  # nats: logits are kept to a 64th, probabilities then within 0.8 % of themselves
+LOGIT_SPREAD = 0.125  # nats: logits below 32 are kept to a 64th, probabilities then within 1.6 % of themselves
 
 
 class Responses(NamedTuple):

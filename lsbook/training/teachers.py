@@ -121,14 +121,17 @@ def bank(teacher: Run, images: Images, student: Run) -> Bank | None:
         part = path.with_suffix(".part")
         every = len(images), len(view.every(shape, "cpu").top), len(images.classes)
         logits = every_view(model, teacher.recipe.precision, images, view, _begun(part, every))
-        with suppress(OSError):
-            part.replace(path)
+        if isinstance(logits, np.memmap):
+            with suppress(OSError):
+                logits.flush()
+                part.replace(path)
+            logits = _read_bank(path)
     return Bank(logits, view, images, precision.device())
 
 
-def _read_bank(path: Path, mode: str = "c") -> np.ndarray | None:
+def _read_bank(path: Path) -> np.ndarray | None:
     try:
-        return np.load(path, mmap_mode=mode, allow_pickle=False)
+        return np.load(path, mmap_mode="c", allow_pickle=False)
     except (FileNotFoundError, EOFError, ValueError):  # a damaged file is made again, as a missing one
         return None
 
@@ -138,15 +141,14 @@ def _begun(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
     The file has its whole size from the beginning: what is mapped to memory must not run out of space.
     """
-    found = _read_bank(path, "r+")
+    found = _read_bank(path)
     if found is None or found.shape != shape:
         nothing = np.full(shape, np.nan, np.float16)
         try:
             write_whole(path, lambda file: np.save(file, nothing))
         except OSError:
             return nothing
-        found = np.load(path, mmap_mode="r+")
-    return found
+    return np.load(path, mmap_mode="r+")
 
 
 class Lesson(NamedTuple):
@@ -184,7 +186,7 @@ def every_view(
 ) -> np.ndarray:
     """(N, V, K) float16 logits of all V views of N images, in the order of `view.every`.
 
-    begun: an array to fill, NaN from where on it is not yet.
+    begun: an array to fill, of which a batch without any NaN is taken as it is.
     """
     device = model.output.weight.device
     pixels = torch.from_numpy(images.pixels).to(device)
@@ -192,7 +194,7 @@ def every_view(
     shape = len(images), len(every.top), len(images.classes)
     result = np.full(shape, np.nan, np.float16) if begun is None else begun
     flat = result.reshape(-1, shape[2])
-    first = int(np.argmax(np.append(np.isnan(flat[:, 0]), True)))
+    first = int(np.argmax(np.append(np.isnan(flat).any(axis=1), True))) // BATCH * BATCH
     bar = tqdm(total=len(flat), initial=first, desc="teacher's views", unit="view", mininterval=1, disable=not progress)
     with bar:
         for rows in torch.arange(first, len(flat), device=device).split(BATCH):

@@ -106,14 +106,34 @@ def test_the_scorecard_gets_the_claims(study):
     assert [m.verdict.claim for m in found.measures] == ["C13", "C14", "C15", "C19"]
 
 
-def test_what_is_of_another_arithmetic_is_said(put, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (
+            lambda kind, alpha, seed: kind == "teacher" and alpha < 0.2,
+            "those of teachers with α of 0 and 0.1 (float32).",
+        ),
+        (lambda kind, alpha, seed: False, ""),
+        (
+            lambda kind, alpha, seed: kind == "hard teacher",
+            "of students of the hard teacher with α of 0.1, 0.3 and 0.6 (f",
+        ),
+        (
+            lambda kind, alpha, seed: (kind, alpha) in (("alone", 0.0), ("teacher", 0.6)) and seed == 1,
+            "those of teachers with α of 0.6 (float32) and students alone with α of 0 (float32).",
+        ),
+    ],
+)
+def test_what_is_of_another_number_format_is_said(put, tmp_path, monkeypatch, other, said):
     store = Store(tmp_path)
-    for (kind, alpha), run in equal_softness.runs("laptop", 0).items():
-        metrics = {"test_accuracy": 0.5, "teacher_smoothness": 0.5, "teacher_temperature": 2.0}
-        put(store, run, metrics=metrics, precision="float32" if kind == "teacher" and alpha < 0.2 else "bfloat16")
+    for seed in range(2):
+        for (kind, alpha), run in equal_softness.runs("laptop", seed).items():
+            metrics = {"test_accuracy": 0.5, "teacher_smoothness": 0.5, "teacher_temperature": 2.0}
+            put(store, run, metrics=metrics, precision="float32" if other(kind, alpha, seed) else "bfloat16")
     monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
-    said = equal_softness.numbers(equal_softness.study("laptop", "0"))["arithmetic"]
-    assert said.startswith("Recorded in float32, the others in bfloat16: teachers with α = 0 and 0.1. Teachers")
+    found = equal_softness.numbers(equal_softness.study("laptop", "0-1"))["arithmetic"]
+    assert said in found
+    assert found.startswith("Records are in bfloat16, but") == bool(said)
 
 
 @pytest.mark.parametrize("profile", equal_softness.PLANS)

@@ -69,6 +69,26 @@ def test_they_stop_when_the_budget_ends_and_go_on(tmp_path, monkeypatch):
     assert max(steps) - min(steps) <= 1  # turns go round
 
 
+def test_a_run_that_is_longer_than_the_budget_gets_on_each_time(tmp_path, monkeypatch):
+    """Though its length is known; nor does what is kept of it count as work to be done."""
+    store, long = Store(tmp_path / "results"), run(1, steps=10**6)
+    sweep.sweep([run(0)], store, jobs=1)
+    whole, now, moved, done = lanes.Lane.turn, time.monotonic, [0.0], [0]
+
+    def turn(lane):
+        moved[0] += 1_000 * (lane.turns == 5)
+        return whole(lane)
+
+    monkeypatch.setattr(lanes.Lane, "turn", turn)
+    monkeypatch.setattr(time, "monotonic", lambda: now() + moved[0])
+    for _ in range(2):
+        assert sweep.sweep([long, run(2)], store, budget=500, jobs=1) == [long, run(2)]
+        done.append(checkpoints.steps_done(long))
+        speed = store.get(run(0)).environment["images_per_second"]
+        assert sweep.Costs(store).seconds(long) == pytest.approx((10**6 - done[-1]) * 8 / speed)
+    assert 0 < done[1] < done[2]
+
+
 def test_a_signal_lets_each_keep_a_checkpoint(tmp_path, monkeypatch):
     store, runs, whole = Store(tmp_path / "results"), [run(), run(1)], lanes.Lane.turn
 
@@ -127,34 +147,29 @@ def test_torchs_own_errors_end_one_run_only(tmp_path, monkeypatch):
     assert (full.stopped, full.failure(), other.stopped) == (False, "an illegal access", True)
 
 
-def test_without_memory_for_all_there_are_fewer_and_each_is_recorded(tmp_path, monkeypatch):
-    """Of three one finds no memory in its fourth turn, and another when two are left; alone it would have failed."""
+def test_without_memory_for_all_there_are_fewer_and_each_is_recorded(tmp_path, monkeypatch, capsys):
+    """One of three finds none in its fourth turn, and one of the two that are left then; alone it would have failed."""
     store, whole, failed = Store(tmp_path / "results"), lanes.Lane.turn, []
+    place = Lanes(store, jobs=3)
 
     def turn(lane):
-        if lane.turns == 3 and len(failed) < 2:
+        if lane.turns >= 3 and len(failed) < 2 and place.most == (lanes.MOST, 2)[len(failed)]:
             failed.append(lane.run)
-            lane._work.throw(torch.OutOfMemoryError("CUDA out of memory."))
+            lane._work.close()
+            lane._work = raising()
         return whole(lane)
 
-    def caught(lane):
-        try:
-            return turn(lane)
-        except RuntimeError as error:
-            lane._work = raising(error)
-            return whole(lane)
-
-    def raising(error):
-        raise error
+    def raising():
+        raise torch.OutOfMemoryError("CUDA out of memory.")
         yield
 
-    monkeypatch.setattr(lanes.Lane, "turn", caught)
-    place = Lanes(store, jobs=3)
+    monkeypatch.setattr(lanes.Lane, "turn", turn)
     monkeypatch.setattr(sweep, "_place", lambda *_: contextlib.nullcontext(place))
-    assert sweep.sweep([run(seed) for seed in range(3)], store) == []
+    assert sweep.sweep([run(seed, steps=40) for seed in range(3)], store) == []
     assert len(store) == 3
     assert len(failed) == 2
     assert place.count == 1
+    assert capsys.readouterr().err.count("and goes on later: CUDA out of memory.") == 2
 
 
 def test_after_a_trial_as_many_run_as_fit(tmp_path, monkeypatch):

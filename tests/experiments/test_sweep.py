@@ -127,22 +127,6 @@ def test_a_budget_is_not_overrun_and_the_rest_goes_on_later(tmp_path, capsys):
     assert sweep.sweep([run(0), short], store, budget=60) == []
 
 
-def test_a_run_that_is_longer_than_the_budget_gets_on_each_time(tmp_path, capsys, monkeypatch):
-    """Though its length is known; nor does what is kept of it count as work to be done."""
-    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
-    store, long = Store(tmp_path), run(1, steps=10**6)
-    sweep.sweep([run(0)], store)
-    done = [0]
-    for _ in range(2):
-        expected = sweep.Costs(store).seconds(long)
-        assert sweep.sweep([long, run(2)], store, budget=6, jobs=1) == [long, run(2)]
-        done.append(checkpoints.steps_done(long))
-        assert sweep.Costs(store).seconds(long) == pytest.approx(
-            expected * (1 - done[-1] / 10**6) / (1 - done[-2] / 10**6)
-        )
-    assert 0 < done[1] < done[2]
-
-
 def test_a_budget_ends_with_time_to_keep_checkpoints(tmp_path):
     for budget, seconds in ((60, 55), (10, 9)):
         assert sweep._Course(Store(tmp_path), budget, None, []).remaining == pytest.approx(seconds, abs=0.5)
@@ -152,9 +136,9 @@ def test_what_a_run_needs_is_judged_by_what_it_has_done_since_it_began(tmp_path)
     course, worker = sweep._Course(Store(tmp_path), None, None, []), workers.Worker(run(steps=100))
     worker.began -= 20
     assert course._left(worker) is None
-    worker.first, worker.step = 50, 50
+    worker.step = 50  # from its checkpoint
     assert course._left(worker) is None
-    worker.step = 75
+    worker.step, worker.first = 75, (50, worker.first[1] - 20)
     assert course._left(worker) == pytest.approx(20, abs=0.1)
     course.costs._speeds["digits", "alexnet-16"] = 8 / 4.0
     worker.step = 50
