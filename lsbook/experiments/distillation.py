@@ -243,7 +243,7 @@ def temperature_table(study: Study) -> Table | Text:
     rows = []
     for t in sorted({t for t, _ in study.students}):
         hard, smoothed = (_errors(study.students[t, arm]) for arm in TEACHERS)
-        softness = (captions.with_interval(_softness(study.students[t, arm])) for arm in TEACHERS)
+        softness = (f"{_softness(study.students[t, arm]).mean():.2f}" for arm in TEACHERS)
         compared = map(captions.with_interval, (hard, smoothed))
         rows.append((f"T = {t:g}", *compared, captions.difference(hard, smoothed), *softness))
     every = [record for records in study.students.values() for record in records]
@@ -251,7 +251,7 @@ def temperature_table(study: Study) -> Table | Text:
         "table-mnist-temperatures",
         "Test error in percent of the hard and of the smoothed teacher's student by temperature, the second less the "
         "first with its 95 % Welch interval, and the smoothness index γ of the targets: 0 of labels, 1 of uniform "
-        f"ones. β = {every[0].run.beta:g}; other intervals are 95 % Student t over seeds. "
+        f"ones, in the mean. β = {every[0].run.beta:g}; other intervals are 95 % Student t over seeds. "
         + captions.made_from(study.profile, every),
         ("", "hard", "smoothed", "difference", "γ, hard", "γ, smoothed"),
         tuple(rows),
