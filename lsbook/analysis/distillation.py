@@ -62,6 +62,6 @@ def temperature_for(index: float, logits: np.ndarray, labels: np.ndarray) -> flo
 
     low, high = np.log(SMALLEST_TEMPERATURE), np.log(LARGEST_TEMPERATURE)
     least, most = difference(low), difference(high)
-    if not least <= 0 <= most:  # as of NaN
+    if not least <= 0 <= most:
         raise ValueError(f"index: this teacher's is between {least + index:.3g} and {most + index:.3g}, not {index:g}")
     return float(np.exp(brentq(difference, low, high, xtol=1e-7)))

@@ -125,7 +125,7 @@ def bank(teacher: Run, images: Images, student: Run) -> Bank | None:
             with suppress(OSError):
                 logits.flush()
                 part.replace(path)
-            logits = _read_bank(path)
+                logits = np.load(path, mmap_mode="c")
     return Bank(logits, view, images, precision.device())
 
 

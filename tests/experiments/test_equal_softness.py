@@ -10,6 +10,7 @@ from lsbook.catalogue import DATASETS
 from lsbook.errors import UserError
 from lsbook.experiments import equal_softness, verdicts
 from lsbook.store import Store
+from lsbook.training import augmentation
 
 ACCURACY = {"teacher": 0.90, "alone": 0.80, "equally soft": 0.80, "hard teacher": 0.84, "smoothed teacher": 0.78}
 GAIN = {"teacher": 0.01, "alone": 0.01, "equally soft": 0.01, "hard teacher": 0.03, "smoothed teacher": -0.02}  # by α
@@ -138,7 +139,6 @@ def test_what_is_of_another_number_format_is_said(put, tmp_path, monkeypatch, ot
 
 @pytest.mark.parametrize("profile", equal_softness.PLANS)
 def test_the_number_of_views_is_that_of_the_augmentation(profile):
-    augmentation = pytest.importorskip("lsbook.training.augmentation")
     run = equal_softness.runs(profile, 0)["hard teacher", 0.1]
     every = augmentation.of(run.recipe).every(DATASETS[run.dataset].shape, "cpu")
     assert len(every.top) == equal_softness.PLANS[profile].views

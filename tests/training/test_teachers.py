@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -270,6 +271,12 @@ def test_an_interrupted_bank_is_taken_up_again(data, here, monkeypatch):
     assert sum(seen[:3]) + sum(seen[4:]) == IMAGES * 162
     assert torch.equal(again, whole)
     assert [path.name for path in here.rglob("bank-*")] == [path.name]
+
+
+def test_a_bank_that_cannot_be_renamed_is_used_all_the_same(data, here, monkeypatch):
+    train(run(), data, progress=False)
+    monkeypatch.setattr(Path, "replace", lambda path, to: no_space() if path.suffix == ".part" else path.rename(to))
+    assert teachers.bank(run(), data.train, student()).logits.isfinite().all()
 
 
 def test_a_part_of_a_bank_that_was_cut_is_begun_anew(data, here, monkeypatch):
