@@ -20,6 +20,8 @@ FOUND = """() => ({
     anchors: [...document.querySelectorAll("[id]")].map((e) => e.id),
     broken: [...document.images].filter((i) => i.complete && !i.naturalWidth).map((i) => i.src),
     overflow: document.documentElement.scrollWidth - innerWidth,
+    cut: [...document.querySelectorAll(".pst-scrollable-table-container, .tag_parameters pre")]
+        .filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.innerText.split("\\n")[0]),
 })"""
 
 
@@ -123,6 +125,11 @@ def test_axe_finds_nothing_serious_in_light_and_dark(visits):
 def test_no_page_is_wider_than_the_screen(visits):
     for page, visit in visits.items():
         assert (visit.wide["overflow"], visit.narrow["overflow"]) == (0, 0), page
+
+
+def test_tables_and_parameters_are_seen_whole_on_a_desktop(visits):
+    cut = [(page.rsplit("/", 1)[1], part) for page, visit in visits.items() for part in visit.wide["cut"]]
+    assert [page for page, _ in cut] == ["status.html"], cut  # the table of all runs
 
 
 def test_the_site_is_small(built):
