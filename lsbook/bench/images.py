@@ -11,14 +11,14 @@ from lsbook.bench.limits import Counts, count_flops, count_step
 from lsbook.bench.timing import Benchmark
 from lsbook.catalogue import DATASETS, MODELS
 from lsbook.data.images import Images
-from lsbook.experiments import profiles
+from lsbook.experiments import distillation, profiles
 from lsbook.operators import declare_missing
 from lsbook.run import Run
 from lsbook.training import augmentation, precision, teachers
 from lsbook.training.images import ImageTrainer
 from lsbook.training.losses import smoothed_cross_entropy
 
-STEPS = {"mlp": 60, "alexnet": 20, "resnet56": 3, "inception_v4": 1}  # of training in a round
+STEPS = {"mlp": 40, "alexnet": 20, "resnet56": 3, "inception_v4": 1}  # of training in a round
 # So many times as much of ours and of the plain way, which is slower: no turn is then too short to be timed.
 MORE = {"cpu": (3, 1), "cuda": (100, 10)}
 LANES = 16
@@ -29,34 +29,31 @@ WORKERS = 2  # of the plain way's DataLoader
 
 
 def mlp() -> Benchmark:
-    """The MNIST network under the laptop recipe."""
-    return _training(
-        "mnist",
-        "mlp",
-        "the three products of each layer, and moving 2.4 million weights, gradients and momenta at each step",
-    )
+    """The smoothed MNIST teacher of the distillation chapter."""
+    bound = "the three products of each layer, two thirds of the time near the matrix rate; then moving the weights"
+    return _training(distillation.runs("laptop", 0)["teacher", "smoothed"], bound)
 
 
 def alexnet() -> Benchmark:
     """AlexNet under the laptop recipe, augmentation included."""
-    return _training(
-        "cifar10",
-        "alexnet",
-        "the convolutions, half of the time at the matrix rate; then pooling and both LRNs",
-        plain_alexnet,
-    )
+    bound = "the convolutions, half of the time at the matrix rate; then pooling and both LRNs"
+    return _training(_reduced("cifar10", "alexnet"), bound, plain_alexnet)
 
 
 def resnet() -> Benchmark:
     """ResNet-56 under the laptop recipe, augmentation included."""
     bound = "narrow convolutions, two thirds of the time; then batch normalisation and rectifiers, memory traffic"
-    return _training("cifar10", "resnet56", bound)
+    return _training(_reduced("cifar10", "resnet56"), bound)
 
 
 def inception() -> Benchmark:
     """Inception-v4 under the laptop recipe, 75 × 75; a single round, without a warm-up."""
     bound = "the products of 149 convolutions, and the memory traffic of batch normalisation between them"
-    return _training("tiny-imagenet-5", "inception_v4", bound, rounds=1)
+    return _training(_reduced("tiny-imagenet-5", "inception_v4"), bound, rounds=1)
+
+
+def _reduced(dataset: str, model: str) -> Run:
+    return profiles.run("laptop", dataset, model, alpha=0.1, seed=0)
 
 
 def alexnet_lanes() -> Benchmark:
@@ -70,16 +67,12 @@ def resnet_lanes() -> Benchmark:
 
 
 def _training(
-    dataset: str,
-    model: str,
-    bound: str,
-    plain_network: Callable[[], nn.Module] | None = None,
-    rounds: int | None = None,
+    run: Run, bound: str, plain_network: Callable[[], nn.Module] | None = None, rounds: int | None = None
 ) -> Benchmark:
-    """Training steps on made-up images of a data set's shape. plain_network: where it would be written otherwise."""
-    run, device = profiles.run("laptop", dataset, model, alpha=0.1, seed=0), precision.device()
-    steps, plain_steps = (STEPS[model] * more for more in MORE[device.type])
-    data = made_up(dataset, plain_steps * run.recipe.batch)
+    """Training steps on made-up images of its data's shape. plain_network: where it would be written otherwise."""
+    device = precision.device()
+    steps, plain_steps = (STEPS[run.model] * more for more in MORE[device.type])
+    data = made_up(run.dataset, plain_steps * run.recipe.batch)
     trainer, own = _trainer(run, data, ImageTrainer), precision.Own(device, run.seed)
     plain = (plain_network() if plain_network else _network(run, data)).to(device)
 
@@ -89,7 +82,7 @@ def _training(
                 trainer.step(step % run.recipe.steps)
 
     return Benchmark(
-        f"{MODELS[model].title}, training",
+        f"{MODELS[run.model].title}, training",
         "images",
         steps * run.recipe.batch,
         ours,
@@ -208,7 +201,8 @@ def plain_transform(view: augmentation.Augmentation, side: int) -> Callable:
     crops = [transforms.RandomCrop(view.size or side, padding=view.pad)] if view.size or view.pad else []
     mirrors = [transforms.RandomHorizontalFlip()] if view.mirror else []
     scales = [transforms.Resize(view.scaled)] if view.scaled else []
-    return transforms.Compose([*crops, *mirrors, *scales, transforms.ToTensor(), standardise])
+    standardised = [standardise] if view.pixels == "standardised" else []
+    return transforms.Compose([*crops, *mirrors, *scales, transforms.ToTensor(), *standardised])
 
 
 def plain_alexnet() -> nn.Sequential:
@@ -246,7 +240,7 @@ class _Samples(Dataset):
 
 def bank() -> Benchmark:
     """An AlexNet's logits of all 162 views of images, against a pass of each view through a DataLoader."""
-    run = profiles.run("laptop", "cifar10", "alexnet", alpha=0.1, seed=0)
+    run = _reduced("cifar10", "alexnet")
     data, plain_data = made_up("cifar10", TAUGHT), made_up("cifar10", VIEWS)
     device, view = precision.device(), augmentation.of(run.recipe)
     model, plain_model = _network(run, data).to(device).eval(), plain_alexnet().to(device).eval()

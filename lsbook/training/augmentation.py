@@ -82,7 +82,8 @@ class Augmentation:
         height, width = self._window(tuple(pixels.shape[1:]))
         windows = images.unfold(2, height, 1).unfold(3, width, 1)  # a strided look at every window: no copy
         batch = windows[rows, :, views.top, views.left]
-        batch = torch.where(views.mirrored[:, None, None, None], batch.flip(-1), batch)
+        if self.mirror:
+            batch = torch.where(views.mirrored[:, None, None, None], batch.flip(-1), batch)
         if self.scaled:
             batch = F.interpolate(batch.float(), size=[self.scaled] * 2, mode="bilinear")
         return SCALES[self.pixels](batch)
