@@ -69,12 +69,14 @@ def parse_seeds(text: str | int) -> list[int]:
 class Group(NamedTuple):
     """Runs that are compared with each other: `runs` gives those of one seed. seeds: the group's own, such as "0-4".
 
-    named: whether the reader has named something of it, so that it is not left out where it is not recorded.
+    named: whether the reader has named something of it, so that it is not left out where it is not recorded. aside: it
+    is left out of seeds that the reader names, too, unless it is recorded with all of them.
     """
 
     seeds: str
     runs: Callable[[int], tuple[Run, ...]]
     named: bool = False
+    aside: bool = False
 
 
 def ask(
@@ -121,20 +123,16 @@ def _runs(group: Group, seeds: str, store: Store) -> list[tuple[Run, ...]]:
     own = seeds in ("auto", RECORDED)
     every = [group.runs(seed) for seed in parse_seeds(group.seeds if own else seeds)]
     recorded = [runs for runs in every if all(run in store for run in runs)]
+    if not own:
+        return [] if group.aside and not group.named and len(recorded) < len(every) else every
     enough = 0 if seeds == RECORDED else min(LEAST_SEEDS, len(every))
-    return recorded if own and len(recorded) >= enough else every
+    return recorded if len(recorded) >= enough else every
 
 
 def is_recorded(groups: Sequence[Group], store: Store | None = None) -> bool:
     """Whether every run of at least one seed of one group is recorded."""
     store = Store() if store is None else store
     return any(_runs(group, RECORDED, store) for group in groups)
-
-
-def has_every(group: Group, seeds: str, store: Store | None = None) -> bool:
-    """Whether every run of a group with these seeds is recorded."""
-    store = Store() if store is None else store
-    return all(run in store for runs in _runs(group, seeds, store) for run in runs)
 
 
 RunsOf = Callable[[str, float, int], Run]  # (profile, alpha, seed) -> run

@@ -1,6 +1,5 @@
 """The MNIST experiment: what a student learns from a hard and from a smoothed teacher (section 4 of the paper)."""
 
-import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from lsbook.catalogue import DATASETS, network_title
 from lsbook.errors import number
 from lsbook.errors import numbers as numbers_of
 from lsbook.experiments import captions, projections, verdicts
-from lsbook.experiments.arms import RECORDED, Arms, Group, ask, has_every
+from lsbook.experiments.arms import Arms, Group, ask
 from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table, Text
 from lsbook.run import Recipe, Run
@@ -60,10 +59,10 @@ class Plan(NamedTuple):
     seeds_of_others: str
 
 
-# Of the search: 20 passes through the images that are not held out. Temperatures are compared within one arithmetic:
+# Of the search: 20 passes through the images that are not held out. Temperatures are compared within one number format:
 # the runs of seeds 0 to 2 are recorded in float32, later ones in bfloat16.
 _SEARCH = Search(50_000, 1_940, (1.0, 2.0, 4.0, 8.0), (0.6, 1.0))
-_FULL = Plan("mnist", 60_000, _RECIPE, "0-9", 8.0, 0.6, _SEARCH, (1.0, 2.0), "3-5")
+_FULL = Plan("mnist", 60_000, _RECIPE, "0-9", 8.0, 0.6, _SEARCH, (1.0, 2.0, 4.0), "3-9")
 PLANS = {
     "smoke": Plan("digits", 400, _TOY, "0-1", 2.0, 0.6, Search(400, 20, (1.0, 2.0), (0.6,)), (1.0,), "0-1"),
     "laptop": _FULL,
@@ -156,7 +155,7 @@ def groups(profile: str, temperatures: str | float = "auto", beta: str | float =
         return *experiment(seed), *at_temperatures(profile, seed, temperatures, beta).values()
 
     named = (temperatures, beta) != ("auto", "auto")
-    return [Group(plan.seeds, experiment), Group(plan.seeds_of_others, students, named)]
+    return [Group(plan.seeds, experiment), Group(plan.seeds_of_others, students, named, aside=True)]
 
 
 def study(
@@ -167,18 +166,12 @@ def study(
     temperatures, beta: as for `at_temperatures`. Where neither is named but seeds are, students at other temperatures
     are not trained for them.
     """
-
-    def asked(name: str) -> list[Group]:
-        experiment, others = groups(name, temperatures, beta)
-        wanted = others.named or seeds in ("auto", RECORDED) or has_every(others, seeds)
-        return [experiment, others] if wanted else [experiment]
-
-    profile, (answer, *rest) = ask(profile, seeds, asked)
+    profile, (answer, rest) = ask(profile, seeds, lambda name: groups(name, temperatures, beta))
     columns, keys = map(list, zip(*answer, strict=True)), search(profile)
     roles = dict(zip(runs(profile, 0), columns, strict=False))
     next(columns)  # the teacher of the search
     searched = {key: records[0] for key, records in zip(keys, columns, strict=True)}
-    others = [list(column) for column in zip(*itertools.chain(*rest), strict=True)]
+    others = [list(column) for column in zip(*rest, strict=True)]
     students = dict(zip(at_temperatures(profile, 0, temperatures, beta), others[len(answer[0]) :], strict=bool(others)))
     return Study(profile, roles, searched, students)
 

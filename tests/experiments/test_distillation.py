@@ -125,7 +125,7 @@ def test_the_claim_compares_teachers_and_students(study):
 
 def test_other_temperatures_are_those_of_both_teachers_students():
     runs = distillation.at_temperatures("paper", 4)
-    assert runs.keys() == {(t, arm) for t in (1.0, 2.0, 8.0) for arm in ("hard", "smoothed")}
+    assert runs.keys() == {(t, arm) for t in (1.0, 2.0, 4.0, 8.0) for arm in ("hard", "smoothed")}
     for (t, arm), run in runs.items():
         assert dataclasses.replace(run, temperature=8.0) == distillation.runs("paper", 4)["student", arm]
         assert run.temperature == t
@@ -153,12 +153,13 @@ def test_other_temperatures_and_weights_are_checked(temperatures, beta, message)
 
 def test_the_temperatures_table_shows_errors_and_softness(study, monkeypatch):
     table = distillation.temperature_table(study)
-    assert [row[0] for row in table.rows] == ["T = 1", "T = 2", "T = 8"]
-    assert [row[3].split()[0] for row in table.rows] == ["−0.100", "+0.000", "+0.2000"]
-    assert [row[4:] for row in table.rows] == [("0.07", "0.11"), ("0.15", "0.23"), ("0.60", "0.90")]
+    assert [row[0] for row in table.rows] == ["T = 1", "T = 2", "T = 4", "T = 8"]
+    assert [row[3].split()[0] for row in table.rows] == ["−0.100", "+0.000", "+0.200", "+0.2000"]
+    assert [row[4:] for row in table.rows] == [("0.07", "0.11"), ("0.15", "0.23"), ("0.30", "0.45"), ("0.60", "0.90")]
     assert "3 seeds" in table.caption
     assert "1 seed;" in distillation.temperature_table(distillation.study("paper", "0")).caption
-    monkeypatch.setattr(distillation, "has_every", lambda *_: False)
+    unrecorded = distillation.PLANS["paper"]._replace(others=(3.0,))
+    monkeypatch.setitem(distillation.PLANS, "paper", unrecorded)
     missing = distillation.temperature_table(distillation.study("paper", "0"))
     assert missing.markdown == "Students at other temperatures are not recorded with these seeds."
 
