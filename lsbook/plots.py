@@ -23,6 +23,7 @@ KINDS = {"hard": HARD, "scaled": SCALED, "smoothed": SMOOTHED, "teacher": "#0000
 CLASSES = ("#009E73", "#CC79A7", "#E69F00")
 MARKERS = ("o", "^", "s")
 FACTORS = (HARD, "#F0A36B", SMOOTHED, "#7A3B00")  # four smoothing factors, from hard targets up
+TURNS = 10  # in which the points of several classes are drawn
 LEAST_IN_BIN = 10  # examples behind a point of a reliability diagram
 
 
@@ -36,20 +37,30 @@ def projection(panel, axes: Axes, limit: float) -> Axes:
 
     panel: title, points (N, 2), labels (N,) in 0 … 2, templates (3, 2), classes (3 names), smoothed.
     limit: half-width of both axes. A line runs from the origin through each class's template, a black-edged mark.
-    How many examples lie beyond the axes is said in a corner.
+    The classes are drawn by turns, so that none hides another. How many examples and templates lie beyond the axes is
+    said in a corner.
     """
-    for place, (colour, marker) in enumerate(zip(CLASSES, MARKERS, strict=True)):
-        direction = panel.templates[place] / np.linalg.norm(panel.templates[place])
+    kinds = list(zip(CLASSES, MARKERS, panel.classes, strict=True))
+    for template, (colour, marker, _) in zip(panel.templates, kinds, strict=True):
+        direction = template / np.linalg.norm(template)
         axes.plot(*np.outer(direction, [0, 2 * limit]), color=colour, linewidth=1, alpha=0.8, zorder=1)
-        points = panel.points[panel.labels == place]
-        axes.scatter(*points.T, s=12, color=colour, marker=marker, alpha=0.55, linewidths=0, label=panel.classes[place])
-        axes.scatter(*panel.templates[place], s=40, color=colour, marker=marker, edgecolors="black", zorder=3)
+        axes.scatter(*template, s=40, color=colour, marker=marker, edgecolors="black", zorder=3)
+    for turn in range(TURNS):
+        for place, (colour, marker, name) in enumerate(kinds):
+            points = panel.points[panel.labels == place][turn::TURNS]
+            label = name if turn == 0 else None
+            axes.scatter(*points.T, s=12, color=colour, marker=marker, alpha=0.55, linewidths=0, label=label)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
-    if beyond := int((np.abs(panel.points).max(axis=1) > limit).sum()):
-        axes.text(0.03, 0.03, f"{beyond} beyond the axes", transform=axes.transAxes, fontsize="small")
+    beyond = {name: _beyond(found, limit) for name, found in (("example", panel.points), ("template", panel.templates))}
+    if said := ", ".join(f"{n} {name}{'s' * (n > 1)}" for name, n in beyond.items() if n):
+        axes.text(0.03, 0.03, f"{said} outside", transform=axes.transAxes, fontsize="small")
     axes.set_title(panel.title, color=arm_colour(panel.smoothed))
     axes.locator_params(nbins=5)
     return axes
+
+
+def _beyond(points: np.ndarray, limit: float) -> int:
+    return int((np.abs(points).max(axis=1) > limit).sum())
 
 
 def projection_figure(panels: Sequence) -> Figure:
@@ -348,7 +359,9 @@ def information(axes: Axes, panel) -> Axes:
         axes.axhline(value, color=NEUTRAL, linestyle=":", linewidth=1)
         above = value > top
         name = f" {name} = {value:.2f} ↑" if above else f" {name}"
-        axes.text(1, min(value, top), name, fontsize="small", color=NEUTRAL, va="top" if above else "bottom")
+        axes.text(
+            1, 0.98 * top if above else value, name, fontsize="small", color=NEUTRAL, va="top" if above else "bottom"
+        )
     axes.set_xscale("log")
     axes.set_ylim(0, top)
     axes.set_title(panel.title)

@@ -31,9 +31,9 @@ def axes():
 def test_a_panel_shows_every_point_and_template_on_centred_axes(axes):
     assert plots.projection(PANEL, axes, limit=5) is axes
     offsets = [np.asarray(collection.get_offsets()) for collection in axes.collections]
-    assert len(offsets) == 6
-    np.testing.assert_allclose(np.concatenate(offsets[::2]), POINTS)
-    np.testing.assert_allclose(np.concatenate(offsets[1::2]), PANEL.templates)
+    np.testing.assert_allclose(np.concatenate(offsets[:3]), PANEL.templates)
+    drawn = np.concatenate(offsets[3:])
+    np.testing.assert_allclose(drawn[np.lexsort(drawn.T)], POINTS[np.lexsort(POINTS.T)])
     assert axes.get_xlim() == axes.get_ylim() == (-5, 5)
     assert axes.get_title() == PANEL.title
 
@@ -45,12 +45,26 @@ def test_the_upper_row_shares_its_axes_and_the_lower_has_each_networks_own():
     np.testing.assert_allclose(limits, [largest, largest, largest, largest / 4])
 
 
+def test_classes_are_drawn_by_turns(axes):
+    points = np.zeros((60, 2))
+    many = SimpleNamespace(**vars(PANEL) | {"points": points, "labels": np.repeat([0, 1, 2], 20)})
+    colours = [tuple(c.get_facecolor()[0][:3]) for c in plots.projection(many, axes, limit=5).collections[3:]]
+    assert len(set(colours[:3])) == 3
+    assert colours == colours[:3] * 10
+
+
+def test_templates_that_are_not_seen_are_counted(axes):
+    assert [text.get_text() for text in plots.projection(PANEL, axes, limit=0.9).texts][0].endswith(
+        "3 templates outside"
+    )
+
+
 def test_a_point_far_from_all_others_is_counted_beyond_the_axes():
     far = SimpleNamespace(**vars(PANEL) | {"points": np.vstack([POINTS[:-1], [100, 0]])})
     first, other, *_ = plots.projection_figure([far, SMALL]).axes
     within = np.abs(np.vstack([POINTS[:-1], POINTS / 4])).max(axis=1)
     assert within.max() < first.get_xlim()[1] < 2.1 * within.max()
-    assert [text.get_text() for text in (*first.texts, *other.texts)] == ["1 beyond the axes"]
+    assert [text.get_text() for text in (*first.texts, *other.texts)] == ["1 example outside"]
 
 
 def test_dots_are_seeds_and_the_bar_is_students(axes):

@@ -62,7 +62,7 @@ def span_coordinates(activations: np.ndarray, templates: np.ndarray) -> tuple[np
 
 
 def within_between_scatter(points: np.ndarray, labels: np.ndarray) -> float:
-    """How loose clusters are for their distance: trace of within- over trace of between-class scatter.
+    """How loose clusters are relative to their distance: trace of within- over trace of between-class scatter.
 
     points: (N, 2); labels: (N,) whole numbers. Classes weigh equally: within is `within_scatter`, between is the mean
     squared distance of the class centroids from their mean.

@@ -291,7 +291,8 @@ def _accuracy(sweep: Sweep) -> list[Measure]:
 
 def claim_table(study: Study) -> Table:
     """C1, C6 and C7 on every network."""
-    made_from = study.made_from(study.sweeps)
+    made_from = "C1 is measured here on this chapter's seeds; the scorecard takes the chapter with the most. "
+    made_from += study.made_from(study.sweeps)
     header = "hard (C7: scaled)", "smoothed"
     return verdicts.table("table-calibration-claims", "calibration", measured(study), header, made_from)
 
@@ -348,9 +349,9 @@ def measures_table(study: Study) -> Table:
     return Table(
         "table-other-measures",
         "First seed, test data. Class-wise: every class's probability is a confidence. Debiased: the root of the "
-        "squared error without what chance adds, 0 when the estimate is negative. The Brier score and its reliability "
-        "and resolution are sums over classes. Last: the temperatures of the smallest NLL and of the "
-        "smallest ECE (15 bins) on held-out data. " + study.first_made_from,
+        "squared error without what chance adds, 0 when the estimate is negative. Largest: of any bin. The Brier score "
+        "and its reliability and resolution are sums over classes. Last: the temperatures of the smallest NLL and of "
+        "the smallest ECE (15 bins) on held-out data. " + study.first_made_from,
         ("network", "ECE", "equal mass", "largest", "class-wise", "debiased", "Brier", "reliability", "resolution")
         + ("T, NLL", "T, ECE"),
         tuple(rows),
@@ -366,23 +367,27 @@ def _other_measures(sweep: Sweep, n_bins: int) -> Iterable[tuple[str, ...]]:
     """A row that names the network, and one for each arm."""
     yield f"**{sweep.title}**", *[""] * 10
     for arm in sweep.arms():
-        first = arm.records[0]
-        logits, labels = _answers(first)
-        temperature = first.metrics["temperature"] if arm.scaled else 1
-        probabilities = calibration.softmax(logits.astype(np.float64), temperature)
-        diagram = calibration.reliability(probabilities, labels, n_bins)
-        brier = calibration.brier_score(probabilities, labels, n_bins)
-        values = (
-            diagram.ece,
-            calibration.expected_calibration_error(probabilities, labels, n_bins, equal_mass=True),
-            diagram.mce,
-            calibration.classwise_reliability(probabilities, labels, n_bins).ece,
-            max(diagram.debiased_squared_error, 0) ** 0.5,
-            brier.score,
-            brier.reliability,
-            brier.resolution,
-        )
-        yield arm.title, *(f"{value:.3f}" for value in values), *_temperatures(arm)
+        yield arm.title, *(f"{value:.3f}" for value in _of_first_seed(arm, n_bins)), *_temperatures(arm)
+
+
+def _of_first_seed(arm: Arm, n_bins: int) -> tuple[float, ...]:
+    """The measures of the table, in its order."""
+    first = arm.records[0]
+    logits, labels = _answers(first)
+    temperature = first.metrics["temperature"] if arm.scaled else 1
+    probabilities = calibration.softmax(logits.astype(np.float64), temperature)
+    diagram = calibration.reliability(probabilities, labels, n_bins)
+    brier = calibration.brier_score(probabilities, labels, n_bins)
+    return (
+        diagram.ece,
+        calibration.expected_calibration_error(probabilities, labels, n_bins, equal_mass=True),
+        diagram.mce,
+        calibration.classwise_reliability(probabilities, labels, n_bins).ece,
+        max(diagram.debiased_squared_error, 0) ** 0.5,
+        brier.score,
+        brier.reliability,
+        brier.resolution,
+    )
 
 
 def _temperatures(arm: Arm) -> tuple[str, str]:
@@ -513,6 +518,9 @@ def numbers(study: Study) -> dict[str, float | str]:
         "hard_ece": float(hard),
         "scaled_ece": float(scaled),
         "smoothed_ece": float(smoothed),
+        "alpha_of_lengths": f"{sweep.alpha:g}",
+        "best_factors": "; ".join(_best_factor(each, study.n_bins) for each in study.sweeps),
+        "lower": _lower(study),
         "grown": _grown(study),
         "illustrations": captions.illustrations({sweep.title: sweep.records[0.0] for sweep in study.sweeps}),
         "chance_ece": float(by_chance),
@@ -525,17 +533,36 @@ def numbers(study: Study) -> dict[str, float | str]:
     }
 
 
+def _best_factor(sweep: Sweep, n_bins: int) -> str:
+    """The recorded factor of the least mean ECE, and the latter beside that of scaled hard networks."""
+    errors = {alpha: Arm("", "", records).ece(n_bins).mean() for alpha, records in sweep.records.items()}
+    best, scaled = min(errors, key=errors.get), sweep.arms()[1].ece(n_bins).mean()
+    return f"α = {best:g} on {sweep.title} ({errors[best]:.3f}; hard and scaled {scaled:.3f})"
+
+
+def _lower(study: Study) -> str:
+    """A sentence: on how many networks smoothing is better by several measures."""
+    networks = [[_of_first_seed(arm, study.n_bins) for arm in sweep.arms()[::2]] for sweep in study.with_logits]
+    better = [sum(smoothed[place] < hard[place] for hard, smoothed in networks) for place in (0, 4, 5)]
+    return (
+        f"Smoothed networks, against hard ones that are not scaled, have the smaller ECE on {better[0]} of "
+        f"{captions.counted(len(networks), 'network')}, the smaller debiased error on {better[1]}, the smaller Brier "
+        f"score on {better[2]}."
+    )
+
+
 def _grown(study: Study) -> str:
-    """A sentence: at which of all recorded factors scaling raised the mean ECE of smoothed networks."""
+    """A sentence: at which of all recorded factors scaling raised the mean ECE."""
     found = []
     for sweep in study.sweeps:
         for alpha, records in sweep.records.items():
             plain, scaled = (Arm("", "", records, scaled).ece(study.n_bins).mean() for scaled in (False, True))
-            if alpha and scaled > plain:
-                found.append(f"{sweep.title}, α = {alpha:g} (from {plain:.3f} to {scaled:.3f})")
+            if scaled > plain:
+                how = f"α = {alpha:g}, {captions.counted(len(records), 'seed')}, from {plain:.3f} to {scaled:.3f}"
+                found.append(f"{sweep.title} ({how})")
     if not found:
-        return "Here it has raised the error of none of the smoothed networks."
-    return f"Of the smoothed networks here it has raised the error of {captions.listed(found)}."
+        return "Here it has raised the error of none of the networks."
+    return f"Here it has raised the error of {'; '.join(found)}."
 
 
 def carry_text(study: Study) -> Text:
@@ -567,7 +594,8 @@ def harm_text(study: Study) -> Text:
     for sweep in study.sweeps:
         hard, _, smoothed = (arm.ece(study.n_bins).mean() for arm in sweep.arms())
         if smoothed > hard:
-            found.append(f"on {sweep.title} from {hard:.3f} to {smoothed:.3f} (α = {sweep.alpha:g})")
+            how = f"α = {sweep.alpha:g}, {captions.counted(len(sweep.records[0.0]), 'seed')}"
+            found.append(f"on {sweep.title} from {hard:.3f} to {smoothed:.3f} ({how})")
     if not found:
         return Text("None of the networks shown here got a larger error from smoothing.")
-    return Text(f"Smoothing raised the mean error {'; '.join(found)}.")
+    return Text(f"Smoothing raised the error {'; '.join(found)}.")

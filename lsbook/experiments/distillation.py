@@ -201,8 +201,8 @@ def search_table(study: Study) -> Table:
         rows.append((f"β = {beta:g}", *(f"{error:.2f}" for error in errors)))
     return Table(
         "table-mnist-search",
-        "How T and β were chosen: error in percent on held-out images of the hard teacher's student, both trained for "
-        f"{plan.steps:,} steps on {plan.examples:,} images. The least error decides, for both teachers' students. "
+        "How T and β were chosen: error in percent on held-out images of the hard teacher's student, when the two are "
+        f"trained for {plan.steps:,} steps on {plan.examples:,} images. The least error decides for both teachers. "
         + captions.made_from(study.profile, study.search.values()),
         ("", *(f"T = {t:g}" for t in temperatures)),
         tuple(rows),
@@ -243,8 +243,8 @@ def temperature_table(study: Study) -> Table | Text:
     return Table(
         "table-mnist-temperatures",
         "Test error in percent of the hard and of the smoothed teacher's student by temperature, the second less the "
-        "first with its 95 % Welch interval, and the smoothness index γ of the targets: 0 of labels, 1 of uniform "
-        f"ones, in the mean. β = {every[0].run.beta:g}; other intervals are 95 % Student t over seeds. "
+        "first with its 95 % Welch interval, and the mean smoothness index γ of the targets, 0 for labels and 1 for "
+        f"uniform ones. β = {every[0].run.beta:g}; other intervals are 95 % Student t over seeds. "
         + captions.made_from(study.profile, every),
         ("", "hard", "smoothed", "difference", "γ, hard", "γ, smoothed"),
         tuple(rows),
@@ -321,4 +321,5 @@ def _edge(plan: Plan) -> str:
     ends = [f"{name} = {value:g}" for name, (value, grid) in chosen.items() if value in (min(grid), max(grid))]
     if not ends:
         return "Neither lies at an end of what was tried."
-    return f"At an end of what was tried: {captions.listed(ends)}; what lies beyond might do better still."
+    lie = "lies" if len(ends) == 1 else "lie"
+    return f"{captions.listed(ends)} {lie} at an end of what was tried; what is beyond might do better still."

@@ -176,7 +176,9 @@ def measure(study: Study) -> list[Measure]:
 def claim_table(study: Study) -> Table:
     """The four claims."""
     header = "first", "second"
-    return verdicts.table("table-softness-claims", "equal softness", measured(study), header, study.made_from)
+    factors = captions.listed([f"{alpha:g}" for alpha in study.grid])
+    made_from = f"C14 and C15 are of means over α = {factors}, seed by seed. {study.made_from}"
+    return verdicts.table("table-softness-claims", "equal softness", measured(study), header, made_from)
 
 
 def harmless(study: Study) -> Measure:
@@ -222,6 +224,7 @@ def numbers(study: Study) -> dict[str, float | str]:
         "arithmetic": _arithmetic(study),
         "by_factor": captions.listed([f"{_smoothed_less_hard(study, alpha)} (α = {alpha:g})" for alpha in study.grid]),
         "views": str(plan.views),
+        "shown_alpha": f"{ALPHA:g}",
         "made_from": study.made_from,
         "teachers_made_from": captions.made_from(study.profile, teachers(study).first.records),
     }
@@ -247,4 +250,4 @@ def _arithmetic(study: Study) -> str:
             which.append(
                 f"{name} with α of {captions.listed(alphas)} ({captions.listed(sorted(set.union(*others.values())))})"
             )
-    return f"Records are in {most}, but, in part at least, not those of {captions.listed(which)}." if which else ""
+    return f"Records are in {most}, except, at least in part, those of {captions.listed(which)}." if which else ""

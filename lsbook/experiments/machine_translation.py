@@ -256,7 +256,7 @@ def quality_table(arms: Arms) -> Table:
         "accuracy and ECE as fractions, NLL in nats a token. Table 1 of the paper has BLEU "
         f"{published['hard'].value:g} → {published['smoothed'].value:g} on WMT14. "
         "Differences are smoothed − hard, with 95 % intervals: Welch's over seeds, and by 1,000 bootstrap samples of "
-        "the test sentences with the networks as they are, for which too little of chrF is kept. "
+        "the test sentences with the networks as they are (not of chrF, of which records keep too little). "
         f"sacreBLEU's signatures: {signatures}. " + _made_from(arms),
         ("test text", "hard", "smoothed", "difference, seeds", "difference, sentences"),
         rows,
@@ -359,7 +359,7 @@ def example_tokens(record: Record) -> list[list[tuple[str, float]]]:
 
 
 def _span(token: str, probability: float) -> str:
-    """A token on a ground that is the stronger the less probable it was."""
+    """A token on a background that is the darker the less probable it was."""
     strength = 0.7 * (1 - probability)
     style = f"background-color: rgba({UNSURE}, {strength:.2f})"
     space = " " if token.startswith(" ") else ""
@@ -376,6 +376,8 @@ def numbers(arms: Arms, words: tuple[int, int, int]) -> dict[str, float | str]:
         "test_tokens": f"{len(first.arrays['test_hit']):,}",
         "made_from": _made_from(arms),
         "first_made_from": _made_from(arms.first),
+        **_equally_calibrated(arms),
+        **_gains(beams(arms)),
     }
     for name, records in (("hard", arms.hard), ("smoothed", arms.smoothed)):
         confidence = np.mean([_of_tokens(record, "confidence").mean() for record in records])
@@ -385,3 +387,26 @@ def numbers(arms: Arms, words: tuple[int, int, int]) -> dict[str, float | str]:
         for quantity in ("test_ece", "test_nll", "test_scaled_nll", "temperature", "bleu_temperature"):
             result[f"{name}_{quantity.removeprefix('test_')}"] = float(metric(records, quantity).mean())
     return result
+
+
+def _equally_calibrated(arms: Arms) -> dict[str, float]:
+    """The hard networks' mean BLEU and ECE at the temperature at which the latter is nearest to the smoothed ones' at
+    T = 1, of those at which BLEU is known; and both networks' BLEU at T = 1."""
+    arrays = arms.hard[0].arrays
+    ece = np.mean([record.arrays["test_ece"] for record in arms.hard], axis=0)
+    at = np.searchsorted(arrays["temperatures"], arrays["bleu_temperatures"])
+    place = np.abs(ece[at] - metric(arms.smoothed, "test_ece").mean()).argmin()
+    return {
+        "equal_temperature": float(arrays["bleu_temperatures"][place]),
+        "equal_ece": float(ece[at][place]),
+        "equal_bleu": float(np.mean([bleu_by_temperature(record)[place] for record in arms.hard])),
+        "hard_bleu": float(metric(arms.hard, "test_bleu").mean()),
+        "smoothed_bleu": float(metric(arms.smoothed, "test_bleu").mean()),
+    }
+
+
+def _gains(both: list[Beams]) -> dict[str, str]:
+    """What smoothing adds to BLEU with the smallest and with the largest beam."""
+    hard, smoothed = both
+    gains = [captions.difference(hard.bleu[:, place], smoothed.bleu[:, place]) for place in (0, -1)]
+    return dict(zip(("narrow_gain", "wide_gain"), gains, strict=True)) | {"widest": str(hard.sizes[-1])}

@@ -258,15 +258,20 @@ def _fall(course: Course) -> float:
     return float(np.mean(course.middle.max(axis=1) - course.middle[:, -1]))
 
 
-def _falls(row: Shown) -> str:
-    hard, smoothed = row.panels[0].courses
-    return f"{_fall(hard):.2f} and {_fall(smoothed):.2f} nats ({row.arms.title.replace(', ', ' on ')})"
+def _falls(rows: Sequence[Shown], smoothed: bool) -> str:
+    """How far the information of each network falls from its highest point to its end."""
+    falls = [f"{_fall(row.panels[0].courses[smoothed]):.2f} nats ({_model(row.arms)})" for row in rows]
+    return captions.listed(falls)
 
 
 def _fitted(arms: Arms) -> str:
     """How many training images the networks with hard targets classify rightly."""
     accuracy = np.mean([record.metrics["train_accuracy"] for record in arms.hard])
-    return f"{100 * accuracy:.0f} % ({MODELS[arms.network[1]].title})"
+    return f"{100 * accuracy:.0f} % ({_model(arms)})"
+
+
+def _model(arms: Arms) -> str:
+    return MODELS[arms.network[1]].title
 
 
 def _noise(record: Record) -> tuple[float, float]:
@@ -290,7 +295,9 @@ def numbers(rows: Sequence[Shown], pair: Pair) -> dict[str, float | str]:
         "log_2": float(np.log(2)),
         "paper_examples": paper.MUTUAL_INFORMATION["examples"].shown,
         "paper_views": paper.MUTUAL_INFORMATION["views"].shown,
-        "falls": captions.listed([_falls(row) for row in rows]),
+        "model": _model(arms),
+        "hard_falls": _falls(rows, smoothed=False),
+        "smoothed_falls": _falls(rows, smoothed=True),
         "fitted": captions.listed([_fitted(row.arms) for row in rows]),
         "above_log_2": f"{smoothed[-1] - np.log(2):+.2f}".replace("-", "−"),
         **dict(zip(("least_noise", "most_noise"), _noise(arms.hard[0]), strict=True)),

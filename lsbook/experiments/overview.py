@@ -23,7 +23,9 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
     devices = Counter(record.environment["device"] for records in settings.values() for record in records)
     return Table(
         "table-recorded",
-        "The recorded runs behind this book. Time is the median of one training. Trained on: "
+        "The recorded runs behind this book. Time is the median of one training. As soft as another network: with "
+        "labels smoothed by the γ of its answers, or with a teacher's answers at the temperature that gives them this "
+        "γ. Trained on: "
         + (", ".join(f"{device} ({count})" for device, count in sorted(devices.items())) or "—")
         + ".",
         ("data, network", "examples", "steps", "α", "runs", "test accuracy, %", "time, s"),
@@ -55,14 +57,22 @@ def named(datasets: str) -> list[str]:
     return names
 
 
-def _row(dataset: str, network: str, examples: int, steps: int, alpha: float, records: list[Record]) -> tuple[str, ...]:
+def smoothing(records: list[Record]) -> str:
+    """α of the labels of runs alike; the mean γ where labels are smoothed by that of another network's answers."""
+    run = records[0].run
+    if run.as_soft_as and not run.teacher:
+        return f"γ = {sum(record.metrics['teacher_smoothness'] for record in records) / len(records):.2f}"
+    return f"{run.alpha:g}"
+
+
+def _row(dataset: str, network: str, examples: int, steps: int, _: float, records: list[Record]) -> tuple[str, ...]:
     seconds = sorted(record.environment["training_seconds"] for record in records)
     accuracy = sum(100 * record.metrics["test_accuracy"] for record in records) / len(records)
     return (
         f"{TITLES[dataset]}, {network}",
         f"{examples:,}",
         f"{steps:,}",
-        f"{alpha:g}",
+        smoothing(records),
         f"{len(records)}",
         f"{accuracy:.1f}",
         f"{seconds[len(seconds) // 2]:,.0f}",

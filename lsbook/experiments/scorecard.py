@@ -70,7 +70,7 @@ def _flat(settings: Iterable[verdicts.Setting]) -> list[Finding]:
 
 
 class Outcome(NamedTuple):
-    """The verdict on a claim in one setting, its parts combined."""
+    """The verdict on a claim in one setting, its parts combined; the setting names those that decide, if not all do."""
 
     profile: str
     setting: str
@@ -80,10 +80,15 @@ class Outcome(NamedTuple):
 def outcomes(findings: Sequence[Finding], claim: str) -> list[Outcome]:
     """One for each setting in which the claim was measured."""
     found = [finding for finding in findings if finding.verdict.claim == claim]
-    return [
-        Outcome(profile, setting, claims.combine([part.verdict for part in parts]).verdict)
-        for (profile, setting), parts in itertools.groupby(found, lambda finding: (finding.profile, finding.setting))
-    ]
+    by_setting = itertools.groupby(found, lambda finding: (finding.profile, finding.setting))
+    return [_outcome(*setting, [finding.measure for finding in parts]) for setting, parts in by_setting]
+
+
+def _outcome(profile: str, setting: str, parts: Sequence[Measure]) -> Outcome:
+    verdict = claims.combine([part.verdict for part in parts]).verdict
+    deciding = [part.title for part in parts if part.verdict.verdict == verdict]
+    named = f" ({', '.join(deciding)})" if len(deciding) < len(parts) else ""
+    return Outcome(profile, setting + named, verdict)
 
 
 def summary_table(findings: Sequence[Finding]) -> Table:

@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 
 from lsbook.catalogue import TITLES
-from lsbook.experiments.overview import named, network
+from lsbook.experiments.overview import named, network, smoothing
 from lsbook.page import Html, Table
 from lsbook.paths import reference_path
 from lsbook.store import Record, Store
@@ -29,13 +29,14 @@ def runs(datasets: str = "all", store: Store | None = None) -> Table:
     datasets: "all", or names separated by commas. UserError for an unknown one.
     """
     wanted = named(datasets)
-    settings: dict[str, list[Record]] = defaultdict(list)
+    settings: dict[tuple, list[Record]] = defaultdict(list)
     for record in Store() if store is None else store:
         if record.run.dataset in wanted:
             settings[_setting(record)].append(record)
     header = "run", "α", "seed", "recorded", "trained on", "commit"
     rows = []
-    for setting, records in sorted(settings.items()):
+    for (data, name, examples, steps), records in sorted(settings.items()):
+        setting = f"{data}, {name}, {examples:,} examples, {steps:,} steps"
         rows.append((f"**{setting}**", *[""] * (len(header) - 1)))
         rows += sorted(map(_row, records), key=lambda row: row[1:3])
     return Table(
@@ -47,18 +48,18 @@ def runs(datasets: str = "all", store: Store | None = None) -> Table:
     )
 
 
-def _setting(record: Record) -> str:
+def _setting(record: Record) -> tuple[str, str, int, int]:
+    """Data, network, numbers of examples and steps."""
     run = record.run
     data = f"{TITLES[run.dataset]} ({record.environment['data']['variant']})"
-    taught = f", T = {run.temperature:g}, β = {run.beta:g}" if run.temperature else ""
-    return f"{data}, {network(run)}{taught}, {run.examples:,} examples, {run.recipe.steps:,} steps"
+    return data, network(run), run.examples, run.recipe.steps
 
 
 def _row(record: Record) -> tuple[str, ...]:
     run, environment = record.run, record.environment
     return (
         Html(f'<a id="run-{run.key}" href="../records/{run.key}.json">{run.key}</a>'),
-        f"{run.alpha:g}",
+        smoothing([record]),
         f"{run.seed}",
         environment["recorded"][:10],
         f"{environment['device']}, {environment['precision']}",

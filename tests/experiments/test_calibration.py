@@ -228,16 +228,28 @@ def test_a_factor_of_fewer_seeds_than_the_others_is_shown_too(study):
 
 
 def test_networks_whose_error_scaling_raised_are_named(study, monkeypatch):
-    assert calibration.numbers(study)["grown"] == "Here it has raised the error of none of the smoothed networks."
+    assert calibration.numbers(study)["grown"] == "Here it has raised the error of none of the networks."
     first = study.sweeps[0]
-    hard = first.records[0.0]  # whose error is raised by scaling when read as a smoothed network's at T = 1
     monkeypatch.setattr(calibration.Arm, "ece", lambda arm, n_bins: np.full(3, 0.03 if arm.scaled else 0.02))
-    worse = dataclasses.replace(first, records={0.0: hard, 0.1: hard})
+    worse = dataclasses.replace(first, records={0.0: first.records[0.0], 0.1: first.records[0.0][:1]})
     found = calibration._grown(dataclasses.replace(study, sweeps=[worse]))
-    assert (
-        found
-        == "Of the smoothed networks here it has raised the error of AlexNet, CIFAR-10, α = 0.1 (from 0.020 to 0.030)."
+    assert found == (
+        "Here it has raised the error of AlexNet, CIFAR-10 (α = 0, 3 seeds, from 0.020 to 0.030); "
+        "AlexNet, CIFAR-10 (α = 0.1, 1 seed, from 0.020 to 0.030)."
     )
+
+
+def test_the_best_factor_and_the_better_measures_are_counted(study):
+    numbers = calibration.numbers(study)
+    first, *_ = study.sweeps
+    errors = {alpha: calibration.Arm("", "", found).ece(15).mean() for alpha, found in first.records.items()}
+    best = min(errors, key=errors.get)
+    assert numbers["best_factors"].startswith(f"α = {best:g} on {first.title} ({errors[best]:.3f}; hard and scaled ")
+    assert numbers["best_factors"].count(";") == 2 * len(study.sweeps) - 1
+    table = [row[1:7] for row in calibration.measures_table(study).rows if row[0] != "hard, scaled" and row[1]]
+    better = [sum(s[k] < h[k] for h, s in zip(table[::2], table[1::2], strict=True)) for k in (0, 4, 5)]
+    for name, count in zip(("smaller ECE", "smaller debiased error", "smaller Brier score"), better, strict=True):
+        assert f"{name} on {count}" in numbers["lower"]
 
 
 def test_the_course_is_in_passes(study):
@@ -274,7 +286,7 @@ def test_harm_is_named_with_its_numbers(study):
         for sweep in study.sweeps[:1]
     ]
     text = calibration.harm_text(calibration.Study("laptop", 15, swapped, [])).markdown
-    assert text == f"Smoothing raised the mean error on {swapped[0].title} from 0.001 to 0.099 (α = 0.05)."
+    assert text == f"Smoothing raised the error on {swapped[0].title} from 0.001 to 0.099 (α = 0.05, 3 seeds)."
 
 
 def test_where_held_out_and_test_images_differ_it_is_said(study, monkeypatch):

@@ -134,7 +134,7 @@ def test_what_is_of_another_number_format_is_said(put, tmp_path, monkeypatch, ot
     monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
     found = equal_softness.numbers(equal_softness.study("laptop", "0-1"))["arithmetic"]
     assert said in found
-    assert found.startswith("Records are in bfloat16, but") == bool(said)
+    assert found.startswith("Records are in bfloat16, except") == bool(said)
 
 
 @pytest.mark.parametrize("profile", equal_softness.PLANS)

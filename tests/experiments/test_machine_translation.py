@@ -246,6 +246,13 @@ def test_numbers_and_captions_say_what_was_measured(arms, words):
     assert numbers["test_tokens"] == "200"
     assert numbers["hard_ece"] == pytest.approx(0.101)
     assert numbers["hard_bleu_temperature"] == 1.25
+    # The smoothed networks' ECE is 0.011 at T = 1; of the hard ones it is 0.051 at the highest T, and more elsewhere.
+    assert (numbers["equal_temperature"], numbers["equal_ece"]) == (BLEU_TEMPERATURES[2], pytest.approx(0.051))
+    hard = [chapter.bleu_by_temperature(record) for record in arms.hard]
+    assert numbers["equal_bleu"] == pytest.approx(np.mean(hard, axis=0)[2])
+    assert numbers["hard_bleu"] == pytest.approx(np.mean(hard, axis=0)[1])
+    assert (numbers["widest"], numbers["narrow_gain"].split()[0]) == ("4", "+0.000")
+    assert numbers["wide_gain"].startswith("+")
     assert "29,000 sentence pairs, 3 seeds" in numbers["made_from"]
 
 

@@ -17,7 +17,7 @@ ALEXNET, MLP = "AlexNet, CIFAR-10", "MLP 2 × 1200, MNIST"
 def finding(claim, difference, setting=ALEXNET, profile="laptop", part="", seeds=3, chapter="calibration"):
     """Three networks an arm, a hundredth apart; smoothed − hard is `difference`."""
     hard = np.arange(seeds) / 100
-    measure = verdicts.measure(claim, part, "a quantity", hard, hard + difference, n_test=10_000)
+    measure = verdicts.measure(claim, part, f"the {part or 'quantity'}", hard, hard + difference, n_test=10_000)
     return Finding(chapter, profile, setting, measure)
 
 
@@ -52,7 +52,10 @@ def test_the_summary_has_every_claim_once_and_contradictions_first():
 
 
 def test_a_claim_with_one_contradicted_part_is_contradicted():
-    assert [outcome.verdict for outcome in scorecard.outcomes(FINDINGS, "C12")] == ["contradicted"]
+    [outcome] = scorecard.outcomes(FINDINGS, "C12")
+    assert (outcome.verdict, outcome.setting) == ("contradicted", f"{MLP} (the student)")
+    both = [finding("C12", sign, MLP, part=part) for part, sign in (("teacher", -1), ("student", +1))]
+    assert scorecard.outcomes(both, "C12")[0].setting == MLP
 
 
 def test_the_text_names_contradictions_first_and_what_is_untested():
@@ -83,7 +86,7 @@ def test_details_put_the_sources_beside_ours():
     assert rows[-1][0] == "here, in the reduced regime"
     text = rows[-1][2].replace("\N{NO-BREAK SPACE}", " ")
     assert text.startswith(
-        "MLP 2 × 1200, MNIST, 3 seeds: a quantity ↓ 0.010 ± 0.025 → -4.990 ± 0.025, difference −5.000 ["
+        "MLP 2 × 1200, MNIST, 3 seeds: the quantity ↓ 0.010 ± 0.025 → -4.990 ± 0.025, difference −5.000 ["
     )
     assert rows[-1][1].startswith("<strong>reproduced</strong><br><svg")
     assert 'aria-label="interval right of the threshold"' in rows[-1][1]
@@ -115,7 +118,7 @@ def test_answers_give_the_difference():
     assert text[0].startswith(begin)
     assert "−5.000 [−5.0" in text[0]
     assert text[1] == "- C20, temperature raises the hard model's BLEU: **not tested**."
-    assert "at the paper's scale **not tested** on AlexNet, CIFAR-10 (a quantity, points ↑: 2 seeds)" in text[2]
+    assert "at the paper's scale **not tested** on AlexNet, CIFAR-10 (the quantity, points ↑: 2 seeds)" in text[2]
 
 
 def test_the_records_of_the_sources_are_found_and_nothing_is_trained(monkeypatch):

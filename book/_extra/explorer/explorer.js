@@ -271,21 +271,14 @@ function translationPart(form, data) {
   const lines = Object.entries(titles).map(([arm, title]) => [arm, title, html("p", { class: "tokens", lang: data.language })]);
   const reference = html("p", { lang: data.language });
   form.append(
-    html("h3", {}, "Word by word"),
-    html(
-      "p",
-      {},
-      "A translating network predicts token after token, each with a probability. Move the mark: which tokens are the ",
-      "networks unsure of, and which of the two is the first to say so?",
-    ),
     html(
       "div",
       { class: "controls" },
       menu("sentence", "Sentence", sentences, "0"),
       slider("sure", "Mark tokens less probable than:", { min: 0, max: 1, step: 0.01, value: 0.5 }),
     ),
-    ...lines.flatMap(([, title, line]) => [html("h4", {}, title), line]),
-    html("h4", {}, "a reference"),
+    ...lines.flatMap(([, title, line]) => [html("h3", {}, title), line]),
+    html("h3", {}, "a reference"),
     reference,
     comparison("Measured on these tokens", Object.entries(titles), rows),
   );
