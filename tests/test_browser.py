@@ -14,7 +14,7 @@ from lsbook.analysis import calibration, projection, targets
 from lsbook.experiments import explorer
 
 PROJECT = Path(__file__).parents[1]
-WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 FOUND = """() => ({
     links: [...document.querySelectorAll("a[href], area[href]")].map((a) => a.href),
     anchors: [...document.querySelectorAll("[id]")].map((e) => e.id),
