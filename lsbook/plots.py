@@ -416,11 +416,13 @@ def pairs_figure(hard: np.ndarray, smoothed: np.ndarray, classes: Sequence[str])
 def distillation(axes: Axes, curves: Sequence) -> Axes:
     """Test accuracy against the smoothness index γ, a line for each curve: means with 95 % Student t intervals.
 
-    curves: title, colour, smoothness (G,), accuracy (G, S) in percent.
+    curves: title, colour, smoothness (G,), accuracy (G, S) in percent. Those of taught students are drawn a little
+    beside their γ, so that intervals can be told apart.
     """
     for curve in curves:
         style = {"teacher": "s--", "alone": "^-", "hard": "o-", "smoothed": "D-"}[curve.colour]
-        _mean_line(axes, curve.smoothness, curve.accuracy, KINDS[curve.colour], fmt=style, label=curve.title)
+        places = curve.smoothness + {"hard": -0.01, "smoothed": 0.01}.get(curve.colour, 0)
+        _mean_line(axes, places, curve.accuracy, KINDS[curve.colour], fmt=style, label=curve.title)
     values = np.concatenate([curve.accuracy.ravel() for curve in curves])
     room = 0.15 * np.ptp(values) + 0.1
     axes.set_ylim(values.min() - room, values.max() + room)  # an interval of two seeds may reach far outside
