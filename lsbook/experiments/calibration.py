@@ -367,27 +367,27 @@ def _other_measures(sweep: Sweep, n_bins: int) -> Iterable[tuple[str, ...]]:
     """A row that names the network, and one for each arm."""
     yield f"**{sweep.title}**", *[""] * 10
     for arm in sweep.arms():
-        yield arm.title, *(f"{value:.3f}" for value in _of_first_seed(arm, n_bins)), *_temperatures(arm)
+        yield arm.title, *(f"{value:.3f}" for value in _of_first_seed(arm, n_bins).values()), *_temperatures(arm)
 
 
-def _of_first_seed(arm: Arm, n_bins: int) -> tuple[float, ...]:
-    """The measures of the table, in its order."""
+def _of_first_seed(arm: Arm, n_bins: int) -> dict[str, float]:
+    """The measures of the table, by name and in its order."""
     first = arm.records[0]
     logits, labels = _answers(first)
     temperature = first.metrics["temperature"] if arm.scaled else 1
     probabilities = calibration.softmax(logits.astype(np.float64), temperature)
     diagram = calibration.reliability(probabilities, labels, n_bins)
     brier = calibration.brier_score(probabilities, labels, n_bins)
-    return (
-        diagram.ece,
-        calibration.expected_calibration_error(probabilities, labels, n_bins, equal_mass=True),
-        diagram.mce,
-        calibration.classwise_reliability(probabilities, labels, n_bins).ece,
-        max(diagram.debiased_squared_error, 0) ** 0.5,
-        brier.score,
-        brier.reliability,
-        brier.resolution,
-    )
+    return {
+        "ECE": diagram.ece,
+        "equal mass": calibration.expected_calibration_error(probabilities, labels, n_bins, equal_mass=True),
+        "largest": diagram.mce,
+        "class-wise": calibration.classwise_reliability(probabilities, labels, n_bins).ece,
+        "debiased": max(diagram.debiased_squared_error, 0) ** 0.5,
+        "Brier": brier.score,
+        "reliability": brier.reliability,
+        "resolution": brier.resolution,
+    }
 
 
 def _temperatures(arm: Arm) -> tuple[str, str]:
@@ -543,11 +543,12 @@ def _best_factor(sweep: Sweep, n_bins: int) -> str:
 def _lower(study: Study) -> str:
     """A sentence: on how many networks smoothing is better by several measures."""
     networks = [[_of_first_seed(arm, study.n_bins) for arm in sweep.arms()[::2]] for sweep in study.with_logits]
-    better = [sum(smoothed[place] < hard[place] for hard, smoothed in networks) for place in (0, 4, 5)]
+    names = "ECE", "debiased", "Brier"
+    better = {name: sum(smoothed[name] < hard[name] for hard, smoothed in networks) for name in names}
     return (
-        f"Smoothed networks, against hard ones that are not scaled, have the smaller ECE on {better[0]} of "
-        f"{captions.counted(len(networks), 'network')}, the smaller debiased error on {better[1]}, the smaller Brier "
-        f"score on {better[2]}."
+        f"Smoothed networks, against hard ones that are not scaled, have the smaller ECE on {better['ECE']} of "
+        f"{captions.counted(len(networks), 'network')}, the smaller debiased error on {better['debiased']}, the "
+        f"smaller Brier score on {better['Brier']}."
     )
 
 

@@ -29,7 +29,7 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
         + (", ".join(f"{device} ({count})" for device, count in sorted(devices.items())) or "—")
         + ".",
         ("data, network", "examples", "steps", "α", "runs", "test accuracy, %", "time, s"),
-        tuple(_row(*setting, records) for setting, records in sorted(settings.items())),
+        tuple(_row(*setting[:-1], records) for setting, records in sorted(settings.items())),
     )
 
 
@@ -65,7 +65,7 @@ def smoothing(records: list[Record]) -> str:
     return f"{run.alpha:g}"
 
 
-def _row(dataset: str, network: str, examples: int, steps: int, _: float, records: list[Record]) -> tuple[str, ...]:
+def _row(dataset: str, network: str, examples: int, steps: int, records: list[Record]) -> tuple[str, ...]:
     seconds = sorted(record.environment["training_seconds"] for record in records)
     accuracy = sum(100 * record.metrics["test_accuracy"] for record in records) / len(records)
     return (
