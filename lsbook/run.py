@@ -46,7 +46,7 @@ class Recipe:
         mean is the result (Vaswani et al. 2017, section 6.1, average 5); 1: the end alone.
     precision: "mixed" is bfloat16 autocast where the hardware computes in it, float32 elsewhere.
     probe: what is measured along the training besides accuracy and ECE, and becomes part of the record:
-        "logit-differences" of augmented views, for the mutual information.
+        "logit-differences" of augmented views, and what they tell about the image.
     initial: weights before the first step, of images: "scaled" to a layer's inputs (He et al. 2015), or "small" as
         those of `models.base.initialise_small`.
     revision: raised when the training code changes what the other fields mean.

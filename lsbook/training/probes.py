@@ -1,97 +1,131 @@
 """What is measured along a training besides accuracy and calibration. A probe never changes the training.
 
-"logit-differences": the difference of two logits of training images, over augmented views, from which the mutual
-information between image and difference is estimated (section 4 and Figure 6 of the paper).
+"logit-differences": how much the difference of two logits, over augmented views, tells about the image it was computed
+from, for every pair of classes (section 4 and Figure 6 of the paper).
 """
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import combinations
 
 import numpy as np
 import torch
 
+from lsbook.analysis.information import bracket
 from lsbook.data.images import Images
 from lsbook.models.base import Classifier
 from lsbook.run import Run
 from lsbook.training.augmentation import Views, of
 from lsbook.training.precision import autocast
-from lsbook.training.summary import LOGIT_SPREAD, coarse, first_of_each_class
+from lsbook.training.summary import coarse
 from lsbook.training.views import EVALUATION_BATCH
 
-PAIR = (0, 1)  # classes whose logits are compared: the first two of Figure 1's first row
+PAIR = (0, 1)  # classes whose differences are kept: the first two of Figure 1's first row
+CLASSES = 10  # at most, the first ones, of which pairs are made
 EXAMPLES = 300  # of each class: N = 600 of a pair, as in the paper
 VIEWS = 10  # of each example: the paper's L
+COUNTED = (2, VIEWS)  # views that an estimate counts, the first ones of each example
 POINTS = 24  # steps, evenly spaced in their logarithm; rounding makes some of the first ones coincide
 
 
 class LogitDifferences:
-    """Differences z_a − z_b of the logits of PAIR, for the first examples of both classes under VIEWS fixed views each.
+    """Differences z_a − z_b of the logits of two classes, for the first examples of both under VIEWS fixed views each.
 
-    points: the steps after which it measures; held-out images at every second one, the last among them. seconds: that
-    it has taken so far.
+    Of a split without images there are none.
+    points: the steps after which it measures. seconds: that it has taken so far.
     """
 
     def __init__(self, run: Run, train: Images, heldout: Images):
-        self.run, self.splits = run, {"train": train, "heldout": heldout}
+        self.run = run
+        self.splits = {name: images for name, images in (("train", train), ("heldout", heldout)) if len(images)}
         self.points = sorted({round(step) for step in np.geomspace(1, run.recipe.steps, POINTS)})
-        self.measured = {"train": set(self.points), "heldout": set(self.points[::-1][::2])}
-        self.rows = {name: first_of_each_class(images.labels, EXAMPLES) for name, images in self.splits.items()}
-        self.differences: dict[str, list[np.ndarray]] = {"train": [], "heldout": []}
+        self.classes = range(min(len(train.classes), CLASSES))
+        self.pairs = list(combinations(self.classes, 2))
+        self.found: dict[str, list[np.ndarray]] = {
+            f"{split}_{name}": [] for split in self.splits for name in ("differences", "information")
+        }
         self.seconds = 0.0
 
     def measure(self, model: Classifier, step: int) -> None:
         """Evaluate the network as it is after `step` steps."""
         began = time.perf_counter()
         for name, images in self.splits.items():
-            if step in self.measured[name]:
-                logits = self._view_logits(model, name, self._pair_rows(images, name))
-                self.differences[name].append(logits[:, :, PAIR[0]] - logits[:, :, PAIR[1]])
+            logits = self._view_logits(model, images)
+            self.found[f"{name}_differences"].append(_differences(logits, PAIR))
+            self.found[f"{name}_information"].append(self._information(logits))
         self.seconds += time.perf_counter() - began
 
-    def arrays(self, model: Classifier) -> dict[str, np.ndarray]:
-        """{train,heldout}_differences (P, N, VIEWS), those of class PAIR[0] first, {train,heldout}_steps (P,); of the
-        first seed also train_view_logits (n, VIEWS, K) of the trained network and their labels (n,), for other pairs.
+    def _information(self, logits: list[np.ndarray]) -> np.ndarray:
+        """(M, V, 2): the estimates for every pair."""
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # NumPy lets others go on while it computes
+            found = threads.map(lambda pair: _estimates(_differences(logits, pair)), self.pairs)
+            return np.array(list(found), np.float32)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """probe_steps (P,); probe_pairs (M, 2) of class labels; probe_views (V,), how many an estimate counts; and of
+        each split {train,heldout}_examples (K,), how many of each class; {train,heldout}_information (P, M, V, 2),
+        plug-in and leave-one-out estimate in nats; and {train,heldout}_differences (P, N, VIEWS) of PAIR, those of its
+        first class before those of the second.
         """
-        result = {}
-        for name, found in self.differences.items():
-            differences = np.stack(found)
-            within = np.sqrt(differences.var(axis=2, ddof=1).mean(axis=1))
-            result[f"{name}_differences"] = coarse(differences, within[:, None, None])
-            result[f"{name}_steps"] = np.array(sorted(self.measured[name]), np.uint32)
-        if self.run.seed == 0:
-            rows = self.rows["train"]
-            result["train_view_logits"] = coarse(self._view_logits(model, "train", rows), LOGIT_SPREAD)
-            result["train_view_labels"] = self.splits["train"].labels[rows].astype(np.uint16)
+        result = {
+            "probe_steps": np.array(self.points, np.uint32),
+            "probe_pairs": np.array(self.pairs, np.uint16),
+            "probe_views": np.array(COUNTED, np.uint16),
+        }
+        for name, images in self.splits.items():
+            result[f"{name}_examples"] = np.array([len(rows) for rows in self._rows(images)], np.uint16)
+        for name, values in self.found.items():
+            values = np.stack(values)
+            if name.endswith("differences"):
+                values = coarse(values, np.sqrt(values.var(axis=2, ddof=1).mean(axis=1))[:, None, None])
+            result[name] = values
         return result
 
     def state(self) -> dict[str, torch.Tensor]:
         """What was measured so far, for a checkpoint."""
-        found = {name: torch.from_numpy(np.stack(values)) for name, values in self.differences.items() if values}
+        found = {name: torch.from_numpy(np.stack(values)) for name, values in self.found.items() if values}
         return found | {"seconds": torch.tensor(self.seconds, dtype=torch.float64)}
 
     def load_state(self, tensors: dict[str, torch.Tensor]) -> None:
         """The inverse of `state`."""
-        self.differences = {name: list(tensors[name].numpy()) if name in tensors else [] for name in self.splits}
+        self.found = {name: list(tensors[name].numpy()) if name in tensors else [] for name in self.found}
         self.seconds = float(tensors["seconds"])
 
-    def _pair_rows(self, images: Images, name: str) -> np.ndarray:
-        rows = self.rows[name]
-        return np.concatenate([rows[images.labels[rows] == label] for label in PAIR])
+    def _rows(self, images: Images) -> list[np.ndarray]:
+        """For each class where its first images are."""
+        return [np.flatnonzero(images.labels == label)[:EXAMPLES] for label in self.classes]
 
     @torch.no_grad()
-    def _view_logits(self, model: Classifier, name: str, rows: np.ndarray) -> np.ndarray:
-        """(n, VIEWS, K) float32 logits of random views of the images `rows`; the same views at every call."""
+    def _view_logits(self, model: Classifier, images: Images) -> list[np.ndarray]:
+        """For each class (n, VIEWS, K) float32 logits of random views of its first images, the same every time."""
+        rows = self._rows(images)
         device = model.output.weight.device
         augmentation = of(self.run.recipe)
-        pixels = torch.from_numpy(self.splits[name].pixels[rows]).to(device)
+        pixels = torch.from_numpy(images.pixels[np.concatenate(rows)]).to(device)
         generator = torch.Generator(device).manual_seed(self.run.seed)
-        index = torch.arange(len(rows), device=device).repeat_interleave(VIEWS)
+        index = torch.arange(len(pixels), device=device).repeat_interleave(VIEWS)
         views = augmentation.draw(tuple(pixels.shape[1:]), len(index), generator)
         was_training = model.training
         model.eval()
         logits = []
         for batch in torch.arange(len(index), device=device).split(EVALUATION_BATCH):
             with autocast(device, self.run.recipe.precision):
-                images = augmentation.take(pixels, index[batch], Views(*(part[batch] for part in views)))
-                logits.append(model(images).float())
+                shown = augmentation.take(pixels, index[batch], Views(*(part[batch] for part in views)))
+                logits.append(model(shown).float())
         model.train(was_training)
-        return torch.cat(logits).view(len(rows), VIEWS, -1).cpu().numpy()
+        logits = torch.cat(logits).view(len(pixels), VIEWS, -1).cpu().numpy()
+        return np.split(logits, np.cumsum([len(part) for part in rows])[:-1])
+
+
+def _differences(logits: list[np.ndarray], pair: tuple[int, int]) -> np.ndarray:
+    """(N, VIEWS) of the examples of both classes."""
+    both = np.concatenate([logits[label] for label in pair])
+    return both[:, :, pair[0]] - both[:, :, pair[1]]
+
+
+def _estimates(differences: np.ndarray) -> list[tuple[float, float]]:
+    """Both estimates for each number of views in COUNTED; NaN without examples and where a logit is not finite, as a
+    diverged network's."""
+    if not differences.size or not np.isfinite(differences).all():
+        return [(np.nan, np.nan)] * len(COUNTED)
+    return [tuple(bracket(differences[:, :views])) for views in COUNTED]

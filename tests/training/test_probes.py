@@ -1,18 +1,20 @@
-"""Probes: they change nothing, and what they keep are the network's logits of augmented views."""
+"""Probes: they change nothing, and what they keep is what the network's logits of augmented views tell."""
 
 import dataclasses
+from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
 
+from lsbook.analysis.information import bracket
 from lsbook.catalogue import MODELS
 from lsbook.data.images import load
-from lsbook.experiments import profiles
+from lsbook.experiments import mutual_information
 from lsbook.run import Recipe, Run
 from lsbook.training import Splits, summary, train
 from lsbook.training.augmentation import AUGMENTATIONS
-from lsbook.training.probes import PAIR, VIEWS, LogitDifferences
+from lsbook.training.probes import COUNTED, PAIR, VIEWS, LogitDifferences
 
 RECIPE = Recipe(steps=12, batch=32, learning_rate=0.02, augmentation="crop24-flip", probe="logit-differences")
 
@@ -32,12 +34,20 @@ def outcome(data):
     return train(run(), data, progress=False)
 
 
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return MODELS["resnet8"].build((1, 24, 24), 10)
+
+
 def test_a_probe_changes_nothing_else(data, outcome):
     without = train(run(probe="none"), data, progress=False)
     assert without.metrics == outcome.metrics
     assert without.history == outcome.history
-    added = {"train_differences", "train_steps", "heldout_differences", "heldout_steps"}
-    assert outcome.arrays.keys() - without.arrays.keys() == added | {"train_view_logits", "train_view_labels"}
+    of_split = {
+        f"{split}_{name}" for split in ("train", "heldout") for name in ("examples", "differences", "information")
+    }
+    assert outcome.arrays.keys() - without.arrays.keys() == of_split | {"probe_steps", "probe_pairs", "probe_views"}
     assert outcome.environment["probe_seconds"] > 0
 
 
@@ -48,21 +58,32 @@ def test_its_time_goes_on_after_an_interruption(data):
     assert second.seconds == 5.0
 
 
-def test_differences_are_those_of_the_kept_logits(data, outcome):
-    """The last point of the training images against the logits of all classes, which are kept apart."""
+@pytest.mark.parametrize("split", ["train", "heldout"])
+def test_information_of_the_kept_pair_is_that_of_its_differences(data, outcome, split):
+    """At every point, of both estimates and numbers of views; differences are kept a little rounded."""
     arrays = outcome.arrays
-    n = [int((data.train.labels == label).sum()) for label in PAIR]
-    assert arrays["train_differences"].shape == (len(arrays["train_steps"]), sum(n), VIEWS)
-    labels = arrays["train_view_labels"]
-    assert arrays["train_view_logits"].shape == (len(labels), VIEWS, 10)
-    expected = [arrays["train_view_logits"][labels == k].astype(float) for k in PAIR]
-    expected = np.concatenate([logits[:, :, PAIR[0]] - logits[:, :, PAIR[1]] for logits in expected])
-    # Other batches, other order of sums; views were drawn for other rows, so class means are compared.
-    last = arrays["train_differences"][-1].astype(float)
-    assert np.mean(last[: n[0]]) == pytest.approx(np.mean(expected[: n[0]]), abs=0.2)
-    assert np.mean(last[n[0] :]) == pytest.approx(np.mean(expected[n[0] :]), abs=0.2)
-    assert arrays["heldout_steps"].tolist() == arrays["train_steps"][::-1][::2][::-1].tolist()
-    assert arrays["heldout_differences"].shape[0] == len(arrays["heldout_steps"])
+    examples = arrays[f"{split}_examples"]
+    labels = getattr(data, split).labels
+    assert examples.tolist() == [(labels == label).sum() for label in range(10)]
+    differences, information = arrays[f"{split}_differences"], arrays[f"{split}_information"]
+    assert differences.shape == (len(arrays["probe_steps"]), sum(examples[list(PAIR)]), VIEWS)
+    assert information.shape == (len(arrays["probe_steps"]), 45, len(COUNTED), 2)
+    assert arrays["probe_views"].tolist() == list(COUNTED)
+    [pair] = np.flatnonzero((arrays["probe_pairs"] == PAIR).all(axis=1))
+    for kept, found in zip(differences.astype(float), information[:, pair], strict=True):
+        for views, estimates in zip(COUNTED, found, strict=True):
+            np.testing.assert_allclose(estimates, bracket(kept[:, :views]), atol=0.01)
+
+
+def test_every_pair_is_measured_from_its_own_logits(data, model):
+    probe = LogitDifferences(run(), data.train, data.heldout)
+    probe.measure(model, 1)
+    logits = probe._view_logits(model, data.train)
+    [information] = probe.arrays()["train_information"]
+    assert probe.pairs == list(combinations(range(10), 2))
+    for (a, b), found in zip(probe.pairs, information, strict=True):
+        differences = np.concatenate([logits[a][:, :, a] - logits[a][:, :, b], logits[b][:, :, a] - logits[b][:, :, b]])
+        np.testing.assert_allclose(found[-1], bracket(differences), rtol=1e-6)
 
 
 def test_without_augmentation_every_view_is_the_image(data):
@@ -74,30 +95,40 @@ def test_without_augmentation_every_view_is_the_image(data):
     logits = summary.respond(model, data.train, AUGMENTATIONS["none"], "float32").logits
     rows = np.concatenate([np.flatnonzero(data.train.labels == k) for k in PAIR])
     expected = logits[rows, PAIR[0]] - logits[rows, PAIR[1]]
-    np.testing.assert_allclose(probe.differences["train"][0], np.tile(expected[:, None], VIEWS), atol=1e-4)
+    np.testing.assert_allclose(probe.found["train_differences"][0], np.tile(expected[:, None], VIEWS), atol=1e-4)
 
 
-def test_views_differ_and_stay_the_same_along_the_training(data):
-    torch.manual_seed(0)
-    model = MODELS["resnet8"].build((1, 24, 24), 10)
+def test_views_differ_and_stay_the_same_along_the_training(data, model):
     probe = LogitDifferences(run(), data.train, data.heldout)
-    for step in probe.points[-3::2]:
+    for step in probe.points[-2:]:
         probe.measure(model, step)
-    first, second = probe.differences["train"]
+    first, second = probe.found["train_differences"]
     np.testing.assert_array_equal(first, second)
     assert (np.ptp(first, axis=1) > 0).all()
 
 
-def test_further_seeds_keep_only_the_differences(data):
-    arrays = train(run(seed=1, steps=2), data, progress=False).arrays
-    assert "train_differences" in arrays
-    assert "train_view_logits" not in arrays
+def test_logits_that_are_not_finite_are_no_information(data, model):
+    with torch.no_grad():
+        model.output.bias[3] = torch.inf
+    probe = LogitDifferences(run(), data.train, data.heldout)
+    probe.measure(model, 1)
+    [information] = probe.arrays()["train_information"]
+    assert [pair for pair, found in zip(probe.pairs, information, strict=True) if np.isnan(found).any()] == [
+        pair for pair in probe.pairs if 3 in pair
+    ]
+
+
+def test_a_split_without_images_is_left_out(data):
+    arrays = train(run(steps=2), data._replace(heldout=data.heldout.first(0)), progress=False).arrays
+    assert "train_information" in arrays
+    assert "heldout_information" not in arrays
 
 
 @pytest.mark.parametrize("profile", ["laptop", "paper"])
-def test_recorded_trainings_have_enough_points(profile, data):
+@pytest.mark.parametrize("place", [0, 1])
+def test_recorded_trainings_have_enough_points(profile, place, data):
     """At least 20, evenly spaced in the logarithm of the step once steps are far enough apart to be."""
-    full = profiles.run(profile, "cifar10", "resnet56", 0.1, 0)
+    full = mutual_information.run(profile, 0.1, 0, place)
     points = np.array(LogitDifferences(full, data.train, data.heldout).points)
     assert len(points) >= 20
     assert points[0] == 1
