@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from lsbook import paper
 from lsbook.analysis.information import bracket, mixture_information
 from lsbook.catalogue import DATASETS, MODELS
-from lsbook.errors import UserError, several_of
+from lsbook.errors import several_of
 from lsbook.experiments import captions, profiles, projections, verdicts
 from lsbook.experiments.arms import Arms, Group, arms_of, ask, comparison
 from lsbook.experiments.verdicts import Measure, Setting
@@ -32,7 +31,6 @@ SPREADS = np.geomspace(0.1, 100, 13)
 VIEWS = (2, 5, 10, 30)
 EXAMPLES = 200
 DRAWS = 4
-COUNTED = (2,)  # views in estimates beside those with all of them
 
 
 def run(profile: str, alpha: float, seed: int, place: int = 0) -> Run:
@@ -53,7 +51,8 @@ def groups(profile: str, alpha: float = 0.1) -> list[Group]:
 
 class Course(NamedTuple):
     """Information (nats) along the training. steps (P,); plug_in, leave_one_out and their middle (S, P), one row a
-    seed; smoothed: which arm."""
+    seed; smoothed: which arm.
+    """
 
     title: str
     smoothed: bool
@@ -67,48 +66,83 @@ class Course(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """What the figure shows of one network on one split: both arms, and the number of examples N of an estimate."""
+    """What the figure shows of one network on one split: both arms, and the number of examples N of an estimate.
+
+    counted: by how many views of each example an estimate counts, the last all of them, both arms.
+    """
 
     title: str
-    courses: tuple[Course, Course]
+    counted: dict[int, tuple[Course, Course]]
     examples: int
-    views: int
+
+    @property
+    def views(self) -> int:
+        return list(self.counted)[-1]
+
+    @property
+    def courses(self) -> tuple[Course, Course]:
+        return self.counted[self.views]
 
 
 class Shown(NamedTuple):
-    """A network, and its row of the figure: a panel for each split."""
+    """A network, the labels of the two classes that are followed, and its row of the figure: a panel for each split."""
 
     arms: Arms
+    pair: tuple[int, int]
     panels: list[Panel]
 
 
 def shown(
-    profile: str = "auto", alpha: float = 0.1, seeds: str = "auto", splits: Iterable[str] = SPLITS
+    profile: str = "auto",
+    alpha: float = 0.1,
+    seeds: str = "auto",
+    classes: str = "auto",
+    splits: Iterable[str] = SPLITS,
 ) -> list[Shown]:
-    """The networks of the chapter, trained where they are missing."""
+    """The networks of the chapter, trained where they are missing.
+
+    classes: two of the data set, such as "cat,dog"; "auto": the paper's. UserError unless they are two different ones.
+    """
+    if networks := NETWORKS.get("laptop" if profile == "auto" else profile):
+        chosen_pair(networks[0][0], classes)  # refused before anything is trained
     profile, found = ask(profile, seeds, lambda name: groups(name, alpha))
-    return [Shown(arms, [_panel(arms, split) for split in splits]) for arms in arms_of(profile, alpha, found)]
+    rows = []
+    for arms in arms_of(profile, alpha, found):
+        pair = chosen_pair(arms.network[0], classes)
+        rows.append(Shown(arms, pair, [_panel(arms, pair, split) for split in splits]))
+    return rows
 
 
-def _panel(arms: Arms, split: str) -> Panel:
-    _, examples, views = arms.hard[0].arrays[f"{split}_differences"].shape
-    courses = (_course("hard targets", False, arms.hard, split), _course(_named(arms), True, arms.smoothed, split))
-    title = f"{arms.title}\n{SPLITS[split]}, N = {examples}"
-    return Panel(title, courses, examples, views)
+def chosen_pair(dataset: str, classes: str) -> tuple[int, int]:
+    """Labels, in order, of two classes given by name; see `shown`."""
+    names = DATASETS[dataset].classes
+    chosen = ",".join(names[:2]) if classes == "auto" else classes
+    first, second = sorted(several_of(f"class of {DATASETS[dataset].title}", chosen, names, 2))
+    return first, second
+
+
+def _panel(arms: Arms, pair: tuple[int, int], split: str) -> Panel:
+    arrays = arms.hard[0].arrays
+    examples = int(arrays[f"{split}_examples"][list(pair)].sum())
+    counted = {
+        int(views): (
+            _course("hard targets", False, arms.hard, split, pair, place),
+            _course(_named(arms), True, arms.smoothed, split, pair, place),
+        )
+        for place, views in enumerate(arrays["probe_views"])
+    }
+    return Panel(f"{arms.title}\n{SPLITS[split]}, N = {examples}", counted, examples)
 
 
 def _named(arms: Arms) -> str:
     return f"smoothed, α = {arms.alpha:g}"
 
 
-def _course(title: str, smoothed: bool, records: list[Record], split: str, views: int | None = None) -> Course:
-    """views: so many of each example are counted, the first ones; all when None."""
-    samples = np.stack([record.arrays[f"{split}_differences"][..., :views] for record in records]).astype(np.float64)
-    with ThreadPoolExecutor() as threads:  # NumPy leaves the interpreter to others while it computes
-        estimates = np.array(list(threads.map(bracket, samples.reshape(-1, *samples.shape[2:]))))
-    estimates = estimates.reshape(*samples.shape[:2], 2)
-    steps = records[0].arrays[f"{split}_steps"].astype(int)
-    return Course(title, smoothed, steps, estimates[:, :, 0], estimates[:, :, 1])
+def _course(title: str, smoothed: bool, records: list[Record], split: str, pair: tuple[int, int], place: int) -> Course:
+    """place: of the number of views among those that estimates count."""
+    [column] = np.flatnonzero((records[0].arrays["probe_pairs"] == pair).all(axis=1))
+    estimates = np.array([record.arrays[f"{split}_information"][:, column, place] for record in records], float)
+    return Course(title, smoothed, records[0].arrays["probe_steps"].astype(int), estimates[..., 0], estimates[..., 1])
 
 
 def measure(train: Panel) -> list[Measure]:
@@ -146,14 +180,10 @@ def dependence_table(rows: Sequence[Shown]) -> Table:
         "fall": _fall,
     }
     found = []
-    for arms, panels in rows:
+    for arms, _, panels in rows:
         found.append((f"**{arms.title}**", *[""] * (len(columns) + 1)))
-        for panel, (split, title) in zip(panels, SPLITS.items(), strict=True):
-            fewer = {
-                views: [_course("", False, arm, split, views) for arm in (arms.hard, arms.smoothed)]
-                for views in COUNTED
-            }
-            for views, (hard, smoothed) in (fewer | {panel.views: panel.courses}).items():
+        for panel, title in zip(panels, SPLITS.values(), strict=True):
+            for views, (hard, smoothed) in panel.counted.items():
                 cells = (
                     f"{value(hard):.2f}\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}{value(smoothed):.2f}"
                     for value in columns.values()
@@ -174,59 +204,25 @@ def made_from(rows: Sequence[Shown]) -> str:
     return captions.made_from(rows[0].arms.profile, [record for row in rows for record in row.arms.records])
 
 
-class Pair(NamedTuple):
-    """Information at the end of the training about the examples of two classes: first seed, both arms."""
-
-    names: tuple[str, str]
-    hard: float
-    smoothed: float
-
-
-def chosen_pair(arms: Arms, classes: str) -> tuple[int, int]:
-    """Labels of two classes given by name, such as "cat,dog"; "auto": the two that were followed along the training.
-
-    UserError unless they are two different classes of the data set.
-    """
-    dataset, _ = arms.network
-    names = DATASETS[dataset].classes
-    chosen = ",".join(names[:2]) if classes == "auto" else classes
-    return several_of(f"class of {DATASETS[dataset].title}", chosen, names, 2)
-
-
-def final(arms: Arms, pair: tuple[int, int]) -> Pair:
-    """The trained networks' information about the examples of any two classes."""
-    hard, smoothed = (bracket(_differences(arm[0], pair)).middle for arm in (arms.hard, arms.smoothed))
-    names = class_names(arms)
-    return Pair((names[pair[0]], names[pair[1]]), hard, smoothed)
-
-
-def _differences(record: Record, pair: tuple[int, int]) -> np.ndarray:
-    """(N, L) of the examples of both classes, from the kept logits of all views."""
-    if "train_view_logits" not in record.arrays:
-        raise UserError("information about other classes needs seed 0, whose logits of all classes are kept")
-    rows = np.isin(record.arrays["train_view_labels"], pair)
-    logits = record.arrays["train_view_logits"][rows].astype(np.float64)
-    return logits[:, :, pair[0]] - logits[:, :, pair[1]]
-
-
 def class_names(arms: Arms) -> tuple[str, ...]:
     """Of the data set, in label order."""
     return DATASETS[arms.network[0]].classes
 
 
 def every_pair(arms: Arms) -> tuple[np.ndarray, np.ndarray]:
-    """(K, K) information at the end about each pair of classes, hard and smoothed; NaN on the diagonal."""
-    n_classes = len(class_names(arms))
-    result = np.full((2, n_classes, n_classes), np.nan)
-    for a in range(n_classes):
-        for b in range(a + 1, n_classes):
-            found = final(arms, (a, b))
-            result[:, a, b] = result[:, b, a] = found.hard, found.smoothed
+    """(K, K) information at the end about the training images of each pair of classes, hard and smoothed, from the
+    middle of the two estimates, means over the seeds; NaN on the diagonal.
+    """
+    pairs = arms.hard[0].arrays["probe_pairs"].T
+    result = np.full((2, len(class_names(arms)), len(class_names(arms))), np.nan)
+    for values, records in zip(result, (arms.hard, arms.smoothed), strict=True):
+        ends = np.mean([record.arrays["train_information"][-1, :, -1].mean(axis=1) for record in records], axis=0)
+        values[*pairs] = values[*pairs[::-1]] = ends
     return result[0], result[1]
 
 
 def panels(arms: Arms) -> list[projections.Panel]:
-    """Projections of the first seed's two networks: the two classes followed along the training, and the third."""
+    """Projections of the first seed's two networks: the paper's two classes, and the third."""
     return projections.panels(arms, (0, 1, 2))
 
 
@@ -275,22 +271,46 @@ def _model(arms: Arms) -> str:
 
 
 def _noise(record: Record) -> tuple[float, float]:
-    """5th and 95th percentile of the deviation over an example's views, of a trained network."""
+    """5th and 95th percentile of the deviation over an example's views, of a trained network and the paper's pair."""
     low, high = np.percentile(record.arrays["train_differences"][-1].astype(np.float64).std(axis=1, ddof=1), (5, 95))
     return float(low), float(high)
 
 
-def numbers(rows: Sequence[Shown], pair: Pair) -> dict[str, float | str]:
+def _pairs(arms: Arms) -> dict[str, float | str]:
+    """Of all pairs of classes: how many end lower with smoothing, and the ends of the range of each arm."""
+    names = class_names(arms)
+    hard, smoothed = every_pair(arms)
+    upper = np.triu_indices(len(names), 1)
+
+    def named(values: np.ndarray) -> str:
+        a, b = (upper[axis][values[upper].argmax()] for axis in (0, 1))
+        return f"{names[a]} and {names[b]}"
+
+    return {
+        "pairs": str(len(upper[0])),
+        "pairs_lower": str(int((smoothed < hard)[upper].sum())),
+        "most_told": named(hard),
+        "hard_least": float(np.nanmin(hard)),
+        "hard_most": float(np.nanmax(hard)),
+        "smoothed_least": float(np.nanmin(smoothed)),
+        "smoothed_most": float(np.nanmax(smoothed)),
+    }
+
+
+def numbers(rows: Sequence[Shown]) -> dict[str, float | str]:
     """What the chapter's text quotes by name, of the first network."""
-    arms, (train, heldout) = rows[0]
+    arms, pair, (train, heldout) = rows[0]
     hard, smoothed = (course.middle.mean(axis=0) for course in train.courses)
     ends = [course.middle[:, -1].mean() for course in heldout.courses]
+    names = class_names(arms)
     return {
         "network": arms.title.replace(", ", " on "),
         "every_network": captions.listed([row.arms.title.replace(", ", " on ") for row in rows]),
         "examples": str(train.examples),
         "views": str(train.views),
-        "followed": " and ".join(class_names(arms)[:2]),
+        "followed": f"{names[pair[0]]} and {names[pair[1]]}",
+        "kept": f"{names[0]} and {names[1]}",
+        "points": str(len(train.courses[0].steps)),
         "log_n": float(np.log(train.examples)),
         "log_2": float(np.log(2)),
         "paper_examples": paper.MUTUAL_INFORMATION["examples"].shown,
@@ -307,9 +327,8 @@ def numbers(rows: Sequence[Shown], pair: Pair) -> dict[str, float | str]:
         "smoothed_end": float(smoothed[-1]),
         "hard_heldout": float(ends[0]),
         "smoothed_heldout": float(ends[1]),
-        "pair": " and ".join(pair.names),
-        "pair_hard": pair.hard,
-        "pair_smoothed": pair.smoothed,
+        **_pairs(arms),
         "first_made_from": captions.made_from(arms.profile, arms.first.records),
+        "network_made_from": captions.made_from(arms.profile, arms.records),
         "rows_made_from": made_from(rows),
     }

@@ -12,8 +12,8 @@ from lsbook.run import Recipe, Run, changed
 PROFILES = ("smoke", "laptop", "paper")  # from the cheapest to the best evidence
 SEEDS = {"smoke": "0-2", "laptop": "0-4", "paper": "0-4"}
 
-# 64 000 steps with Nesterov's momentum, cross-entropy × 3, as the replication reports the paper's settings. On a GPU the
-# probe takes little beside them, so that one training serves every chapter; on two cores it takes as long as laptop's.
+# 64 000 steps with Nesterov's momentum, cross-entropy × 3, as the replication reports the paper's settings. Its probe
+# takes little of them on a GPU, so one training serves every chapter; that of laptop's takes as long as its steps.
 _RESNET = Recipe(
     steps=64_000,
     learning_rate=0.1,

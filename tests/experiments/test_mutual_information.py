@@ -1,18 +1,23 @@
 """The chapter's figure and claim, on records whose information is known."""
 
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from lsbook import claims, plots
+from lsbook.analysis.information import bracket
 from lsbook.errors import UserError
 from lsbook.experiments import mutual_information, verdicts
-from lsbook.experiments.arms import Arms, compare
+from lsbook.experiments.arms import Arms
 from lsbook.store import Store
 
 N, VIEWS = 40, 10
+CLASSES = 10
+PAIRS = list(combinations(range(CLASSES), 2))
+CAT_DOG = PAIRS.index((3, 5))
 BIAS = 0.5 * math.log(VIEWS / (VIEWS - 1))
 
 
@@ -24,22 +29,29 @@ def differences(collapsed: bool, seed: int) -> np.ndarray:
     return noise + np.stack([np.zeros((N, 1)), apart, end])
 
 
+def estimates(samples: np.ndarray) -> np.ndarray:
+    """(3, 2, 2): at each point, from 2 and from all views, both estimates."""
+    return np.array([[bracket(one[:, :views]) for views in (2, VIEWS)] for one in samples])
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory, put) -> Store:
+    """In the store every pair has the information of the first one, but cats and dogs a nat less on training images."""
     store = Store(tmp_path_factory.mktemp("results"))
-    generator = np.random.default_rng(0)
     for seed in range(3):
         for alpha in (0.0, 0.1):
-            arrays = {}
+            samples = differences(alpha > 0, seed)
+            information = np.repeat(estimates(samples)[:, None], len(PAIRS), axis=1).astype(np.float32)
+            arrays = {
+                "probe_steps": np.array([1, 10, 100]),
+                "probe_pairs": np.array(PAIRS),
+                "probe_views": np.array([2, VIEWS]),
+            }
             for split in ("train", "heldout"):
-                arrays[f"{split}_differences"] = differences(alpha > 0, seed)
-                arrays[f"{split}_steps"] = np.array([1, 10, 100])
-            if seed == 0:
-                labels = np.repeat(np.arange(10), 5)
-                logits = generator.standard_normal((50, VIEWS, 10))
-                if alpha == 0:
-                    logits += 50.0 * np.arange(50)[:, None, None] * np.arange(10)  # every difference tells the example
-                arrays |= {"train_view_logits": logits, "train_view_labels": labels}
+                arrays[f"{split}_examples"] = np.full(CLASSES, N // 2)
+                arrays[f"{split}_differences"] = samples
+                arrays[f"{split}_information"] = information.copy()
+            arrays["train_information"][:, CAT_DOG] -= 1
             run = mutual_information.run("laptop", alpha, seed)
             put(store, run, arrays=arrays, metrics={"train_accuracy": 0.87})
     return store
@@ -65,7 +77,8 @@ def test_every_profile_records_the_probe():
 
 
 def test_the_courses_are_those_of_the_data(rows):
-    [(_, (train, heldout))] = rows
+    [(_, pair, (train, heldout))] = rows
+    assert pair == (0, 1)
     assert (train.examples, train.views) == (N, VIEWS)
     assert heldout.title == f"ResNet-56, CIFAR-10\nheld-out images, N = {N}"
     hard, smoothed = train.courses
@@ -95,15 +108,15 @@ def test_what_it_depends_on_is_measured_from_the_views_counted(rows):
         [record.arrays["train_differences"][..., :2] for record in arm]
         for arm in (rows[0].arms.hard, rows[0].arms.smoothed)
     )
-    ends = [np.mean([mutual_information.bracket(one[-1]).plug_in for one in arm]) for arm in (hard, smoothed)]
+    ends = [np.mean([bracket(one[-1]).plug_in for one in arm]) for arm in (hard, smoothed)]
     assert table.rows[1][2] == f"{ends[0]:.2f}\xa0→\xa0{ends[1]:.2f}"
-    middles = [np.array([[mutual_information.bracket(x).middle for x in one] for one in smoothed])]
-    assert table.rows[1][5].endswith(f"→\xa0{np.mean(middles[0].max(axis=1) - middles[0][:, -1]):.2f}")
+    middles = np.array([[bracket(x).middle for x in one] for one in smoothed])
+    assert table.rows[1][5].endswith(f"→\xa0{np.mean(middles.max(axis=1) - middles[:, -1]):.2f}")
     assert table.rows[2][4] == f"{math.log(N):.2f}\xa0→\xa0{rows[0].panels[0].courses[1].middle[:, -1].mean():.2f}"
 
 
 def test_the_text_quotes_what_was_measured(rows):
-    numbers = mutual_information.numbers(rows, mutual_information.final(rows[0].arms, (3, 5)))
+    numbers = mutual_information.numbers(rows)
     train, heldout = rows[0].panels
     hard, smoothed = (course.middle for course in train.courses)
     fall = np.mean(smoothed.max(axis=1) - smoothed[:, -1])
@@ -114,20 +127,34 @@ def test_the_text_quotes_what_was_measured(rows):
     assert numbers["smoothed_heldout"] == pytest.approx(heldout.courses[1].middle[:, -1].mean())
     assert numbers["hard_peak"] == pytest.approx(hard.mean(axis=0).max())
     assert 0.5 < numbers["least_noise"] < 1 < numbers["most_noise"] < 1.5
-    assert numbers["pair_hard"] == pytest.approx(math.log(10), abs=1e-6)
+    assert (numbers["followed"], numbers["points"]) == ("airplane and automobile", "3")
+    assert (numbers["pairs"], numbers["pairs_lower"]) == ("45", "45")
+    assert numbers["hard_least"] == pytest.approx(math.log(N) - 1, abs=1e-6)
+    assert numbers["hard_most"] == pytest.approx(math.log(N), abs=1e-6)
 
 
-def test_any_pair_of_classes_at_the_end(arms):
-    pair = mutual_information.chosen_pair(arms, "cat, dog")
-    assert pair == (3, 5)
-    found = mutual_information.final(arms, pair)
-    assert found.names == ("cat", "dog")
-    assert found.hard == pytest.approx(math.log(10), abs=1e-6)
-    assert found.smoothed == pytest.approx(0, abs=0.15)  # ten examples of noise
+def test_other_classes_are_followed_along_the_training(store, monkeypatch):
+    """Named in any order; the figure, the table and the claims are theirs."""
+    monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
+    [paper] = mutual_information.shown()
+    [other] = mutual_information.shown(classes="dog, cat")
+    assert other.pair == (3, 5)
+    for mine, theirs, less in zip(other.panels, paper.panels, (1, 0), strict=True):
+        for one, reference in zip(mine.courses, theirs.courses, strict=True):
+            np.testing.assert_allclose(one.middle, reference.middle - less, atol=1e-5)
+    assert mutual_information.numbers([other])["followed"] == "cat and dog"
+    assert mutual_information.dependence_table([other]).rows != mutual_information.dependence_table([paper]).rows
+
+
+def test_every_pair_at_the_end(arms):
+    """Means over the seeds."""
     hard, smoothed = mutual_information.every_pair(arms)
-    assert hard[3, 5] == hard[5, 3] == found.hard
-    assert smoothed[3, 5] == found.smoothed
-    assert np.isnan(np.diag(hard)).all()
+    for values, records in ((hard, arms.hard), (smoothed, arms.smoothed)):
+        assert np.isnan(np.diag(values)).all()
+        np.testing.assert_array_equal(values, values.T)
+        end = np.mean([bracket(record.arrays["train_differences"][-1]).middle for record in records])
+        assert values[0, 1] == pytest.approx(end, abs=1e-5)
+        assert values[3, 5] == pytest.approx(end - 1, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -139,15 +166,12 @@ def test_any_pair_of_classes_at_the_end(arms):
         ("cat,cow", "unknown class of CIFAR-10 'cow'"),
     ],
 )
-def test_a_pair_is_two_different_classes(arms, classes, message):
+@pytest.mark.parametrize("profile", ["auto", "laptop"])
+def test_a_pair_is_two_different_classes(profile, classes, message, monkeypatch, tmp_path):
+    """Refused before anything is trained: nothing is recorded here."""
+    monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
     with pytest.raises(UserError, match=message):
-        mutual_information.chosen_pair(arms, classes)
-
-
-def test_without_the_first_seed_other_pairs_are_refused(store):
-    arms = compare("laptop", 0.1, "1,2", mutual_information.run, store)
-    with pytest.raises(UserError, match="needs seed 0"):
-        mutual_information.final(arms, (0, 1))
+        mutual_information.shown(profile, classes=classes)
 
 
 def test_the_bias_study_brackets_the_truth():
