@@ -21,7 +21,7 @@ from lsbook.store import Record
 SPLITS = {"train": "training images", "heldout": "held-out images"}
 # Data sets, networks and, if they are not the recipe's, numbers of images and passes.
 NETWORKS = {
-    "smoke": (("digits", "alexnet-16", (600, 6)),),
+    "smoke": (("digits", "alexnet-16", (300, 10)),),
     "laptop": (("cifar10", "resnet56", None), ("cifar10", "alexnet", None)),
     "paper": (("cifar10", "resnet56", None), ("cifar10", "alexnet", None)),
 }

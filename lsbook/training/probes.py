@@ -5,7 +5,6 @@ from, for every pair of classes (section 4 and Figure 6 of the paper).
 """
 
 import time
-from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 
 import numpy as np
@@ -57,9 +56,7 @@ class LogitDifferences:
 
     def _information(self, logits: list[np.ndarray]) -> np.ndarray:
         """(M, V, 2): the estimates for every pair."""
-        with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # NumPy lets others go on while it computes
-            found = threads.map(lambda pair: _estimates(_differences(logits, pair)), self.pairs)
-            return np.array(list(found), np.float32)
+        return np.array([_estimates(_differences(logits, pair)) for pair in self.pairs], np.float32)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """probe_steps (P,); probe_pairs (M, 2) of class labels; probe_views (V,), how many an estimate counts; and of
