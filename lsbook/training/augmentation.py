@@ -48,14 +48,24 @@ class Augmentation:
         """Shape (C, h, w) of a view of images of shape (C, H, W)."""
         return (shape[0], *([self.scaled] * 2 if self.scaled else self._window(shape)))
 
-    def draw(self, shape: tuple[int, int, int], n: int, generator: torch.Generator) -> Views:
-        """Random views for n images of shape (C, H, W), on the generator's device."""
-        spare_rows, spare_columns = self._spare(shape)
-        device = generator.device
-        top = torch.randint(spare_rows + 1, (n,), generator=generator, device=device)
-        left = torch.randint(spare_columns + 1, (n,), generator=generator, device=device)
-        mirrored = torch.randint(2, (n,), generator=generator, device=device).bool()
-        return Views(top, left, mirrored & self.mirror)
+    def draw(self, shape: tuple[int, int, int], n: int, generator: torch.Generator, reach: int | None = None) -> Views:
+        """Random views for n images of shape (C, H, W), on the generator's device.
+
+        reach: how far from the central window they are at most, in pixels; None: as far as there are windows.
+        """
+
+        def integers(low: int, high: int) -> Tensor:
+            return torch.randint(low, high + 1, (n,), generator=generator, device=generator.device)
+
+        def offsets(spare: int) -> Tensor:
+            return (
+                integers(0, spare)
+                if reach is None
+                else integers(*np.clip(spare // 2 + np.array([-reach, reach]), 0, spare))
+            )
+
+        top, left = map(offsets, self._spare(shape))
+        return Views(top, left, integers(0, 1).bool() & self.mirror)
 
     def central(self, shape: tuple[int, int, int], n: int, device) -> Views:
         """The evaluation view: the central window, not mirrored."""

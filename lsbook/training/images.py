@@ -113,7 +113,7 @@ class ImageTask:
         arrays = {} if self.run.teachers else self._arrays(train, test, metrics.get("temperature"))
         facts = {"images_per_second": round(self.run.recipe.steps * self.trainer.batch / seconds)}
         if self.logit_differences:
-            arrays |= self.logit_differences.arrays()
+            arrays |= self.logit_differences.arrays(self.trainer.model)
             facts["probe_seconds"] = round(self.logit_differences.seconds, 1)
         return metrics, arrays, facts
 

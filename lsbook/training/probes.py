@@ -24,6 +24,7 @@ CLASSES = 10  # at most, the first ones, of which pairs are made
 EXAMPLES = 300  # of each class: N = 600 of a pair, as in the paper
 VIEWS = 10  # of each example: the paper's L
 COUNTED = (2, VIEWS)  # views that an estimate counts, the first ones of each example
+REACHES = (0, 1, 2)  # pixels from the central window, of weaker views of the trained network
 POINTS = 24  # steps, evenly spaced in their logarithm; rounding makes some of the first ones coincide
 
 
@@ -58,18 +59,23 @@ class LogitDifferences:
         """(M, V, 2): the estimates for every pair."""
         return np.array([_estimates(_differences(logits, pair)) for pair in self.pairs], np.float32)
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """probe_steps (P,); probe_pairs (M, 2) of class labels; probe_views (V,), how many an estimate counts; and of
-        each split {train,heldout}_examples (K,), how many of each class; {train,heldout}_information (P, M, V, 2),
-        plug-in and leave-one-out estimate in nats; and {train,heldout}_differences (P, N, VIEWS) of PAIR, those of its
-        first class before those of the second.
+    def arrays(self, model: Classifier) -> dict[str, np.ndarray]:
+        """probe_steps (P,); probe_pairs (M, 2) of class labels; probe_views (V,), how many an estimate counts;
+        probe_reaches (R,); and of each split, train and heldout,
+
+        {split}_examples (K,), how many of each class; {split}_information (P, M, V, 2), plug-in and leave-one-out
+        estimate in nats; {split}_weaker_information (R, M, V, 2), of the trained network, views at most so far from the
+        central one; {split}_differences (P, N, VIEWS) of PAIR, those of its first class before those of the second.
         """
         result = {
             "probe_steps": np.array(self.points, np.uint32),
             "probe_pairs": np.array(self.pairs, np.uint16),
             "probe_views": np.array(COUNTED, np.uint16),
+            "probe_reaches": np.array(REACHES, np.uint16),
         }
         for name, images in self.splits.items():
+            weaker = [self._information(self._view_logits(model, images, reach)) for reach in REACHES]
+            result[f"{name}_weaker_information"] = np.stack(weaker)
             result[f"{name}_examples"] = np.array([len(rows) for rows in self._rows(images)], np.uint16)
         for name, values in self.found.items():
             values = np.stack(values)
@@ -93,15 +99,18 @@ class LogitDifferences:
         return [np.flatnonzero(images.labels == label)[:EXAMPLES] for label in self.classes]
 
     @torch.no_grad()
-    def _view_logits(self, model: Classifier, images: Images) -> list[np.ndarray]:
-        """For each class (n, VIEWS, K) float32 logits of random views of its first images, the same every time."""
+    def _view_logits(self, model: Classifier, images: Images, reach: int | None = None) -> list[np.ndarray]:
+        """For each class (n, VIEWS, K) float32 logits of random views of its first images, the same every time.
+
+        reach: as for `Augmentation.draw`.
+        """
         rows = self._rows(images)
         device = model.output.weight.device
         augmentation = of(self.run.recipe)
         pixels = torch.from_numpy(images.pixels[np.concatenate(rows)]).to(device)
         generator = torch.Generator(device).manual_seed(self.run.seed)
         index = torch.arange(len(pixels), device=device).repeat_interleave(VIEWS)
-        views = augmentation.draw(tuple(pixels.shape[1:]), len(index), generator)
+        views = augmentation.draw(tuple(pixels.shape[1:]), len(index), generator, reach)
         was_training = model.training
         model.eval()
         logits = []

@@ -65,6 +65,15 @@ def test_evaluation_takes_the_central_window():
     torch.testing.assert_close(taken, standardise(PIXELS[:, :, 4:28, 4:28]))
 
 
+@pytest.mark.parametrize(("name", "central", "reaches"), [("crop24-flip", 4, (0, 1, 4, 9)), ("none", 0, (0, 2))])
+def test_weaker_views_are_those_about_the_central_one(name, central, reaches):
+    for reach in reaches:
+        drawn = AUGMENTATIONS[name].draw((3, 32, 32), 2_000, torch.Generator().manual_seed(1), reach)
+        for offsets in (drawn.top, drawn.left):
+            within = min(reach, central)
+            assert offsets.unique().tolist() == list(range(central - within, central + within + 1))
+
+
 def test_every_view_is_drawn_about_equally_often():
     """9 × 9 offsets, mirrored or not: chi-squared of 162 cells, 161 degrees of freedom (mean 161, sd 17.9)."""
     drawn = AUGMENTATIONS["crop24-flip"].draw((3, 32, 32), 162_000, torch.Generator().manual_seed(1))

@@ -44,10 +44,10 @@ def test_a_probe_changes_nothing_else(data, outcome):
     without = train(run(probe="none"), data, progress=False)
     assert without.metrics == outcome.metrics
     assert without.history == outcome.history
-    of_split = {
-        f"{split}_{name}" for split in ("train", "heldout") for name in ("examples", "differences", "information")
-    }
-    assert outcome.arrays.keys() - without.arrays.keys() == of_split | {"probe_steps", "probe_pairs", "probe_views"}
+    names = "examples", "differences", "information", "weaker_information"
+    added = {f"{split}_{name}" for split in ("train", "heldout") for name in names}
+    added |= {f"probe_{name}" for name in ("steps", "pairs", "views", "reaches")}
+    assert outcome.arrays.keys() - without.arrays.keys() == added
     assert outcome.environment["probe_seconds"] > 0
 
 
@@ -79,7 +79,7 @@ def test_every_pair_is_measured_from_its_own_logits(data, model):
     probe = LogitDifferences(run(), data.train, data.heldout)
     probe.measure(model, 1)
     logits = probe._view_logits(model, data.train)
-    [information] = probe.arrays()["train_information"]
+    [information] = probe.arrays(model)["train_information"]
     assert probe.pairs == list(combinations(range(10), 2))
     for (a, b), found in zip(probe.pairs, information, strict=True):
         differences = np.concatenate([logits[a][:, :, a] - logits[a][:, :, b], logits[b][:, :, a] - logits[b][:, :, b]])
@@ -107,12 +107,28 @@ def test_views_differ_and_stay_the_same_along_the_training(data, model):
     assert (np.ptp(first, axis=1) > 0).all()
 
 
+def test_weaker_views_are_told_apart_better(data, outcome):
+    """Those of the whole reach are as the views along the training; those that are only mirrored tell most."""
+    arrays = outcome.arrays
+    weaker = arrays["train_weaker_information"].mean(axis=(1, 2, 3))
+    assert len(weaker) == len(arrays["probe_reaches"])
+    assert (np.diff([*weaker, arrays["train_information"][-1].mean()]) < 0).all()
+
+
+def test_views_of_the_whole_reach_are_those_of_the_training(data, model):
+    probe = LogitDifferences(run(), data.train, data.heldout)
+    for all_views, whole in zip(
+        probe._view_logits(model, data.train), probe._view_logits(model, data.train, 4), strict=True
+    ):
+        np.testing.assert_array_equal(all_views, whole)
+
+
 def test_logits_that_are_not_finite_are_no_information(data, model):
     with torch.no_grad():
         model.output.bias[3] = torch.inf
     probe = LogitDifferences(run(), data.train, data.heldout)
     probe.measure(model, 1)
-    [information] = probe.arrays()["train_information"]
+    [information] = probe.arrays(model)["train_information"]
     assert [pair for pair, found in zip(probe.pairs, information, strict=True) if np.isnan(found).any()] == [
         pair for pair in probe.pairs if 3 in pair
     ]
