@@ -17,11 +17,13 @@ from lsbook.run import Recipe, Run
 from lsbook.store import Record
 
 _SHIFTED = Recipe(steps=40, batch=64, learning_rate=0.05, momentum=0.9, schedule="one-cycle", augmentation="shift2")
+_EVERY = (0.05, 0.1, 0.2, 0.4, 0.6)
 ALPHA = 0.1  # of the smoothed teacher where one is picked out
 
 
 class Plan(NamedTuple):
-    """Figure 5 in a profile. grid: α of the smoothed teachers; γ of their answers is that of all students.
+    """Figure 5 in a profile. teachers: α of the smoothed ones; students: of those that teach, the γ of whose answers is
+    that of all students.
 
     teacher, student: network, and number of images and recipe where the profile has none of its own for it; views: how
     many there are of an image.
@@ -30,26 +32,35 @@ class Plan(NamedTuple):
     dataset: str
     teacher: tuple[str, tuple[int, Recipe] | None]
     student: tuple[str, tuple[int, Recipe] | None]
-    grid: tuple[float, ...]
+    teachers: tuple[float, ...]
+    students: tuple[float, ...]
     seeds: str
     views: int
 
 
 PLANS = {
-    "smoke": Plan("digits", ("mlp-800", (200, _SHIFTED)), ("alexnet-16", (200, _SHIFTED)), (0.1, 0.3), "0-1", 25),
-    "laptop": Plan("cifar10", ("resnet56", None), ("alexnet", None), (0.1, 0.3, 0.6), "0-2", 162),
-    "paper": Plan("cifar10", ("resnet56", None), ("alexnet", None), (0.05, 0.1, 0.2, 0.4, 0.6), "0-2", 162),
+    "smoke": Plan(
+        "digits", ("mlp-800", (200, _SHIFTED)), ("alexnet-16", (200, _SHIFTED)), (0.1, 0.3), (0.1, 0.3), "0-1", 25
+    ),
+    "laptop": Plan(
+        "cifar10", ("resnet56", None), ("alexnet", None), (0.05, 0.1, 0.3, 0.6), (0.1, 0.3, 0.6), "0-2", 162
+    ),
+    "paper": Plan("cifar10", ("resnet56", None), ("alexnet", None), _EVERY, _EVERY, "0-2", 162),
 }
 
 
-def runs(profile: str, seed: int, grid: str | float = "auto") -> dict[tuple[str, float], Run]:
-    """(kind, α) -> run. grid: α of the smoothed teachers, such as "0.1,0.3", or the profile's; 0.1 is always one.
+def runs(
+    profile: str, seed: int, teachers: str | float = "auto", students: str | float = "auto"
+) -> dict[tuple[str, float], Run]:
+    """(kind, α) -> run.
 
+    teachers: α of the smoothed ones, such as "0.1,0.3", or the profile's. students: α of those that teach, or the
+    profile's, or all teachers' that are named. What teaches is a teacher, and 0.1 always does.
     "teacher": trained with α. "smoothed teacher": a student of that one, at T = 1.
 
     "hard teacher": a student of the hard one, T such that its targets are as soft as the smoothed one's, γ of which is
     α only where it fits its targets. "equally soft": a student alone, labels smoothed as much; "alone": by α.
-    UserError unless the grid is of numbers above 0 and below 1.
+    UserError unless both are of numbers above 0 and below 1.
     """
     plan = PLANS[profile]
 
@@ -62,15 +73,24 @@ def runs(profile: str, seed: int, grid: str | float = "auto") -> dict[tuple[str,
 
     student, hard = trained(plan.student, 0.0), trained(plan.teacher, 0.0)
     found = {("teacher", 0.0): hard, ("alone", 0.0): student, ("alone", ALPHA): trained(plan.student, ALPHA)}
-    alphas = plan.grid if grid == "auto" else numbers_of("grid", grid)
-    if 0 in alphas:
-        raise UserError("grid must be above 0: it is of smoothed teachers")
-    for alpha in sorted({*alphas, ALPHA}):
-        smoothed = found["teacher", alpha] = trained(plan.teacher, alpha)
+    known = plan.teachers if teachers == "auto" else _factors("teachers", teachers)
+    taught = plan.students if teachers == "auto" else known
+    taught = {ALPHA, *(taught if students == "auto" else _factors("students", students))}
+    for alpha in sorted({*known, *taught}):
+        found["teacher", alpha] = trained(plan.teacher, alpha)
+    for alpha in sorted(taught):
+        smoothed = found["teacher", alpha]
         found["smoothed teacher", alpha] = replace(student, teacher=smoothed, temperature=1.0, beta=1.0)
         found["hard teacher", alpha] = replace(student, teacher=hard, as_soft_as=smoothed, beta=1.0)
         found["equally soft", alpha] = replace(student, as_soft_as=smoothed)
     return found
+
+
+def _factors(name: str, text: str | float) -> tuple[float, ...]:
+    alphas = numbers_of(name, text)
+    if 0 in alphas:
+        raise UserError(f"{name} must be above 0: they are α of smoothed teachers")
+    return alphas
 
 
 @dataclass(frozen=True)
@@ -82,7 +102,7 @@ class Study:
 
     @property
     def grid(self) -> list[float]:
-        """α of the smoothed teachers."""
+        """α of the smoothed teachers that teach."""
         return sorted(alpha for kind, alpha in self.points if kind == "smoothed teacher")
 
     @property
@@ -99,15 +119,19 @@ class Study:
         return np.mean([r.metrics.get("teacher_smoothness", r.run.alpha) for r in self.points[kind, alpha]])
 
 
-def groups(profile: str, grid: str | float = "auto") -> list[Group]:
-    """What the chapter asks for: the runs of a seed."""
-    return [Group(PLANS[profile].seeds, lambda seed: tuple(runs(profile, seed, grid).values()), named=grid != "auto")]
+def groups(profile: str, *grids: str | float) -> list[Group]:
+    """What the chapter asks for: the runs of a seed. grids: as for `runs`."""
+    named = any(grid != "auto" for grid in grids)
+    return [Group(PLANS[profile].seeds, lambda seed: tuple(runs(profile, seed, *grids).values()), named)]
 
 
-def study(profile: str = "auto", seeds: str = "auto", grid: str | float = "auto") -> Study:
-    """The recorded runs of the chapter, trained where they are missing. grid: as for `runs`."""
-    profile, [answer] = ask(profile, seeds, lambda name: groups(name, grid))
-    return Study(profile, dict(zip(runs(profile, 0, grid), map(list, zip(*answer, strict=True)), strict=True)))
+def study(
+    profile: str = "auto", seeds: str = "auto", teachers: str | float = "auto", students: str | float = "auto"
+) -> Study:
+    """The recorded runs of the chapter, trained where they are missing. teachers, students: as for `runs`."""
+    profile, [answer] = ask(profile, seeds, lambda name: groups(name, teachers, students))
+    keys = runs(profile, 0, teachers, students)
+    return Study(profile, dict(zip(keys, map(list, zip(*answer, strict=True)), strict=True)))
 
 
 def settings(profile: str, seeds: str) -> list[Setting]:

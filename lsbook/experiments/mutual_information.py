@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -68,11 +68,13 @@ class Course(NamedTuple):
 class Panel(NamedTuple):
     """What the figure shows of one network on one split: both arms, and the number of examples N of an estimate.
 
-    counted: by how many views of each example an estimate counts, the last all of them, both arms.
+    counted: both arms by how many views of each example an estimate counts, the last all of them; weaker: at the end
+    alone, by how many pixels a view is at most from the central one.
     """
 
     title: str
     counted: dict[int, tuple[Course, Course]]
+    weaker: dict[int, tuple[Course, Course]]
     examples: int
 
     @property
@@ -123,26 +125,32 @@ def chosen_pair(dataset: str, classes: str) -> tuple[int, int]:
 
 def _panel(arms: Arms, pair: tuple[int, int], split: str) -> Panel:
     arrays = arms.hard[0].arrays
+    [column] = np.flatnonzero((arrays["probe_pairs"] == pair).all(axis=1))
     examples = int(arrays[f"{split}_examples"][list(pair)].sum())
-    counted = {
-        int(views): (
-            _course("hard targets", False, arms.hard, split, pair, place),
-            _course(_named(arms), True, arms.smoothed, split, pair, place),
+
+    def courses(steps: np.ndarray, estimates: Callable[[Record], np.ndarray]) -> tuple[Course, Course]:
+        """Both arms; estimates: of a record (P, 2)."""
+        return tuple(
+            Course(title, smoothed, steps, *np.moveaxis([estimates(record) for record in records], -1, 0))
+            for title, smoothed, records in (("hard targets", False, arms.hard), (_named(arms), True, arms.smoothed))
         )
-        for place, views in enumerate(arrays["probe_views"])
+
+    steps = arrays["probe_steps"].astype(int)
+    counted = {
+        int(views): courses(steps, lambda record, k=k: record.arrays[f"{split}_information"][:, column, k])
+        for k, views in enumerate(arrays["probe_views"])
     }
-    return Panel(f"{arms.title}\n{SPLITS[split]}, N = {examples}", counted, examples)
+    weaker = {
+        int(reach): courses(
+            steps[-1:], lambda record, k=k: record.arrays[f"{split}_weaker_information"][[k], column, -1]
+        )
+        for k, reach in enumerate(arrays["probe_reaches"])
+    }
+    return Panel(f"{arms.title}\n{SPLITS[split]}, N = {examples}", counted, weaker, examples)
 
 
 def _named(arms: Arms) -> str:
     return f"smoothed, α = {arms.alpha:g}"
-
-
-def _course(title: str, smoothed: bool, records: list[Record], split: str, pair: tuple[int, int], place: int) -> Course:
-    """place: of the number of views among those that estimates count."""
-    [column] = np.flatnonzero((records[0].arrays["probe_pairs"] == pair).all(axis=1))
-    estimates = np.array([record.arrays[f"{split}_information"][:, column, place] for record in records], float)
-    return Course(title, smoothed, records[0].arrays["probe_steps"].astype(int), estimates[..., 0], estimates[..., 1])
 
 
 def measure(train: Panel) -> list[Measure]:
@@ -172,29 +180,38 @@ def claim_table(rows: Sequence[Shown]) -> Table:
 
 
 def dependence_table(rows: Sequence[Shown]) -> Table:
-    """The end and the fall of every network by images, number of views counted, and estimate."""
+    """The end and the fall of every network by images, number and strength of the views, and estimate."""
     columns = {
         "plug-in": lambda course: course.plug_in[:, -1].mean(),
         "leave-one-out": lambda course: course.leave_one_out[:, -1].mean(),
         "middle": lambda course: course.middle[:, -1].mean(),
         "fall": _fall,
     }
+
+    def row(panel: Panel, split: str, views: int, moved: str, both: tuple[Course, Course]) -> tuple[str, ...]:
+        cells = [
+            f"{value(both[0]):.2f}\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}{value(both[1]):.2f}"
+            for value in columns.values()
+        ]
+        if len(both[0].steps) == 1:
+            cells[-1] = "–"
+        return split.partition(" ")[0], str(views), moved, *cells
+
     found = []
     for arms, _, panels in rows:
-        found.append((f"**{arms.title}**", *[""] * (len(columns) + 1)))
-        for panel, title in zip(panels, SPLITS.values(), strict=True):
-            for views, (hard, smoothed) in panel.counted.items():
-                cells = (
-                    f"{value(hard):.2f}\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}{value(smoothed):.2f}"
-                    for value in columns.values()
-                )
-                found.append((title.partition(" ")[0], str(views), *cells))
+        found.append((f"**{arms.title}**", *[""] * (len(columns) + 2)))
+        for panel, split in zip(panels, SPLITS.values(), strict=True):
+            found += [row(panel, split, views, "any", both) for views, both in panel.counted.items()]
+            found += [
+                row(panel, split, panel.views, str(reach), panel.weaker[reach]) for reach in reversed(panel.weaker)
+            ]
     return Table(
         "table-information-dependence",
         f"What the information depends on, in nats, hard → smoothed targets, α = {rows[0].arms.alpha:g}, means over "
-        "the seeds: at the end, by which images and how many views of each are counted, in each estimate and in the "
-        "middle of both; and the fall of the middle from a run's highest point to its end. " + made_from(rows),
-        ("images", "views", *columns),
+        "the seeds: at the end, by which images, how many views of each are counted, and how far from the central one, "
+        "in pixels, these are taken; in each estimate and in the middle of both; and the fall of the middle from the "
+        "highest point of a run to its end. " + made_from(rows),
+        ("images", "views", "shift", *columns),
         tuple(found),
     )
 

@@ -59,7 +59,7 @@ def test_the_curves_differ_as_figure_5_says():
 
 def test_curves_are_in_percent_at_the_softness_of_their_targets(study):
     teacher, alone, hard, smoothed = equal_softness.curves(study)
-    assert teacher.smoothness.tolist() == pytest.approx([0.0, 0.1, 0.3, 0.6])
+    assert teacher.smoothness.tolist() == pytest.approx([0.0, 0.05, 0.1, 0.3, 0.6])
     assert hard.smoothness.tolist() == smoothed.smoothness.tolist() == pytest.approx([0.3, 0.5, 0.8])
     assert alone.smoothness.tolist() == pytest.approx([0.0, 0.1, 0.3, 0.5, 0.8])
     np.testing.assert_allclose(hard.accuracy[0], [84.3, 84.31, 84.32])
@@ -112,7 +112,7 @@ def test_the_scorecard_gets_the_claims(study):
     [
         (
             lambda kind, alpha, seed: kind == "teacher" and alpha < 0.2,
-            "those of teachers with α of 0 and 0.1 (float32).",
+            "those of teachers with α of 0, 0.05 and 0.1 (float32).",
         ),
         (lambda kind, alpha, seed: False, ""),
         (
@@ -144,21 +144,33 @@ def test_the_number_of_views_is_that_of_the_augmentation(profile):
     assert len(every.top) == equal_softness.PLANS[profile].views
 
 
-def test_the_grid_is_the_readers_with_the_factor_that_is_picked_out():
-    runs = equal_softness.runs("laptop", 0, "0.2,0.4")
-    assert {alpha for kind, alpha in runs if kind == "hard teacher"} == {0.1, 0.2, 0.4}
-    assert {alpha for kind, alpha in equal_softness.runs("laptop", 0, 0.5) if kind == "teacher"} == {0.0, 0.1, 0.5}
+@pytest.mark.parametrize(
+    ("teachers", "students", "known", "teaching"),
+    [
+        ("auto", "auto", {0.05, 0.1, 0.3, 0.6}, {0.1, 0.3, 0.6}),
+        ("0.2,0.4", "auto", {0.1, 0.2, 0.4}, {0.1, 0.2, 0.4}),
+        ("0.2,0.4", "0.2", {0.1, 0.2, 0.4}, {0.1, 0.2}),
+        ("auto", 0.5, {0.05, 0.1, 0.3, 0.5, 0.6}, {0.1, 0.5}),
+        (0.1, "0.1", {0.1}, {0.1}),
+    ],
+)
+def test_both_grids_are_the_readers_with_the_factor_that_is_picked_out(teachers, students, known, teaching):
+    runs = equal_softness.runs("laptop", 0, teachers, students)
+    assert {alpha for kind, alpha in runs if kind == "teacher"} == {0.0, *known}
+    for taught in ("hard teacher", "smoothed teacher", "equally soft"):
+        assert {alpha for kind, alpha in runs if kind == taught} == teaching
 
 
+@pytest.mark.parametrize("name", ["teachers", "students"])
 @pytest.mark.parametrize(
     ("grid", "message"),
     [
-        ("0,0.1", "grid must be above 0"),
-        ("0.2,x", "grid must be numbers"),
+        ("0,0.1", "must be above 0"),
+        ("0.2,x", "must be numbers"),
         ("1", "alpha must be in"),
         (-0.5, "alpha must"),
     ],
 )
-def test_a_grid_of_anything_else_is_refused(grid, message):
+def test_a_grid_of_anything_else_is_refused(name, grid, message):
     with pytest.raises(UserError, match=message):
-        equal_softness.study("laptop", "0", grid)
+        equal_softness.study("laptop", "0", **{name: grid})

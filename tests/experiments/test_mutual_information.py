@@ -46,11 +46,13 @@ def store(tmp_path_factory, put) -> Store:
                 "probe_steps": np.array([1, 10, 100]),
                 "probe_pairs": np.array(PAIRS),
                 "probe_views": np.array([2, VIEWS]),
+                "probe_reaches": np.array([0, 1]),
             }
             for split in ("train", "heldout"):
                 arrays[f"{split}_examples"] = np.full(CLASSES, N // 2)
                 arrays[f"{split}_differences"] = samples
                 arrays[f"{split}_information"] = information.copy()
+                arrays[f"{split}_weaker_information"] = information[-1] + np.array([0.5, 0.25])[:, None, None, None]
             arrays["train_information"][:, CAT_DOG] -= 1
             run = mutual_information.run("laptop", alpha, seed)
             put(store, run, arrays=arrays, metrics={"train_accuracy": 0.87})
@@ -102,17 +104,20 @@ def test_the_claim_is_decided_from_the_middle(rows):
 
 def test_what_it_depends_on_is_measured_from_the_views_counted(rows):
     table = mutual_information.dependence_table(rows)
-    assert [row[:2] for row in table.rows[1:3]] == [("training", views) for views in ("2", "10")]
-    assert len(table.rows) == 1 + 4
+    named = [("2", "any"), ("10", "any"), ("10", "1"), ("10", "0")]
+    assert [row[:3] for row in table.rows[1:5]] == [("training", *name) for name in named]
+    assert len(table.rows) == 1 + 2 * len(named)
     hard, smoothed = (
         [record.arrays["train_differences"][..., :2] for record in arm]
         for arm in (rows[0].arms.hard, rows[0].arms.smoothed)
     )
     ends = [np.mean([bracket(one[-1]).plug_in for one in arm]) for arm in (hard, smoothed)]
-    assert table.rows[1][2] == f"{ends[0]:.2f}\xa0→\xa0{ends[1]:.2f}"
+    assert table.rows[1][3] == f"{ends[0]:.2f}\xa0→\xa0{ends[1]:.2f}"
     middles = np.array([[bracket(x).middle for x in one] for one in smoothed])
-    assert table.rows[1][5].endswith(f"→\xa0{np.mean(middles.max(axis=1) - middles[:, -1]):.2f}")
-    assert table.rows[2][4] == f"{math.log(N):.2f}\xa0→\xa0{rows[0].panels[0].courses[1].middle[:, -1].mean():.2f}"
+    assert table.rows[1][6].endswith(f"→\xa0{np.mean(middles.max(axis=1) - middles[:, -1]):.2f}")
+    end = rows[0].panels[0].courses[1].middle[:, -1].mean()
+    assert table.rows[2][5] == f"{math.log(N):.2f}\xa0→\xa0{end:.2f}"
+    assert table.rows[3][5:] == (f"{math.log(N) + 0.25:.2f}\xa0→\xa0{end + 0.25:.2f}", "–")
 
 
 def test_the_text_quotes_what_was_measured(rows):
