@@ -12,6 +12,7 @@ from lsbook.analysis.information import bracket
 from lsbook.errors import UserError
 from lsbook.experiments import mutual_information, verdicts
 from lsbook.experiments.arms import Arms
+from lsbook.paths import project_root
 from lsbook.store import Store
 
 N, VIEWS = 40, 10
@@ -209,6 +210,24 @@ def test_figures_draw_what_was_measured(rows, arms):
     hard, smoothed = mutual_information.every_pair(arms)
     left = plots.pairs_figure(hard, smoothed, tuple("abcdefghij")).axes[0]
     np.testing.assert_array_equal(left.images[0].get_array().filled(np.nan), hard)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("alpha", [0.0, 0.1])
+def test_what_is_recorded_has_every_point_and_follows_from_the_kept_differences(alpha, place):
+    """Of the book's records: 20 points or more on both splits, N and L of the paper, and the estimates of the pair
+    whose differences are kept, which are a little rounded."""
+    store = Store(project_root() / "results")
+    records = [store.get(mutual_information.run("laptop", alpha, seed, place)) for seed in range(3)]
+    for record in records:
+        arrays = record.arrays
+        for split in ("train", "heldout"):
+            differences, information = arrays[f"{split}_differences"], arrays[f"{split}_information"]
+            assert len(arrays["probe_steps"]) == len(differences) == len(information) >= 20
+            assert differences.shape[1:] == (600, 10)
+            assert arrays["probe_pairs"].tolist()[0] == [0, 1]
+            found = [bracket(one) for one in differences.astype(float)]
+            np.testing.assert_allclose(information[:, 0, -1], found, atol=0.01)
 
 
 def test_the_scorecard_gets_the_claim(store, monkeypatch):
