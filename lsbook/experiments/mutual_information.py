@@ -194,7 +194,7 @@ def dependence_table(rows: Sequence[Shown]) -> Table:
             for value in columns.values()
         ]
         if len(both[0].steps) == 1:
-            cells[-1] = "–"
+            cells[-1] = "—"
         return split.partition(" ")[0], str(views), moved, *cells
 
     found = []
@@ -318,6 +318,7 @@ def numbers(rows: Sequence[Shown]) -> dict[str, float | str]:
     """What the chapter's text quotes by name, of the first network."""
     arms, pair, (train, heldout) = rows[0]
     hard, smoothed = (course.middle.mean(axis=0) for course in train.courses)
+    unmoved = [course.middle.mean() for course in train.weaker[0]]
     ends = [course.middle[:, -1].mean() for course in heldout.courses]
     names = class_names(arms)
     return {
@@ -344,6 +345,8 @@ def numbers(rows: Sequence[Shown]) -> dict[str, float | str]:
         "smoothed_end": float(smoothed[-1]),
         "hard_heldout": float(ends[0]),
         "smoothed_heldout": float(ends[1]),
+        "hard_unmoved": float(unmoved[0]),
+        "smoothed_unmoved": float(unmoved[1]),
         **_pairs(arms),
         "first_made_from": captions.made_from(arms.profile, arms.first.records),
         "network_made_from": captions.made_from(arms.profile, arms.records),

@@ -118,7 +118,7 @@ def test_what_it_depends_on_is_measured_from_the_views_counted(rows):
     assert table.rows[1][6].endswith(f"→\xa0{np.mean(middles.max(axis=1) - middles[:, -1]):.2f}")
     end = rows[0].panels[0].courses[1].middle[:, -1].mean()
     assert table.rows[2][5] == f"{math.log(N):.2f}\xa0→\xa0{end:.2f}"
-    assert table.rows[3][5:] == (f"{math.log(N) + 0.25:.2f}\xa0→\xa0{end + 0.25:.2f}", "–")
+    assert table.rows[3][5:] == (f"{math.log(N) + 0.25:.2f}\xa0→\xa0{end + 0.25:.2f}", "—")
 
 
 def test_the_text_quotes_what_was_measured(rows):
@@ -132,6 +132,7 @@ def test_the_text_quotes_what_was_measured(rows):
     assert numbers["smoothed_end"] == pytest.approx(smoothed[:, -1].mean())
     assert numbers["smoothed_heldout"] == pytest.approx(heldout.courses[1].middle[:, -1].mean())
     assert numbers["hard_peak"] == pytest.approx(hard.mean(axis=0).max())
+    assert numbers["hard_unmoved"] == pytest.approx(math.log(N) + 0.5)
     assert 0.5 < numbers["least_noise"] < 1 < numbers["most_noise"] < 1.5
     assert (numbers["followed"], numbers["points"]) == ("airplane and automobile", "3")
     assert (numbers["pairs"], numbers["pairs_lower"]) == ("45", "45")
