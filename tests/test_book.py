@@ -384,19 +384,21 @@ def test_chapters_share_the_cores(small, monkeypatch, jobs, threads):
     """Two chapters are executed, on eight cores; what the reader has set stays."""
 
     async def note(chapter, parameters, folder, notes, environment):
-        seen.append((environment["OMP_NUM_THREADS"], environment["OPENBLAS_NUM_THREADS"]))
+        names = "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "OPENBLAS_NUM_THREADS"
+        seen.append(tuple(environment[name] for name in names))
         raise UserError("stopped")
 
     seen = []
     monkeypatch.chdir(small)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(execution, "_execute", note)
     monkeypatch.setattr(execution, "cores", lambda: 8)
     for _ in range(2):
         with pytest.raises(UserError, match="stopped"):
             book.build(notebook=True, out=small / f"out-{jobs}", jobs=jobs)
         monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    assert set(seen) == {(threads, "1"), ("3", "1")}
+    assert set(seen) == {(threads, "PASSIVE", "1"), ("3", "PASSIVE", "1")}
 
 
 @pytest.mark.parametrize(("jobs", "most"), [(1, 1), (2, 2), (9, 5)])
