@@ -131,7 +131,7 @@ def _panel(arms: Arms, pair: tuple[int, int], split: str) -> Panel:
     def courses(steps: np.ndarray, estimates: Callable[[Record], np.ndarray]) -> tuple[Course, Course]:
         """Both arms; estimates: of a record (P, 2)."""
         return tuple(
-            Course(title, smoothed, steps, *np.moveaxis([estimates(record) for record in records], -1, 0))
+            Course(title, smoothed, steps, *np.moveaxis(np.array([estimates(r) for r in records], float), -1, 0))
             for title, smoothed, records in (("hard targets", False, arms.hard), (_named(arms), True, arms.smoothed))
         )
 
