@@ -10,6 +10,7 @@ import numpy as np
 from lsbook import paper
 from lsbook.analysis.information import bracket, mixture_information
 from lsbook.catalogue import DATASETS, MODELS
+from lsbook.claims import REPRODUCED
 from lsbook.errors import several_of
 from lsbook.experiments import captions, profiles, projections, verdicts
 from lsbook.experiments.arms import Arms, Group, arms_of, ask, comparison
@@ -294,19 +295,23 @@ def _noise(record: Record) -> tuple[float, float]:
 
 
 def _pairs(arms: Arms) -> dict[str, float | str]:
-    """Of all pairs of classes: how many end lower with smoothing, and the ends of the range of each arm."""
+    """Of all pairs of classes: for how many each part of the claim is reproduced, and the range of each arm."""
     names = class_names(arms)
     hard, smoothed = every_pair(arms)
-    upper = np.triu_indices(len(names), 1)
+    pairs = arms.hard[0].arrays["probe_pairs"].tolist()
+    found = [measure(_panel(arms, tuple(pair), "train")) for pair in pairs]
 
     def named(values: np.ndarray) -> str:
-        a, b = (upper[axis][values[upper].argmax()] for axis in (0, 1))
-        return f"{names[a]} and {names[b]}"
+        """The pair with the largest of (K, K) values."""
+        return " and ".join(names[label] for label in max(pairs, key=lambda pair: values[*pair]))
 
     return {
-        "pairs": str(len(upper[0])),
-        "pairs_lower": str(int((smoothed < hard)[upper].sum())),
+        "pairs": str(len(pairs)),
+        "pairs_end": str(sum(end.verdict.verdict == REPRODUCED for end, _ in found)),
+        "pairs_fall": str(sum(fall.verdict.verdict == REPRODUCED for _, fall in found)),
         "most_told": named(hard),
+        "least_forgotten": named(smoothed - hard),
+        "least_difference": f"{np.nanmax(smoothed - hard):+.2f}".replace("-", "−"),
         "hard_least": float(np.nanmin(hard)),
         "hard_most": float(np.nanmax(hard)),
         "smoothed_least": float(np.nanmin(smoothed)),

@@ -135,7 +135,8 @@ def test_the_text_quotes_what_was_measured(rows):
     assert numbers["hard_unmoved"] == pytest.approx(math.log(N) + 0.5)
     assert 0.5 < numbers["least_noise"] < 1 < numbers["most_noise"] < 1.5
     assert (numbers["followed"], numbers["points"]) == ("airplane and automobile", "3")
-    assert (numbers["pairs"], numbers["pairs_lower"]) == ("45", "45")
+    assert [numbers[name] for name in ("pairs", "pairs_end", "pairs_fall")] == ["45"] * 3
+    assert numbers["least_forgotten"] == "airplane and automobile"
     assert numbers["hard_least"] == pytest.approx(math.log(N) - 1, abs=1e-6)
     assert numbers["hard_most"] == pytest.approx(math.log(N), abs=1e-6)
 
