@@ -25,7 +25,8 @@ EXAMPLES = 300  # of each class: N = 600 of a pair, as in the paper
 VIEWS = 10  # of each example: the paper's L
 COUNTED = (2, VIEWS)  # views that an estimate counts, the first ones of each example
 REACHES = (0, 1, 2)  # pixels from the central window, of weaker views of the trained network
-POINTS = 24  # steps, evenly spaced in their logarithm; rounding makes some of the first ones coincide
+POINTS = 24  # steps, evenly spaced in their logarithm; rounding makes some of the first ones coincide. Of short runs:
+STEPS = 4  # at least as many times as many steps
 
 
 class LogitDifferences:
@@ -38,7 +39,8 @@ class LogitDifferences:
     def __init__(self, run: Run, train: Images, heldout: Images):
         self.run = run
         self.splits = {name: images for name, images in (("train", train), ("heldout", heldout)) if len(images)}
-        self.points = sorted({round(step) for step in np.geomspace(1, run.recipe.steps, POINTS)})
+        points = min(POINTS, max(2, run.recipe.steps // STEPS))
+        self.points = sorted({round(step) for step in np.geomspace(1, run.recipe.steps, points)})
         self.classes = range(min(len(train.classes), CLASSES))
         self.pairs = list(combinations(self.classes, 2))
         self.found: dict[str, list[np.ndarray]] = {
