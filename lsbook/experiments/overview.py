@@ -23,9 +23,9 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
     devices = Counter(record.environment["device"] for records in settings.values() for record in records)
     return Table(
         "table-recorded",
-        "The recorded runs behind this book. Time is the median of one training. As soft as another network: with "
-        "labels smoothed by the γ of its answers, or with a teacher's answers at the temperature that gives them this "
-        "γ. Trained on: "
+        "The recorded runs behind this book. Time is the median of one training, with what is measured along it. As "
+        "soft as another network: with labels smoothed by the γ of its answers, or with a teacher's answers at the "
+        "temperature that gives them this γ. Trained on: "
         + (", ".join(f"{device} ({count})" for device, count in sorted(devices.items())) or "—")
         + ".",
         ("data, network", "examples", "steps", "α", "runs", "test accuracy, %", "time, s"),
@@ -34,7 +34,11 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
 
 
 def network(run: Run) -> str:
-    """The network, and which others its targets are from."""
+    """The network, which others its targets are from, and whether its information was measured along the training."""
+    return _named(run) + ("" if run.recipe.probe == "none" else ", information measured")
+
+
+def _named(run: Run) -> str:
     others = {"student of": run.teacher, "as soft as": run.as_soft_as}
     return ", ".join(
         [
@@ -46,7 +50,7 @@ def network(run: Run) -> str:
 
 
 def _teacher(run: Run) -> str:
-    return network(run) + (f", α = {run.alpha:g}" if run.alpha else "")
+    return _named(run) + (f", α = {run.alpha:g}" if run.alpha else "")
 
 
 def named(datasets: str) -> list[str]:

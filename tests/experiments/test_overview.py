@@ -3,7 +3,7 @@
 import pytest
 
 from lsbook.errors import UserError
-from lsbook.experiments import distillation, overview
+from lsbook.experiments import distillation, equal_softness, mutual_information, overview, profiles
 from lsbook.store import Store
 
 
@@ -26,6 +26,17 @@ def test_students_are_listed_by_their_teachers(put, tmp_path):
     }
     assert table.caption.endswith("Trained on: a device (10).")
     assert overview.recorded("cifar10", store).rows == ()
+
+
+def test_runs_that_are_measured_along_the_training_are_listed_apart(put, tmp_path):
+    store = Store(tmp_path)
+    probed = mutual_information.run("laptop", 0.0, 0)
+    for run in (probed, profiles.run("laptop", "cifar10", "resnet56", 0.0, 0)):
+        put(store, run, metrics={"test_accuracy": 0.7})
+    names = [row[0] for row in overview.recorded(store=store).rows]
+    assert names == ["CIFAR-10, ResNet-56", "CIFAR-10, ResNet-56, information measured"]
+    taught = equal_softness.runs("paper", 0)["smoothed teacher", 0.1]
+    assert overview.network(taught) == "AlexNet, student of ResNet-56, α = 0.1, T = 1, β = 1"
 
 
 def test_the_overview_of_an_empty_store_has_no_rows(tmp_path):
