@@ -294,6 +294,10 @@ def _noise(record: Record) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def _signed(nats: float) -> str:
+    return f"{nats:+.2f}".replace("-", "−")
+
+
 def _pairs(arms: Arms) -> dict[str, float | str]:
     """Of all pairs of classes: for how many each part of the claim is reproduced, and the range of each arm."""
     names = class_names(arms)
@@ -311,7 +315,7 @@ def _pairs(arms: Arms) -> dict[str, float | str]:
         "pairs_fall": str(sum(fall.verdict.verdict == REPRODUCED for _, fall in found)),
         "most_told": named(hard),
         "least_forgotten": named(smoothed - hard),
-        "least_difference": f"{np.nanmax(smoothed - hard):+.2f}".replace("-", "−"),
+        "least_difference": _signed(np.nanmax(smoothed - hard)),
         "hard_least": float(np.nanmin(hard)),
         "hard_most": float(np.nanmax(hard)),
         "smoothed_least": float(np.nanmin(smoothed)),
@@ -342,7 +346,7 @@ def numbers(rows: Sequence[Shown]) -> dict[str, float | str]:
         "hard_falls": _falls(rows, smoothed=False),
         "smoothed_falls": _falls(rows, smoothed=True),
         "fitted": captions.listed([_fitted(row.arms) for row in rows]),
-        "above_log_2": f"{smoothed[-1] - np.log(2):+.2f}".replace("-", "−"),
+        "above_log_2": _signed(smoothed[-1] - np.log(2)),
         **dict(zip(("least_noise", "most_noise"), _noise(arms.hard[0]), strict=True)),
         "hard_peak": float(hard.max()),
         "hard_end": float(hard[-1]),

@@ -58,11 +58,9 @@ class Augmentation:
             return torch.randint(low, high + 1, (n,), generator=generator, device=generator.device)
 
         def offsets(spare: int) -> Tensor:
-            return (
-                integers(0, spare)
-                if reach is None
-                else integers(*np.clip(spare // 2 + np.array([-reach, reach]), 0, spare))
-            )
+            if reach is None:
+                return integers(0, spare)
+            return integers(max(0, spare // 2 - reach), min(spare // 2 + reach, spare))
 
         top, left = map(offsets, self._spare(shape))
         return Views(top, left, integers(0, 1).bool() & self.mirror)
