@@ -52,6 +52,21 @@ def distributions(name: str, values) -> np.ndarray:
     return values
 
 
+def outcomes(name: str, values, n: int) -> np.ndarray:
+    """`values` (n,), Booleans or 0 and 1, as Booleans."""
+    values = array(name, values, (n,), dtype=None)
+    if values.dtype != bool and not np.isin(values, (0, 1)).all():
+        raise ValueError(f"{name}: expected Booleans, or 0 and 1")
+    return values.astype(bool)
+
+
+def fraction(name: str, value) -> float:
+    """`value` as a number from 0 to 1."""
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name}: expected a number from 0 to 1, not {value!r}")
+    return float(value)
+
+
 def whole_number(name: str, value, least: int) -> int:
     """`value` as a whole number of at least `least`."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
