@@ -9,7 +9,8 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.optimize import brentq, isotonic_regression
 
 from lsbook.analysis.checks import (
     SUM_TOLERANCE,
@@ -17,6 +18,7 @@ from lsbook.analysis.checks import (
     class_indices,
     distributions,
     logits_and_labels,
+    outcomes,
     positive,
     whole_number,
 )
@@ -26,6 +28,9 @@ SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE = 1e-2, 1e2
 
 # Temperatures that `fit_temperature_by_ece` tries around the best so far: how many on either side, how many an octave.
 ECE_SEARCH = ((24, 8), (8, 64), (8, 512))
+
+# Halvings by which `smooth_ece` seeks its kernel's width, and a width below which it does not look: relplot's.
+SMOOTH_ECE_STEPS, SMALLEST_WIDTH = 10, 1e-3
 
 # Logits in a block of rows: 1 MB in float64, small beside the logits of any data set and near the size of a cache.
 BLOCK_SIZE = 2**17
@@ -143,13 +148,7 @@ def confidence_reliability(
     put above 1 counts as 1.
     """
     n_bins = whole_number("n_bins", n_bins, least=1)
-    confidence = array("confidence", confidence, (None,))
-    correct = array("correct", correct, confidence.shape, dtype=None)
-    if confidence.min() < 0 or confidence.max() > 1 + SUM_TOLERANCE:
-        raise ValueError("confidence: expected fractions from 0 to 1")
-    if correct.dtype != bool and not np.isin(correct, (0, 1)).all():
-        raise ValueError("correct: expected Booleans, or 0 and 1")
-    confidence = np.minimum(confidence, 1)
+    confidence, correct = _forecasts(confidence, correct)
     inner = np.arange(1, n_bins)
     if equal_mass:
         ranks = -(-len(confidence) * inner // n_bins) - 1
@@ -195,6 +194,94 @@ def brier_score(
         resolution=float(np.nansum(weight * (accuracy - base) ** 2)),
         uncertainty=float(np.sum(base * (1 - base))),
         within_bin=float(variance - 2 * covariance),
+    )
+
+
+def smooth_ece(confidence: np.ndarray, correct: np.ndarray, whole_ends: bool = False) -> float:
+    """Smooth calibration error smECE, a fraction of 1: no bins, one kernel whose width the error itself sets.
+
+    Błasiok and Nakkiran (2024): with a Gaussian of width σ, reflected at 0 and 1, smECE_σ is the integral of
+    |(1/N) Σ_n K_σ(t, confidence_n) (confidence_n − correct_n)| over t from 0 to 1, and smECE the value at the smallest
+    of the widths σ = 2/1024, 3/1024 … 1 that is not below it, sought by bisection. The sums are those of the package
+    relplot (1.0.3), its grids included.
+
+    confidence, correct: (N,), as for `confidence_reliability`, errors too.
+    whole_ends: False to agree with relplot. Its reflection counts what its grid has at 0 and at 1 once, not twice, so
+    that confidences within a cell of 1 (above 0.999) lose up to half their weight, and the error of a network that is
+    mostly that confident, and right, comes out up to twice too large. With True they keep it, as the definition says.
+    """
+    confidence, correct = _forecasts(confidence, correct)
+    residual = confidence - correct
+
+    def error(width):
+        return _smoothed_error(confidence, residual, width, whole_ends)
+
+    above, below = 1.0, 0.0
+    if error(above) > above:
+        return error(above)
+    for _ in range(SMOOTH_ECE_STEPS):
+        width = (above + below) / 2
+        if width < SMALLEST_WIDTH or width < error(width):
+            below = width
+        else:
+            above = width
+    return error(above)
+
+
+def _smoothed_error(confidence: np.ndarray, residual: np.ndarray, width: float, whole_ends: bool) -> float:
+    """smECE at one width: the smoothed residuals' absolute sum over the smoothed number of confidences."""
+    n_cells = max(2_000, round(20 / width)) // 2
+    position = confidence * n_cells
+    cell = np.minimum(position.astype(int), n_cells - 1)
+    share = position - cell
+    points = np.concatenate([cell, cell + 1])
+    weights = np.concatenate([1 - share, share])
+    values = np.stack([np.bincount(points, weights * np.tile(of, 2), n_cells + 1) for of in (residual, residual**0)])
+    if whole_ends:
+        values[:, [0, -1]] *= 2
+    kernel = np.exp(-0.5 * ((np.linspace(0, 1, n_cells + 1) - 0.5) / width) ** 2)
+    mirrored = np.concatenate([values[:, :0:-1], values, values[:, -2::-1]], axis=1)
+    size = next_fast_len(mirrored.shape[1] + n_cells, real=True)
+    first = n_cells + (n_cells + 1) // 2
+    smoothed = irfft(rfft(mirrored, size) * rfft(kernel, size), size)[:, first : first + n_cells + 1]
+    mesh = np.linspace(0, 1, max(round(10 / width), 200))
+    weight = np.ones(len(mesh))
+    if whole_ends:
+        weight[[0, -1]] = 0.5
+    grid = np.linspace(0, 1, n_cells + 1)
+    residuals, count = (np.interp(mesh, grid, row) for row in smoothed)
+    return float(weight @ np.abs(residuals) / (weight @ count))
+
+
+class IsotonicDecomposition(NamedTuple):
+    """The Brier score of confidences, decomposed without bins: each a mean square, of right or wrong alone, 0 to 1."""
+
+    miscalibration: float
+    discrimination: float
+    uncertainty: float
+
+    @property
+    def score(self) -> float:
+        """(1/N) Σ_n (confidence_n − correct_n)² = miscalibration − discrimination + uncertainty."""
+        return self.miscalibration - self.discrimination + self.uncertainty
+
+
+def isotonic_decomposition(confidence: np.ndarray, correct: np.ndarray) -> IsotonicDecomposition:
+    """CORP decomposition of the Brier score of confidences (Dimitriadis, Gneiting and Jordan 2021).
+
+    With c_n the isotonic regression of correctness on confidence (pool adjacent violators, equal confidences pooled)
+    and a the accuracy: miscalibration is the Brier score of the confidences less that of the c_n, discrimination
+    a (1 − a) less that of the c_n, uncertainty a (1 − a). None is below 0.
+    confidence, correct: (N,), as for `confidence_reliability`, errors too.
+    """
+    confidence, correct = _forecasts(confidence, correct)
+    _, index, count = np.unique(confidence, return_inverse=True, return_counts=True)
+    fitted = isotonic_regression(np.bincount(index, correct) / count, weights=count).x[index]
+    accuracy = correct.mean()
+    return IsotonicDecomposition(
+        miscalibration=float(np.mean((confidence - correct) ** 2 - (fitted - correct) ** 2)),
+        discrimination=float(np.mean((fitted - accuracy) ** 2)),
+        uncertainty=float(accuracy * (1 - accuracy)),
     )
 
 
@@ -282,6 +369,14 @@ def fit_temperature_by_ece(logits: np.ndarray, labels: np.ndarray, n_bins: int =
         tried = np.clip(best * 2.0 ** (steps / per_octave), SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE)
         best = min(tried, key=error)
     return float(best)
+
+
+def _forecasts(confidence, correct) -> tuple[np.ndarray, np.ndarray]:
+    """Confidences (N,) in [0, 1], those that rounding put above 1 as 1, and whether each is correct (N,), Booleans."""
+    confidence = array("confidence", confidence, (None,))
+    if confidence.min() < 0 or confidence.max() > 1 + SUM_TOLERANCE:
+        raise ValueError("confidence: expected fractions from 0 to 1")
+    return np.minimum(confidence, 1), outcomes("correct", correct, len(confidence))
 
 
 def _blocks(logits: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
