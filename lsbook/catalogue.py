@@ -23,6 +23,9 @@ class Dataset:
     wnids: the classes' WordNet ids, where files are in a folder for each of them.
     shown: classes whose examples a record keeps, for figures of any three of them; of few classes all.
     remark: a sentence on its files that a reader of results on the test images should know.
+    unknown: other data sets whose test images a network trained on this one does not know, each with those of its
+        classes that are left out because they are like ours.
+    transfer: another data set, on which the features of a network trained on this one are tried.
     """
 
     title: str
@@ -38,6 +41,8 @@ class Dataset:
     wnids: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     remark: str = ""
+    unknown: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    transfer: str | None = None
 
     def __post_init__(self):
         object.__setattr__(self, "shown", self.shown or self.classes)
@@ -121,14 +126,27 @@ _TINY_IMAGENET_SHOWN = (
     *("goldfish", "tabby", "monarch", "golden retriever", "Labrador retriever"),
     *("Yorkshire terrier", "standard poodle", "Egyptian cat", "bullfrog", "tailed frog"),
 )
+# What a class of CIFAR-10 could be a name of, taken widely: automobiles and trucks (buses and karts too), birds, cats
+# (big ones too), dogs, frogs, ships and what is like a deer; no aircraft and no horse is among them.
+_LIKE_CIFAR10 = """
+beach wagon, convertible, limousine, sports car, moving van, police van, school bus, trolleybus, go-kart, tractor,
+goose, black stork, king penguin, albatross, tabby, Persian cat, Egyptian cat, cougar, lion, Chihuahua, Yorkshire
+terrier, golden retriever, Labrador retriever, German shepherd, standard poodle, bullfrog, tailed frog, lifeboat,
+gondola, gazelle
+"""
 # WordNet id and name of each class, in label order, which is that of the ids.
 _IMAGENET = dict(line.split(" ", 1) for line in Path(__file__).with_name("imagenet.txt").read_text().splitlines())
 _MNIST_MIRROR = "https://ossci-datasets.s3.amazonaws.com/mnist/"
 _MULTI30K = "https://raw.githubusercontent.com/multi30k/dataset/master/data/task1/raw/"
 
 
+def _names(text: str) -> tuple[str, ...]:
+    """Names between commas, whatever the lines."""
+    return tuple(" ".join(name.split()) for name in text.split(","))
+
+
 def _tiny_imagenet(n: int) -> tuple[str, ...]:
-    return tuple(" ".join(name.split()) for name in _TINY_IMAGENET.split(","))[:n]
+    return _names(_TINY_IMAGENET)[:n]
 
 
 DATASETS = {
@@ -146,6 +164,8 @@ DATASETS = {
                 "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
             ),
         ),
+        unknown={"tiny-imagenet-32": _names(_LIKE_CIFAR10), "mnist": ()},
+        transfer="tiny-imagenet-50",
     ),
     "mnist": Dataset(
         title="MNIST",
@@ -186,6 +206,7 @@ DATASETS = {
         shape=(3, 32, 32),
         heldout=10_000,
         shown=_TINY_IMAGENET_SHOWN,
+        transfer="cifar10",
         remark="Its test images, the validation images of Tiny ImageNet, were scaled down differently in the published "
         "copy: neighbouring pixels differ by 19 of 255 steps on average, those of the other images by 14.",
     ),
@@ -197,6 +218,8 @@ DATASETS = {
         heldout=10_000,
         files="tiny-imagenet-32",
         shown=_TINY_IMAGENET_SHOWN,
+        unknown={"tiny-imagenet-32": _tiny_imagenet(50)},
+        transfer="cifar10",
     ),
     # Of ImageNet's kind at a small cost: two breeds that look alike, two others, and something quite different.
     "tiny-imagenet-5": Dataset(

@@ -1,6 +1,8 @@
 """The command line: build · train · sweep · verify · data · bench. A user's mistake is one line and exit code 2."""
 
 import sys
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +38,7 @@ def main() -> None:
 
 def _join_pairs(arguments: list[str]) -> list[str]:
     """`-p NAME VALUE`, as papermill has it, to the `-p NAME=VALUE` that an option of one value can take."""
+    _each_once(argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
     joined = []
     rest = iter(arguments)
     for argument in rest:
@@ -53,7 +56,15 @@ def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
     pairs = [text.partition("=") for text in texts or ()]
     if not all(equals for _, equals, _ in pairs):
         raise _no_pair(option)
+    _each_once(f"{option} {name}" for name, _, _ in pairs)
     return {name: value for name, _, value in pairs}
+
+
+def _each_once(names: Iterable[str]) -> None:
+    """UserError for a setting that is given twice: of two values one would be ignored."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise UserError(f"{name} is given twice")
 
 
 def _no_pair(option: str) -> UserError:
@@ -103,6 +114,8 @@ def train(
     alpha: Annotated[float, typer.Option(help="Label smoothing factor in [0, 1).")],
     seed: Annotated[int, typer.Option(help="Seed of initial weights, order and views.")] = 0,
     profile: Annotated[str, typer.Option(help="Whose recipe: smoke, laptop or paper.")] = "laptop",
+    loss: Annotated[str | None, typer.Option(help="cross-entropy or maxsup, of strength alpha (the recipe's).")] = None,
+    label_noise: Annotated[float, typer.Option(help="Share of wrong labels in [0, 1), test labels apart.")] = 0.0,
     examples: Annotated[int | None, typer.Option(min=1, help="Training images or pairs (the recipe's).")] = None,
     r: Annotated[list[str] | None, typer.Option("-r", metavar="NAME VALUE", help="Another setting of it.")] = None,
     tensorboard: Annotated[
@@ -115,7 +128,14 @@ def train(
 
     with processes() as first:
         if first:
-            asked = run(profile, dataset, model, alpha, seed, settings=_pairs("-r", r), examples=examples)
+            settings = _pairs("-r", r)
+            if loss is not None:
+                if "loss" in settings:
+                    raise UserError("loss is given twice: by --loss and by -r")
+                settings["loss"] = loss
+            asked = run(
+                profile, dataset, model, alpha, seed, settings=settings, examples=examples, label_noise=label_noise
+            )
             [record] = obtain([asked], tensorboard=tensorboard)
             print(record.folder)
             for name, value in record.metrics.items():

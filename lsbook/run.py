@@ -4,7 +4,7 @@ import ast
 import hashlib
 import json
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,6 +18,7 @@ DECAYED = ("weights", "hidden-linear")
 PIXELS = ("standardised", "unit")
 PRECISIONS = ("mixed", "float32")
 PROBES = ("none", "logit-differences")
+LOSSES = ("cross-entropy", "maxsup")
 INITIAL = ("scaled", "small")
 FRACTIONS = ("momentum", "second_momentum")  # of the past that an optimiser keeps
 
@@ -36,6 +37,8 @@ class Recipe:
     weight_decay: λ of the penalty λ/2 ‖w‖² on `decayed`: every weight matrix and kernel, or only the hidden linear
         layers'. Biases and normalisations never decay.
     clip_norm: gradients of a larger norm over all weights are scaled down to it; None leaves them.
+    loss: of images: "cross-entropy" with the labels smoothed by the run's alpha, or "maxsup" (Zhou et al. 2025, arXiv
+        2502.15798), cross-entropy with hard labels + alpha · (largest − mean logit). Of texts: the former.
     loss_scale: factor of the loss (3 in the paper's CIFAR protocol).
     augmentation: "crop24-flip" (random 24 × 24 crop and flip; the central crop in evaluation), "pad4-flip" (shift by up
         to 4 pixels, zeros moved in, and flip), "shift2" (shift by up to 2 pixels), "inception" (a crop of 8 to 100 % of
@@ -45,8 +48,7 @@ class Recipe:
     averaged: of texts, the number of moments, a hundredth of the run apart and the last its end, of whose weights the
         mean is the result (Vaswani et al. 2017, section 6.1, average 5); 1: the end alone.
     precision: "mixed" is bfloat16 autocast where the hardware computes in it, float32 elsewhere.
-    probe: what is measured along the training besides accuracy and ECE, and becomes part of the record:
-        "logit-differences" of augmented views, and what they tell about the image.
+    probe: of records made while it was part of a run's name, what was measured along the training; see `Run.probe`.
     initial: weights before the first step, of images: "scaled" to a layer's inputs (He et al. 2015), or "small" as
         those of `models.base.initialise_small`.
     revision: raised when the training code changes what the other fields mean.
@@ -65,6 +67,7 @@ class Recipe:
     weight_decay: float = 0.0
     decayed: str = "weights"
     clip_norm: float | None = None
+    loss: str = "cross-entropy"
     loss_scale: float = 1.0
     augmentation: str = "none"
     pixels: str = "standardised"
@@ -113,6 +116,7 @@ class Recipe:
             "pixels": PIXELS,
             "precision": PRECISIONS,
             "probe": PROBES,
+            "loss": LOSSES,
             "initial": INITIAL,
         }.items():
             one_of(name, getattr(self, name), allowed)
@@ -128,13 +132,18 @@ class Recipe:
 class Run:
     """One training. `key` names it: two runs with the same fields are the same run, wherever they were done.
 
-    alpha: label smoothing factor in [0, 1) (section 1 of the paper).
+    alpha: label smoothing factor in [0, 1) (section 1 of the paper), or the strength of another loss.
+    label_noise: rate ρ in [0, 1) of symmetric noise: so many training and held-out labels, drawn by the seed, are
+        replaced with one of the other classes; test labels never are.
     examples: number of training images or sentence pairs, the first ones of the training split.
     vocabulary: of a text, and only of one, the number of tokens of both languages together.
     teacher, temperature or as_soft_as, beta: of a student only. T is given, or found as the one at which the teacher's
         targets are as soft as those of another teacher at T = 1, by the smoothness index γ; the distilled loss weighs
         them by beta, and with squared_temperature by T² as well.
     as_soft_as without teacher: labels are smoothed by α = γ of this network's answers, and alpha is 0.
+    probe: what is measured along the training besides accuracy and ECE and becomes part of the record, of images:
+        "logit-differences" of augmented views, and what they tell about the image. It changes no outcome, so it is no
+        part of the key: a record with more serves whoever asks for less.
     """
 
     dataset: str
@@ -149,16 +158,23 @@ class Run:
     as_soft_as: "Run | None" = None
     beta: float | None = None
     squared_temperature: bool = False
+    label_noise: float = 0.0
+    probe: str = "none"
 
     def __post_init__(self):
         one_of("data set", self.dataset, [*DATASETS, *CORPORA])
         one_of("model", self.model, MODELS)
         _number(self, "alpha")
         _require(0 <= self.alpha < 1, f"alpha must be in [0, 1), not {self.alpha:g}")
+        _number(self, "label_noise")
+        _require(0 <= self.label_noise < 1, f"label_noise must be in [0, 1), not {self.label_noise:g}")
+        one_of("probe", self.probe, PROBES)
         whole_number("seed", self.seed, 0)
         _require(self.seed < 2**32, f"seed must be below 2^32, not {self.seed}")
         whole_number("examples", self.examples, 1)
         _require(isinstance(self.recipe, Recipe), "recipe must be a Recipe")
+        if self.recipe.loss == "maxsup":
+            _require(self.alpha > 0, "alpha must be above 0 with the loss maxsup, which without it is cross-entropy")
         self._check_kind()
         self._check_teachers()
 
@@ -166,6 +182,11 @@ class Run:
         """UserError unless targets that come from other networks are completely described."""
         for name in ("teacher", "as_soft_as"):
             _require(isinstance(getattr(self, name), Run | None), f"{name} must be a Run")
+            if getattr(self, name):  # whatever was measured along its training, it teaches the same
+                object.__setattr__(self, name, replace(getattr(self, name), probe="none"))
+        if self.teachers:
+            _require(self.label_noise == 0, "label_noise is not for students: they learn from clean labels")
+            _require(self.recipe.loss == "cross-entropy", f"the loss {self.recipe.loss} is not for students")
         for teacher in self.teachers:
             theirs = DATASETS.get(teacher.dataset)
             _require(
@@ -201,8 +222,11 @@ class Run:
             self._check_views()
             return
         whole_number("vocabulary", self.vocabulary, 1)
-        for name in ("augmentation", "initial", "probe", "size"):
-            _require(getattr(self.recipe, name) == getattr(Recipe, name), f"{name} is for images only")
+        for name in ("augmentation", "initial", "loss", "probe", "size"):
+            value = getattr(self.recipe, name)
+            _require(value == getattr(Recipe, name), f"{name} {value} is for images only")
+        _require(self.probe == "none", f"probe {self.probe} is for images only")
+        _require(self.label_noise == 0, "label_noise is for images only")
         _require(not self.teachers, "a student learns from images only")
 
     def _check_views(self) -> None:
@@ -214,8 +238,20 @@ class Run:
             f"not {self.recipe.augmentation}",
         )
         if in_files:
-            _require(self.recipe.probe == "none", f"the probe is not for {self.dataset}: its images stay in files")
+            _require(self.measured == "none", f"the probe is not for {self.dataset}: its images stay in files")
             _require(not self.teachers, f"a student cannot learn from {self.dataset}: its images stay in files")
+
+    @property
+    def measured(self) -> str:
+        """What is measured along the training, whether it is part of the run's name or not."""
+        return self.recipe.probe if self.probe == "none" else self.probe
+
+    @property
+    def namesakes(self) -> "tuple[Run, ...]":
+        """The run, and the same training under the names that it had while a probe was part of them."""
+        if self.vocabulary is not None or self.recipe.probe != "none":
+            return (self,)
+        return self, *(replace(self, recipe=replace(self.recipe, probe=probe)) for probe in PROBES[1:])
 
     @property
     def teachers(self) -> "tuple[Run, ...]":
@@ -234,6 +270,10 @@ class Run:
 
     def __str__(self) -> str:
         named = f"{self.dataset} {self.model} alpha={self.alpha:g} seed={self.seed}"
+        if self.recipe.loss != "cross-entropy":
+            named += f" loss={self.recipe.loss}"
+        if self.label_noise:
+            named += f" label_noise={self.label_noise:g}"
         if self.teacher:
             named += f" beta={self.beta:g} taught by {self.teacher.model} alpha={self.teacher.alpha:g}"
         if self.temperature is not None:
@@ -255,8 +295,9 @@ def as_dict(value: Run | Recipe) -> dict[str, Any]:
 
 
 def canonical_json(run: Run) -> str:
-    """The one JSON text of a run: sorted names, no spaces."""
-    return json.dumps(as_dict(run), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """The one JSON text of what decides a run's outcome: sorted names, no spaces."""
+    deciding = {name: value for name, value in as_dict(run).items() if name != "probe"}
+    return json.dumps(deciding, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def from_dict(values: dict[str, Any]) -> Run:

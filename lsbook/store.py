@@ -53,6 +53,11 @@ class Record:
         return {name: (self.folder / name).read_bytes() for name in (*FILES, CHECKSUMS)}
 
 
+def serves(record: Record, run: Run) -> bool:
+    """Whether a record of this training has what is to be measured along it; one with more serves who asks for less."""
+    return run.probe in ("none", record.run.measured)
+
+
 @contextmanager
 def aside() -> Iterator[None]:
     """Within it an audit hook is told to hear nothing: what is read is no part of what is made from it."""
@@ -71,11 +76,16 @@ class Store:
 
     def get(self, run: Run) -> Record | None:
         """The record of a run, checked against its checksums, or None. UserError when it is damaged."""
-        folder = self._folder(run)
-        return _read(folder) if folder.is_dir() else None
+        for name in run.namesakes:
+            folder = self._folder(name)
+            if folder.is_dir() and serves(record := _read(folder), run):
+                return record
+        return None
 
     def __contains__(self, run: Run) -> bool:
-        return self._folder(run).is_dir()
+        if run.probe != "none":
+            return self.get(run) is not None
+        return any(self._folder(name).is_dir() for name in run.namesakes)
 
     def __iter__(self) -> Iterator[Record]:
         """All records, checked."""
@@ -86,7 +96,7 @@ class Store:
         return (_load(folder) for folder in self._folders() if not _problem(folder))
 
     def put(self, run: Run, *, metrics: dict, history: dict, environment: dict, arrays: dict) -> Record:
-        """Write a record. One that is there and whole is kept: the same run gives the same outcome.
+        """Write a record. One that is there, whole and measured as far is kept: the same run gives the same outcome.
 
         UserError when the folder cannot be written; nothing is left half-written then.
         """
@@ -102,8 +112,8 @@ class Store:
         target = self.path / run.folder
         try:
             with self._lock():
-                if target.is_dir() and not _problem(target):
-                    return self.get(run)
+                if target.is_dir() and not _problem(target) and serves(_load(target), run):
+                    return _load(target)
                 temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self.path))
                 folder = temporary / run.folder
                 try:
@@ -115,7 +125,7 @@ class Store:
                         raise UserError(f"the record of {run} is damaged: {problem}")
                     target.parent.mkdir(exist_ok=True)
                     _sync(self.path)
-                    if target.exists():  # damaged: replaced by a whole one
+                    if target.exists():  # damaged or with less: replaced
                         shutil.rmtree(target)
                     folder.rename(target)
                     _sync(target.parent)
@@ -123,7 +133,7 @@ class Store:
                     shutil.rmtree(temporary, ignore_errors=True)
         except OSError as error:
             raise UserError(f"cannot write the record {target}: {error.strerror or error}") from None
-        return self.get(run)
+        return _read(target)
 
     def check_writable(self) -> None:
         """UserError unless records can be written here: asked before a training starts, not after it."""

@@ -16,6 +16,8 @@ from lsbook.store import Store
 PROJECT = Path(__file__).parents[1]
 SMOKE = ["train", "--dataset", "digits", "--model", "alexnet-16", "--profile", "smoke"]
 
+TEXT = ["train", "--dataset", "grammar", "--model", "transformer-64", "--profile", "smoke", "--alpha", "0.1"]
+
 
 @pytest.fixture
 def lsbook(results, data_folder, monkeypatch, capsys):
@@ -39,8 +41,11 @@ def lsbook(results, data_folder, monkeypatch, capsys):
         ([*SMOKE, "--alpha", "abc"], "'--alpha'"),
         ([*SMOKE, "--alpha", "nan"], "alpha must be a number"),
         ([*SMOKE, "--alpha", "0.1", "--seed", "-1"], "seed must be a whole number of at least 0, not -1"),
-        ([*SMOKE, "--alpha", "0.1", "--profile", "huge"], "unknown profile 'huge': choose from smoke, laptop, paper"),
-        ([*SMOKE, "--alpha", "0.1", "--dataset", "cifar10"], "profile smoke has no recipe for cifar10 alexnet-16"),
+        ([*SMOKE[:-1], "huge", "--alpha", "0.1"], "unknown profile 'huge': choose from smoke, laptop, paper"),
+        (
+            ["train", "--dataset", "cifar10", *SMOKE[3:], "--alpha", "0.1"],
+            "profile smoke has no recipe for cifar10 alexnet-16",
+        ),
         (["data", "cifar"], "unknown data set 'cifar': choose from cifar10, mnist, cifar100, tiny-imagenet-32"),
         (["build", "preface"], "unknown chapter 'preface': choose from index, label_smoothing, projections"),
         (["build", "-p", "alhpa", "0.2"], "unknown parameter 'alhpa': choose from"),
@@ -58,6 +63,16 @@ def lsbook(results, data_folder, monkeypatch, capsys):
         ([*SMOKE, "--alpha", "0.1", "-r", "steps", "many"], "steps must be a whole number of at least 1, not 'many'"),
         ([*SMOKE, "--alpha", "0.1", "-r", "milestones", "0.5"], "Recipe: 'float' object is not iterable"),
         ([*SMOKE, "--alpha", "0.1", "-r", "milestones", "half"], "Recipe: could not convert string to float: 'h'"),
+        ([*SMOKE, "--alpha", "0.1", "--alpha", "0.2"], "--alpha is given twice"),
+        ([*SMOKE, "--alpha", "0.1", "--alpha=0.1"], "--alpha is given twice"),
+        ([*SMOKE, "--alpha", "0.1", "-r", "steps", "1", "-r", "steps", "2"], "-r steps is given twice"),
+        ([*SMOKE, "--alpha", "0.1", "--loss", "maxsup", "-r", "loss", "maxsup"], "loss is given twice: by --loss and"),
+        ([*SMOKE, "--alpha", "0.1", "--loss", "focal"], "unknown loss 'focal': choose from cross-entropy, maxsup"),
+        ([*SMOKE, "--alpha", "0", "--loss", "maxsup"], "alpha must be above 0 with the loss maxsup"),
+        ([*SMOKE, "--alpha", "0", "--label-noise", "1"], "label_noise must be in [0, 1), not 1"),
+        ([*SMOKE, "--alpha", "0", "--label-noise", "-0.1"], "label_noise must be in [0, 1), not -0.1"),
+        ([*TEXT, "--loss", "maxsup"], "loss maxsup is for images only"),
+        ([*TEXT, "--label-noise", "0.2"], "label_noise is for images only"),
         (["train"], "Missing option"),
         ([], "Missing command; see"),
         (

@@ -37,10 +37,21 @@ def test_zero_and_zero_point_zero_are_one_run():
         {"recipe": Recipe(steps=100, revision=2)},
         {"recipe": Recipe(steps=100, learning_rate=0.2)},
         {"teacher": RUN, "temperature": 2.0, "beta": 0.5},
+        {"recipe": Recipe(steps=100, loss="maxsup")},
+        {"label_noise": 0.2},
     ],
 )
 def test_every_field_changes_the_key(change):
     assert dataclasses.replace(RUN, **change).key != RUN.key
+
+
+def test_what_only_measures_changes_no_key():
+    probed = dataclasses.replace(RUN, probe="logit-differences")
+    assert probed.key == RUN.key
+    assert probed != RUN
+    assert from_dict(as_dict(probed)) == probed
+    student = dataclasses.replace(RUN, teacher=probed, temperature=2, beta=1)
+    assert student == dataclasses.replace(RUN, teacher=RUN, temperature=2, beta=1)
 
 
 def test_a_run_survives_json():
@@ -72,6 +83,12 @@ def test_a_student_is_named_with_its_teacher():
         ({"examples": 0}, "examples must be a whole number of at least 1"),
         ({"dataset": "cifar"}, "unknown data set 'cifar': choose from cifar10, mnist, cifar100, tiny-imagenet-32"),
         ({"model": "vgg"}, "unknown model 'vgg': choose from mlp"),
+        ({"probe": "all"}, "unknown probe 'all': choose from none, logit-differences"),
+        ({"teacher": RUN, "temperature": 1, "beta": 1, "label_noise": 0.1}, "label_noise is not for students"),
+        (
+            {"teacher": RUN, "temperature": 1, "beta": 1, "recipe": Recipe(steps=1, loss="maxsup")},
+            "the loss maxsup is not for students",
+        ),
         ({"teacher": RUN}, "a student needs a teacher, beta, and one of"),
         ({"teacher": RUN, "temperature": 0, "beta": 1}, "temperature must be above 0"),
         ({"teacher": RUN, "temperature": 1, "beta": 1.1}, r"beta must be in \[0, 1\]"),

@@ -1,5 +1,6 @@
 """The store: a record appears whole or not at all, and damage is noticed."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -66,6 +67,28 @@ def test_a_record_made_elsewhere_is_adopted_once_and_whole(store, tmp_path):
     assert store.adopt(run(), other).files() == record.files()
     assert store.verify() == []
     assert {path.name for path in store.path.iterdir()} == {".lock", "digits-mlp"}
+
+
+def test_a_record_with_more_serves_whoever_asks_for_less(store):
+    """A probe is no part of a run's name, but whoever needs what it measures is served by records that have it."""
+    probed = dataclasses.replace(run(), probe="logit-differences")
+    store.put(run(), **CONTENT)
+    assert run() in store
+    assert probed not in store
+    assert store.get(probed) is None
+    store.put(probed, **CONTENT | {"metrics": {"test_accuracy": 0.6}})
+    assert store.get(run()).run == store.get(probed).run == probed
+    store.put(run(), **CONTENT)  # with less: the one with more stays
+    assert store.get(run()).metrics == {"test_accuracy": 0.6}
+    assert len(store) == 1
+
+
+def test_records_keep_the_names_that_they_had_while_a_probe_was_part_of_them(store):
+    named = dataclasses.replace(run(), recipe=Recipe(steps=1, probe="logit-differences"))
+    store.put(named, **CONTENT)
+    for asked in (run(), dataclasses.replace(run(), probe="logit-differences"), named):
+        assert asked in store
+        assert store.get(asked).run == named
 
 
 def test_checksums_satisfy_sha256sum(store):

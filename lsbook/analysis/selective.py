@@ -134,7 +134,8 @@ def normalised_max_logit(logits: np.ndarray, p: float, centred: bool) -> np.ndar
     scale = np.abs(logits).max(axis=1, keepdims=True)  # so that no power overflows
     scaled = logits / np.where(scale > 0, scale, 1)
     norm = np.sum(np.abs(scaled) ** p, axis=1) ** (1 / p)
-    return scaled.max(axis=1) / np.where(norm > 0, norm, 1)
+    # Of centred logits of which one is above 0, p = 1 gives ½ whatever they are: rounding must not order these.
+    return np.round(scaled.max(axis=1) / np.where(norm > 0, norm, 1), 12)
 
 
 def energy(logits: np.ndarray) -> np.ndarray:

@@ -60,6 +60,15 @@ def load(name: str, split: str) -> Images | ImageFiles:
     return train_and_heldout(name)[split == "heldout"]
 
 
+def at_hand(name: str) -> bool:
+    """Whether a data set's files are here, so that reading it downloads nothing."""
+    name = DATASETS[name].files or name
+    archives = [data_path() / folder / address.rpartition("/")[2] for folder, address, _ in DATASETS[name].archives]
+    return bool(sources.parquet_files(data_path(), name, "test")) or (
+        bool(archives) and all(path.is_file() for path in archives)
+    )
+
+
 def train_and_heldout(name: str) -> tuple[Images, Images] | tuple[ImageFiles, ImageFiles]:
     """Both splits of the training file, which is read once."""
     whole, heldout = _whole(name, "train"), DATASETS[name].heldout

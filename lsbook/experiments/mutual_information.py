@@ -38,7 +38,7 @@ def run(profile: str, alpha: float, seed: int, place: int = 0) -> Run:
     """The run behind one curve of a network of the profile: it carries the probe of logit differences."""
     dataset, model, length = NETWORKS[profile][place]
     found = profiles.run(profile, dataset, model, alpha, seed, length)
-    return dataclasses.replace(found, recipe=dataclasses.replace(found.recipe, probe="logit-differences"))
+    return dataclasses.replace(found, probe="logit-differences")
 
 
 def groups(profile: str, alpha: float = 0.1) -> list[Group]:

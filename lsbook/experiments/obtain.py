@@ -57,7 +57,8 @@ def data_for(splits: Callable) -> Callable:
     kept = {}
 
     def of(run: Run):
-        source = run.dataset, run.examples, run.vocabulary
+        noise = (run.label_noise, run.seed) if run.label_noise else None
+        source = run.dataset, run.examples, run.vocabulary, noise
         if source not in kept:
             kept.clear()
             kept[source] = splits(run)

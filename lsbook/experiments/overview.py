@@ -35,7 +35,7 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
 
 def network(run: Run) -> str:
     """The network, which others its targets are from, and whether its information was measured along the training."""
-    return _named(run) + ("" if run.recipe.probe == "none" else ", information measured")
+    return _named(run) + ("" if run.measured == "none" else ", information measured")
 
 
 def _named(run: Run) -> str:

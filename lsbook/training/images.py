@@ -1,5 +1,6 @@
 """Image classification as a task of the training loop."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -12,8 +13,8 @@ from lsbook.data.images import Images, load, train_and_heldout
 from lsbook.errors import UserError
 from lsbook.models.base import Classifier, initialise_small
 from lsbook.run import Run
-from lsbook.training import augmentation, precision, processes, summary, views
-from lsbook.training.losses import Loss, smoothed_cross_entropy
+from lsbook.training import augmentation, evaluation, precision, processes, summary, transfer, views
+from lsbook.training.losses import NAMED, Loss
 from lsbook.training.optimisation import Trainer
 from lsbook.training.probes import LogitDifferences
 
@@ -32,9 +33,24 @@ class Splits(NamedTuple):
 def splits(run: Run) -> Splits:
     """The images of a run, from their files. UserError when they are missing or damaged."""
     (train, heldout), test = train_and_heldout(run.dataset), load(run.dataset, "test")
+    if run.label_noise:
+        train, heldout = (
+            replace(part, labels=noisy_labels(part.labels, len(part.classes), run.label_noise, seed))
+            for part, seed in zip((train, heldout), np.random.SeedSequence(run.seed).spawn(2), strict=True)
+        )
     if run.examples > len(train):
         train, heldout = train + heldout, heldout.first(0)
     return Splits(train.first(run.examples), heldout, test)
+
+
+def noisy_labels(labels: np.ndarray, n_classes: int, rate: float, seed: np.random.SeedSequence) -> np.ndarray:
+    """Labels (N,) of which each is replaced, with probability `rate`, by one of the other classes, all as likely.
+
+    The first labels come out the same however many there are.
+    """
+    replaced, shifts = (np.random.default_rng(part) for part in seed.spawn(2))
+    wrong = replaced.random(len(labels)) < rate
+    return np.where(wrong, (labels + shifts.integers(1, n_classes, len(labels))) % n_classes, labels)
 
 
 class ImageTrainer(Trainer):
@@ -64,7 +80,7 @@ class ImageTask:
     """See `loop.Task`. Draws the initial weights from torch's random state."""
 
     def __init__(self, run: Run, data: Splits, device: torch.device, loss: Loss | None):
-        """loss: smoothed cross-entropy with the run's alpha when None."""
+        """loss: the recipe's, with the run's alpha, when None."""
         self.run, self.data = run, data
         self.view = augmentation.of(run.recipe)
         shape = self.view.shape(data.train.shape)
@@ -75,9 +91,9 @@ class ImageTask:
         if run.recipe.initial == "small":
             initialise_small(model)
         model.to(device, memory_format=torch.channels_last)
-        self.trainer = ImageTrainer(run, model, data.train, loss or smoothed_cross_entropy(run.alpha))
+        self.trainer = ImageTrainer(run, model, data.train, loss or NAMED[run.recipe.loss](run.alpha))
         self.measured = data.heldout.first(min(MEASURED, len(data.heldout)))
-        probes = run.recipe.probe == "logit-differences"
+        probes = run.measured == "logit-differences"
         self.logit_differences = LogitDifferences(run, data.train, data.heldout) if probes else None
 
     @property
@@ -109,6 +125,7 @@ class ImageTask:
         measured = self.data._replace(train=self.data.train.first(min(TRAIN_MEASURED, len(self.data.train))))
         train, heldout, test = (self._respond(images) for images in measured)
         metrics = summary.metrics(train, heldout, test)
+        metrics |= self._further(train, heldout, test, metrics.get("temperature"))
         # Of students nothing but errors is asked.
         arrays = {} if self.run.teachers else self._arrays(train, test, metrics.get("temperature"))
         facts = {"images_per_second": round(self.run.recipe.steps * self.trainer.batch / seconds)}
@@ -116,6 +133,29 @@ class ImageTask:
             arrays |= self.logit_differences.arrays(self.trainer.model)
             facts["probe_seconds"] = round(self.logit_differences.seconds, 1)
         return metrics, arrays, facts
+
+    def _further(
+        self,
+        train: summary.Responses,
+        heldout: summary.Responses,
+        test: summary.Responses,
+        temperature: float | None,
+    ) -> dict[str, float]:
+        """Measures of later work: see `evaluation` and `transfer`. temperature: None without held-out images."""
+        metrics = evaluation.trust(heldout, test)
+        splits = {"test": (test, 1.0)}
+        if temperature is not None:
+            splits |= {"heldout": (heldout, 1.0), "test_scaled": (test, temperature)}
+        for name, (split, divisor) in splits.items():
+            found = evaluation.calibration_without_bins(split, divisor)
+            metrics |= {f"{name}_{measure}": value for measure, value in found.items()}
+        templates = self.trainer.model.templates().detach().double().cpu().numpy()
+        metrics |= evaluation.features_geometry(train, test, templates)
+        if isinstance(self.data.train, Images):
+            shape = self.data.train.shape
+            metrics |= transfer.unknown_images(self.run.dataset, shape, test, self._respond)
+            metrics |= transfer.linear_probe(self.run.dataset, shape, self._respond)
+        return metrics
 
     def _arrays(self, train: summary.Responses, test: summary.Responses, temperature: float | None) -> dict:
         """What figures need. The first seed keeps the logits; of others, numbers and shown examples are enough."""

@@ -276,7 +276,12 @@ class _Course:
             "course": {"total": self.total},
         }
         tensors = {f"{part}/{name}": value for part, found in parts.items() for name, value in found.items()}
-        notes = {"history": self.history, "last": self.last, "seconds": self.seconds}
+        notes = {
+            "history": self.history,
+            "last": self.last,
+            "seconds": self.seconds,
+            "measured": self.run.measured,
+        }
         return checkpoints.Checkpoint(self.step, tensors, notes)
 
     def resume(self) -> None:
@@ -284,6 +289,8 @@ class _Course:
         found = processes.told(None if processes.rank() else checkpoints.latest(self.run))
         if found is None:
             return
+        if self.run.measured not in ("none", found.notes.get("measured", self.run.recipe.probe)):
+            return  # what was to be measured along those steps was not
         parts: dict[str, dict] = {}
         for key, value in found.tensors.items():
             part, _, name = key.partition("/")

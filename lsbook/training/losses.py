@@ -33,6 +33,22 @@ def smoothed_cross_entropy(alpha: float) -> Loss:
     return loss
 
 
+def max_suppression(alpha: float) -> Loss:
+    """MaxSup: H(y, p) + α (max_k z_k − mean_k z_k) (Zhou et al. 2025, arXiv 2502.15798, equation 8).
+
+    Smoothed cross-entropy is H(y, p) + α (z_y − mean_k z_k): it holds the true logit down also where another is larger.
+    """
+
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        excess = logits.amax(dim=1) - logits.mean(dim=1)
+        return F.cross_entropy(logits, batch.labels) + alpha * excess.mean()
+
+    return loss
+
+
+NAMED = {"cross-entropy": smoothed_cross_entropy, "maxsup": max_suppression}  # as recipes name them
+
+
 def distillation(
     teacher: Callable[[Batch], Tensor], temperature: float, beta: float, alpha: float = 0.0, squared: bool = False
 ) -> Loss:

@@ -76,7 +76,7 @@ def test_every_profile_records_the_probe():
     for profile, networks in mutual_information.NETWORKS.items():
         runs = [run for group in mutual_information.groups(profile) for run in group.runs(0)]
         assert [(run.dataset, run.model) for run in runs[::2]] == [network[:2] for network in networks]
-        assert {run.recipe.probe for run in runs} == {"logit-differences"}
+        assert {run.measured for run in runs} == {"logit-differences"}
 
 
 def test_the_courses_are_those_of_the_data(rows):

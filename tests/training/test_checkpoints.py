@@ -86,23 +86,35 @@ def test_a_signal_ends_all_trainings_that_take_turns(data):
 
 
 @pytest.mark.parametrize(
-    ("model", "recipe"),
+    ("model", "recipe", "probe"),
     [
-        ("alexnet-16", SGD),
-        ("mlp-dropout", SHORT),
-        ("resnet8", dataclasses.replace(SHORT, probe="logit-differences")),
+        ("alexnet-16", SGD, "none"),
+        ("mlp-dropout", SHORT, "none"),
+        ("resnet8", SHORT, "logit-differences"),
     ],
     ids=["200 steps", "dropout", "batch statistics and a probe"],
 )
-def test_interrupted_three_times_it_ends_where_it_would_have(data, monkeypatch, tmp_path, model, recipe):
-    whole = train(run(model, recipe), data, progress=False)
+def test_interrupted_three_times_it_ends_where_it_would_have(data, monkeypatch, tmp_path, model, recipe, probe):
+    asked = dataclasses.replace(run(model, recipe), probe=probe)
+    whole = train(asked, data, progress=False)
     monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "again"))
     interrupt(monkeypatch, (3, recipe.steps // 2, recipe.steps - 1))
     for _ in range(3):
         with pytest.raises(SystemExit) as ended:
-            train(run(model, recipe), data, progress=False)
+            train(asked, data, progress=False)
         assert ended.value.code == 128 + signal.SIGTERM
-    same(whole, train(run(model, recipe), data, progress=False))
+    same(whole, train(asked, data, progress=False))
+
+
+def test_what_was_not_measured_along_the_way_is_measured_from_the_start(data, monkeypatch, tmp_path):
+    plain = run("resnet8", SHORT)
+    probed = dataclasses.replace(plain, probe="logit-differences")
+    whole = train(probed, data, progress=False)
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "again"))
+    interrupt(monkeypatch, (3,))
+    with pytest.raises(SystemExit):
+        train(plain, data, progress=False)
+    same(whole, train(probed, data, progress=False))
 
 
 def test_a_student_is_taken_up_again_too(data, monkeypatch, tmp_path):

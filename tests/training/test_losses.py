@@ -5,11 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.special import log_softmax, softmax
 from torch import nn
 from torch.nn import functional as F
 
-from lsbook.analysis.targets import smooth_targets
+from lsbook.analysis.targets import cross_entropy, smooth_targets
 from lsbook.training import losses
 from lsbook.training.losses import Batch, distillation, smoothed_cross_entropy
 
@@ -38,6 +41,27 @@ def test_it_is_the_formula(temperature, beta, alpha, squared):
     expected = (1 - beta) * hard + beta * soft * (temperature**2 if squared else 1)
     loss = distillation(teacher, temperature, beta, alpha, squared)
     assert float(loss(torch.from_numpy(LOGITS), BATCH)) == pytest.approx(expected, abs=1e-12)
+
+
+@given(
+    logits=arrays(np.float64, (4, 5), elements=st.floats(-30, 30)),
+    labels=arrays(np.int64, 4, elements=st.integers(0, 4)),
+    alpha=st.floats(0, 0.99),
+)
+def test_smoothing_and_max_suppression_add_a_logit_less_the_mean_to_cross_entropy(logits, labels, alpha):
+    """Smoothed − hard = α (z_true − mean z), MaxSup − hard = α (max z − mean z): equal where nothing is misclassified.
+
+    Below both, by the definition of smoothed targets in NumPy.
+    """
+    batch = Batch(index=None, labels=torch.from_numpy(labels), views=None)
+    z = torch.from_numpy(logits)
+    hard = cross_entropy(logits, smooth_targets(labels, 5, 0.0)).mean()
+    true, largest, mean = logits[np.arange(4), labels], logits.max(axis=1), logits.mean(axis=1)
+    smoothed = cross_entropy(logits, smooth_targets(labels, 5, alpha)).mean()
+    assert smoothed - hard == pytest.approx(alpha * (true - mean).mean(), abs=1e-9)
+    assert float(losses.max_suppression(alpha)(z, batch)) - hard == pytest.approx(
+        alpha * (largest - mean).mean(), abs=1e-9
+    )
 
 
 def test_without_the_teacher_it_is_ordinary_training():

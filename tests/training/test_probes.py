@@ -16,12 +16,12 @@ from lsbook.training import Splits, summary, train
 from lsbook.training.augmentation import AUGMENTATIONS
 from lsbook.training.probes import COUNTED, PAIR, VIEWS, LogitDifferences
 
-RECIPE = Recipe(steps=12, batch=32, learning_rate=0.02, augmentation="crop24-flip", probe="logit-differences")
+RECIPE = Recipe(steps=12, batch=32, learning_rate=0.02, augmentation="crop24-flip")
 
 
-def run(seed=0, **changes) -> Run:
+def run(seed=0, probe="logit-differences", **changes) -> Run:
     recipe = dataclasses.replace(RECIPE, **changes)
-    return Run(dataset="digits", model="resnet8", alpha=0.1, seed=seed, recipe=recipe, examples=300)
+    return Run(dataset="digits", model="resnet8", alpha=0.1, seed=seed, recipe=recipe, examples=300, probe=probe)
 
 
 @pytest.fixture(scope="module")

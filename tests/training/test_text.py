@@ -266,9 +266,12 @@ def test_every_text_recipe_fits_its_network():
         ({"dataset": "digits"}, "transformer-64 reads text, but digits is images: choose from mlp"),
         ({"vocabulary": None}, "vocabulary must be a whole number"),
         ({"vocabulary": 0}, "vocabulary must be a whole number of at least 1"),
-        ({"recipe": dataclasses.replace(RECIPE, augmentation="shift2")}, "augmentation is for images only"),
-        ({"recipe": dataclasses.replace(RECIPE, probe="logit-differences")}, "probe is for images only"),
-        ({"recipe": dataclasses.replace(RECIPE, initial="small")}, "initial is for images only"),
+        ({"recipe": dataclasses.replace(RECIPE, augmentation="shift2")}, "augmentation shift2 is for images only"),
+        (
+            {"recipe": dataclasses.replace(RECIPE, probe="logit-differences")},
+            "probe logit-differences is for images only",
+        ),
+        ({"recipe": dataclasses.replace(RECIPE, initial="small")}, "initial small is for images only"),
         ({"dataset": "digits", "model": "mlp"}, "vocabulary is for texts only"),
     ],
 )
