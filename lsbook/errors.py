@@ -1,7 +1,8 @@
 """The one error a user can mend: a single line that says what, where and what to do."""
 
+import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 class UserError(ValueError):
@@ -21,35 +22,53 @@ def needing(extra: str, purpose: str) -> Iterator[None]:
         raise UserError(f'{purpose} needs {error.name}: pip install -e ".[{extra}]"') from None
 
 
+def said(value: object) -> str:
+    """A value as a message shows it: on one line of printable characters, and no more than its beginning."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        return f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
 def one_of(what: str, value: object, allowed) -> None:
     """Raise UserError, listing what is allowed, unless `value` is among `allowed`."""
-    if value not in allowed:
-        raise UserError(f"unknown {what} {value!r}: choose from {', '.join(map(str, allowed))}")
+    if value not in list(allowed):
+        raise UserError(f"unknown {what} {said(value)}: choose from {', '.join(map(str, allowed))}")
 
 
-def whole_number(name: str, value: object, least: int) -> None:
-    """Raise UserError unless a parameter is a whole number of at least `least`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise UserError(f"{name} must be a whole number of at least {least}, not {value!r}")
+def whole_number(name: str, value: object, least: int, most: int) -> None:
+    """Raise UserError unless a parameter is a whole number from `least` to `most`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        raise UserError(f"{name} must be a whole number of at least {least} and at most {most}, not {said(value)}")
+
+
+def real_number(name: str, value: object) -> float:
+    """A parameter that is a finite number, as one of Python's floats. UserError for anything else, text as well."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        with suppress(OverflowError):
+            if math.isfinite(found := float(value)):
+                return found
+    raise UserError(f"{name} must be a number, not {said(value)}")
 
 
 def numbers(name: str, text: object) -> tuple[float, ...]:
-    """Different numbers separated by commas, or a single one. UserError for anything else."""
+    """Different finite numbers separated by commas, or a single one, at most 100. UserError for anything else."""
     try:
         found = tuple(float(part) for part in str(text).split(","))
     except ValueError:
         found = ()
-    if not found or len(set(found)) < len(found):
-        raise UserError(f'{name} must be numbers such as "0.1,0.3", each once, not {text!r}')
+    if not 0 < len(found) <= 100 or len(set(found)) < len(found) or not all(map(math.isfinite, found)):
+        raise UserError(f'{name} must be numbers such as "0.1,0.3", each once, at most 100, not {said(text)}')
     return found
 
 
 def number(name: str, text: object) -> float:
-    """A single number. UserError for anything else."""
+    """A single finite number, or the text of one. UserError for anything else."""
     try:
-        return float(text)
-    except (TypeError, ValueError):
-        raise UserError(f"{name} must be a number, not {text!r}") from None
+        return real_number(name, float(text) if isinstance(text, str) else text)
+    except ValueError:
+        raise UserError(f"{name} must be a number, not {said(text)}") from None
 
 
 def several_of(what: str, text: str, allowed: Sequence[str], count: int) -> tuple[int, ...]:
@@ -58,5 +77,5 @@ def several_of(what: str, text: str, allowed: Sequence[str], count: int) -> tupl
     for name in names:
         one_of(what, name, allowed)
     if len(names) != count or len(set(names)) != count:
-        raise UserError(f"expected {count} different names, each a {what}, not {text!r}")
+        raise UserError(f"expected {count} different names, each a {what}, not {said(text)}")
     return tuple(allowed.index(name) for name in names)

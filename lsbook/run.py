@@ -3,13 +3,12 @@
 import ast
 import hashlib
 import json
-import math
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
 from lsbook.catalogue import CORPORA, DATASETS, MODELS
-from lsbook.errors import UserError, one_of, whole_number
+from lsbook.errors import UserError, one_of, real_number, whole_number
 
 OPTIMISERS = ("sgd", "adam")
 SCHEDULES = ("constant", "one-cycle", "steps", "linear", "inverse-root")
@@ -21,6 +20,17 @@ PROBES = ("none", "logit-differences")
 LOSSES = ("cross-entropy", "maxsup")
 INITIAL = ("scaled", "small")
 FRACTIONS = ("momentum", "second_momentum")  # of the past that an optimiser keeps
+# From and to which a recipe's whole numbers are allowed.
+BOUNDS = {
+    "steps": (1, 10**8),
+    "batch": (1, 10**6),
+    "warm_up": (0, 10**8),
+    "size": (1, 1_024),
+    "averaged": (1, 100),
+    "revision": (1, 1_000),
+}
+VIEWS = 2**28  # pixels of a batch, three times those of the largest recipe
+LARGEST = 1e30  # of a recipe's other numbers, within float32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,17 +89,14 @@ class Recipe:
     revision: int = 1
 
     def __post_init__(self):
-        for name in ("steps", "batch", "averaged", "revision"):
-            whole_number(name, getattr(self, name), 1)
-        _require(self.averaged <= 100, f"averaged: at most 100, a hundredth of the run apart, not {self.averaged}")
-        whole_number("warm_up", self.warm_up, 0)
+        for name, (least, most) in BOUNDS.items():
+            if getattr(self, name) is not None or name != "size":
+                whole_number(name, getattr(self, name), least, most)
         for name in ("learning_rate", "first_layer", "weight_decay", "loss_scale", *FRACTIONS):
             _number(self, name)
         if self.clip_norm is not None:
             _number(self, "clip_norm")
             _require(self.clip_norm > 0, "clip_norm must be above 0, or None")
-        if self.size is not None:
-            whole_number("size", self.size, 1)
         _require(self.learning_rate > 0, "learning_rate must be above 0")
         _require(self.loss_scale > 0, "loss_scale must be above 0")
         _require(self.first_layer > 0, "first_layer must be above 0")
@@ -97,7 +104,8 @@ class Recipe:
             value = getattr(self, name)
             _require(0 <= value < 1, f"{name} must be in [0, 1), not {value}")
         _require(self.weight_decay >= 0, "weight_decay must not be negative")
-        object.__setattr__(self, "milestones", tuple(float(m) for m in self.milestones))
+        milestones = self.milestones if isinstance(self.milestones, list | tuple) else [self.milestones]
+        object.__setattr__(self, "milestones", tuple(real_number("milestones", m) for m in milestones))
         _require(
             (self.schedule == "steps") == bool(self.milestones)
             and all(0 < m < 1 for m in self.milestones)
@@ -121,6 +129,10 @@ class Recipe:
         }.items():
             one_of(name, getattr(self, name), allowed)
         _require(self.augmentation != "inception" or self.size, "the crops of inception need a size")
+        _require(
+            self.batch * (self.size or 1) ** 2 <= VIEWS,
+            f"size: a batch of {self.batch} views of {self.size} × {self.size} has more than {VIEWS:,} pixels",
+        )
 
     @property
     def states(self) -> int:
@@ -169,9 +181,8 @@ class Run:
         _number(self, "label_noise")
         _require(0 <= self.label_noise < 1, f"label_noise must be in [0, 1), not {self.label_noise:g}")
         one_of("probe", self.probe, PROBES)
-        whole_number("seed", self.seed, 0)
-        _require(self.seed < 2**32, f"seed must be below 2^32, not {self.seed}")
-        whole_number("examples", self.examples, 1)
+        whole_number("seed", self.seed, 0, 2**32 - 1)
+        whole_number("examples", self.examples, 1, 10**9)
         _require(isinstance(self.recipe, Recipe), "recipe must be a Recipe")
         if self.recipe.loss == "maxsup":
             _require(self.alpha > 0, "alpha must be above 0 with the loss maxsup, which without it is cross-entropy")
@@ -219,9 +230,13 @@ class Run:
         if kind == "images":
             _require(self.vocabulary is None, "vocabulary is for texts only")
             _require(self.recipe.averaged == 1, "averaged is for texts only")
+            _require(
+                self.recipe.batch <= self.examples,
+                f"batch: at most the {self.examples} training images, not {self.recipe.batch}",
+            )
             self._check_views()
             return
-        whole_number("vocabulary", self.vocabulary, 1)
+        whole_number("vocabulary", self.vocabulary, 1, 10**6)
         for name in ("augmentation", "initial", "loss", "probe", "size"):
             value = getattr(self.recipe, name)
             _require(value == getattr(Recipe, name), f"{name} {value} is for images only")
@@ -321,7 +336,7 @@ def _literal(text: str) -> Any:
     """The number, None or tuple that Python reads in it, else the text."""
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two: of brackets within brackets
         return text
 
 
@@ -343,9 +358,6 @@ def _require(condition: bool, message: str) -> None:
 
 def _number(owner, name: str) -> None:
     """Make the field a float, so that 0 and 0.0 are one run."""
-    value = getattr(owner, name)
-    _require(
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value),
-        f"{name} must be a number, not {value!r}",
-    )
-    object.__setattr__(owner, name, float(value))
+    number = real_number(name, getattr(owner, name))
+    _require(abs(number) <= LARGEST, f"{name} must be at most {LARGEST:g} in size, not {number:g}")
+    object.__setattr__(owner, name, number)

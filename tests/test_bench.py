@@ -41,7 +41,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(arrays, "IMAGES", 50)
     monkeypatch.setattr(arrays, "EXAMPLES", 5)
     monkeypatch.setattr(files, "RECORDS", 1)
-    monkeypatch.setattr(files, "TINY", dataclasses.replace(files.TINY, recipe=Recipe(steps=1), examples=20))
+    monkeypatch.setattr(files, "TINY", dataclasses.replace(files.TINY, recipe=Recipe(steps=1, batch=20), examples=20))
     monkeypatch.setattr(files, "RUNS", 1)
     monkeypatch.setattr(files, "PLAIN_RUNS", 1)
     monkeypatch.setattr(timing, "ROUNDS", 1)

@@ -45,7 +45,7 @@ from lsbook.run import Recipe, Run
 from lsbook.store import Store
 arrays = {"a": np.random.default_rng(0).random((200, 1000))}
 for seed in range(first, last):
-    run = Run(dataset="digits", model="mlp", alpha=0.1, seed=seed, recipe=Recipe(steps=1), examples=1)
+    run = Run(dataset="digits", model="mlp", alpha=0.1, seed=seed, recipe=Recipe(steps=1, batch=1), examples=1)
     environment = {"images_per_second": 1, "peak_memory_mb": 1}
     Store(path).put(run, metrics={"seed": seed}, history={}, environment=environment, arrays=arrays)
     written.send(seed)

@@ -6,18 +6,18 @@ import json
 import pytest
 
 from lsbook.errors import UserError
-from lsbook.run import Recipe, Run, as_dict, canonical_json, from_dict
+from lsbook.run import Recipe, Run, as_dict, canonical_json, changed, from_dict
 
 RECIPE = Recipe(steps=100)
-RUN = Run(dataset="digits", model="mlp", alpha=0.1, seed=0, recipe=RECIPE, examples=10)
+RUN = Run(dataset="digits", model="mlp", alpha=0.1, seed=0, recipe=RECIPE, examples=200)
 
 
 def test_key_is_the_hash_of_the_canonical_json():
     """Checked with: printf '%s' '<the JSON below>' | sha256sum"""
     assert canonical_json(RUN) == (
-        '{"alpha":0.1,"dataset":"digits","examples":10,"model":"mlp","recipe":{"steps":100},"seed":0}'
+        '{"alpha":0.1,"dataset":"digits","examples":200,"model":"mlp","recipe":{"steps":100},"seed":0}'
     )
-    assert RUN.key == "822810bb738f"
+    assert RUN.key == "27cf0de8fc58"
 
 
 def test_zero_and_zero_point_zero_are_one_run():
@@ -33,7 +33,7 @@ def test_zero_and_zero_point_zero_are_one_run():
         {"seed": 1},
         {"dataset": "mnist"},
         {"model": "mlp-800"},
-        {"examples": 11},
+        {"examples": 201},
         {"recipe": Recipe(steps=100, revision=2)},
         {"recipe": Recipe(steps=100, learning_rate=0.2)},
         {"teacher": RUN, "temperature": 2.0, "beta": 0.5},
@@ -79,7 +79,7 @@ def test_a_student_is_named_with_its_teacher():
         ({"seed": -1}, "seed must be a whole number of at least 0"),
         ({"seed": 1.5}, "seed must be a whole number"),
         ({"seed": True}, "seed must be a whole number"),
-        ({"seed": 2**32}, r"seed must be below 2\^32, not 4294967296"),
+        ({"seed": 2**32}, "seed must be a whole number of at least 0 and at most 4294967295, not 4294967296"),
         ({"examples": 0}, "examples must be a whole number of at least 1"),
         ({"dataset": "cifar"}, "unknown data set 'cifar': choose from cifar10, mnist, cifar100, tiny-imagenet-32"),
         ({"model": "vgg"}, "unknown model 'vgg': choose from mlp"),
@@ -107,7 +107,7 @@ def test_bad_values_are_refused(change, message):
         ({"schedule": "steps"}, "milestones"),
         ({"milestones": (0.5,)}, "milestones"),
         ({"schedule": "steps", "milestones": (0.7, 0.3)}, "milestones"),
-        ({"averaged": 101}, "averaged: at most 100, a hundredth of the run apart, not 101"),
+        ({"averaged": 101}, "averaged must be a whole number of at least 1 and at most 100, not 101"),
         ({"augmentation": "mixup"}, "unknown augmentation 'mixup'"),
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
         ({"learning_rate": 0}, "learning_rate must be above 0"),
@@ -126,3 +126,75 @@ def test_unknown_and_missing_fields_are_refused():
         from_dict(as_dict(RUN) | {"recipe": {"steps": 1, "lr": 0.1}})
     with pytest.raises(UserError, match="seed"):
         from_dict({name: value for name, value in as_dict(RUN).items() if name != "seed"})
+
+
+HOSTILE = (
+    *("", "abc", "nan", "inf", "-inf", "1e999", "-1", "0", "0.5", "1e300", "-1e-300", "True", "None", "()", "[]", "{}"),
+    *("9" * 23, "-" + "9" * 23, "9" * 400, "9" * 5_000, "9" * 400 + ".5", "(" * 5_000, "[" * 150 + "]" * 150),
+    *("(0.5, 'a')", "(float('nan'),)", "(1e999,)", "{'a': 1}", "b'x'", "1j", "1_0", "x" * 100_000, "a\nb\x1b[2J"),
+)
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Recipe)])
+def test_every_setting_of_a_recipe_is_one_or_is_refused_in_one_line(name):
+    """A setting that is taken is finite and has a key; every other is a short line that names it."""
+    base = dataclasses.replace(RECIPE, steps=1_000, batch=16)
+    for text in HOSTILE:
+        try:
+            recipe = changed(base, {name: text})
+            found = dataclasses.replace(RUN, recipe=recipe, examples=10**9)
+        except UserError as error:
+            assert name in str(error) or "size" in str(error), text
+            assert len(str(error)) < 400
+            assert str(error).isprintable()
+        else:
+            assert len(found.key) == 12
+            assert from_dict(json.loads(canonical_json(found))) == found
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Run)])
+def test_every_field_of_a_run_is_one_or_is_refused_in_one_line(name):
+    values = (
+        "",
+        "a\x1bb",
+        "x" * 100_000,
+        [],
+        {},
+        [[]],
+        b"x",
+        None,
+        True,
+        -1,
+        0.5,
+        float("nan"),
+        1e308,
+        10**23,
+        10**5_000,
+    )
+    for value in values:
+        try:
+            found = dataclasses.replace(RUN, **{name: value})
+        except UserError as error:
+            assert len(str(error)) < 400
+            assert str(error).isprintable()
+        else:
+            assert from_dict(json.loads(canonical_json(found))) == found
+
+
+def test_a_batch_is_as_large_as_the_run_says():
+    """Of fewer images than a batch there would be smaller batches than the key names."""
+    with pytest.raises(UserError, match="batch: at most the 200 training images, not 201"):
+        dataclasses.replace(RUN, recipe=Recipe(steps=1, batch=201))
+
+
+def test_one_milestone_needs_no_comma():
+    steps = Recipe(steps=1, schedule="steps", milestones=(0.5,))
+    for text in ("0.5", "(0.5,)", "[0.5]"):
+        assert changed(Recipe(steps=1), {"schedule": "steps", "milestones": text}) == steps
+
+
+def test_views_have_a_bound_together():
+    with pytest.raises(UserError, match="a batch of 512 views of 1024 × 1024 has more than 268,435,456 pixels"):
+        Recipe(steps=1, batch=512, size=1_024)
+    with pytest.raises(UserError, match="size must be a whole number of at least 1 and at most 1024, not 100000"):
+        Recipe(steps=1, size=100_000)

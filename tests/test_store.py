@@ -24,7 +24,7 @@ CONTENT = {
 
 
 def run(seed: int = 0) -> Run:
-    return Run(dataset="digits", model="mlp", alpha=0.1, seed=seed, recipe=Recipe(steps=1), examples=1)
+    return Run(dataset="digits", model="mlp", alpha=0.1, seed=seed, recipe=Recipe(steps=1, batch=1), examples=1)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_record_with_more_serves_whoever_asks_for_less(store):
 
 
 def test_records_keep_the_names_that_they_had_while_a_probe_was_part_of_them(store):
-    named = dataclasses.replace(run(), recipe=Recipe(steps=1, probe="logit-differences"))
+    named = dataclasses.replace(run(), recipe=Recipe(steps=1, batch=1, probe="logit-differences"))
     store.put(named, **CONTENT)
     for asked in (run(), dataclasses.replace(run(), probe="logit-differences"), named):
         assert asked in store

@@ -13,7 +13,7 @@ from lsbook.analysis.statistics import standard_errors_apart, welch_interval
 from lsbook.catalogue import DATASETS, network_title
 from lsbook.errors import UserError, one_of, whole_number
 from lsbook.experiments import captions, profiles, verdicts
-from lsbook.experiments.arms import Group, ask
+from lsbook.experiments.arms import MOST_BINS, Group, ask
 from lsbook.experiments.profiles import RECIPES
 from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table, Text
@@ -177,7 +177,7 @@ def study(
     dataset: "all", or the name of one; alpha: the factor compared with hard targets, "auto" for the claims' own.
     UserError for fewer bins than one, an alpha that is no factor, and a data set that the profile has no network for.
     """
-    whole_number("n_bins", n_bins, 1)
+    whole_number("n_bins", n_bins, 1, MOST_BINS)
     profile, answers = ask(profile, seeds, lambda name: groups(name, dataset, alpha))
     if not _networks(profile, dataset):
         one_of(f"data set of the profile {profile}", dataset, dict.fromkeys(name for name, _ in _trainable(profile)))

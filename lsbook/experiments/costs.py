@@ -165,7 +165,7 @@ def paper(gpus: int = 8, store: Store | None = None) -> Table:
 
     gpus: each has one run at a time, so that runs take turns of ceil(runs / gpus). UserError for fewer than one.
     """
-    whole_number("gpus", gpus, 1)
+    whole_number("gpus", gpus, 1, 10**6)
     two = replace(cores(2), share=fitted_share(measured(store)))
     asked = dict.fromkeys(run for chapter in CHAPTERS for run in plan(chapter, "paper"))
     rows = []
@@ -205,8 +205,8 @@ def studies(seeds: int = 5, factors: int = 4, counts: Sequence[int] = (1, 8, 64)
 
     UserError for fewer seeds or factors than one.
     """
-    whole_number("study_seeds", seeds, 1)
-    whole_number("study_factors", factors, 1)
+    whole_number("study_seeds", seeds, 1, 1_000)
+    whole_number("study_factors", factors, 1, 1_000)
     rows = []
     for dataset, model in LARGE:
         one = run("paper", dataset, model, alpha=0.1, seed=0)

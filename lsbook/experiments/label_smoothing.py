@@ -4,15 +4,17 @@ import numpy as np
 
 from lsbook import paper
 from lsbook.analysis import targets
-from lsbook.errors import UserError, whole_number
+from lsbook.errors import UserError, real_number, said, whole_number
 from lsbook.page import Table
+
+MOST_CLASSES = 10_000  # seconds, and less than a gigabyte
 
 
 def check(alpha: float, n_classes: int) -> None:
-    """UserError unless there is something to smooth."""
-    if not isinstance(alpha, int | float) or not 0 < alpha < 1:
-        raise UserError(f"alpha must be a number between 0 and 1 here, not {alpha!r}")
-    whole_number("n_classes", n_classes, 2)
+    """UserError unless there is something to smooth, and no more than fits."""
+    if not 0 < real_number("alpha", alpha) < 1:
+        raise UserError(f"alpha must be a number between 0 and 1 here, not {said(alpha)}")
+    whole_number("n_classes", n_classes, 2, MOST_CLASSES)
 
 
 def worked_example(alpha: float) -> Table:

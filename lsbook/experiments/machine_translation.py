@@ -12,7 +12,7 @@ from lsbook.analysis.calibration import Reliability, confidence_reliability
 from lsbook.analysis.statistics import Interval, welch_interval
 from lsbook.errors import one_of, several_of, whole_number
 from lsbook.experiments import captions, profiles, verdicts
-from lsbook.experiments.arms import RECORDED, Arms, Group, compare, comparison, is_recorded
+from lsbook.experiments.arms import MOST_BINS, RECORDED, Arms, Group, compare, comparison, is_recorded
 from lsbook.experiments.projections import Panel, named_panels, projected
 from lsbook.experiments.verdicts import Measure, Setting
 from lsbook.page import Table, Text
@@ -71,7 +71,7 @@ def diagrams(arms: Arms, n_bins: int = 15) -> list[tuple[str, list[tuple[str, st
 
     UserError for fewer bins than one.
     """
-    whole_number("n_bins", n_bins, 1)
+    whole_number("n_bins", n_bins, 1, MOST_BINS)
     both = ("hard targets", "hard", arms.hard), (f"smoothed, α = {arms.alpha:g}", "smoothed", arms.smoothed)
     return [(arms.title, [(name, kind, [_reliability(r, n_bins) for r in found]) for name, kind, found in both])]
 

@@ -6,7 +6,7 @@ from lsbook.experiments import captions
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
 
-TEACHER = Run(dataset="mnist", model="mlp", alpha=0.1, seed=0, recipe=Recipe(steps=1), examples=100)
+TEACHER = Run(dataset="mnist", model="mlp", alpha=0.1, seed=0, recipe=Recipe(steps=1, batch=100), examples=100)
 
 
 def test_seeds_are_counted_a_setting(put, tmp_path):
