@@ -156,7 +156,11 @@ def _steps(
         course = _Course(run, _task(run, data, device, loss), own)
         course.resume()
     meter = environment.Meter(device) if course.step == 0 else None
-    with checkpoints.interruptions as signals, _scalars(tensorboard, run) as write, _bar(run, progress) as bar:
+    with (
+        checkpoints.interruptions as signals,
+        _scalars(tensorboard, run, course.history) as write,
+        _bar(run, progress) as bar,
+    ):
         bar.update(course.step)
         while course.step < run.recipe.steps:
             began = time.perf_counter()  # others' turns count: so long does a training take among them
@@ -344,18 +348,29 @@ def _bar(run: Run, progress: bool | Callable) -> tqdm:
 
 
 @contextlib.contextmanager
-def _scalars(folder: Path | None, run: Run):
-    """A function that writes a step's values for TensorBoard, or does nothing."""
+def _scalars(folder: Path | None, run: Run, history: dict[str, list[float]]):
+    """A function that writes a step's values for TensorBoard, or does nothing.
+
+    history: the points so far. They take the place of what an earlier training of the run has written there, which may
+    have come further than its last checkpoint, or not have been written to the disk.
+    """
     if folder is None:
         yield lambda step, values: None
         return
     with needing("train", "writing scalars"):
         from torch.utils.tensorboard import SummaryWriter
     try:
-        made = SummaryWriter(f"{folder}/{run.folder}")
+        made = SummaryWriter(f"{folder}/{run.folder}", purge_step=0)
     except OSError as error:
         raise UserError(f"cannot write scalars to {folder}: {error.strerror}") from None
-    with made as writer:
-        yield lambda step, values: [
-            writer.add_scalar(name, value, step) for name, value in values.items() if name != "step"
-        ]
+
+    def write(step: int, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            if name != "step":
+                made.add_scalar(name, value, step)
+
+    with made:
+        for values in zip(*history.values(), strict=True):
+            point = dict(zip(history, values, strict=True))
+            write(point["step"], point)
+        yield write

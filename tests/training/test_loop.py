@@ -285,6 +285,36 @@ def test_scalars_for_tensorboard(data, tmp_path):
     assert [e.value for e in events.Scalars("loss")] == pytest.approx(history["loss"])
 
 
+def test_a_resumed_training_has_each_of_its_scalars_once(data, tmp_path):
+    """Though it was killed after points that its checkpoint does not know: after step 3, the checkpoint is of step 2.
+    TensorBoard is asked what it shows."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    short = run(recipe=Recipe(steps=4, batch=16))
+    often = data._replace(heldout=data.heldout.first(4))  # so small that each step is followed by a point
+
+    class Killed(BaseException):
+        pass
+
+    def interrupted(course):
+        if course.step == 2:
+            course.keep()
+        if course.step == 3:
+            raise Killed
+        advance(course)
+
+    advance = loop._Course.advance
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(loop._Course, "advance", interrupted)
+        train(short, often, tensorboard=tmp_path, progress=False)
+    assert checkpoints.steps_done(short) == 2
+    history = train(short, often, tensorboard=tmp_path, progress=False).history
+    events = EventAccumulator(str(tmp_path / short.folder)).Reload()
+    for name in ("loss", "accuracy"):
+        assert [event.step for event in events.Scalars(name)] == [1, 2, 3, 4] == history["step"]
+        assert [event.value for event in events.Scalars(name)] == pytest.approx(history[name])
+
+
 def test_scalars_that_cannot_be_written_are_one_line(data, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write scalars to .*file"):
