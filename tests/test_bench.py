@@ -1,6 +1,8 @@
 """Benchmarks compare the same work; no test asks how fast it was."""
 
 import dataclasses
+import errno
+import io
 import json
 import subprocess
 import sys
@@ -148,6 +150,34 @@ def test_every_benchmark_runs_and_the_table_comes_from_the_file(monkeypatch, cap
     assert list(results.glob("*/*")) == []
     with pytest.raises(UserError, match="cannot write"):
         bench.main(["projection"], tmp_path)
+
+
+class Broken(io.StringIO):
+    """A terminal that has no ×, or that nobody reads any more."""
+
+    def write(self, text):
+        raise UnicodeEncodeError("ascii", text, 0, 1, "ordinal not in range(128)") if "a" in text else BrokenPipeError
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_what_is_measured_is_written_before_anything_is_printed(stream, monkeypatch, tmp_path):
+    monkeypatch.setattr(sys, stream, Broken())
+    with pytest.raises((UnicodeEncodeError, BrokenPipeError)):
+        bench.main(["projection"], tmp_path / "bench.json")
+    monkeypatch.undo()
+    report = json.loads((tmp_path / "bench.json").read_text())
+    assert [result["name"] for result in report["results"]] == ["projection"]
+    assert "Projection" in bench.table(report)
+
+
+def test_what_cannot_be_written_is_printed(monkeypatch, capsys, tmp_path):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UserError, match="cannot write .*bench.json: No space left on device"):
+        bench.main(["projection"], tmp_path / "bench.json")
+    assert "Projection, images/s" in capsys.readouterr().out
 
 
 def test_the_readme_shows_the_last_recorded_benchmarks():

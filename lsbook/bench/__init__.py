@@ -42,8 +42,8 @@ ON_GPU = ("alexnet-lanes", "resnet-lanes")  # of what only a GPU gains from
 
 
 def main(names: Sequence[str] = (), json_file: Path | None = None) -> None:
-    """Run the benchmarks of these names, all for this device when there are none; print a table, and write it as JSON
-    if asked."""
+    """Run the benchmarks of these names, all for this device when there are none; print a table. With `json_file`
+    what is measured is kept there at once, whatever becomes of the rest."""
     for name in names:
         one_of("benchmark", name, BENCHMARKS)
     if json_file and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
@@ -51,21 +51,27 @@ def main(names: Sequence[str] = (), json_file: Path | None = None) -> None:
     device = precision.device()
     limits = Limits.of(device)
     fitting = [name for name in BENCHMARKS if device.type == "cuda" or name not in ON_GPU]
-    results = []
+    machine = environment.describe(device, "mixed") | {"cores": cores()}
+    report, problem = {"results": [], "machine": machine, "limits": asdict(limits)}, None
     for name in names or fitting:
-        results.append(measure(name, BENCHMARKS[name](), limits))
-        print(f"{name}: {results[-1].ratio:.2f} times as fast as the plain way", file=sys.stderr)
-    machine = environment.describe(device, "mixed") | {
-        "cores": cores(),
-        "peak_memory_mb": environment.peak_memory() // 10**6,
-    }
-    report = {"results": [asdict(result) for result in results], "machine": machine, "limits": asdict(limits)}
+        result = measure(name, BENCHMARKS[name](), limits)
+        report["results"].append(asdict(result))
+        machine["peak_memory_mb"] = environment.peak_memory() // 10**6
+        if json_file:  # before anything is printed, which may fail
+            problem = _write(report, json_file)
+        print(f"{name}: {result.ratio:.2f} times as fast as the plain way", file=sys.stderr)
     print(table(report))
-    if json_file:
-        try:
-            json_file.write_text(json.dumps(report, indent=1) + "\n")
-        except OSError as error:
-            raise UserError(f"cannot write {json_file}: {error.strerror}") from None
+    if problem:
+        raise problem
+
+
+def _write(report: dict, path: Path) -> UserError | None:
+    """What is measured so far, as JSON. Returns why that is not possible, to be raised once the table is printed."""
+    try:
+        path.write_text(json.dumps(report, indent=1) + "\n")
+    except OSError as error:
+        return UserError(f"cannot write {path}: {error.strerror}")
+    return None
 
 
 def table(report: dict) -> str:
