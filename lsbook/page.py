@@ -121,7 +121,7 @@ class Part:
 
     def html(self) -> str:
         """A figure that holds its data, so that it needs no server; its first paragraph gives way to the controls."""
-        data = json.dumps(self.data, default=_array, ensure_ascii=False).replace("</", "<\\/")
+        data = json.dumps(self.data, default=_array, ensure_ascii=False).replace("<", r"\u003c")
         return (
             f'<figure class="explorer" data-part="{escape(self.name)}">'
             "<p>This part is worked in a browser: open the built book, with scripts allowed.</p>"

@@ -1,11 +1,12 @@
 """Tables and texts as the book, a notebook and a terminal show them."""
 
+import json
 import math
 import re
 
 import pytest
 
-from lsbook.page import Table, Text, interval_picture
+from lsbook.page import Part, Table, Text, interval_picture
 
 TABLE = Table("table-x", "A caption.", ("name", "value", "verdict"), (("a < b", "1.5 ± 0.2", "yes"), ("c", "—", "no")))
 
@@ -25,6 +26,15 @@ def test_the_book_gets_a_numbered_table():
 def test_a_notebook_gets_html_with_its_text_escaped():
     assert "<caption>A caption.</caption>" in TABLE.html()
     assert "<td>a &lt; b</td>" in TABLE.html()
+
+
+@pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", "<!--<script>", "a < b & c"])
+def test_data_in_a_page_end_no_script_and_begin_no_comment(text):
+    """In a script, `<!--` followed by `<script` swallows the page, which `<\\/` alone does not prevent."""
+    page = Part("name", "A caption.", {text: [text]}).html()
+    [content] = re.findall('json">(.*)</script></figure>$', page)
+    assert "<" not in content
+    assert json.loads(content) == {text: [text]}
 
 
 def test_a_picture_is_drawn_in_a_notebook_and_in_the_book():
