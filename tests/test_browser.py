@@ -286,3 +286,21 @@ def test_every_chart_has_a_text_alternative(page):
     before = texts[3][1]
     page.locator("#temperature").press("End")
     assert page.locator("#reliability desc").text_content() != before
+
+
+@pytest.mark.parametrize(
+    ("path", "home"),
+    [
+        ("/project/book/renamed.html?q#here", "/project/index.html"),
+        ("/book/renamed.html", "/index.html"),
+        ("//evil.example/book/renamed.html", "//evil.example/index.html"),  # a path of this host all the same
+        ("/%5C/evil.example/book/renamed.html", "/%5C/evil.example/index.html"),
+        ("/renamed.html", "/index.html"),
+    ],
+)
+def test_the_way_home_from_a_page_that_is_missing_stays_on_the_host(browser, path, home):
+    page = browser.new_page()
+    page.route("**", lambda route: route.fulfill(status=404, path=PROJECT / "book" / "_extra" / "404.html"))
+    page.goto(f"http://host.example{path}")
+    assert page.evaluate("document.getElementById('home').href") == f"http://host.example{home}"
+    page.close()
