@@ -125,7 +125,8 @@ def max_logit(logits: np.ndarray) -> np.ndarray:
 def normalised_max_logit(logits: np.ndarray, p: float, centred: bool) -> np.ndarray:
     """Score max_k z_k / ‖z‖_p (N,) of logits z (N, K), less their mean over the classes if `centred`.
 
-    Cattelan and Silva (2024). 0 where all that is left of z is 0. Of two centred logits it is always the same.
+    Cattelan and Silva (2024). 0 where all that is left of z is 0. Rounded to 12 decimals, so that what is equal ties:
+    for p = 1 it is ½ wherever one centred logit alone is above 0, and of two centred logits it is always the same.
     Raises ValueError as `max_probability`, and when p is not above 0.
     """
     logits, p = _logits(logits), positive("p", p)
@@ -134,7 +135,6 @@ def normalised_max_logit(logits: np.ndarray, p: float, centred: bool) -> np.ndar
     scale = np.abs(logits).max(axis=1, keepdims=True)  # so that no power overflows
     scaled = logits / np.where(scale > 0, scale, 1)
     norm = np.sum(np.abs(scaled) ** p, axis=1) ** (1 / p)
-    # Of centred logits of which one is above 0, p = 1 gives ½ whatever they are: rounding must not order these.
     return np.round(scaled.max(axis=1) / np.where(norm > 0, norm, 1), 12)
 
 
