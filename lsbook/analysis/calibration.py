@@ -271,7 +271,7 @@ def isotonic_decomposition(confidence: np.ndarray, correct: np.ndarray) -> Isoto
 
     With c_n the isotonic regression of correctness on confidence (pool adjacent violators, equal confidences pooled)
     and a the accuracy: miscalibration is the Brier score of the confidences less that of the c_n, discrimination
-    a (1 − a) less that of the c_n, uncertainty a (1 − a). None is below 0.
+    a (1 − a) less that of the c_n, uncertainty a (1 − a). None is below 0, rounding apart.
     confidence, correct: (N,), as for `confidence_reliability`, errors too.
     """
     confidence, correct = _forecasts(confidence, correct)

@@ -11,6 +11,8 @@ import numpy as np
 
 from lsbook.analysis.checks import array, class_indices
 
+EPSILON = np.finfo(np.float64).eps
+
 
 class ClassSeparation(NamedTuple):
     """r2 = 1 − within / total; within and total are mean cosine distances, from 0 to 2."""
@@ -37,7 +39,7 @@ def class_separation(features: np.ndarray, labels: np.ndarray) -> ClassSeparatio
     of class k, d_within = 1 − mean ‖u_k‖² and d_total = 1 − ‖mean u_k‖².
     features: (N, d); labels: (N,).
     Raises ValueError when N is 0, shapes disagree, a feature is not finite, there is one class only, a row of features
-    is 0 (as of a dead network) or all have one direction.
+    is 0 (as of a dead network) or all have one direction but for rounding.
     """
     means, within = [], []
     for points in _classes(features, labels):
@@ -49,8 +51,8 @@ def class_separation(features: np.ndarray, labels: np.ndarray) -> ClassSeparatio
         within.append(_scatter(units))
     between = _scatter(np.array(means))
     total = np.mean(within) + between
-    if between <= np.finfo(np.float64).eps:
-        raise ValueError("features: all classes have the same mean direction")
+    if total <= EPSILON:
+        raise ValueError("features: all have one direction")
     return ClassSeparation(float(between / total), float(np.mean(within)), float(total))
 
 
@@ -71,14 +73,14 @@ def neural_collapse(features: np.ndarray, labels: np.ndarray, templates: np.ndar
         templates = array("templates", templates, (n_classes, d))
     centred = means - means.mean(axis=0)
     _, singular, directions = np.linalg.svd(centred, full_matrices=False)
-    kept = singular > max(n_classes, d) * np.finfo(np.float64).eps * np.linalg.norm(means, axis=1).max()
+    kept = singular > max(n_classes, d) * EPSILON * np.linalg.norm(means, axis=1).max()
     kept[n_classes - 1 :] = False  # centred means have sum 0
     if not kept.any():
         raise ValueError("features: all class means coincide")
     whitening = directions[kept].T / singular[kept]
     nc1 = np.mean([_scatter(points @ whitening) for points in _classes(features, labels)])
     nc2_templates = None if templates is None else _simplex_distance("templates", templates)
-    return NeuralCollapse(float(nc1), _simplex_distance("features", centred), nc2_templates)
+    return NeuralCollapse(float(nc1), _simplex_distance("features", means), nc2_templates)
 
 
 def _classes(features, labels) -> Iterator[np.ndarray]:
@@ -102,8 +104,7 @@ def _simplex_distance(name: str, vectors: np.ndarray) -> float:
     n = len(vectors)
     centred = vectors - vectors.mean(axis=0)
     gram = centred @ centred.T
-    size = np.linalg.norm(gram)
-    if not size:
+    if np.linalg.norm(centred) <= n * EPSILON * np.linalg.norm(vectors):
         raise ValueError(f"{name}: all {n} coincide")
     simplex = (np.eye(n) - 1 / n) / np.sqrt(n - 1)
-    return float(np.linalg.norm(gram / size - simplex))
+    return float(np.linalg.norm(gram / np.linalg.norm(gram) - simplex))
