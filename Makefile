@@ -33,8 +33,8 @@ clean:
 .venv-book/ready: EXTRAS = book
 .venv/ready: EXTRAS = book,train,cluster,test
 .venv-book/ready .venv/ready: pyproject.toml requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "lsbook needs Python 3.11 or newer; name one, as in: make PYTHON=python3.12" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 2))' || \
+	  { echo "lsbook needs Python 3.11.2 or newer; name one, as in: make PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --constraint requirements.txt --editable ".[$(EXTRAS)]"
 	touch $@
