@@ -1,39 +1,86 @@
 """A run: everything that decides the outcome of a training, and nothing else."""
 
 import ast
+import functools
 import hashlib
 import json
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic.dataclasses import dataclass
 
 from lsbook.catalogue import CORPORA, DATASETS, MODELS
-from lsbook.errors import UserError, one_of, real_number, whole_number
+from lsbook.errors import UserError, one_of, said
 
-OPTIMISERS = ("sgd", "adam")
-SCHEDULES = ("constant", "one-cycle", "steps", "linear", "inverse-root")
-AUGMENTATIONS = ("none", "crop24-flip", "pad4-flip", "shift2", "inception")
-DECAYED = ("weights", "hidden-linear")
-PIXELS = ("standardised", "unit")
-PRECISIONS = ("mixed", "float32")
-PROBES = ("none", "logit-differences")
-LOSSES = ("cross-entropy", "maxsup")
-INITIAL = ("scaled", "small")
-FRACTIONS = ("momentum", "second_momentum")  # of the past that an optimiser keeps
-# From and to which a recipe's whole numbers are allowed.
-BOUNDS = {
-    "steps": (1, 10**8),
-    "batch": (1, 10**6),
-    "warm_up": (0, 10**8),
-    "size": (1, 1_024),
-    "averaged": (1, 100),
-    "revision": (1, 1_000),
+Optimiser = Literal["sgd", "adam"]
+Schedule = Literal["constant", "one-cycle", "steps", "linear", "inverse-root"]
+AugmentationName = Literal["none", "crop24-flip", "pad4-flip", "shift2", "inception"]
+Decayed = Literal["weights", "hidden-linear"]
+Pixels = Literal["standardised", "unit"]
+Precision = Literal["mixed", "float32"]
+Probe = Literal["none", "logit-differences"]
+LossName = Literal["cross-entropy", "maxsup"]
+Initial = Literal["scaled", "small"]
+
+LARGEST = 1e30  # of a recipe's numbers, within float32
+Size = Annotated[float, Field(ge=0, le=LARGEST)]
+PositiveSize = Annotated[float, Field(gt=0, le=LARGEST)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1, le=10**8)]
+PIXELS_OF_A_BATCH = 2**28  # three times those of the largest recipe
+
+STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+# How a message says what is allowed, by pydantic's types of errors.
+ALLOWED = {
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "greater_than": "above {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "below {lt:g}",
+    "less_than_equal": "at most {le:g}",
+    "literal_error": "one of {expected}",
 }
-VIEWS = 2**28  # pixels of a batch, three times those of the largest recipe
-LARGEST = 1e30  # of a recipe's other numbers, within float32
+
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, kw_only=True)
+def _one_line_errors(kind: type[T]) -> type[T]:
+    """Let a class that pydantic checks raise UserError, a line that names the field, in place of ValidationError."""
+    construct = kind.__init__
+
+    @functools.wraps(construct)
+    def __init__(self, *arguments, **values):
+        try:
+            construct(self, *arguments, **values)
+        except ValidationError as error:
+            raise _in_one_line(error) from None
+
+    kind.__init__ = __init__
+    return kind
+
+
+def _in_one_line(error: ValidationError) -> UserError:
+    """The first thing that is wrong: the field, what is allowed, and what was given."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in ("Run", "Recipe"))
+    if first["type"] == "value_error":
+        return UserError(str(first["ctx"]["error"]))
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        kind = Recipe if "recipe" in first["loc"][:-1] or error.title == "Recipe" else Run
+        names = ", ".join(field.name for field in fields(kind))
+        return UserError(f"unknown field of {kind.__name__} {said(first['loc'][-1])}: choose from {names}")
+    if first["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
+        return UserError(f"{place} is missing")
+    allowed = ALLOWED.get(first["type"], first["msg"].replace("Input should be ", "")).format(**first.get("ctx", {}))
+    return UserError(f"{place} must be {allowed}, not {said(first['input'])}")
+
+
+@_one_line_errors
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Recipe:
     """How a network is trained.
 
@@ -64,75 +111,56 @@ class Recipe:
     revision: raised when the training code changes what the other fields mean.
     """
 
-    steps: int
-    batch: int = 128
-    optimiser: str = "sgd"
-    learning_rate: float = 0.1
-    momentum: float = 0.0
-    second_momentum: float = 0.98
-    first_layer: float = 1.0
-    schedule: str = "constant"
+    steps: Count
+    batch: Annotated[int, Field(ge=1, le=10**6)] = 128
+    optimiser: Optimiser = "sgd"
+    learning_rate: PositiveSize = 0.1
+    momentum: Fraction = 0.0
+    second_momentum: Fraction = 0.98
+    first_layer: PositiveSize = 1.0
+    schedule: Schedule = "constant"
     milestones: tuple[float, ...] = ()
-    warm_up: int = 0
-    weight_decay: float = 0.0
-    decayed: str = "weights"
-    clip_norm: float | None = None
-    loss: str = "cross-entropy"
-    loss_scale: float = 1.0
-    augmentation: str = "none"
-    pixels: str = "standardised"
-    size: int | None = None
-    averaged: int = 1
-    precision: str = "mixed"
-    probe: str = "none"
-    initial: str = "scaled"
-    revision: int = 1
+    warm_up: Annotated[int, Field(ge=0, le=10**8)] = 0
+    weight_decay: Size = 0.0
+    decayed: Decayed = "weights"
+    clip_norm: PositiveSize | None = None
+    loss: LossName = "cross-entropy"
+    loss_scale: PositiveSize = 1.0
+    augmentation: AugmentationName = "none"
+    pixels: Pixels = "standardised"
+    size: Annotated[int, Field(ge=1, le=1_024)] | None = None
+    averaged: Annotated[int, Field(ge=1, le=100)] = 1
+    precision: Precision = "mixed"
+    probe: Probe = "none"
+    initial: Initial = "scaled"
+    revision: Annotated[int, Field(ge=1, le=1_000)] = 1
 
-    def __post_init__(self):
-        for name, (least, most) in BOUNDS.items():
-            if getattr(self, name) is not None or name != "size":
-                whole_number(name, getattr(self, name), least, most)
-        for name in ("learning_rate", "first_layer", "weight_decay", "loss_scale", *FRACTIONS):
-            _number(self, name)
-        if self.clip_norm is not None:
-            _number(self, "clip_norm")
-            _require(self.clip_norm > 0, "clip_norm must be above 0, or None")
-        _require(self.learning_rate > 0, "learning_rate must be above 0")
-        _require(self.loss_scale > 0, "loss_scale must be above 0")
-        _require(self.first_layer > 0, "first_layer must be above 0")
-        for name in FRACTIONS:
-            value = getattr(self, name)
-            _require(0 <= value < 1, f"{name} must be in [0, 1), not {value}")
-        _require(self.weight_decay >= 0, "weight_decay must not be negative")
-        milestones = self.milestones if isinstance(self.milestones, list | tuple) else [self.milestones]
-        object.__setattr__(self, "milestones", tuple(real_number("milestones", m) for m in milestones))
+    @field_validator("milestones", mode="before")
+    @classmethod
+    def _as_tuple(cls, value: object) -> object:
+        """One number stands for itself, and JSON has lists."""
+        if isinstance(value, int | float):
+            return (value,)
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Recipe":
+        rising = list(self.milestones) == sorted(set(self.milestones)) and all(0 < m < 1 for m in self.milestones)
         _require(
-            (self.schedule == "steps") == bool(self.milestones)
-            and all(0 < m < 1 for m in self.milestones)
-            and list(self.milestones) == sorted(set(self.milestones)),
+            rising and (self.schedule == "steps") == bool(self.milestones),
             'milestones: rising fractions of the run in (0, 1), with schedule "steps" and only with it',
         )
         _require(
             (self.schedule == "inverse-root") == (self.warm_up > 0),
             'warm_up: steps, at least 1, with schedule "inverse-root" and only with it',
         )
-        for name, allowed in {
-            "optimiser": OPTIMISERS,
-            "schedule": SCHEDULES,
-            "decayed": DECAYED,
-            "augmentation": AUGMENTATIONS,
-            "pixels": PIXELS,
-            "precision": PRECISIONS,
-            "probe": PROBES,
-            "loss": LOSSES,
-            "initial": INITIAL,
-        }.items():
-            one_of(name, getattr(self, name), allowed)
         _require(self.augmentation != "inception" or self.size, "the crops of inception need a size")
         _require(
-            self.batch * (self.size or 1) ** 2 <= VIEWS,
-            f"size: a batch of {self.batch} views of {self.size} × {self.size} has more than {VIEWS:,} pixels",
+            self.batch * (self.size or 1) ** 2 <= PIXELS_OF_A_BATCH,
+            f"size: a batch of {self.batch} views of {self.size} × {self.size} has more than {PIXELS_OF_A_BATCH:,} "
+            "pixels",
         )
+        return self
 
     @property
     def states(self) -> int:
@@ -140,7 +168,8 @@ class Recipe:
         return 2 if self.optimiser == "adam" else 1 if self.momentum else 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@_one_line_errors
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Run:
     """One training. `key` names it: two runs with the same fields are the same run, wherever they were done.
 
@@ -160,41 +189,47 @@ class Run:
 
     dataset: str
     model: str
-    alpha: float
-    seed: int
+    alpha: Fraction
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     recipe: Recipe
-    examples: int
-    vocabulary: int | None = None
+    examples: Annotated[int, Field(ge=1, le=10**9)]
+    vocabulary: Annotated[int, Field(ge=1, le=10**6)] | None = None
     teacher: "Run | None" = None
-    temperature: float | None = None
+    temperature: PositiveSize | None = None
     as_soft_as: "Run | None" = None
-    beta: float | None = None
+    beta: Annotated[float, Field(ge=0, le=1)] | None = None
     squared_temperature: bool = False
-    label_noise: float = 0.0
-    probe: str = "none"
+    label_noise: Fraction = 0.0
+    probe: Probe = "none"
 
-    def __post_init__(self):
-        one_of("data set", self.dataset, [*DATASETS, *CORPORA])
-        one_of("model", self.model, MODELS)
-        _number(self, "alpha")
-        _require(0 <= self.alpha < 1, f"alpha must be in [0, 1), not {self.alpha:g}")
-        _number(self, "label_noise")
-        _require(0 <= self.label_noise < 1, f"label_noise must be in [0, 1), not {self.label_noise:g}")
-        one_of("probe", self.probe, PROBES)
-        whole_number("seed", self.seed, 0, 2**32 - 1)
-        whole_number("examples", self.examples, 1, 10**9)
-        _require(isinstance(self.recipe, Recipe), "recipe must be a Recipe")
+    @field_validator("dataset")
+    @classmethod
+    def _known_dataset(cls, value: str) -> str:
+        one_of("data set", value, [*DATASETS, *CORPORA])
+        return value
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, value: str) -> str:
+        one_of("model", value, MODELS)
+        return value
+
+    @field_validator("teacher", "as_soft_as")
+    @classmethod
+    def _unmeasured(cls, value: "Run | None") -> "Run | None":
+        """Whatever was measured along its training, a network teaches the same."""
+        return value and replace(value, probe="none")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Run":
         if self.recipe.loss == "maxsup":
             _require(self.alpha > 0, "alpha must be above 0 with the loss maxsup, which without it is cross-entropy")
         self._check_kind()
         self._check_teachers()
+        return self
 
     def _check_teachers(self) -> None:
         """UserError unless targets that come from other networks are completely described."""
-        for name in ("teacher", "as_soft_as"):
-            _require(isinstance(getattr(self, name), Run | None), f"{name} must be a Run")
-            if getattr(self, name):  # whatever was measured along its training, it teaches the same
-                object.__setattr__(self, name, replace(getattr(self, name), probe="none"))
         if self.teachers:
             _require(self.label_noise == 0, "label_noise is not for students: they learn from clean labels")
             _require(self.recipe.loss == "cross-entropy", f"the loss {self.recipe.loss} is not for students")
@@ -204,7 +239,6 @@ class Run:
                 theirs is not None and theirs.classes == DATASETS[self.dataset].classes,
                 f"the teacher knows the classes of {teacher.dataset}, not of {self.dataset}",
             )
-        _require(isinstance(self.squared_temperature, bool), "squared_temperature must be true or false")
         if self.teacher is None:
             alone = self.temperature is None and self.beta is None and not self.squared_temperature
             _require(alone, "temperature, beta and squared_temperature are for students only: name a teacher")
@@ -212,11 +246,6 @@ class Run:
             return
         complete = (self.temperature is None) != (self.as_soft_as is None) and self.beta is not None
         _require(complete, "a student needs a teacher, beta, and one of temperature and as_soft_as")
-        if self.temperature is not None:
-            _number(self, "temperature")
-            _require(self.temperature > 0, f"temperature must be above 0, not {self.temperature}")
-        _number(self, "beta")
-        _require(0 <= self.beta <= 1, f"beta must be in [0, 1], not {self.beta:g}")
 
     def _check_kind(self) -> None:
         """UserError unless network and recipe are for what the data are: images or text."""
@@ -236,7 +265,7 @@ class Run:
             )
             self._check_views()
             return
-        whole_number("vocabulary", self.vocabulary, 1, 10**6)
+        _require(self.vocabulary is not None, "vocabulary is missing: how many tokens both languages have together")
         for name in ("augmentation", "initial", "loss", "probe", "size"):
             value = getattr(self.recipe, name)
             _require(value == getattr(Recipe, name), f"{name} {value} is for images only")
@@ -266,7 +295,7 @@ class Run:
         """The run, and the same training under the names that it had while a probe was part of them."""
         if self.vocabulary is not None or self.recipe.probe != "none":
             return (self,)
-        return self, *(replace(self, recipe=replace(self.recipe, probe=probe)) for probe in PROBES[1:])
+        return self, *(replace(self, recipe=replace(self.recipe, probe=probe)) for probe in get_args(Probe)[1:])
 
     @property
     def teachers(self) -> "tuple[Run, ...]":
@@ -315,21 +344,21 @@ def canonical_json(run: Run) -> str:
     return json.dumps(deciding, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+_RUN = TypeAdapter(Run)
+
+
 def from_dict(values: dict[str, Any]) -> Run:
-    """The inverse of `as_dict`. UserError, listing the allowed ones, for an unknown or missing field."""
-    values = dict(values)
-    if isinstance(values.get("recipe"), dict):
-        values["recipe"] = _construct(Recipe, values["recipe"])
-    for name in ("teacher", "as_soft_as"):
-        if isinstance(values.get(name), dict):
-            values[name] = from_dict(values[name])
-    return _construct(Run, values)
+    """The inverse of `as_dict`. UserError, naming the field, for a value that is unknown, missing or not allowed."""
+    try:
+        return _RUN.validate_json(json.dumps(values))
+    except ValidationError as error:
+        raise _in_one_line(error) from None
 
 
 def changed(recipe: Recipe, settings: dict[str, str]) -> Recipe:
     """The recipe with other settings, as text: numbers, names, None. UserError as for a recipe and an unknown name."""
     values = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
-    return _construct(Recipe, values | {name: _literal(text) for name, text in settings.items()})
+    return Recipe(**values | {name: _literal(text) for name, text in settings.items()})
 
 
 def _literal(text: str) -> Any:
@@ -340,24 +369,6 @@ def _literal(text: str) -> Any:
         return text
 
 
-def _construct(kind, values):
-    for name in values:
-        one_of(f"field of {kind.__name__}", name, [field.name for field in fields(kind)])
-    try:
-        return kind(**values)
-    except UserError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{kind.__name__}: {error}") from None
-
-
-def _require(condition: bool, message: str) -> None:
+def _require(condition: object, message: str) -> None:
     if not condition:
         raise UserError(message)
-
-
-def _number(owner, name: str) -> None:
-    """Make the field a float, so that 0 and 0.0 are one run."""
-    number = real_number(name, getattr(owner, name))
-    _require(abs(number) <= LARGEST, f"{name} must be at most {LARGEST:g} in size, not {number:g}")
-    object.__setattr__(owner, name, number)

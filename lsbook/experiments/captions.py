@@ -56,7 +56,7 @@ def _data(dataset: str, examples: int, records: list[Record]) -> str:
 def _unseeded(run: Run) -> Run:
     """What the run has in common with those that differ from it in their seed, and their teachers', alone."""
     teachers = {name: _unseeded(teacher) for name in ("teacher", "as_soft_as") if (teacher := getattr(run, name))}
-    return replace(run, seed=0, **teachers)
+    return replace(run, seed=0, probe="none", **teachers)
 
 
 def illustrations(networks: Mapping[str, Sequence[Record]]) -> str:

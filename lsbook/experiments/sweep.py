@@ -162,10 +162,10 @@ class _Course:
 
         Those that would wait with a run begun for the same teacher's answers come after others.
         """
-        busy = {worker.run for worker in self.running}
-        asked = {teacher for worker in self.running if not worker.step for teacher in worker.run.teachers}
-        free = [run for run in self.waiting if busy.isdisjoint(run.teachers)]
-        in_order = sorted(free, key=lambda run: not asked.isdisjoint(run.teachers))
+        busy = {worker.run.key for worker in self.running}
+        asked = {key for worker in self.running if not worker.step for key in _teachers(worker.run)}
+        free = [run for run in self.waiting if busy.isdisjoint(_teachers(run))]
+        in_order = sorted(free, key=lambda run: not asked.isdisjoint(_teachers(run)))
         unclaimed = (run for run in in_order if not training_side().is_claimed(run))
         return next(unclaimed, free[0] if free and not self.running else None)
 
@@ -214,6 +214,11 @@ class _Course:
             return (time.monotonic() - then) * (worker.run.recipe.steps - worker.step) / (worker.step - first)
         expected = self.costs.seconds(worker.run)
         return None if expected is None else max(0.0, expected - worker.seconds)
+
+
+def _teachers(run: Run) -> set[str]:
+    """The keys of its teachers: which they are, whatever is measured along their training."""
+    return {teacher.key for teacher in run.teachers}
 
 
 def table(runs: Sequence[Run], store: Store | None = None) -> str:

@@ -1,6 +1,7 @@
 """Figure 5: its runs, curves and claims, on records of known accuracy."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def test_every_point_has_its_runs(study):
 
 
 def test_the_curves_differ_as_figure_5_says():
-    runs = equal_softness.runs("paper", 1)
+    runs = {key: replace(run, probe="none") for key, run in equal_softness.runs("paper", 1).items()}
     for alpha in (0.05, 0.6):
         of_hard, of_smoothed = runs["hard teacher", alpha], runs["smoothed teacher", alpha]
         smoothed, alone = runs["teacher", alpha], runs["equally soft", alpha]
@@ -167,7 +168,7 @@ def test_both_grids_are_the_readers_with_the_factor_that_is_picked_out(teachers,
     [
         ("0,0.1", "must be above 0"),
         ("0.2,x", "must be numbers"),
-        ("1", "alpha must be in"),
+        ("1", "alpha must be below 1"),
         (-0.5, "alpha must"),
     ],
 )

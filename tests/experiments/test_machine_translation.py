@@ -265,7 +265,7 @@ def test_numbers_and_captions_say_what_was_measured(arms, words):
             "unknown text of the profile smoke 'multi30k': choose from auto, grammar",
         ),
         ({"alpha": 0}, "alpha must be above 0"),
-        ({"alpha": 1.0, "profile": "smoke"}, "alpha must be in"),
+        ({"alpha": 1.0, "profile": "smoke"}, "alpha must be below 1"),
     ],
 )
 def test_bad_parameters_are_refused_in_one_line(arguments, message, results):

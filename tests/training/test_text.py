@@ -264,8 +264,8 @@ def test_every_text_recipe_fits_its_network():
     [
         ({"model": "alexnet"}, "alexnet reads images, but grammar is text: choose from transformer-base"),
         ({"dataset": "digits"}, "transformer-64 reads text, but digits is images: choose from mlp"),
-        ({"vocabulary": None}, "vocabulary must be a whole number"),
-        ({"vocabulary": 0}, "vocabulary must be a whole number of at least 1"),
+        ({"vocabulary": None}, "vocabulary is missing"),
+        ({"vocabulary": 0}, "vocabulary must be at least 1"),
         ({"recipe": dataclasses.replace(RECIPE, augmentation="shift2")}, "augmentation shift2 is for images only"),
         (
             {"recipe": dataclasses.replace(RECIPE, probe="logit-differences")},
