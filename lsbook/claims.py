@@ -15,6 +15,8 @@ import numpy as np
 from lsbook.analysis.statistics import Interval, paired_interval, seeds, welch_interval
 
 REPRODUCED, CONTRADICTED, UNDECIDED, NOT_TESTED = "reproduced", "contradicted", "undecided", "not tested"
+MIXED = "mixed"  # of a claim one of whose parts is reproduced and another contradicted
+IN_ORDER = (CONTRADICTED, MIXED, REPRODUCED, UNDECIDED, NOT_TESTED)  # in which verdicts are listed
 LEAST_SEEDS = 3
 _UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
@@ -107,7 +109,8 @@ def decide_paired(claim: Claim, differences: np.ndarray, part: str = "") -> Verd
 def combine(verdicts: Sequence[Verdict]) -> Verdict:
     """Verdict on a claim from one verdict on each of its parts.
 
-    Contradicted when one part is, reproduced when all are, else not tested when one part is not, else undecided.
+    Reproduced when all parts are, mixed when one is and another is contradicted, contradicted when one is and none is
+    reproduced, else not tested when one part is not, else undecided.
     Raises ValueError unless these are all the parts of one claim, each once.
     """
     given = sorted((verdict.claim, verdict.part) for verdict in verdicts)
@@ -116,8 +119,11 @@ def combine(verdicts: Sequence[Verdict]) -> Verdict:
         raise ValueError("verdicts: expected one for each part of one claim")
     claim = claims[verdicts[0].claim]
     found = {verdict.verdict for verdict in verdicts}
-    order = (CONTRADICTED, NOT_TESTED, UNDECIDED, REPRODUCED)
-    return _verdict(claim, "", next(v for v in order if v in found), min(verdict.seeds for verdict in verdicts))
+    mixed = [MIXED] if {REPRODUCED, CONTRADICTED} <= found else []
+    order = (*mixed, CONTRADICTED, NOT_TESTED, UNDECIDED, REPRODUCED)
+    return _verdict(
+        claim, "", next(v for v in order if v in {*mixed, *found}), min(verdict.seeds for verdict in verdicts)
+    )
 
 
 def _judge(claim: Claim, part: Part, interval: Interval, n_seeds: int) -> Verdict:

@@ -293,7 +293,8 @@ class Run:
     @property
     def namesakes(self) -> "tuple[Run, ...]":
         """The run, and the same training under the names that it had while a probe was part of them."""
-        if self.vocabulary is not None or self.recipe.probe != "none":
+        measurable = self.dataset in DATASETS and DATASETS[self.dataset].shape is not None
+        if not measurable or self.recipe.probe != "none":
             return (self,)
         return self, *(replace(self, recipe=replace(self.recipe, probe=probe)) for probe in get_args(Probe)[1:])
 

@@ -114,7 +114,8 @@ def test_calibration_is_compared_on_ten_thousand_examples_only():
         (("reproduced", "undecided"), "undecided"),
         (("undecided", "not tested"), "not tested"),
         (("reproduced", "not tested"), "not tested"),
-        (("contradicted", "reproduced"), "contradicted"),
+        (("contradicted", "reproduced"), "mixed"),
+        (("contradicted", "undecided"), "contradicted"),
         (("not tested", "contradicted"), "contradicted"),
     ],
 )

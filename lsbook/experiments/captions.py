@@ -9,7 +9,7 @@ import numpy as np
 from lsbook import paper
 from lsbook.analysis.statistics import mean_interval, welch_interval
 from lsbook.catalogue import CORPORA, MODELS, TITLES
-from lsbook.claims import CONTRADICTED, LEAST_SEEDS, NOT_TESTED, REPRODUCED, UNDECIDED, Verdict
+from lsbook.claims import IN_ORDER, LEAST_SEEDS, NOT_TESTED, Verdict
 from lsbook.run import Run
 from lsbook.store import Record
 
@@ -96,7 +96,8 @@ def verdict_list(verdicts: Iterable[Verdict]) -> str:
     """The claims under each outcome, contradictions first."""
     verdicts = list(verdicts)
     found = []
-    for word, remark in ((CONTRADICTED, ""), (REPRODUCED, ""), (UNDECIDED, ""), (NOT_TESTED, UNTESTED)):
+    for word in IN_ORDER:
+        remark = UNTESTED if word == NOT_TESTED else ""
         claims = sorted((v.claim for v in verdicts if v.verdict == word), key=lambda claim: int(claim[1:]))
         if claims:
             found.append(f"**{word}**{remark}: {', '.join(claims)}")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from lsbook import claims, page, paper
-from lsbook.claims import CLAIMS, CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED, Verdict
+from lsbook.claims import CLAIMS, IN_ORDER, MIXED, NOT_TESTED, Verdict
 from lsbook.errors import one_of
 from lsbook.experiments import captions, verdicts
 from lsbook.experiments.arms import RECORDED, is_recorded
@@ -86,6 +86,9 @@ def outcomes(findings: Sequence[Finding], claim: str) -> list[Outcome]:
 
 def _outcome(profile: str, setting: str, parts: Sequence[Measure]) -> Outcome:
     verdict = claims.combine([part.verdict for part in parts]).verdict
+    if verdict == MIXED:
+        named = "; ".join(f"{part.title}: {part.verdict.verdict}" for part in parts)
+        return Outcome(profile, f"{setting} ({named})", verdict)
     deciding = [part.title for part in parts if part.verdict.verdict == verdict]
     named = f" ({', '.join(deciding)})" if len(deciding) < len(parts) else ""
     return Outcome(profile, setting + named, verdict)
@@ -115,7 +118,7 @@ def _profiles(findings: Sequence[Finding]) -> list[str]:
 def _by_verdict(outcomes: Sequence[Outcome]) -> str:
     """Verdicts with their settings, contradictions first."""
     parts = []
-    for word in (CONTRADICTED, REPRODUCED, UNDECIDED, NOT_TESTED):
+    for word in IN_ORDER:
         settings = [outcome.setting for outcome in outcomes if outcome.verdict == word]
         if settings:
             parts.append(f"**{word}**: {'; '.join(settings)}")
@@ -209,7 +212,7 @@ def summary_text(findings: Sequence[Finding]) -> Text:
     """The claims under each verdict and kind of evidence, contradictions first, as a list."""
     found = {claim: outcomes(findings, claim) for claim in CLAIMS}
     lines = []
-    for word, profile in itertools.product((CONTRADICTED, REPRODUCED, UNDECIDED), _profiles(findings)):
+    for word, profile in itertools.product(IN_ORDER[:-1], _profiles(findings)):
         listed = {
             claim: "; ".join(o.setting for o in several if (o.verdict, o.profile) == (word, profile))
             for claim, several in found.items()

@@ -51,9 +51,10 @@ def test_the_summary_has_every_claim_once_and_contradictions_first():
     assert rows["C3"] == ("not tested", "not tested")
 
 
-def test_a_claim_with_one_contradicted_part_is_contradicted():
+def test_a_claim_whose_parts_disagree_is_mixed_and_says_which_is_which():
     [outcome] = scorecard.outcomes(FINDINGS, "C12")
-    assert (outcome.verdict, outcome.setting) == ("contradicted", f"{MLP} (the student)")
+    assert outcome.verdict == "mixed"
+    assert outcome.setting == f"{MLP} (the teacher: reproduced; the student: contradicted)"
     both = [finding("C12", sign, MLP, part=part) for part, sign in (("teacher", -1), ("student", +1))]
     assert scorecard.outcomes(both, "C12")[0].setting == MLP
 
