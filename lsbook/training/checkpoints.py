@@ -18,7 +18,7 @@ from typing import IO, NamedTuple
 
 import torch
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, distributed
 
 from lsbook.data.sources import UNFINISHED, write_whole
 from lsbook.errors import UserError
@@ -27,6 +27,7 @@ from lsbook.run import Run
 
 INTERVAL = 60  # seconds between checkpoints
 KEPT = 2
+PATIENCE = 4  # seconds in which a step has to end after a signal; the last checkpoint is what is kept of a longer one
 
 
 class Checkpoint(NamedTuple):
@@ -40,6 +41,7 @@ class Checkpoint(NamedTuple):
 def write(run: Run, checkpoint: Checkpoint) -> Path:
     """Keep a checkpoint, whole or not at all, and drop all but the last before it. Raises OSError when there is no
     space."""
+    interruptions.be_patient()
     path = _path(run, checkpoint.step)
     content = save({name: tensor.contiguous().cpu() for name, tensor in checkpoint.tensors.items()})
     text = json.dumps({"sha256": _sha256(content, checkpoint.notes), "notes": checkpoint.notes})
@@ -117,21 +119,29 @@ def _lock(run: Run) -> IO[str]:
         raise UserError(f"checkpoints cannot be written to {folder}: {error.strerror or error}") from None
 
 
+class Interrupted(BaseException):
+    """A signal has broken off what was computed `at_once`."""
+
+
 class _Interruptions:
     """Within it SIGTERM and SIGINT do nothing but add their number to the list, so that a step ends and is kept.
 
-    Trainings that take turns share it: the first to come installs it, the last to go puts back what was before.
+    Trainings that take turns share it: the first to come installs it, the last to go puts back what was before. A
+    signal that the process ignores stays ignored. A step that takes longer than PATIENCE is given up, unless other
+    processes share it.
     """
 
     def __init__(self):
-        self.received, self.users, self.before = [], 0, {}
+        self.received, self.users, self.before, self.breakable = [], 0, {}, False
 
     def __enter__(self) -> list[int]:
         if threading.current_thread() is not threading.main_thread():
             return []  # only the main thread may handle signals
         if not self.users:
             self.received.clear()
-            self.before = {n: signal.signal(n, self._receive) for n in (signal.SIGTERM, signal.SIGINT)}
+            handled = [n for n in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(n) != signal.SIG_IGN]
+            self.before = {n: signal.signal(n, self._receive) for n in handled}
+            self.before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda *_: stop(self.received[0]))
         self.users += 1
         return self.received
 
@@ -140,11 +150,33 @@ class _Interruptions:
             return
         self.users -= 1
         if not self.users:
+            self.be_patient()
             for number, handler in self.before.items():
                 signal.signal(number, handler)
 
+    def be_patient(self) -> None:
+        """The step has ended in time."""
+        if self.received:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within it a signal raises Interrupted, too: for what takes long and can be done again, and is not shared."""
+        try:
+            self.breakable = not distributed.is_initialized()
+            if self.received and self.users and self.breakable:
+                raise Interrupted
+            yield
+        finally:
+            self.breakable = False
+
     def _receive(self, number: int, _) -> None:
+        if not self.received and not distributed.is_initialized():
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE)
         self.received.append(number)
+        if self.breakable:
+            self.breakable = False
+            raise Interrupted
 
 
 interruptions = _Interruptions()

@@ -48,7 +48,7 @@ class Task(Protocol):
     measured_size: int
 
     def probe(self, step: int) -> None:
-        """Measure what only the end of the run will show."""
+        """Measure what only the end of the run will show; again, where that was broken off."""
 
     def measure(self) -> dict[str, float] | None:
         """A point of the history, from held-out data, or nothing where there are none; None when not finite."""
@@ -162,14 +162,15 @@ def _steps(
         _bar(run, progress) as bar,
     ):
         bar.update(course.step)
-        while course.step < run.recipe.steps:
+        while course.observed < run.recipe.steps:
             began = time.perf_counter()  # others' turns count: so long does a training take among them
             try:
                 yield
             except GeneratorExit:
                 course.keep()
                 raise
-            course.turn(write, bar)
+            with contextlib.suppress(checkpoints.Interrupted):
+                course.turn(write, bar)
             course.seconds += time.perf_counter() - began
             due, signal = processes.largest(not processes.rank() and clock.due(), signals[0] if signals else 0)
             if due or signal:
@@ -210,42 +211,52 @@ def _task(run: Run, data: images.Splits | text.Texts, device: torch.device, loss
 class _Course:
     """A training under way: its task, the steps done, their history, and the loss since its last point.
 
+    observed: the step whose measurements are done; behind `step` only where a signal has broken them off.
     own: the random numbers and the stream of its steps. seconds: of its own turns so far, those before an interruption
     among them.
     """
 
     def __init__(self, run: Run, task: Task, own: precision.Own):
         self.run, self.task, self.own = run, task, own
-        self.step, self.last, self.history, self.seconds = 0, 0, {}, 0.0
+        self.step, self.observed, self.last, self.history, self.seconds = 0, 0, 0, {}, 0.0
         self.total = torch.zeros((), device=task.trainer.device)
         affordable = int(SHARE * run.recipe.steps * run.recipe.batch / max(task.measured_size, 1))
         n_points = max(1, min(POINTS, run.recipe.steps, affordable))
         self.points = set(np.linspace(0, run.recipe.steps, n_points + 1).round().astype(int).tolist())
 
     def turn(self, write: Callable[[int, dict], None], bar: tqdm) -> None:
-        """Some more steps, each shown on the bar, and the points of the history among them written."""
+        """Some more steps, each shown on the bar, and what is measured after them; the points of the history among that
+        are written. Interrupted when a signal breaks a measurement off, which the next turn does again."""
         with self.own():
-            for _ in range(min(TURN[self.task.trainer.device.type], self.run.recipe.steps - self.step)):
-                self.advance()
-                bar.update()
-                if self.step in self.points:
-                    values = self.note()
-                    write(self.step, values)
-                    shown = {name: f"{values[name]:.3f}" for name in ("loss", "accuracy") if name in values}
-                    bar.set_postfix(shown, refresh=False)
+            for _ in range(min(TURN[self.task.trainer.device.type], self.run.recipe.steps - self.observed)):
+                if self.observed == self.step:
+                    self.advance()
+                    bar.update()
+                self.observe(write, bar)
 
     def advance(self) -> None:
-        """One more step, and what is measured after it but the history."""
+        """One more step."""
         processes.draw_differently(self.run.seed, self.step)
         self.total += self.task.trainer.step(self.step)
         self.step += 1
+
+    def observe(self, write: Callable[[int, dict], None], bar: tqdm) -> None:
+        """What is to be measured after this step."""
         if self.step in self.task.probed:
-            self.task.probe(self.step)
+            with checkpoints.interruptions.at_once():
+                self.task.probe(self.step)
+        if self.step in self.points:
+            values = self.note()
+            write(self.step, values)
+            shown = {name: f"{values[name]:.3f}" for name in ("loss", "accuracy") if name in values}
+            bar.set_postfix(shown, refresh=False)
+        self.observed = self.step
 
     def note(self) -> dict[str, float]:
         """Add a point to the history and return it."""
         self._share_loss()
-        values = _measure(self.run, self.task, self.step, float(self.total) / (self.step - self.last))
+        with checkpoints.interruptions.at_once():
+            values = _measure(self.run, self.task, self.step, float(self.total) / (self.step - self.last))
         for name, value in values.items():
             self.history.setdefault(name, []).append(value)
         self.total.zero_()
@@ -283,6 +294,7 @@ class _Course:
         notes = {
             "history": self.history,
             "last": self.last,
+            "observed": self.observed,
             "seconds": self.seconds,
             "measured": self.run.measured,
         }
@@ -308,7 +320,7 @@ class _Course:
         self.task.load_state(parts.get("task", {}))
         self.total.copy_(parts["course"]["total"])
         self.step, self.last, self.history = found.step, found.notes["last"], found.notes["history"]
-        self.seconds = found.notes["seconds"]
+        self.seconds, self.observed = found.notes["seconds"], found.notes.get("observed", found.step)
         if not processes.rank():
             print(f"{self.run} goes on after step {self.step}", file=sys.stderr)
 

@@ -49,12 +49,12 @@ class LogitDifferences:
         self.seconds = 0.0
 
     def measure(self, model: Classifier, step: int) -> None:
-        """Evaluate the network as it is after `step` steps."""
-        began = time.perf_counter()
+        """Evaluate the network as it is after `step` steps; once more, where that was broken off."""
+        began, place = time.perf_counter(), self.points.index(step)
         for name, images in self.splits.items():
             logits = self._view_logits(model, images)
-            self.found[f"{name}_differences"].append(_differences(logits, PAIR))
-            self.found[f"{name}_information"].append(self._information(logits))
+            self.found[f"{name}_differences"][place:] = [_differences(logits, PAIR)]
+            self.found[f"{name}_information"][place:] = [self._information(logits)]
         self.seconds += time.perf_counter() - began
 
     def _information(self, logits: list[np.ndarray]) -> np.ndarray:

@@ -15,7 +15,7 @@ from lsbook.errors import UserError
 from lsbook.experiments.obtain import obtain
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
-from lsbook.training import Splits, bank, checkpoints, lesson, loop, splits, steps, train
+from lsbook.training import Splits, bank, checkpoints, lesson, loop, probes, splits, steps, summary, train
 from lsbook.training.losses import smoothed_cross_entropy
 
 STEPS = 200
@@ -115,6 +115,83 @@ def test_what_was_not_measured_along_the_way_is_measured_from_the_start(data, mo
     with pytest.raises(SystemExit):
         train(plain, data, progress=False)
     same(whole, train(probed, data, progress=False))
+
+
+def test_what_is_measured_when_a_signal_comes_is_broken_off_and_done_again(data, monkeypatch, tmp_path):
+    """Of a probe after the first of its two splits, of another before it, and of the last point of the history."""
+    monkeypatch.setattr(probes, "CLASSES", 2)
+    recipe = dataclasses.replace(SHORT, probe="logit-differences")
+    whole = train(run("resnet8", recipe), data, progress=False)
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "again"))
+    calls, gone_on = [], []
+
+    def interrupted(work):
+        def broken_off(*arguments):
+            calls.append(work.__name__)
+            if [calls.count(name) for name in names] in ([2, 0], [5, 0], [13, 1]):
+                signal.raise_signal(signal.SIGTERM)
+                gone_on.append(work.__name__)
+            return work(*arguments)
+
+        return broken_off
+
+    names = "_view_logits", "respond"
+    monkeypatch.setattr(probes.LogitDifferences, names[0], interrupted(probes.LogitDifferences._view_logits))
+    monkeypatch.setattr(summary, names[1], interrupted(summary.respond))
+    for _ in range(3):
+        with pytest.raises(SystemExit) as ended:
+            train(run("resnet8", recipe), data, progress=False)
+        assert ended.value.code == 128 + signal.SIGTERM
+    same(whole, train(run("resnet8", recipe), data, progress=False))
+    assert gone_on == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_step_that_takes_too_long_is_given_up_and_the_last_checkpoint_stays(data, monkeypatch, number):
+    advance = loop._Course.advance
+
+    def long_step(course):
+        if course.step == 5:
+            signal.raise_signal(number)
+            while True:
+                time.sleep(0.01)
+        advance(course)
+        course.keep()
+
+    with monkeypatch.context() as patch, pytest.raises((SystemExit, KeyboardInterrupt)) as ended:
+        patch.setattr(loop._Course, "advance", long_step)
+        patch.setattr(checkpoints, "PATIENCE", 0.1)
+        train(run(), data, progress=False)
+    assert getattr(ended.value, "code", None) == (128 + number if number == signal.SIGTERM else None)
+    assert checkpoints.latest(run()).step == 5
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    assert len(train(run(), data, progress=False).history["step"]) > 0
+
+
+def test_a_checkpoint_is_waited_for(data, monkeypatch):
+    """However long it takes to write."""
+
+    def slow(*arguments):
+        time.sleep(0.2)
+        write_whole(*arguments)
+
+    write_whole = checkpoints.write_whole
+    monkeypatch.setattr(checkpoints, "write_whole", slow)
+    monkeypatch.setattr(checkpoints, "PATIENCE", 0.1)
+    interrupt(monkeypatch, (3,))
+    with pytest.raises(SystemExit):
+        train(run(), data, progress=False)
+    assert checkpoints.latest(run()).step == 4
+
+
+def test_an_ignored_signal_stays_ignored(data, monkeypatch):
+    """As of a process of a sweep, whose parent decides, and of one in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupt(monkeypatch, (3,), signal.SIGINT)
+    try:
+        train(run(), data, progress=False)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_a_student_is_taken_up_again_too(data, monkeypatch, tmp_path):
