@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.optimize import brentq
 from scipy.special import expit, log_softmax
 from scipy.stats import binom
+from sklearn.isotonic import IsotonicRegression
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from lsbook.analysis.calibration import (
@@ -20,8 +21,10 @@ from lsbook.analysis.calibration import (
     expected_calibration_error,
     fit_temperature,
     fit_temperature_by_ece,
+    isotonic_decomposition,
     negative_log_likelihood,
     reliability,
+    smooth_ece,
     softmax,
 )
 
@@ -294,6 +297,111 @@ def test_the_terms_of_the_brier_score_add_up(rng, n, n_bins, equal_mass):
     assert found.score == pytest.approx(np.mean(np.sum((probabilities - hits) ** 2, axis=1)), rel=0, abs=1e-12)
 
 
+# Without bins
+
+
+def spread_out(n, power, truth):
+    """Confidences u^power that are right with frequency confidence^truth, from sequences of no chance."""
+    steps = np.arange(1, n + 1)
+    confidence = (steps * 0.6180339887498949 % 1) ** power
+    return confidence, steps * 0.7548776662466927 % 1 < confidence**truth
+
+
+@pytest.mark.parametrize(
+    ("n", "power", "truth", "expected"),
+    [
+        (1000, 1, 1, 0.0145760159),
+        (1000, 1, 2, 0.1647937866),
+        (4000, 0.1, 1.5, 0.0393472315),
+        (1000, 0.02, 3, 0.0365154922),
+        (7000, 0.5, 1.02, 0.0066703432),  # by a width for which the grid has no middle
+        (1000, 0.001, 10, 0.0118487891),
+        (1000, 0.001, 1, 0.0004739361),  # by the smallest width
+        (1000, 0, 1, 0),
+    ],
+)
+def test_smooth_error_equals_that_of_relplot(n, power, truth, expected):
+    """Numbers that smECE of relplot 1.0.3 printed."""
+    assert smooth_ece(*spread_out(n, power, truth)) == pytest.approx(expected, rel=1e-6)
+
+
+def fixed_point(confidence, correct):
+    """smECE by its definition: mirror images of each confidence, trapezoids of 1/2000, and the root in the width."""
+    mesh = np.linspace(0, 1, 2001)
+    images = np.concatenate([2 * k + sign * confidence for k in range(-2, 3) for sign in (1, -1)])
+    residual = np.tile(confidence - correct, 10) / len(confidence)
+
+    def excess(width):
+        density = np.exp(-0.5 * ((mesh[:, None] - images) / width) ** 2) / (width * math.sqrt(2 * math.pi))
+        return np.trapezoid(np.abs(density @ residual), mesh) - width
+
+    return brentq(excess, 0.002, 1, xtol=1e-6)
+
+
+@pytest.mark.parametrize("power", [0, 0.005, 0.3, 1, 5])
+def test_smooth_error_with_whole_ends_equals_its_definition(power):
+    """Within the 1/1024 to which the width is sought, also where most confidences are near 1, or near 0."""
+    confidence, correct = spread_out(200, power, 1)
+    correct[::9] ^= True
+    assert smooth_ece(confidence, correct, whole_ends=True) == pytest.approx(fixed_point(confidence, correct), abs=1e-3)
+
+
+def test_ends_that_count_half_inflate_the_smooth_error():
+    """900 right at 1 and 100 wrong at ½: the error is 0.05 but for the little that cancels, and 0.05/0.55 by half."""
+    confidence, correct = np.repeat([1.0, 0.5], [900, 100]), np.arange(1000) < 900
+    assert smooth_ece(confidence, correct, whole_ends=True) == pytest.approx(0.05, rel=1e-3)
+    assert smooth_ece(confidence, correct) == pytest.approx(0.05 / (0.1 + 0.9 / 2), rel=0.03)
+
+
+@pytest.mark.parametrize("whole_ends", [False, True])
+def test_smooth_error_of_one_confidence(whole_ends):
+    """Whatever the width, a single kernel integrates to |accuracy − confidence|."""
+    for confidence in (0, 0.02, 0.5, 0.7, 1):
+        found = smooth_ece(np.full(10, confidence), np.arange(10) < 6, whole_ends)
+        assert found == pytest.approx(abs(confidence - 0.6), rel=1e-3)
+    assert smooth_ece([1, 1], [False, False], whole_ends) == pytest.approx(1)
+
+
+@given(GENERATORS, st.integers(1, 200), st.booleans())
+def test_smooth_error_is_a_fraction_whatever_the_order(rng, n, whole_ends):
+    confidence, correct = rng.random(n) ** 0.3, rng.random(n) < 0.5
+    error = smooth_ece(confidence, correct, whole_ends)
+    order = rng.permutation(n)
+    assert 0 <= error <= 1
+    assert smooth_ece(confidence[order], correct[order], whole_ends) == pytest.approx(error)
+
+
+@given(GENERATORS, st.integers(1, 60), st.integers(1, 40))
+def test_isotonic_terms_equal_those_of_scikit_learn(rng, n, n_values):
+    confidence = rng.integers(n_values + 1, size=n) / n_values
+    correct = rng.random(n) < confidence**2
+    fitted = IsotonicRegression().fit_transform(confidence, correct)
+
+    def brier(forecast):
+        return np.mean((forecast - correct) ** 2)
+
+    terms = [brier(confidence) - brier(fitted), brier(correct.mean()) - brier(fitted), brier(correct.mean())]
+    found = isotonic_decomposition(confidence, correct)
+    assert list(found) == pytest.approx(terms, abs=1e-12)
+    assert found.score == pytest.approx(brier(confidence), abs=1e-12)
+    assert isotonic_decomposition(confidence**3 / 2, correct)[1:] == pytest.approx(found[1:], abs=1e-12)
+
+
+def test_isotonic_terms_by_hand():
+    """Shares of right ones 1/2, 0 and 1 at 0.2, 0.4 and 0.9: the first two are pooled, 1/3 for three of them."""
+    found = isotonic_decomposition([0.2, 0.2, 0.4, 0.9], [1, 0, 0, 1])
+    fitted = (2 * (1 / 3) ** 2 + (2 / 3) ** 2) / 4
+    assert found.uncertainty == pytest.approx(1 / 4)
+    assert found.discrimination == pytest.approx(1 / 4 - fitted)
+    assert found.miscalibration == pytest.approx((0.8**2 + 0.2**2 + 0.4**2 + 0.1**2) / 4 - fitted)
+
+
+def test_isotonic_terms_of_calibrated_and_of_constant_confidences():
+    calibrated = isotonic_decomposition(np.repeat([0.25, 0.75], 4), [1, 0, 0, 0, 0, 1, 1, 1])
+    assert calibrated == pytest.approx((0, 0.25**2, 0.25))
+    assert isotonic_decomposition([0.9] * 4, [1, 1, 0, 0]) == pytest.approx((0.4**2, 0, 0.25))
+
+
 # Softmax and NLL
 
 
@@ -497,6 +605,11 @@ def test_large_arrays_are_not_copied(dtype):
         ("confidence", lambda: confidence_reliability([math.nan], [1])),
         ("correct", lambda: confidence_reliability([0.5], [1, 0])),
         ("correct", lambda: confidence_reliability([0.5], [2])),
+        ("confidence", lambda: smooth_ece([], [])),
+        ("confidence", lambda: smooth_ece([1.2], [1])),
+        ("confidence", lambda: isotonic_decomposition([math.nan], [1])),
+        ("correct", lambda: smooth_ece([0.5], [0.5])),
+        ("correct", lambda: isotonic_decomposition([0.5], [1, 0])),
         ("logits", lambda: softmax([[0, math.inf]])),
         ("logits", lambda: negative_log_likelihood([[0, math.nan]], [0])),
         ("temperature", lambda: softmax([[0, 1]], temperature=0)),
