@@ -198,17 +198,26 @@ def brier_score(
 
 
 def smooth_ece(confidence: np.ndarray, correct: np.ndarray, whole_ends: bool = False) -> float:
-    """Smooth calibration error smECE, a fraction of 1: no bins, one kernel whose width the error itself sets.
+    """Return the smooth ECE, smECE: a calibration error that has no bins but a kernel as wide as the error itself.
 
-    Błasiok and Nakkiran (2024): with a Gaussian of width σ, reflected at 0 and 1, smECE_σ is the integral of
-    |(1/N) Σ_n K_σ(t, confidence_n) (confidence_n − correct_n)| over t from 0 to 1, and smECE the value at the smallest
-    of the widths σ = 2/1024, 3/1024 … 1 that is not below it, sought by bisection. The sums are those of the package
-    relplot (1.0.3), its grids included.
+    Błasiok and Nakkiran (2024): with a Gaussian kernel K_σ reflected at 0 and 1, smECE_σ is the integral of
+    |(1/N) Σ_n K_σ(t, confidence_n) (confidence_n − correct_n)| over t from 0 to 1. smECE is its value at the smallest
+    width σ among 2/1024, 3/1024 … 1 that is not below smECE_σ, sought by bisection. By default the sums are those of
+    the authors' package relplot (1.0.3), its grids included.
 
-    confidence, correct: (N,), as for `confidence_reliability`, errors too.
-    whole_ends: False to agree with relplot. Its reflection counts what its grid has at 0 and at 1 once, not twice, so
-    that confidences within a cell of 1 (above 0.999) lose up to half their weight, and the error of a network that is
-    mostly that confident, and right, comes out up to twice too large. With True they keep it, as the definition says.
+    Args:
+        confidence: (N,), fractions of 1; what rounding put above 1 counts as 1.
+        correct: (N,), whether each prediction is right, as Booleans or 0 and 1.
+        whole_ends: whether to give confidences near 0 and 1 their whole weight, as defined. relplot's reflection counts
+            what its grid has at the ends once, not twice, so that confidences within a cell of 1 (above 0.999) lose up
+            to half their weight: the error of a network that is mostly so confident, and right, comes out too large, up
+            to twice.
+
+    Returns:
+        A fraction of 1.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree or a value is not from 0 to 1.
     """
     confidence, correct = _forecasts(confidence, correct)
     residual = confidence - correct
@@ -229,7 +238,7 @@ def smooth_ece(confidence: np.ndarray, correct: np.ndarray, whole_ends: bool = F
 
 
 def _smoothed_error(confidence: np.ndarray, residual: np.ndarray, width: float, whole_ends: bool) -> float:
-    """smECE at one width: the smoothed residuals' absolute sum over the smoothed number of confidences."""
+    """smECE at one width: the sum of the smoothed residuals' sizes over that of the smoothed number of confidences."""
     n_cells = max(2_000, round(20 / width)) // 2
     position = confidence * n_cells
     cell = np.minimum(position.astype(int), n_cells - 1)
@@ -254,7 +263,7 @@ def _smoothed_error(confidence: np.ndarray, residual: np.ndarray, width: float, 
 
 
 class IsotonicDecomposition(NamedTuple):
-    """The Brier score of confidences, decomposed without bins: each a mean square, of right or wrong alone, 0 to 1."""
+    """Terms of the Brier score (1/N) Σ_n (confidence_n − correct_n)² of confidences alone, from 0 to 1."""
 
     miscalibration: float
     discrimination: float
@@ -262,17 +271,23 @@ class IsotonicDecomposition(NamedTuple):
 
     @property
     def score(self) -> float:
-        """(1/N) Σ_n (confidence_n − correct_n)² = miscalibration − discrimination + uncertainty."""
+        """Brier score of the confidences: miscalibration − discrimination + uncertainty."""
         return self.miscalibration - self.discrimination + self.uncertainty
 
 
 def isotonic_decomposition(confidence: np.ndarray, correct: np.ndarray) -> IsotonicDecomposition:
-    """CORP decomposition of the Brier score of confidences (Dimitriadis, Gneiting and Jordan 2021).
+    """Decompose the Brier score of confidences without bins (CORP; Dimitriadis, Gneiting and Jordan 2021).
 
-    With c_n the isotonic regression of correctness on confidence (pool adjacent violators, equal confidences pooled)
-    and a the accuracy: miscalibration is the Brier score of the confidences less that of the c_n, discrimination
-    a (1 − a) less that of the c_n, uncertainty a (1 − a). None is below 0, rounding apart.
-    confidence, correct: (N,), as for `confidence_reliability`, errors too.
+    With c_n the isotonic regression of `correct` on `confidence` (pool adjacent violators, equal confidences pooled)
+    and a the accuracy, miscalibration is the Brier score of the confidences less that of the c_n, discrimination
+    a (1 − a) less that of the c_n, and uncertainty a (1 − a). None is below 0, rounding apart.
+
+    Args:
+        confidence: (N,), fractions of 1; what rounding put above 1 counts as 1.
+        correct: (N,), whether each prediction is right, as Booleans or 0 and 1.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree or a value is not from 0 to 1.
     """
     confidence, correct = _forecasts(confidence, correct)
     _, index, count = np.unique(confidence, return_inverse=True, return_counts=True)

@@ -1,7 +1,7 @@
-"""Geometry of penultimate features: how far classes are apart (Kornblith et al. 2021), and neural collapse.
+"""Geometry of penultimate features: class separation (Kornblith et al. 2021), neural collapse (Papyan et al. 2020).
 
 Features (N, d) have no constant 1 appended, nor have templates (K, d), the rows of the last layer, their bias. Classes
-are those among the labels and weigh equally, however many examples each has. Computed in float64, class by class.
+are those among the labels and weigh equally, however many examples each has. Everything is computed in float64.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ EPSILON = np.finfo(np.float64).eps
 
 
 class ClassSeparation(NamedTuple):
-    """r2 = 1 − within / total; within and total are mean cosine distances, from 0 to 2."""
+    """Class separation r2 = 1 − within / total, at most 1, and the mean cosine distances within classes and overall."""
 
     r2: float
     within: float
@@ -31,15 +31,20 @@ class NeuralCollapse(NamedTuple):
 
 
 def class_separation(features: np.ndarray, labels: np.ndarray) -> ClassSeparation:
-    """Class separation R² = 1 − d_within / d_total by the distance 1 − cos(x, x') of features (Kornblith et al. 2021).
+    """Measure class separation R² = 1 − d_within / d_total by cosine distances 1 − cos(x, x') (Kornblith et al. 2021).
 
-    As their equation 11: d_within is the mean distance of two examples of one class, averaged over the classes, and
-    d_total that of an example of one class and one of another or the same, averaged over all K² pairs of classes. An
-    example makes a pair with itself, too. The sums over pairs are those of unit vectors: with u_k the mean unit vector
-    of class k, d_within = 1 − mean ‖u_k‖² and d_total = 1 − ‖mean u_k‖².
-    features: (N, d); labels: (N,).
-    Raises ValueError when N is 0, shapes disagree, a feature is not finite, there is one class only, a row of features
-    is 0 (as of a dead network) or all have one direction but for rounding.
+    As in their equation 11, d_within averages over all pairs of examples of one class and then over the classes, and
+    d_total over all pairs of an example of one class and one of another or the same, and then over all K² pairs of
+    classes. Every example makes a pair with itself, too. With u_k the mean unit vector of class k, these are exactly
+    d_within = 1 − mean_k ‖u_k‖² and d_total = 1 − ‖mean_k u_k‖², in O(N d).
+
+    Args:
+        features: (N, d).
+        labels: (N,) class indices.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a feature is not finite, there is one class only, a row of features is 0
+            (as from a dead network) or all have one direction but for rounding.
     """
     means, within = [], []
     for points in _classes(features, labels):
@@ -57,30 +62,33 @@ def class_separation(features: np.ndarray, labels: np.ndarray) -> ClassSeparatio
 
 
 def neural_collapse(features: np.ndarray, labels: np.ndarray, templates: np.ndarray | None = None) -> NeuralCollapse:
-    """NC1 and NC2 of features, and NC2 of templates (Papyan, Han and Donoho 2020).
+    """Measure neural collapse, NC1 and NC2, of features, and NC2 of templates (Papyan, Han and Donoho 2020).
 
-    NC1 = tr(Σ_W Σ_B†) / K: Σ_W is the mean of the class covariances (1/N_k), Σ_B the covariance (1/K) of the class
-    means. NC2 = ‖G/‖G‖_F − (I − 11ᵀ/K)/√(K − 1)‖_F, with G the Gram matrix of the K class means, or of the templates,
-    less their mean: how far they are from a simplex of equal sides; it cannot be 0 unless d ≥ K − 1.
-    The pseudo-inverse is that of the centred means' singular vectors, without those that rounding made.
-    features: (N, d), training images'; labels: (N,); templates: (K, d), in the order of the classes.
-    Raises ValueError when N is 0, shapes disagree, a value is not finite, there is one class only, or all class means
-    or all templates coincide.
+    NC1 = tr(Σ_W Σ_B†) / K, where Σ_W is the mean of the class covariances (1/N_k) and Σ_B the covariance (1/K) of the
+    class means; its pseudo-inverse leaves out directions in which the means differ by rounding only.
+    NC2 = ‖G/‖G‖_F − (I − 11ᵀ/K)/√(K − 1)‖_F, where G is the Gram matrix of the K class means, or of the templates, less
+    their mean: how far these are from a simplex of equal sides. It cannot be 0 unless d ≥ K − 1.
+
+    Args:
+        features: (N, d), of training images.
+        labels: (N,) class indices.
+        templates: (K, d), the last layer's weight of each class among the labels, in increasing order of the class.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a value is not finite, there is one class only, or all class means or
+            all templates coincide.
     """
     means = np.array([points.mean(axis=0) for points in _classes(features, labels)])
-    n_classes, d = means.shape
-    if templates is not None:
-        templates = array("templates", templates, (n_classes, d))
-    centred = means - means.mean(axis=0)
+    centred = _centred("features", means)
     _, singular, directions = np.linalg.svd(centred, full_matrices=False)
-    kept = singular > max(n_classes, d) * EPSILON * np.linalg.norm(means, axis=1).max()
-    kept[n_classes - 1 :] = False  # centred means have sum 0
-    if not kept.any():
-        raise ValueError("features: all class means coincide")
+    kept = singular > _rounding(means)
     whitening = directions[kept].T / singular[kept]
     nc1 = np.mean([_scatter(points @ whitening) for points in _classes(features, labels)])
-    nc2_templates = None if templates is None else _simplex_distance("templates", templates)
-    return NeuralCollapse(float(nc1), _simplex_distance("features", means), nc2_templates)
+    nc2_templates = None
+    if templates is not None:
+        templates = array("templates", templates, means.shape)
+        nc2_templates = _simplex_distance(_centred("templates", templates))
+    return NeuralCollapse(float(nc1), _simplex_distance(centred), nc2_templates)
 
 
 def _classes(features, labels) -> Iterator[np.ndarray]:
@@ -99,12 +107,22 @@ def _scatter(points: np.ndarray) -> float:
     return np.sum((points - points.mean(axis=0)) ** 2) / len(points)
 
 
-def _simplex_distance(name: str, vectors: np.ndarray) -> float:
-    """NC2 of vectors (K, d)."""
-    n = len(vectors)
+def _centred(name: str, vectors: np.ndarray) -> np.ndarray:
+    """Vectors (K, d) less their mean."""
     centred = vectors - vectors.mean(axis=0)
+    if np.linalg.norm(centred, 2) <= _rounding(vectors):
+        raise ValueError(f"{name}: all {len(vectors)} classes coincide")
+    return centred
+
+
+def _rounding(vectors: np.ndarray) -> float:
+    """A bound of what rounding adds to the singular values of vectors (K, d) less their mean."""
+    return vectors.size * EPSILON * np.abs(vectors).max()
+
+
+def _simplex_distance(centred: np.ndarray) -> float:
+    """NC2 of vectors (K, d) whose sum is 0."""
+    n = len(centred)
     gram = centred @ centred.T
-    if np.linalg.norm(centred) <= n * EPSILON * np.linalg.norm(vectors):
-        raise ValueError(f"{name}: all {n} coincide")
     simplex = (np.eye(n) - 1 / n) / np.sqrt(n - 1)
     return float(np.linalg.norm(gram / np.linalg.norm(gram) - simplex))

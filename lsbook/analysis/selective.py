@@ -1,7 +1,8 @@
 """How well a score tells right predictions from wrong ones: risk and coverage, AURC, AUGRC, AUROC; and such scores.
 
 A score orders predictions by trust, the larger the more trusted; only its order matters. Risks, coverages and areas are
-fractions of 1. Computed in float64: scores rounded before, as confidences kept in float16, tie that need not.
+fractions of 1. Everything is computed in float64. Scores that were rounded before, such as confidences kept in float16,
+tie where they need not.
 """
 
 from typing import NamedTuple
@@ -11,24 +12,32 @@ from scipy.special import logsumexp
 
 from lsbook.analysis.checks import array, fraction, logits_and_labels, outcomes, positive
 
-# Norms that `fit_normalisation` tries: those of Cattelan and Silva (2024).
+# Norms that `fit_normalisation` tries.
 NORMS = range(1, 11)
 
 
 class Normalisation(NamedTuple):
-    """How logits are normalised: by their p-norm, after their mean was taken off or not."""
+    """How logits are normalised: by their p-norm, after their mean over the classes was subtracted (centred) or not."""
 
     p: int
     centred: bool
 
 
 def risk_coverage(score: np.ndarray, correct: np.ndarray) -> np.ndarray:
-    """Risk at coverage n/N for n = 1 … N, (N,): the share of errors among the n predictions of the largest scores.
+    """Return the risk at coverage n/N for n = 1 … N: the share of errors among the n predictions of largest score.
 
-    score: (N,); correct: (N,), Booleans or 0 and 1. Equal scores count as their mean over all orders: with a errors
-    before m equal ones that have e errors, a + j e/m are expected after j of them. Each risk is one division of whole
-    numbers, so the closest float64 there is.
-    Raises ValueError when N is 0, shapes disagree, a score is not finite, or `correct` holds another value.
+    Equal scores count as their mean over all orders: after a errors, j of m equal scores with e errors among them have
+    a + j e/m errors on average. Each risk is one division of whole numbers, so the nearest float64 there is.
+
+    Args:
+        score: (N,), the larger the more trusted.
+        correct: (N,), whether each prediction is right, as Booleans or 0 and 1.
+
+    Returns:
+        (N,) fractions of 1; the last is the error rate.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a score is not finite or `correct` holds another value.
     """
     score = array("score", score, (None,))
     correct = outcomes("correct", correct, len(score))
@@ -42,47 +51,86 @@ def risk_coverage(score: np.ndarray, correct: np.ndarray) -> np.ndarray:
 
 
 def aurc(score: np.ndarray, correct: np.ndarray) -> float:
-    """Area under the risk-coverage curve, (1/N) Σ_n risk_n (Geifman and El-Yaniv 2017).
+    """Return the area under the risk-coverage curve, (1/N) Σ_n risk_n (Geifman and El-Yaniv 2017).
 
-    Arguments and errors as for `risk_coverage`.
+    Args:
+        score: (N,), the larger the more trusted; equal scores count as their mean over all orders.
+        correct: (N,), whether each prediction is right, as Booleans or 0 and 1.
+
+    Returns:
+        A fraction of 1, 0 where all predictions are right.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a score is not finite or `correct` holds another value.
     """
     return float(risk_coverage(score, correct).mean())
 
 
 def augrc(score: np.ndarray, correct: np.ndarray) -> float:
-    """Area under the generalised risk-coverage curve, (1/N) Σ_n (n/N) risk_n (Traub et al. 2024).
+    """Return the area under the generalised risk-coverage curve, (1/N) Σ_n (n/N) risk_n (Traub et al. 2024).
 
-    The mean, over coverages, of the share of all predictions that are accepted and wrong: 0 to ½ where N is large.
-    Arguments and errors as for `risk_coverage`.
+    It is the share of all predictions that are both accepted and wrong, averaged over the coverages.
+
+    Args:
+        score: (N,), the larger the more trusted; equal scores count as their mean over all orders.
+        correct: (N,), whether each prediction is right, as Booleans or 0 and 1.
+
+    Returns:
+        A fraction of 1, from 0 where all predictions are right to (1 + 1/N)/2 where all are wrong.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a score is not finite or `correct` holds another value.
     """
     risk = risk_coverage(score, correct)
-    return float(np.mean(_coverage(len(risk)) * risk))
+    return float(np.mean(_coverages(len(risk)) * risk))
 
 
 def coverage_at_risk(score: np.ndarray, correct: np.ndarray, risk: float = 0.05) -> float:
-    """The largest coverage n/N whose risk is at most `risk`, a fraction; 0 where there is none.
+    """Return the largest coverage n/N at which the risk is at most `risk`, or 0 if there is none.
 
-    The curve need not rise everywhere: smaller coverages may have a larger risk.
-    Arguments and errors as for `risk_coverage`; also ValueError when `risk` is not in [0, 1].
+    A smaller coverage may have a larger risk: the curve need not rise everywhere.
+
+    Args:
+        score: (N,), the larger the more trusted; equal scores count as their mean over all orders.
+        correct: (N,), whether each prediction is right, as Booleans or 0 and 1.
+        risk: the admissible share of errors, from 0 to 1.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a score is not finite, `correct` holds another value or `risk` is not
+            from 0 to 1.
     """
     (admissible,) = np.nonzero(risk_coverage(score, correct) <= fraction("risk", risk))
     return float((admissible[-1] + 1) / len(score)) if admissible.size else 0.0
 
 
 def risk_at_coverage(score: np.ndarray, correct: np.ndarray, coverage: float = 0.8) -> float:
-    """The risk at the smallest coverage n/N, n ≥ 1, that is at least `coverage`, a fraction: n = ⌈coverage · N⌉.
+    """Return the risk, a fraction of 1, at the smallest coverage n/N that is at least `coverage`: n = ⌈coverage · N⌉.
 
-    Arguments and errors as for `risk_coverage`; also ValueError when `coverage` is not in [0, 1].
+    Args:
+        score: (N,), the larger the more trusted; equal scores count as their mean over all orders.
+        correct: (N,), whether each prediction is right, as Booleans or 0 and 1.
+        coverage: the share of predictions to accept, from 0 (then one is accepted) to 1.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a score is not finite, `correct` holds another value or `coverage` is
+            not from 0 to 1.
     """
     risk = risk_coverage(score, correct)
-    return float(risk[np.searchsorted(_coverage(len(risk)), fraction("coverage", coverage))])
+    return float(risk[np.searchsorted(_coverages(len(risk)), fraction("coverage", coverage))])
 
 
 def ranking_auroc(score: np.ndarray, correct: np.ndarray) -> float:
-    """AUROC of right against wrong predictions: how often a right one has the larger score, equal ones counting ½.
+    """Return the AUROC of right against wrong predictions: how often a right one has a larger score than a wrong one.
 
-    ½ is chance and 1 a perfect ranking, whatever the accuracy. Arguments and errors as for `risk_coverage`; also
-    ValueError when all predictions are right or all are wrong.
+    Equal scores count ½. 0.5 is chance and 1 a perfect ranking, whatever the accuracy.
+
+    Args:
+        score: (N,), the larger the more trusted.
+        correct: (N,), whether each prediction is right, as Booleans or 0 and 1.
+
+    Raises:
+        ValueError: if shapes disagree, a score is not finite, `correct` holds another value, or all predictions are
+            right or all wrong.
     """
     score = array("score", score, (None,))
     correct = outcomes("correct", correct, len(score))
@@ -92,10 +140,14 @@ def ranking_auroc(score: np.ndarray, correct: np.ndarray) -> float:
 
 
 def auroc(positive_scores: np.ndarray, negative_scores: np.ndarray) -> float:
-    """Area under the ROC curve: P(positive > negative) + P(equal)/2 over all pairs of a positive and a negative score.
+    """Return the area under the ROC curve: P(positive > negative) + P(equal)/2 over all N·M pairs of scores.
 
-    positive_scores: (N,), as of images from the distribution trained on; negative_scores: (M,), as of images that are
-    not. Raises ValueError when N or M is 0 or a score is not finite.
+    Args:
+        positive_scores: (N,), such as those of in-distribution images.
+        negative_scores: (M,), such as those of out-of-distribution images.
+
+    Raises:
+        ValueError: if N or M is 0 or a score is not finite.
     """
     positives = array("positive_scores", positive_scores, (None,))
     negatives = np.sort(array("negative_scores", negative_scores, (None,)))
@@ -104,11 +156,20 @@ def auroc(positive_scores: np.ndarray, negative_scores: np.ndarray) -> float:
 
 
 def max_probability(logits: np.ndarray) -> np.ndarray:
-    """Score (N,) that orders as the largest probability p = max_k softmax(z)_k does: its log-odds log(p / (1 − p)).
+    """Score predictions by the log-odds log(p / (1 − p)) of the largest probability p = max_k softmax(z)_k.
 
-    Computed as −log Σ_k exp(z_k − z_max), k over the other classes. p itself rounds to 1 where the largest logit leads
-    by 37 nats in float64 or 17 in float32, so that the most confident predictions would tie; the log-odds do not.
-    logits: (N, K), in nats. Raises ValueError when N is 0, a logit is not finite, or K is below 2.
+    They order predictions as p does (the maximum softmax probability, MSP, of Hendrycks and Gimpel 2017). But p rounds
+    to 1 in float64 where the largest logit leads by 37 nats, 17 in float32, so that the most confident predictions
+    would tie; the log-odds, −log Σ_k exp(z_k − z_max) over the other classes k, do not.
+
+    Args:
+        logits: (N, K), in nats.
+
+    Returns:
+        (N,) scores in nats.
+
+    Raises:
+        ValueError: if N is 0, a logit is not finite or K is below 2.
     """
     logits = _logits(logits)
     rows, largest = np.arange(len(logits)), logits.argmax(axis=1)
@@ -118,16 +179,36 @@ def max_probability(logits: np.ndarray) -> np.ndarray:
 
 
 def max_logit(logits: np.ndarray) -> np.ndarray:
-    """Score max_k z_k (N,) of logits z (N, K), in nats. Raises ValueError as `max_probability`."""
+    """Score predictions by their largest logit, max_k z_k.
+
+    Args:
+        logits: (N, K), in nats.
+
+    Returns:
+        (N,) scores in nats.
+
+    Raises:
+        ValueError: if N is 0, a logit is not finite or K is below 2.
+    """
     return _logits(logits).max(axis=1)
 
 
 def normalised_max_logit(logits: np.ndarray, p: float, centred: bool) -> np.ndarray:
-    """Score max_k z_k / ‖z‖_p (N,) of logits z (N, K), less their mean over the classes if `centred`.
+    """Score predictions by their largest normalised logit, max_k z_k / ‖z‖_p (Cattelan and Silva 2024).
 
-    Cattelan and Silva (2024). 0 where all that is left of z is 0. Rounded to 12 decimals, so that what is equal ties:
-    for p = 1 it is ½ wherever one centred logit alone is above 0, and of two centred logits it is always the same.
-    Raises ValueError as `max_probability`, and when p is not above 0.
+    Scores are rounded to 12 decimals, so that those tie which are equal: with p = 1 a centred row scores ½ wherever one
+    logit alone is above the mean, and two centred logits always score the same.
+
+    Args:
+        logits: (N, K), in nats.
+        p: the norm's exponent, above 0.
+        centred: whether to subtract each row's mean over the classes first.
+
+    Returns:
+        (N,) scores from −1 to 1, 0 for a row of zeros.
+
+    Raises:
+        ValueError: if N is 0, a logit is not finite, K is below 2 or p is not above 0.
     """
     logits, p = _logits(logits), positive("p", p)
     if centred:
@@ -139,19 +220,31 @@ def normalised_max_logit(logits: np.ndarray, p: float, centred: bool) -> np.ndar
 
 
 def energy(logits: np.ndarray) -> np.ndarray:
-    """Score log Σ_k exp z_k (N,) of logits z (N, K), in nats: minus the energy of Liu et al. (2020).
+    """Score predictions by log Σ_k exp z_k, which is minus the energy of Liu et al. (2020).
 
-    Raises ValueError as `max_probability`.
+    Args:
+        logits: (N, K), in nats.
+
+    Returns:
+        (N,) scores in nats, the larger the more like the training data.
+
+    Raises:
+        ValueError: if N is 0, a logit is not finite or K is below 2.
     """
     return logsumexp(_logits(logits), axis=1)
 
 
 def fit_normalisation(logits: np.ndarray, labels: np.ndarray) -> Normalisation:
-    """The normalisation, p = 1 … 10 and centred or not, by which `normalised_max_logit` has the smallest AURC.
+    """Choose p from 1 … 10 and centring so that `normalised_max_logit` has the smallest AURC (Cattelan and Silva 2024).
 
-    Of equals the smallest p, and of the same p centred. logits: (N, K), from examples the network was not trained on;
-    labels: (N,). A prediction is argmax_k z_k, the first of equals.
-    Raises ValueError when N is 0, shapes disagree, a logit is not finite, a label is out of range, or K is below 2.
+    Of equal ones it takes the smallest p, and for that the centred. A prediction is argmax_k z_k, the first of equals.
+
+    Args:
+        logits: (N, K), in nats, from examples the network was not trained on.
+        labels: (N,) class indices.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a logit is not finite, a label is out of range or K is below 2.
     """
     logits, labels = logits_and_labels(_logits(logits), labels)
     correct = logits.argmax(axis=1) == labels
@@ -159,7 +252,7 @@ def fit_normalisation(logits: np.ndarray, labels: np.ndarray) -> Normalisation:
     return min(choices, key=lambda choice: aurc(normalised_max_logit(logits, *choice), correct))
 
 
-def _coverage(n: int) -> np.ndarray:
+def _coverages(n: int) -> np.ndarray:
     return np.arange(1, n + 1) / n
 
 

@@ -148,6 +148,13 @@ def test_collapse_in_many_dimensions_far_from_zero(dtype):
     assert found.nc2_templates == pytest.approx(0, abs=1e-12)
 
 
+def test_features_of_a_small_type_are_measured_in_float64():
+    features, labels = clusters(np.random.default_rng(3), 4, 5, spread=1e-4)
+    small = features.astype(np.float32)
+    for measure in (class_separation, neural_collapse):
+        assert list(measure(small, labels))[:2] == list(measure(small.astype(np.float64), labels))[:2]
+
+
 def test_dead_units_change_nothing():
     rng = np.random.default_rng(1)
     features, labels = clusters(rng, 4, 5)
