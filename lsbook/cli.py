@@ -155,7 +155,7 @@ def sweep(
         int | None,
         typer.Option(
             min=1,
-            help="Runs at a time that share the cores (default: one a core) or each GPU (as many as fit; on Ray one).",
+            help="Runs at a time that share the cores (default: one a core) or each GPU (four; on Ray one).",
         ),
     ] = None,
     on: Annotated[

@@ -183,25 +183,7 @@ def test_what_cannot_be_written_is_printed(monkeypatch, capsys, tmp_path):
 def test_the_readme_shows_the_last_recorded_benchmarks():
     report = json.loads((PROJECT / "benchmarks" / "bfloat16.json").read_text())
     assert bench.table(report) in (PROJECT / "README.md").read_text()
-    assert {result["name"] for result in report["results"]} == set(bench.BENCHMARKS) - set(bench.ON_GPU)
-
-
-def test_what_only_a_gpu_gains_from_waits_for_one(monkeypatch):
-    """On a CPU it is done when it is asked for by name, and otherwise said to be missing."""
-    measured = []
-    result = timing.Result("resnet-lanes", "title", "unit", 2.0, 1.0, 2.0, 3, None, 0.5, "nothing")
-    monkeypatch.setattr(bench, "measure", lambda name, *_: measured.append(name) or result)
-    monkeypatch.setattr(bench, "BENCHMARKS", dict.fromkeys(["mlp", *bench.ON_GPU], lambda: None))
-    monkeypatch.setattr(bench.precision, "device", lambda: torch.device("cpu"))
-    bench.main()
-    assert measured == ["mlp"]
-    bench.main(["resnet-lanes"])
-    assert measured == ["mlp", "resnet-lanes"]
-
-
-def test_the_table_says_what_no_gpu_has_run(capsys):
-    bench.main(["store"])
-    assert capsys.readouterr().out.count("no GPU has run this yet") == len(bench.ON_GPU)
+    assert {result["name"] for result in report["results"]} == set(bench.BENCHMARKS)
 
 
 @pytest.mark.parametrize(("name", "size"), [("none", 32), ("crop24-flip", 24), ("pad4-flip", 32), ("pad4-flip", 48)])

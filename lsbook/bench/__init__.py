@@ -25,8 +25,6 @@ BENCHMARKS: dict[str, Callable[[], Benchmark]] = {
     "alexnet": images.alexnet,
     "resnet": images.resnet,
     "inception": images.inception,
-    "alexnet-lanes": images.alexnet_lanes,
-    "resnet-lanes": images.resnet_lanes,
     "transformer": text.transformer,
     "bank": images.bank,
     "decoding": photographs.decoding,
@@ -38,11 +36,10 @@ BENCHMARKS: dict[str, Callable[[], Benchmark]] = {
     "sweep": files.sweep,
     "book": files.book,
 }
-ON_GPU = ("alexnet-lanes", "resnet-lanes")  # of what only a GPU gains from
 
 
 def main(names: Sequence[str] = (), json_file: Path | None = None) -> None:
-    """Run the benchmarks of these names, all for this device when there are none; print a table. With `json_file`
+    """Run the benchmarks of these names, all when there are none; print a table. With `json_file`
     what is measured is kept there at once, whatever becomes of the rest."""
     for name in names:
         one_of("benchmark", name, BENCHMARKS)
@@ -50,10 +47,9 @@ def main(names: Sequence[str] = (), json_file: Path | None = None) -> None:
         raise UserError(f"cannot write {json_file}: name a file in a folder that exists")
     device = precision.device()
     limits = Limits.of(device)
-    fitting = [name for name in BENCHMARKS if device.type == "cuda" or name not in ON_GPU]
     machine = environment.describe(device, "mixed") | {"cores": cores()}
     report, problem = {"results": [], "machine": machine, "limits": asdict(limits)}, None
-    for name in names or fitting:
+    for name in names or BENCHMARKS:
         result = measure(name, BENCHMARKS[name](), limits)
         report["results"].append(asdict(result))
         machine["peak_memory_mb"] = environment.peak_memory() // 10**6
@@ -83,8 +79,6 @@ def table(report: dict) -> str:
         rates = [f"{rate:12,.0f}" if rate >= 100 else f"{rate:12.2f}" for rate in (r.ours, r.plain)]
         limit = f"{r.limit:15,.0f}{r.ours / r.limit:7.0%}" if r.limit else f"{'–':>15}{'–':>7}"
         lines.append(f"{r.title + ', ' + r.unit + '/s':38}{''.join(rates)}{r.ratio:8.2f}{limit}{r.busy:7.0%}")
-    missing = [name for name in ON_GPU if name not in {r.name for r in results}]
-    lines += [f"{name + ', images/s':38}no GPU has run this yet" for name in missing]
     rounds = " or ".join(str(n) for n in sorted({r.rounds for r in results}))
     gpu = limits["device"] == "cuda"
     return "\n".join(

@@ -21,8 +21,6 @@ from lsbook.training.losses import smoothed_cross_entropy
 STEPS = {"mlp": 40, "alexnet": 20, "resnet56": 3, "inception_v4": 1}  # of training in a round
 # So many times as much of ours and of the plain way, which is slower: no turn is then too short to be timed.
 MORE = {"cpu": (3, 1), "cuda": (100, 10)}
-LANES = 16
-TURN = 10  # steps of a lane before the next one's
 TAUGHT = 40  # images all of whose views a teacher sees in a round
 VIEWS = 2_560  # of other images that it sees in the plain way's
 WORKERS = 2  # of the plain way's DataLoader
@@ -56,16 +54,6 @@ def _reduced(dataset: str, model: str) -> Run:
     return profiles.run("laptop", dataset, model, alpha=0.1, seed=0)
 
 
-def alexnet_lanes() -> Benchmark:
-    """AlexNets under the paper's recipe that share a device, each on a stream of its own."""
-    return _lanes("cifar10", "alexnet", "the device's arithmetic, if the streams fill it")
-
-
-def resnet_lanes() -> Benchmark:
-    """The same of ResNet-56."""
-    return _lanes("cifar10", "resnet56", "the device's memory, if the streams fill it")
-
-
 def _training(
     run: Run, bound: str, plain_network: Callable[[], nn.Module] | None = None, rounds: int | None = None
 ) -> Benchmark:
@@ -73,11 +61,11 @@ def _training(
     device = precision.device()
     steps, plain_steps = (STEPS[run.model] * more for more in MORE[device.type])
     data = made_up(run.dataset, plain_steps * run.recipe.batch)
-    trainer, own = _trainer(run, data, ImageTrainer), precision.Own(device, run.seed)
+    trainer = ImageTrainer(run, _network(run, data).to(device), data, smoothed_cross_entropy(run.alpha))
     plain = (plain_network() if plain_network else _network(run, data)).to(device)
 
     def ours() -> None:
-        with own():
+        with precision.isolated(device, run.seed):
             for step in range(steps):
                 trainer.step(step % run.recipe.steps)
 
@@ -92,48 +80,6 @@ def _training(
         counts=_counts(run, data, plain) * steps,
         rounds=rounds,
     )
-
-
-class _Eager(ImageTrainer):
-    """One whose steps are never a CUDA graph."""
-
-    alike = False
-
-
-def _lanes(dataset: str, model: str, bound: str) -> Benchmark:
-    """Many runs by turns, against one whose steps are no graph."""
-    run, device = profiles.run("paper", dataset, model, alpha=0.1, seed=0), precision.device()
-    steps = STEPS[model] * MORE[device.type][0]
-    data = made_up(dataset, 50 * run.recipe.batch)
-    lanes = [(_trainer(run, data, ImageTrainer), precision.Own(device, seed)) for seed in range(LANES)]
-    eager, alone = _trainer(run, data, _Eager), precision.Own(device, LANES)
-
-    def ours() -> None:
-        for first in range(0, steps, TURN):
-            for trainer, own in lanes:
-                with own():
-                    for step in range(first, min(first + TURN, steps)):
-                        trainer.step(step)
-
-    def plain() -> None:
-        with alone():
-            for step in range(steps):
-                eager.step(step)
-
-    return Benchmark(
-        f"{MODELS[model].title}, {LANES} lanes",
-        "images",
-        LANES * steps * run.recipe.batch,
-        ours,
-        plain,
-        bound,
-        plain_units=steps * run.recipe.batch,
-        counts=_counts(run, data, eager.model) * (LANES * steps),
-    )
-
-
-def _trainer(run: Run, data: Images, kind: type[ImageTrainer]) -> ImageTrainer:
-    return kind(run, _network(run, data).to(precision.device()), data, smoothed_cross_entropy(run.alpha))
 
 
 def _counts(run: Run, data: Images, model: nn.Module) -> Counts:

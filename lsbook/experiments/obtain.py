@@ -2,15 +2,13 @@
 
 import os
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from lsbook.errors import UserError, needing
 from lsbook.run import Run
 from lsbook.store import Record, Store, aside
-
-WAIT = 0.01  # seconds until a run that another one waits for is looked at again
 
 
 def obtain(
@@ -47,7 +45,7 @@ def _train(runs: list[Run], store: Store, tensorboard: Path | None, progress: bo
     if progress is True:
         print(f"{len(runs)} of the runs asked for have to be trained first; {_estimate(runs, store)}", file=sys.stderr)
     return {
-        run: training.alone(recorded(run, store, data, tensorboard=tensorboard, progress=progress))
+        run: recorded(run, store, data, tensorboard=tensorboard, progress=progress)
         for run in _free_ones_first(runs, training.is_claimed)
     }
 
@@ -75,20 +73,18 @@ def recorded(
     tensorboard: Path | None = None,
     progress: bool | Callable = True,
     weights: bool = False,
-) -> Generator[float | None, None, Record]:
-    """The record of a run, which is trained, giving way to others now and then, unless another process has meanwhile.
+) -> Record:
+    """The record of a run, which is trained unless another process has meanwhile.
 
     data: run -> its splits. weights: train what is recorded too, unless its weights are here.
     """
     training = training_side()
-    lesson = (yield from _lesson(training, run, store, data, progress)) if run.teachers else None
-    while training.is_claimed(run):  # by another process: others here go on
-        yield WAIT
+    lesson = _lesson(training, run, store, data, progress) if run.teachers else None
     with training.claim(run):
         if run in store and not (weights and not training.has_weights(run)):
             return store.get(run)
         loss = lesson and lesson.loss
-        outcome = yield from training.steps(run, data(run), loss=loss, tensorboard=tensorboard, progress=progress)
+        outcome = training.train(run, data(run), loss=loss, tensorboard=tensorboard, progress=progress)
         outcome.metrics.update(lesson.metrics if lesson else {})
         record = store.put(run, **outcome._asdict())
         training.clear(run)
@@ -108,7 +104,7 @@ def _lesson(training, run: Run, store: Store, data: Callable, progress: bool | C
     """What a run learns from others' answers."""
     banks = {}
     for teacher in run.teachers:
-        banks[teacher] = yield from _bank(training, teacher, run, store, data, progress)
+        banks[teacher] = _bank(training, teacher, run, store, data, progress)
     return training.lesson(run, banks)
 
 
@@ -116,16 +112,14 @@ def _bank(training, teacher: Run, run: Run, store: Store, data: Callable, progre
     """A teacher's answers to what a run sees; it is trained first when its weights are not on this machine."""
 
     def bank():
-        while training.is_claimed(teacher):  # by another run of this process, perhaps, which has to go on
-            yield WAIT
         with training.claim(teacher):  # what all its students learn from is made once
             return training.bank(teacher, data(run).train, run)
 
-    found = yield from bank()
+    found = bank()
     if found is None:
         # Where steps are counted they are the student's.
-        yield from recorded(teacher, store, data, progress=progress is True, weights=True)
-        found = yield from bank()
+        recorded(teacher, store, data, progress=progress is True, weights=True)
+        found = bank()
     if found is None:
         raise UserError(f"no space for {training.weights_path(teacher)}: free some, or set LSBOOK_RUNS to a folder")
     return found

@@ -15,14 +15,14 @@ from lsbook.experiments.arms import parse_seeds
 from lsbook.experiments.board import Board
 from lsbook.experiments.captions import counted
 from lsbook.experiments.chapters import CHAPTERS
-from lsbook.experiments.lanes import Lanes
 from lsbook.experiments.obtain import Costs, training_side
 from lsbook.experiments.profiles import PROFILES
-from lsbook.experiments.workers import Machine, Worker
+from lsbook.experiments.workers import Machine, Worker, shared_gpu
 from lsbook.run import Run
 from lsbook.store import Store
 
 PLACES = ("local", "ray")
+ON_A_GPU = 4  # runs at a time, when it is not said otherwise: the paper's networks leave most of a large one idle
 MARGIN = 5  # seconds before the end of a budget, or a tenth of it, in which what still runs keeps its checkpoint
 
 
@@ -70,8 +70,8 @@ def sweep(
     budget: seconds. When a run's expected time is more than what is left of them, neither it nor a later one is begun,
         but for the very first; what still runs near their end keeps a checkpoint and goes on next time.
     jobs: so many runs at a time, which share the cores evenly; one a core when not given (two AlexNets with a core each
-        train 1.26 × as fast as one after the other on both). So many share a GPU; as many as fit when not given. On a
-        cluster: so many share each GPU.
+        train 1.26 × as fast as one after the other on both). So many share a GPU, ON_A_GPU when not given; fewer from
+        the first one on that finds no memory left. On a cluster: so many share each GPU.
     on: "local", this machine, or "ray": the nodes of a Ray cluster.
     A run that fails holds up no other. UserError at the end if one did, or when nothing can be recorded.
     """
@@ -99,7 +99,7 @@ def _place(on: str, store: Store, jobs: int | None, runs: int) -> contextlib.Abs
     if on == "ray":
         return cluster.connected(store, jobs)
     if training_side().precision.device().type == "cuda":
-        return contextlib.nullcontext(Lanes(store, jobs))
+        return shared_gpu(store, min(jobs or ON_A_GPU, runs))
     return contextlib.nullcontext(Machine(store, min(jobs or cores(), runs)))
 
 

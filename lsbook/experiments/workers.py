@@ -8,10 +8,14 @@ import contextlib
 import io
 import multiprocessing
 import os
+import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection, wait
 
 from lsbook.cores import cores
@@ -20,6 +24,7 @@ from lsbook.experiments.obtain import obtain, training_side
 from lsbook.run import Run
 from lsbook.store import Store
 
+NO_MEMORY = "out of memory", "ALLOC_FAILED"  # PyTorch's own word, and that of the libraries that it calls
 # Imported once for all: the training side, and what torch and the embedded data import late, at their first use.
 PRELOADED = ["lsbook.training", "torch._dynamo", "sklearn.datasets"]
 
@@ -67,12 +72,13 @@ class Worker:
 class Process(Worker):
     """A process that trains one run and records it."""
 
-    def __init__(self, run: Run, store: Store, threads: int):
+    def __init__(self, run: Run, store: Store, threads: int, environment: Mapping[str, str]):
         super().__init__(run)
         self.asked = False  # to stop
+        self.put_off = False  # until others have ended
         made = context()
         self._messages, sender = made.Pipe(duplex=False)
-        self.process = made.Process(target=_work, args=(run, store, threads, dict(os.environ), sender))
+        self.process = made.Process(target=_work, args=(run, store, threads, os.environ | environment, sender))
         self.process.start()
         sender.close()
 
@@ -85,7 +91,7 @@ class Process(Worker):
 
     @property
     def stopped(self) -> bool:
-        return self.asked and self.process.exitcode in (-signal.SIGTERM, 128 + signal.SIGTERM)
+        return self.put_off or self.asked and self.process.exitcode in (-signal.SIGTERM, 128 + signal.SIGTERM)
 
     def failure(self) -> str | None:
         code = self.process.exitcode
@@ -95,21 +101,30 @@ class Process(Worker):
 
 
 class Machine:
-    """This machine as a place for runs: `count` of them at a time share its cores evenly."""
+    """This machine as a place for runs: `count` of them at a time share its cores evenly, and its GPU if it has one.
 
-    def __init__(self, store: Store, count: int):
-        self.store, self.count = store, count
+    One that finds no memory left beside others goes on later, and there are fewer from then on.
+    environment: variables that the processes have besides this one's.
+    """
+
+    def __init__(self, store: Store, count: int, environment: Mapping[str, str] | None = None):
+        self.store, self.count, self.environment = store, count, environment or {}
 
     def begin(self, run: Run) -> Process:
         """Train a run and record it."""
-        return Process(run, self.store, max(1, cores() // self.count))
+        return Process(run, self.store, max(1, cores() // self.count), self.environment)
 
     def ended(self, workers: Sequence[Process], seconds: float) -> list[Process]:
         """Those that have ended, as soon as one has, or after some seconds."""
         wait([worker.process.sentinel for worker in workers], timeout=seconds)
         for worker in workers:
             worker.listen()
-        return [worker for worker in workers if not worker.process.is_alive()]
+        over = [worker for worker in workers if not worker.process.is_alive()]
+        for worker in over:
+            if len(workers) > 1 and any(words in (worker.error or "") for words in NO_MEMORY):
+                worker.put_off = True
+                self.count = max(1, len(workers) - 1)
+        return over
 
     def stop(self, workers: Sequence[Process]) -> None:
         """Let them keep a checkpoint and end."""
@@ -118,6 +133,24 @@ class Machine:
             worker.process.terminate()
         for worker in workers:
             worker.process.join()
+
+
+@contextlib.contextmanager
+def shared_gpu(store: Store, count: int) -> Iterator[Machine]:
+    """Within it so many runs at a time share the GPU, each in a process of its own.
+
+    They do so by CUDA's multi-process service where it can be started, and else by turns, as the driver lets them.
+    """
+    control = shutil.which("nvidia-cuda-mps-control")
+    with tempfile.TemporaryDirectory(prefix="lsbook-mps-") as folder:
+        places = {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
+        silent = {"env": os.environ | places, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        started = control is not None and subprocess.run([control, "-d"], **silent).returncode == 0
+        try:
+            yield Machine(store, count, places if started else {})
+        finally:
+            if started:
+                subprocess.run([control], input=b"quit\n", **silent)
 
 
 @contextlib.contextmanager
@@ -146,8 +179,9 @@ def _work(run: Run, store: Store, threads: int, environment: dict[str, str], mes
         with heard() as said:
             training_side().use_threads(threads)
             obtain([run], store, progress=lambda step: tell("step", step))
-    except UserError as error:
+    except (UserError, RuntimeError) as error:  # the latter is torch's
         tell("error", str(error))
+        sys.exit(1)
     finally:
         tell("said", said)
 

@@ -2,14 +2,13 @@
 
 from lsbook.training.checkpoints import claim, clear, is_claimed, steps_done
 from lsbook.training.images import Splits
-from lsbook.training.loop import Outcome, alone, splits, steps, together, train
+from lsbook.training.loop import Outcome, splits, together, train
 from lsbook.training.precision import use_threads
 from lsbook.training.teachers import bank, has_weights, lesson, weights_path
 
 __all__ = [
     "Outcome",
     "Splits",
-    "alone",
     "bank",
     "claim",
     "clear",
@@ -17,7 +16,6 @@ __all__ = [
     "is_claimed",
     "lesson",
     "splits",
-    "steps",
     "steps_done",
     "together",
     "train",

@@ -50,13 +50,18 @@ def trust(heldout: Responses, test: Responses) -> dict[str, float]:
 
 
 def calibration_without_bins(split: Responses, temperature: float = 1.0) -> dict[str, float]:
-    """Smooth ECE, miscalibration of the isotonic fit (CORP), Kumar's debiased squared error, Brier score and the
-    isotonic fit's discrimination, of softmax(logits / temperature)."""
+    """Smooth ECE, miscalibration and discrimination of the isotonic fit (CORP), Kumar's debiased squared error and
+    Brier score, of softmax(logits / temperature).
+
+    The smooth ECE is that of its definition; as smooth_ece_relplot also the value of the package relplot, which counts
+    the most confident predictions less.
+    """
     probabilities = calibration.softmax(split.logits, temperature)
     confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == split.labels
     isotonic = calibration.isotonic_decomposition(confidence, correct)
     return {
-        "smooth_ece": calibration.smooth_ece(confidence, correct),
+        "smooth_ece": calibration.smooth_ece(confidence, correct, whole_ends=True),
+        "smooth_ece_relplot": calibration.smooth_ece(confidence, correct),
         "isotonic_miscalibration": isotonic.miscalibration,
         "isotonic_discrimination": isotonic.discrimination,
         "debiased_squared_error": calibration.confidence_reliability(confidence, correct).debiased_squared_error,

@@ -5,9 +5,9 @@ import io
 import math
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -20,11 +20,9 @@ from lsbook.training import checkpoints, environment, images, optimisation, prec
 from lsbook.training.losses import Loss
 from lsbook.training.teachers import save_weights
 
-TURN = {"cpu": 1, "cuda": 8}  # steps in one go: a GPU has work in hand while others take their turn
+UNCHECKED = {"cpu": 1, "cuda": 8}  # steps between two looks at clock and signals, so that a GPU has work in hand
 POINTS = 20  # measurements along a run, fewer when they would take long beside it:
 SHARE = 1 / 4  # examples seen in measurements for each one trained on, which costs three times as much
-
-T = TypeVar("T")
 
 
 class Outcome(NamedTuple):
@@ -68,25 +66,7 @@ def splits(run: Run) -> images.Splits | text.Texts:
     return (text if run.dataset in CORPORA else images).splits(run)
 
 
-def train(run: Run, data: images.Splits | text.Texts, **settings) -> Outcome:
-    """Train a network as `run` says, measure it, and keep its weights in `runs/` of this machine.
-
-    settings: as for `steps`. Within `together` several processes share the work.
-    """
-    return alone(steps(run, data, **settings))
-
-
-def alone(work: Generator[float | None, None, T]) -> T:
-    """Do work that gives way to others, where there are none. It yields seconds when it has nothing to do so long."""
-    while True:
-        try:
-            if seconds := next(work):
-                time.sleep(seconds)
-        except StopIteration as end:
-            return end.value
-
-
-def steps(
+def train(
     run: Run,
     data: images.Splits | text.Texts,
     *,
@@ -94,17 +74,25 @@ def steps(
     device: torch.device | None = None,
     tensorboard: Path | None = None,
     progress: bool | Callable[[int], object] = True,
-) -> Generator[None, None, Outcome]:
-    """A training that gives way to others in the same process before each turn of steps; see `train`.
+) -> Outcome:
+    """Train a network as `run` says, measure it, and keep its weights in `runs/` of this machine.
 
-    loss: of images; smoothed cross-entropy with the run's alpha when not given.
-    tensorboard: folder for scalars (loss, accuracy, ECE, learning rate).
-    progress: a bar on standard error, or not, or what is told the number of steps done about every second.
-    The same run gives the same outcome, bit for bit, on the same CPU with the same number of threads, also beside
-    others and when it was interrupted: it goes on from its checkpoint in `runs/`. On SIGTERM and SIGINT a checkpoint
-    is kept and the program ends; closing it keeps one, too.
-    ValueError when the data are not the run's, or a student comes without its loss; UserError when the loss stops being
-    finite.
+    The same run gives the same outcome, bit for bit, on the same CPU with the same number of threads, also when it was
+    interrupted: it goes on from its checkpoint in `runs/`. On SIGTERM and SIGINT a checkpoint is kept and the program
+    ends. The caller's random numbers stay as they are. Within `together` several processes share the work.
+
+    Args:
+        run: what decides the outcome.
+        data: the run's, as `splits` gives them.
+        loss: of images; the recipe's, with the run's alpha, when not given.
+        device: the GPU where there is one, when not given.
+        tensorboard: folder for scalars (loss, accuracy, ECE, learning rate).
+        progress: a bar on standard error, or not, or a function that is called with the number of steps done about
+            every second.
+
+    Raises:
+        ValueError: when the data are not the run's, or a student comes without its loss.
+        UserError: when the loss stops being finite.
     """
     if len(data.train) != run.examples:
         raise ValueError(f"data: {len(data.train)} training examples, but the run has {run.examples}")
@@ -113,7 +101,7 @@ def steps(
     if loss and processes.count() > 1:
         raise UserError(f"{run}: what learns from others is trained by one process; start it without torchrun")
     processes.told(run)
-    return (yield from _steps(run, data, loss, device or precision.device(), tensorboard, progress))
+    return _train(run, data, loss, device or precision.device(), tensorboard, progress)
 
 
 @contextlib.contextmanager
@@ -139,45 +127,39 @@ def _follow(run: Run) -> None:
         data = splits(run)
     except UserError as error:
         processes.agree(error)
-    alone(_steps(run, data, None, precision.device(), None, progress=False))
+    _train(run, data, None, precision.device(), None, progress=False)
 
 
-def _steps(
+def _train(
     run: Run,
     data: images.Splits | text.Texts,
     loss: Loss | None,
     device: torch.device,
     tensorboard: Path | None,
     progress: bool | Callable,
-) -> Generator[None, None, Outcome]:
+) -> Outcome:
     processes.agree({name: part.fingerprint for name, part in data._asdict().items()})
-    own, clock = precision.Own(device, run.seed), checkpoints.Clock()
-    with own():
-        course = _Course(run, _task(run, data, device, loss), own)
+    clock = checkpoints.Clock()
+    with precision.isolated(device, run.seed):
+        course = _Course(run, _task(run, data, device, loss))
         course.resume()
-    meter = environment.Meter(device) if course.step == 0 else None
-    with (
-        checkpoints.interruptions as signals,
-        _scalars(tensorboard, run, course.history) as write,
-        _bar(run, progress) as bar,
-    ):
-        bar.update(course.step)
-        while course.observed < run.recipe.steps:
-            began = time.perf_counter()  # others' turns count: so long does a training take among them
-            try:
-                yield
-            except GeneratorExit:
-                course.keep()
-                raise
-            with contextlib.suppress(checkpoints.Interrupted):
-                course.turn(write, bar)
-            course.seconds += time.perf_counter() - began
-            due, signal = processes.largest(not processes.rank() and clock.due(), signals[0] if signals else 0)
-            if due or signal:
-                course.keep()
-            if signal:
-                checkpoints.stop(signal)
-    with own():
+        meter = environment.Meter(device) if course.step == 0 else None
+        with (
+            checkpoints.interruptions as signals,
+            _scalars(tensorboard, run, course.history) as write,
+            _bar(run, progress) as bar,
+        ):
+            bar.update(course.step)
+            while course.observed < run.recipe.steps:
+                began = time.perf_counter()
+                with contextlib.suppress(checkpoints.Interrupted):
+                    course.go_on(write, bar)
+                course.seconds += time.perf_counter() - began
+                due, signal = processes.largest(not processes.rank() and clock.due(), signals[0] if signals else 0)
+                if due or signal:
+                    course.keep()
+                if signal:
+                    checkpoints.stop(signal)
         outcome = _outcome(course, data)
     outcome.environment.update(meter.read() if meter else {})
     return outcome
@@ -212,27 +194,25 @@ class _Course:
     """A training under way: its task, the steps done, their history, and the loss since its last point.
 
     observed: the step whose measurements are done; behind `step` only where a signal has broken them off.
-    own: the random numbers and the stream of its steps. seconds: of its own turns so far, those before an interruption
-    among them.
+    seconds: of its steps and measurements so far, those before an interruption among them.
     """
 
-    def __init__(self, run: Run, task: Task, own: precision.Own):
-        self.run, self.task, self.own = run, task, own
+    def __init__(self, run: Run, task: Task):
+        self.run, self.task = run, task
         self.step, self.observed, self.last, self.history, self.seconds = 0, 0, 0, {}, 0.0
         self.total = torch.zeros((), device=task.trainer.device)
         affordable = int(SHARE * run.recipe.steps * run.recipe.batch / max(task.measured_size, 1))
         n_points = max(1, min(POINTS, run.recipe.steps, affordable))
         self.points = set(np.linspace(0, run.recipe.steps, n_points + 1).round().astype(int).tolist())
 
-    def turn(self, write: Callable[[int, dict], None], bar: tqdm) -> None:
+    def go_on(self, write: Callable[[int, dict], None], bar: tqdm) -> None:
         """Some more steps, each shown on the bar, and what is measured after them; the points of the history among that
-        are written. Interrupted when a signal breaks a measurement off, which the next turn does again."""
-        with self.own():
-            for _ in range(min(TURN[self.task.trainer.device.type], self.run.recipe.steps - self.observed)):
-                if self.observed == self.step:
-                    self.advance()
-                    bar.update()
-                self.observe(write, bar)
+        are written. Interrupted when a signal breaks a measurement off, which the next call does again."""
+        for _ in range(min(UNCHECKED[self.task.trainer.device.type], self.run.recipe.steps - self.observed)):
+            if self.observed == self.step:
+                self.advance()
+                bar.update()
+            self.observe(write, bar)
 
     def advance(self) -> None:
         """One more step."""
@@ -266,11 +246,10 @@ class _Course:
     def keep(self) -> None:
         """Write a checkpoint, unless loss or weights are not finite any more or there is no space. The first process
         does."""
-        with self.own():
-            self._share_loss()
-            if not math.isfinite(float(self.total)) or not self._finite():
-                raise _not_finite(self.run, self.step)
-            checkpoint = None if processes.rank() else self._checkpoint()
+        self._share_loss()
+        if not math.isfinite(float(self.total)) or not self._finite():
+            raise _not_finite(self.run, self.step)
+        checkpoint = None if processes.rank() else self._checkpoint()
         if checkpoint:
             try:
                 checkpoints.write(self.run, checkpoint)
@@ -301,7 +280,7 @@ class _Course:
         return checkpoints.Checkpoint(self.step, tensors, notes)
 
     def resume(self) -> None:
-        """Within `own`: go on from the newest checkpoint, if there is one; of several processes the first one's."""
+        """Go on from the newest checkpoint, if there is one; of several processes the first one's."""
         found = processes.told(None if processes.rank() else checkpoints.latest(self.run))
         if found is None:
             return

@@ -41,14 +41,6 @@ def use_threads(n: int) -> None:
     torch.set_num_threads(n)
 
 
-def fitting() -> int:
-    """How often the most that this process has used of the GPU's memory fits into nine tenths of what it can have, at
-    least once."""
-    free, _ = torch.cuda.mem_get_info()
-    most = torch.cuda.max_memory_reserved()
-    return max(1, int(0.9 * (free + torch.cuda.memory_reserved()) / most)) if most else 1
-
-
 def computes_in_bfloat16(where: torch.device) -> bool:
     """Whether bfloat16 products have instructions of their own there (a CPU without them would only emulate it,
     slowly)."""
@@ -83,43 +75,14 @@ def set_random_state(where: torch.device, states: dict[str, torch.Tensor]) -> No
         torch.cuda.set_rng_state(states["cuda"], where)
 
 
-class Own:
-    """What one of several trainings in a process has to itself: torch's random numbers and, on a GPU, a stream.
+@contextlib.contextmanager
+def isolated(where: torch.device, seed: int) -> Iterator[None]:
+    """Within it torch's random numbers begin at `seed`; afterwards they go on as if nothing had been.
 
-    Called, it is a context within which torch uses them; state: the CPU's random numbers' when outside it.
+    On a GPU the work is on a stream of its own, which CUDA graphs need.
     """
-
-    def __init__(self, where: torch.device, seed: int):
-        """seed: where the random numbers begin."""
-        self.state = torch.Generator().manual_seed(seed).get_state()
-        self.on_gpu = _OnGpu(where, seed) if where.type == "cuda" else contextlib.nullcontext
-
-    @contextlib.contextmanager
-    def __call__(self) -> Iterator[None]:
-        around = torch.get_rng_state()
-        torch.set_rng_state(self.state)
-        try:
-            with self.on_gpu():
-                yield
-        finally:
-            self.state = torch.get_rng_state()
-            torch.set_rng_state(around)
-
-
-class _OnGpu:
-    """A stream, and a generator whose state no other training's graphs share: theirs may still be under way."""
-
-    def __init__(self, where: torch.device, seed: int):
-        self.stream = torch.cuda.Stream(where)
-        self.generator = torch.Generator(self.stream.device).manual_seed(seed)
-
-    @contextlib.contextmanager
-    def __call__(self) -> Iterator[None]:
-        default = torch.cuda.default_generators[self.stream.device.index]
-        around = default.graphsafe_get_state()
-        default.graphsafe_set_state(self.generator)
-        try:
-            with torch.cuda.stream(self.stream):
-                yield
-        finally:
-            default.graphsafe_set_state(around)
+    on_gpu = where.type == "cuda"
+    with torch.random.fork_rng([where] if on_gpu else []):
+        torch.manual_seed(seed)
+        with torch.cuda.stream(torch.cuda.Stream(where)) if on_gpu else contextlib.nullcontext():
+            yield

@@ -1,6 +1,8 @@
 """Sweeps: the order of the plan, what is skipped, and where a budget stops."""
 
 import contextlib
+import multiprocessing
+import os
 import signal
 import types
 
@@ -30,7 +32,7 @@ def test_first_seeds_come_first_and_teachers_before_students(chapter, profile):
     assert seeds == sorted(seeds)
     assert len(set(runs)) == len(runs)
     for place, student in enumerate(runs):
-        assert set(student.teachers) <= set(runs[:place])
+        assert {teacher.key for teacher in student.teachers} <= {run.key for run in runs[:place]}
 
 
 def test_named_seeds_are_taken():
@@ -91,7 +93,7 @@ def test_who_is_stopped_by_another_has_failed(tmp_path, code):
     """Only what the sweep itself has stopped goes on; else one that is always stopped would be begun for ever."""
     worker = object.__new__(workers.Process)
     workers.Worker.__init__(worker, run(0))
-    worker.process, worker.asked = types.SimpleNamespace(exitcode=code), True
+    worker.process, worker.asked, worker.put_off = types.SimpleNamespace(exitcode=code), True, False
     assert worker.stopped
     worker.asked = False
     assert not worker.stopped
@@ -246,12 +248,48 @@ def test_what_another_process_trains_is_left_for_the_end(tmp_path, monkeypatch):
     claimed.enter_context(checkpoints.claim(run(0)))
     trained = []
 
-    def steps(run, *arguments, **settings):
+    def train(run, *arguments, **settings):
         trained.append(run.seed)
         claimed.close()
-        return loop.steps(run, *arguments, **settings)
+        return loop.train(run, *arguments, **settings)
 
-    monkeypatch.setattr("lsbook.training.steps", steps)
+    monkeypatch.setattr("lsbook.training.train", train)
     records = obtain([run(0), run(1), run(2)], Store(tmp_path))
     assert [record.run.seed for record in records] == [0, 1, 2]
     assert trained == [1, 0, 2]
+
+
+def ended_process(error: str | None):
+    """A process that has ended with this error."""
+    reader, writer = multiprocessing.Pipe()
+    writer.close()
+    process = types.SimpleNamespace(sentinel=reader, is_alive=lambda: False)
+    return types.SimpleNamespace(process=process, error=error, put_off=False, listen=lambda: None)
+
+
+def test_without_memory_for_all_there_are_fewer(tmp_path):
+    machine = workers.Machine(Store(tmp_path), 3)
+    full, wrong, fine = map(ended_process, ("CUDA out of memory. Tried to allocate 2 GB", "no such file", None))
+    assert machine.ended([full, wrong, fine], seconds=0) == [full, wrong, fine]
+    assert [worker.put_off for worker in (full, wrong, fine)] == [True, False, False]
+    assert machine.count == 2
+    alone = ended_process("CUDA out of memory")  # no other will make room for it
+    machine.ended([alone], seconds=0)
+    assert (alone.put_off, machine.count) == (False, 2)
+
+
+@pytest.mark.parametrize(("code", "served"), [(0, True), (1, False)])
+def test_processes_share_a_gpu_by_cudas_service_where_it_starts(tmp_path, monkeypatch, code, served):
+    """A stand-in for its control program writes down how it is called, and where."""
+    control, calls = tmp_path / "nvidia-cuda-mps-control", tmp_path / "calls"
+    control.write_text(
+        f'#!/bin/sh\necho "$1 $CUDA_MPS_PIPE_DIRECTORY" >> {calls}\n[ "$1" = -d ] && exit {code}\ncat >> {calls}\n'
+    )
+    control.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with workers.shared_gpu(Store(tmp_path / "results"), 4) as machine:
+        places = set(machine.environment.values())
+        assert bool(places) == served
+    started, *ended = calls.read_text().splitlines()
+    assert started.startswith("-d /")
+    assert ended == ([f" {places.pop()}", "quit"] if served else [])

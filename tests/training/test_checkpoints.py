@@ -15,7 +15,7 @@ from lsbook.errors import UserError
 from lsbook.experiments.obtain import obtain
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
-from lsbook.training import Splits, bank, checkpoints, lesson, loop, probes, splits, steps, summary, train
+from lsbook.training import Splits, bank, checkpoints, lesson, loop, probes, splits, summary, train
 from lsbook.training.losses import smoothed_cross_entropy
 
 STEPS = 200
@@ -58,31 +58,6 @@ def same(first, second) -> None:
     assert first.arrays.keys() == second.arrays.keys()
     for name, array in first.arrays.items():
         assert array.tobytes() == second.arrays[name].tobytes(), name
-
-
-def test_a_closed_training_goes_on_where_it_was(data, capsys):
-    whole = train(run(), data, progress=False)
-    checkpoints.clear(run())
-    training = steps(run(), data, progress=False)
-    for _ in range(8):
-        next(training)
-    training.close()
-    same(whole, train(run(), data, progress=False))
-    assert "goes on after step 7" in capsys.readouterr().err  # it gives way before each step
-
-
-def test_a_signal_ends_all_trainings_that_take_turns(data):
-    before = signal.getsignal(signal.SIGTERM)
-    runs = run(), run("mlp")
-    trainings = [steps(run, data, progress=False) for run in runs]
-    for training in trainings * 3:
-        next(training)
-    signal.raise_signal(signal.SIGTERM)
-    for of, training in zip(runs, trainings, strict=True):
-        with pytest.raises(SystemExit):
-            next(training)
-        assert checkpoints.latest(of).step == 3
-    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize(

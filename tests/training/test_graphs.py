@@ -1,6 +1,7 @@
 """Work that a GPU repeats is the work that it does step by step. All of these need a GPU."""
 
 import dataclasses
+import signal
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from lsbook.data.images import load
 from lsbook.experiments import profiles
 from lsbook.run import Run
-from lsbook.training import Splits, checkpoints, graphs, steps, train
+from lsbook.training import Splits, checkpoints, graphs, loop, train
 from lsbook.training.images import ImageTask
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA graphs need a GPU")
@@ -59,32 +60,22 @@ def test_bfloat16_is_repeated_too(data, capsys):
 
 
 @pytest.mark.parametrize("settings", [{}, ADAM])
-def test_lanes_give_what_each_gives_alone(data, settings):
-    runs = [dataclasses.replace(of("alexnet-16", **settings), seed=seed) for seed in range(2)]
-    alone = [train(run, data, progress=False) for run in runs]
-    trainings = [steps(run, data, progress=False) for run in runs]
-    together = {}
-    while len(together) < len(runs):
-        for place, training in enumerate(trainings):
-            try:
-                next(training)
-            except StopIteration as end:
-                together.setdefault(place, end.value)
-    for place, one in enumerate(alone):
-        alike(one, together[place])
-
-
-@pytest.mark.parametrize("settings", [{}, ADAM])
-def test_a_closed_training_goes_on_from_its_checkpoint(data, settings, capsys):
+def test_an_interrupted_training_goes_on_from_its_checkpoint(data, settings, monkeypatch, capsys):
     run = of("alexnet-16", **settings)
-    whole = train(run, data, progress=False)
+    whole, advance = train(run, data, progress=False), loop._Course.advance
     checkpoints.clear(run)
-    training = steps(run, data, progress=False)
-    for _ in range(3):
-        next(training)
-    training.close()
+
+    def interrupted(course):
+        if course.step == 11:
+            monkeypatch.setattr(loop._Course, "advance", advance)
+            signal.raise_signal(signal.SIGTERM)
+        advance(course)
+
+    monkeypatch.setattr(loop._Course, "advance", interrupted)
+    with pytest.raises(SystemExit):
+        train(run, data, progress=False)
     alike(whole, train(run, data, progress=False))
-    assert "goes on after step 16" in capsys.readouterr().err  # eight a turn
+    assert "goes on after step 16" in capsys.readouterr().err  # eight between two looks at signals
 
 
 @pytest.mark.usefixtures("stream")
