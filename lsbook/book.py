@@ -7,7 +7,6 @@ the same bytes either way.
 
 import ast
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -15,6 +14,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from lsbook.errors import UserError, needing, one_of
 from lsbook.paths import TABLE_OF_CONTENTS, data_path, project_root, results_path, runs_path
@@ -175,14 +176,12 @@ def _alone_in(out: Path) -> Iterator[None]:
         raise UserError(f"{out} is among the sources of the book; choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        file = (out / ".lock").open("w")
+        lock = FileLock(out / ".lock", blocking=False).acquire()
+    except Timeout:
+        raise UserError(f"another build is at work in {out}; wait for it, or choose another --out") from None
     except OSError as error:
         raise UserError(f"cannot build in {out}: {error.strerror}") from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"another build is at work in {out}; wait for it, or choose another --out") from None
+    with lock:
         yield
 
 

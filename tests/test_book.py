@@ -371,6 +371,16 @@ def test_two_builds_do_not_share_a_folder(small, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock"]
 
 
+def test_a_lock_that_is_a_link_is_refused_and_what_it_leads_to_stays(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(small)
+    (tmp_path / "letter").write_text("dear reader")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".lock").symlink_to(tmp_path / "letter")
+    with pytest.raises(UserError, match="cannot build in"):
+        book.build(notebook=True, out=tmp_path / "out")
+    assert (tmp_path / "letter").read_text() == "dear reader"
+
+
 def test_kernels_find_the_projects_records_data_and_weights(small, monkeypatch):
     """Where a chapter is executed, a copy of the project is, with folders of its own that the next build removes."""
     monkeypatch.chdir(small)

@@ -199,12 +199,13 @@ def writable_folder(beside: Path) -> Path:
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file so that whoever is stopped, or does so twice at once, leaves a whole one or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=UNFINISHED, delete=False) as file:
-        try:
+    descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=UNFINISHED)  # a new file, never what a link leads to
+    try:
+        with os.fdopen(descriptor, "wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -5,7 +5,6 @@ SHA-256 of both; without the second it is none. The last two are kept, so that a
 """
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import signal
@@ -14,9 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors.torch import load, save
 from torch import Tensor, distributed
 
@@ -92,31 +92,34 @@ def claim(run: Run) -> Iterator[None]:
 
     Files that a killed one was writing go.
     """
-    with _lock(run) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with _claimed(run, wait=True):
         for path in _folder(run).parent.glob(f"*{UNFINISHED}"):
             path.unlink(missing_ok=True)
         yield
 
 
 def is_claimed(run: Run) -> bool:
-    """Whether a training holds its `claim` of the run just now."""
-    with _lock(run) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # which others who ask may have, too
-        except BlockingIOError:
-            return True
-    return False
+    """Whether a training holds its `claim` of the run just now, or somebody else is asking this moment."""
+    try:
+        with _claimed(run, wait=False):
+            return False
+    except Timeout:
+        return True
 
 
-def _lock(run: Run) -> IO[str]:
-    """UserError when nothing can be kept there."""
+@contextlib.contextmanager
+def _claimed(run: Run, wait: bool) -> Iterator[None]:
+    """UserError when nothing can be kept there; Timeout when another holds it, unless that is waited for."""
     folder = _folder(run)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return (folder / ".lock").open("w")
+        lock = FileLock(folder / ".lock", blocking=wait).acquire()
+    except Timeout:
+        raise
     except OSError as error:
         raise UserError(f"checkpoints cannot be written to {folder}: {error.strerror or error}") from None
+    with lock:
+        yield
 
 
 class Interrupted(BaseException):

@@ -165,10 +165,20 @@ def test_decoding_happens_once_and_a_damaged_cache_is_made_anew(cifar, monkeypat
 
 
 def test_a_file_has_its_name_only_when_it_is_whole(tmp_path, monkeypatch):
-    sizes, replace = [], Path.replace
-    monkeypatch.setattr(Path, "replace", lambda path, to: sizes.append(path.stat().st_size) or replace(path, to))
-    sources.write_whole(tmp_path / "file", lambda file: file.write(bytes(300)))
-    assert sizes == [300]
+    """And is closed then, as Windows wants it. What a link leads to is not written to."""
+    (tmp_path / "letter").write_text("dear reader")
+    (tmp_path / "file").symlink_to(tmp_path / "letter")
+    files, found, replace = [], [], Path.replace
+
+    def noting(path, to):
+        found.append((path.stat().st_size, files[0].closed))
+        return replace(path, to)
+
+    monkeypatch.setattr(Path, "replace", noting)
+    sources.write_whole(tmp_path / "file", lambda file: files.append(file) or file.write(bytes(300)))
+    assert found == [(300, True)]
+    assert (tmp_path / "file").read_bytes() == bytes(300)
+    assert (tmp_path / "letter").read_text() == "dear reader"
 
 
 def test_a_read_only_folder_is_left_alone(cifar, tmp_path, monkeypatch):

@@ -355,6 +355,19 @@ def test_a_claim_is_held_by_one_at_a_time():
     assert not checkpoints.is_claimed(run())
 
 
+def test_a_lock_that_is_a_link_is_refused_and_what_it_leads_to_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
+    folder = tmp_path / "runs" / run().folder / "checkpoints"
+    folder.mkdir(parents=True)
+    (tmp_path / "letter").write_text("dear reader")
+    (folder / ".lock").symlink_to(tmp_path / "letter")
+    with pytest.raises(UserError, match="checkpoints cannot be written to"):
+        checkpoints.is_claimed(run())
+    with pytest.raises(UserError, match="checkpoints cannot be written to"), checkpoints.claim(run()):
+        pass
+    assert (tmp_path / "letter").read_text() == "dear reader"
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "file"))
