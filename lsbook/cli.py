@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lsbook.catalogue import CORPORA, DATASETS, SPLITS
-from lsbook.errors import UserError, needing, one_of
+from lsbook.errors import UserError, needing, one_line, one_of
 from lsbook.store import Store
 
 app = typer.Typer(
@@ -73,7 +73,7 @@ def _no_pair(option: str) -> UserError:
 
 def _fail(*messages: str) -> None:
     for message in messages:
-        print("lsbook:", " ".join(message.split()), file=sys.stderr)
+        print("lsbook:", one_line(" ".join(message.split())), file=sys.stderr)
     sys.exit(2)
 
 
@@ -175,7 +175,7 @@ def sweep(
 
 @app.command()
 def verify(path: Annotated[Path | None, typer.Argument(help="Folder of records (default results/).")] = None) -> None:
-    """Check every recorded run against its checksums."""
+    """Check of every recorded run that its files match their checksums and the schema of records."""
     store = Store(path)
     if not store.path.is_dir():
         raise UserError(f"{store.path} is not a folder of recorded runs")
@@ -184,7 +184,7 @@ def verify(path: Annotated[Path | None, typer.Argument(help="Folder of records (
     problems = store.verify()
     if problems:
         _fail(*problems)
-    print(f"{len(store)} recorded runs are whole")
+    print(f"{len(store)} recorded runs: their files match their checksums and the schema of records")
 
 
 @app.command()

@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
+UNBREAKABLE = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
+
 
 class UserError(ValueError):
     """Bad input or surroundings. The command line prints it and exits with code 2."""
@@ -11,6 +13,15 @@ class UserError(ValueError):
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows in place of a traceback (an IPython hook)."""
         return [f"lsbook: {self}"]
+
+
+def one_line(text: str) -> str:
+    """The text as one printable line: white space becomes spaces (those that do not break stay), and what does not
+    print, such as the codes that move a terminal's cursor or turn the direction of writing, a replacement character."""
+    return "".join(
+        char if char.isprintable() or char in UNBREAKABLE else " " if char.isspace() else "\N{REPLACEMENT CHARACTER}"
+        for char in text
+    )
 
 
 @contextmanager

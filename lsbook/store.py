@@ -1,30 +1,31 @@
 """Recorded runs on disk: `<dataset>-<model>/<key>/` with `record.json`, `arrays.npz` and `SHA256SUMS`.
 
 A record appears whole or not at all: it is written to a temporary folder, flushed and renamed, under a lock.
-`SHA256SUMS` is in the format of `sha256sum -c`. Nothing is unpickled, and nothing here knows how runs are made.
+`SHA256SUMS` is in the format of `sha256sum -c`. Every reader checks it, and that the record is as `schema` declares.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
+from lsbook import schema
 from lsbook.errors import UserError
 from lsbook.paths import results_path
-from lsbook.run import Run, as_dict, from_dict
+from lsbook.run import Run, as_dict
+from lsbook.schema import ARRAYS, CHECKSUMS, FILES, Arrays, Damaged
 
-FILES = ("arrays.npz", "record.json")
-CHECKSUMS = "SHA256SUMS"
 _TEMPORARY = ".writing-"
 
 
@@ -43,14 +44,17 @@ class Record:
     folder: Path
 
     @cached_property
-    def arrays(self) -> dict[str, np.ndarray]:
-        """The arrays by name, read when first asked for (checked when the record was)."""
-        with np.load(self.folder / "arrays.npz", allow_pickle=False) as arrays:
-            return dict(arrays)
+    def arrays(self) -> Arrays:
+        """The arrays by name, each read when first asked for. UserError when one is damaged."""
+        return Arrays(self.folder)
 
     def files(self) -> dict[str, bytes]:
         """All of it, as `Store.adopt` takes it on another machine."""
-        return {name: (self.folder / name).read_bytes() for name in (*FILES, CHECKSUMS)}
+        return schema.read_files(self.folder)
+
+    def text(self) -> str:
+        """What `record.json` says, written anew from what was read and checked."""
+        return _text(self.run, self.metrics, self.history, self.environment)
 
 
 def serves(record: Record, run: Run) -> bool:
@@ -88,52 +92,63 @@ class Store:
         return any(self._folder(name).is_dir() for name in run.namesakes)
 
     def __iter__(self) -> Iterator[Record]:
-        """All records, checked."""
+        """All records, checked. UserError when one is damaged."""
         return map(_read, self._folders())
 
     def whole(self) -> Iterator[Record]:
         """Those that are whole: others may be on their way here."""
-        return (_load(folder) for folder in self._folders() if not _problem(folder))
+        return filter(None, map(_whole, self._folders()))
 
     def put(self, run: Run, *, metrics: dict, history: dict, environment: dict, arrays: dict) -> Record:
         """Write a record. One that is there, whole and measured as far is kept: the same run gives the same outcome.
 
-        UserError when the folder cannot be written; nothing is left half-written then.
+        UserError when it is not as `schema` declares, or the folder cannot be written; nothing is left half-written.
         """
-        text = {"key": run.key, "run": as_dict(run), "metrics": metrics, "history": history, "environment": environment}
-        return self._put(run, lambda folder: _write_files(folder, text, arrays))
+        packed = BytesIO()
+        np.savez_compressed(packed, **arrays)
+        try:
+            text = _text(run, metrics, history, environment)
+        except ValueError as error:
+            raise UserError(f"{run} cannot be recorded: {error}") from None
+        contents = packed.getvalue(), text.encode()
+        files = dict(zip(FILES, contents, strict=True))
+        sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+        return self.adopt(run, files | {CHECKSUMS: sums.encode()})
 
     def adopt(self, run: Run, files: dict[str, bytes]) -> Record:
         """As `put`, of a record made elsewhere: what `Record.files` gave there. UserError when it is damaged, too."""
-        return self._put(run, lambda folder: [(folder / name).write_bytes(files[name]) for name in (*FILES, CHECKSUMS)])
-
-    def _put(self, run: Run, write: Callable[[Path], object]) -> Record:
-        """`write` fills a folder, which becomes the record's if it is whole then."""
+        try:
+            _check(files, run.folder)
+        except Damaged as error:
+            raise UserError(f"the record of {run} is damaged: {error}") from None
         target = self.path / run.folder
         try:
             with self._lock():
-                if target.is_dir() and not _problem(target) and serves(_load(target), run):
-                    return _load(target)
-                temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self.path))
-                folder = temporary / run.folder
-                try:
-                    folder.mkdir(parents=True)
-                    write(folder)
-                    for name in (*FILES, CHECKSUMS, "."):
-                        _sync(folder / name)
-                    if problem := _problem(folder):
-                        raise UserError(f"the record of {run} is damaged: {problem}")
-                    target.parent.mkdir(exist_ok=True)
-                    _sync(self.path)
-                    if target.exists():  # damaged or with less: replaced
-                        shutil.rmtree(target)
-                    folder.rename(target)
-                    _sync(target.parent)
-                finally:
-                    shutil.rmtree(temporary, ignore_errors=True)
+                self._write(run, files)
         except OSError as error:
             raise UserError(f"cannot write the record {target}: {error.strerror or error}") from None
         return _read(target)
+
+    def _write(self, run: Run, files: dict[str, bytes]) -> None:
+        """A folder is filled, which then becomes the record's, unless a whole one is there that serves."""
+        target = self.path / run.folder
+        if target.is_dir() and (kept := _whole(target)) and serves(kept, run):
+            return
+        temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self.path))
+        try:
+            folder = temporary / run.key
+            folder.mkdir()
+            for name in schema.MOST_BYTES:
+                _write_flushed(folder / name, files[name])
+            _flush(folder)
+            target.parent.mkdir(exist_ok=True)
+            _flush(self.path)
+            if target.exists():  # damaged or with less: replaced
+                shutil.rmtree(target)
+            folder.rename(target)
+            _flush(target.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
     def check_writable(self) -> None:
         """UserError unless records can be written here: asked before a training starts, not after it."""
@@ -144,7 +159,7 @@ class Store:
             raise UserError(f"recorded runs cannot be written to {self.path}: {error.strerror or error}") from None
 
     def verify(self) -> list[str]:
-        """One line for each record that is not whole; empty when all are."""
+        """One line for each record that is damaged, its arrays' values included; empty when none is."""
         return [f"{folder}: {problem}" for folder in self._folders() if (problem := _problem(folder))]
 
     def __len__(self) -> int:
@@ -158,14 +173,13 @@ class Store:
 
     def _folders(self) -> list[Path]:
         # Not even looked into: a writer's temporary folder, which may be gone the next moment.
-        return sorted(path for path in self.path.glob("[!.]*/[!.]*") if path.is_dir())
+        return sorted(path for path in self.path.glob("[!.]*/[!.]*") if path.is_dir() or path.is_symlink())
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
         """Held by one writer at a time; the system releases it when the process ends. Leftovers of killed ones go."""
         self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with FileLock(self.path / ".lock"):
             with aside():
                 leftovers = list(self.path.glob(_TEMPORARY + "*"))
             for leftover in leftovers:
@@ -173,49 +187,65 @@ class Store:
             yield
 
 
-def _write_files(folder: Path, text: dict, arrays: dict) -> None:
-    with (folder / "arrays.npz").open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    (folder / "record.json").write_text(json.dumps(text, indent=1, sort_keys=True, allow_nan=False) + "\n")
-    (folder / CHECKSUMS).write_text("".join(f"{_sha256(folder / name)}  {name}\n" for name in FILES))
+def _text(run: Run, metrics: dict, history: dict, environment: dict) -> str:
+    text = {"key": run.key, "run": as_dict(run), "metrics": metrics, "history": history, "environment": environment}
+    return json.dumps(text, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
 
 def _read(folder: Path) -> Record:
-    if problem := _problem(folder):
-        raise UserError(f"recorded run {folder}: {problem}; restore it (git checkout) or remove the folder")
-    return _load(folder)
+    """UserError when the record is damaged."""
+    try:
+        return _checked(folder)
+    except Damaged as error:
+        raise schema.damaged(folder, error) from None
 
 
-def _load(folder: Path) -> Record:
-    text = json.loads((folder / "record.json").read_text())
-    return Record(from_dict(text["run"]), text["metrics"], text["history"], text["environment"], folder)
+def _whole(folder: Path) -> Record | None:
+    """None when the record is damaged."""
+    try:
+        return _checked(folder)
+    except Damaged:
+        return None
+
+
+def _checked(folder: Path, values: bool = False) -> Record:
+    """Damaged unless the record is whole. values: every number and string of its arrays, too."""
+    files = schema.read_files(folder)
+    content = _check(files, f"{folder.parent.name}/{folder.name}")
+    if values:
+        schema.check_values(files[ARRAYS])
+    return Record(*content, folder)
+
+
+def _check(files: dict[str, bytes], folder: str) -> schema.Content:
+    """What a record's files say. Damaged unless it is that of this folder below a store."""
+    content = schema.content(files)
+    if content.run.folder != folder:
+        raise Damaged(f"it holds the run {content.run.folder}")
+    return content
 
 
 def _problem(folder: Path) -> str | None:
     """What is wrong with a record, in a few words, or None."""
     try:
-        expected = dict(reversed(line.split("  ")) for line in (folder / CHECKSUMS).read_text().splitlines())
-        for name in FILES:
-            if _sha256(folder / name) != expected.get(name):
-                return f"{name} does not match its checksum"
-        text = json.loads((folder / "record.json").read_text())
-        run = from_dict(text["run"])
-        _ = [text[name] for name in ("metrics", "history", "environment")]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        return f"not readable ({error})"
-    if run.folder != f"{folder.parent.name}/{folder.name}":
-        return f"it holds the run {run.folder}"
+        _checked(folder, values=True)
+    except Damaged as error:
+        return str(error)
     return None
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _write_flushed(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _flush(folder: Path) -> None:
+    """Let the disk have the folder's names, where the system can be told to."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

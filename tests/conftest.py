@@ -49,6 +49,26 @@ def runs(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session")
+def environment() -> dict:
+    """What a record says of where it was made."""
+    return {
+        "python": "3.11.0",
+        "torch": "2.0",
+        "numpy": "2.0",
+        "device": "a device",
+        "threads": 1,
+        "precision": "float32",
+        "commit": "abc",
+        "recorded": "2026-01-02T03:04:05+00:00",
+        "data": {"variant": "a variant", "train_sha256": "0" * 64, "test_sha256": "1" * 64},
+        "training_seconds": 3.0,
+        "peak_memory_mb": 100,
+        "images_per_second": 1000,
+        "tokens_per_second": 1000,
+    }
+
+
 @pytest.fixture
 def results(tmp_path, monkeypatch) -> Path:
     """An empty results folder, used by whatever asks for the default store."""

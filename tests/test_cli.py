@@ -130,7 +130,7 @@ def test_a_smoke_run_is_recorded_once_and_verified(lsbook, results):
     assert (record.run.alpha, record.run.seed) == (0.1, 7)
     code, again, err = lsbook(*SMOKE, "--alpha", "0.1", "--seed", "7")
     assert (code, again, err) == (0, out, "")
-    assert lsbook("verify") == (0, "1 recorded runs are whole\n", "")
+    assert lsbook("verify") == (0, "1 recorded runs: their files match their checksums and the schema of records\n", "")
     path = record.folder / "record.json"
     path.write_bytes(path.read_bytes().replace(b"0.1", b"0.2", 1))
     for command in (["verify"], [*SMOKE, "--alpha", "0.1", "--seed", "7"]):

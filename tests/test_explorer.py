@@ -31,7 +31,7 @@ def study():
 
 
 @pytest.fixture(scope="module")
-def translated(tmp_path_factory, arms) -> Store:
+def translated(tmp_path_factory, environment) -> Store:
     """Two sentences as a hard and a smoothed network would translate them."""
     store = Store(tmp_path_factory.mktemp("results"))
     for alpha, confidences in ((0.0, [1, 0.75, 0.5, 1, 0.25, 0.125]), (0.1, [0.5, 0.5, 0.5, 0.5, 0.5, 0.0])):
@@ -43,7 +43,7 @@ def translated(tmp_path_factory, arms) -> Store:
             "example_lengths": np.array([4, 2], np.uint16),
         }
         run = machine_translation.run("laptop", alpha, 0)
-        store.put(run, metrics={}, history={}, environment=arms.hard[0].environment, arrays=arrays)
+        store.put(run, metrics={}, history={}, environment=environment, arrays=arrays)
     return store
 
 

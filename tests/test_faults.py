@@ -4,7 +4,6 @@ How many faults there were is said at the end of pytest's output.
 """
 
 import dataclasses
-import fcntl
 import itertools
 import os
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock, Timeout
 from safetensors.numpy import load_file
 
 from lsbook.experiments import workers
@@ -46,7 +46,6 @@ from lsbook.store import Store
 arrays = {"a": np.random.default_rng(0).random((200, 1000))}
 for seed in range(first, last):
     run = Run(dataset="digits", model="mlp", alpha=0.1, seed=seed, recipe=Recipe(steps=1, batch=1), examples=1)
-    environment = {"images_per_second": 1, "peak_memory_mb": 1}
     Store(path).put(run, metrics={"seed": seed}, history={}, environment=environment, arrays=arrays)
     written.send(seed)
 """
@@ -73,8 +72,9 @@ time.time = lambda: float(next(hours))
 class Place:
     """A folder with a store, and the processes that work there."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, made_in: dict):
         self.folder, self.store, self.processes = folder, Store(folder / "results"), []
+        self.made_in = made_in  # what the records of writers say of it
         self.environment = dict(os.environ) | {
             "LSBOOK_RESULTS": str(self.store.path),
             "LSBOOK_RUNS": str(folder / "runs"),
@@ -97,7 +97,8 @@ class Place:
     def write(self, first: int, last: int):
         """A writer; its `written` tells of each record."""
         written, sender = workers.context().Pipe(duplex=False)
-        process = self._process(WRITER, {"path": str(self.store.path), "first": first, "last": last, "written": sender})
+        names = {"path": str(self.store.path), "first": first, "last": last, "environment": self.made_in}
+        process = self._process(WRITER, names | {"written": sender})
         sender.close()
         process.written = written
         return process
@@ -127,13 +128,13 @@ def training(seed: int) -> tuple[str, ...]:
 
 
 @pytest.fixture
-def places(tmp_path):
+def places(tmp_path, environment):
     """Makes places by name; what still runs there at the end of a test is killed."""
     made = []
 
     def place(name: str) -> Place:
         (tmp_path / name).mkdir(exist_ok=True)
-        made.append(Place(tmp_path / name))
+        made.append(Place(tmp_path / name, environment))
         return made[-1]
 
     yield place
@@ -222,13 +223,12 @@ def drained(connection) -> list:
 
 
 def held(lock: Path) -> bool:
-    """Whether a training holds it; who only asks, as a sweep does, shares it."""
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    """Whether a training holds it."""
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])

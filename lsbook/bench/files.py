@@ -24,6 +24,12 @@ from lsbook.store import Store
 RECORDS = 20  # written and read in a round
 RUNS = 40  # of a sweep
 PLAIN_RUNS = 2  # the same of the plain way
+ENVIRONMENT = {  # what every record says
+    **dict.fromkeys(("python", "torch", "numpy", "device", "precision", "commit"), "—"),
+    **{"threads": 1, "training_seconds": 1, "peak_memory_mb": 1, "images_per_second": 1},
+    "recorded": "2026-01-01T00:00:00+00:00",
+    "data": {"variant": "—", "train_sha256": "0" * 64, "test_sha256": "0" * 64},
+}
 TINY = Run(
     dataset="digits",
     model="alexnet-16",
@@ -39,7 +45,7 @@ def store() -> Benchmark:
     generator = np.random.default_rng(0)
     arrays = {"test_logits": generator.normal(size=(10_000, 10)).astype(np.float16)}
     runs = [dataclasses.replace(TINY, seed=seed) for seed in range(RECORDS)]
-    content = {"metrics": {"test_accuracy": 0.5}, "history": {"loss": [1.0] * 20}, "environment": {}}
+    content = {"metrics": {"test_accuracy": 0.5}, "history": {"loss": [1.0] * 20}, "environment": ENVIRONMENT}
 
     def ours() -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lsbook.errors import one_line
 from lsbook.training.precision import bfloat16_instructions, computes_in_bfloat16
 
 
@@ -22,12 +23,17 @@ def describe(device: torch.device, precision: str) -> dict:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else _processor(),
+        "device": _line(torch.cuda.get_device_name() if device.type == "cuda" else _processor()),
         "threads": torch.get_num_threads(),
         "precision": "bfloat16" if bfloat16 else "float32",
-        "commit": source_commit(),
+        "commit": _line(source_commit()),
         "recorded": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
+
+
+def _line(text: str) -> str:
+    """As a record holds it."""
+    return one_line(text).strip()[:200] or "unknown"
 
 
 class Meter:

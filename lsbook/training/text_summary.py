@@ -14,6 +14,7 @@ from lsbook.data import examples
 from lsbook.data.encoded import Encoded, Sentences
 from lsbook.data.text import Pairs
 from lsbook.data.vocabulary import Vocabulary
+from lsbook.errors import one_line
 from lsbook.models.transformer import Transformer
 from lsbook.training import processes, translations
 from lsbook.training.summary import SHOWN, first_of_each_class, half, with_one
@@ -147,7 +148,7 @@ def words(translator: Translator, texts: dict[str, Encoded]) -> dict[str, np.nda
     """
     ids = frequent_words(texts["train"], translator.vocabulary)
     templates = translator.model.templates().detach()[ids.tolist()].float().cpu().numpy()
-    result = {"words": np.array([piece[1:] for piece in translator.vocabulary.pieces(ids)])}
+    result = {"words": np.array([one_line(piece[1:]) for piece in translator.vocabulary.pieces(ids)])}
     for name, text in texts.items():
         shown = text.first(min(TRAIN_MEASURED, len(text)))
         activations, labels = _of_words(translator, shown, ids)
@@ -193,7 +194,7 @@ def example_translations(translator: Translator) -> dict[str, np.ndarray]:
     sides = words.encode(sources), [np.array(t.tokens, words.dtype) for t in found]
     text = Encoded(*map(Sentences.of, sides), "", "")
     tokens = translator.predict(text, (1.0,))
-    pieces = [piece for t in found for piece in words.pieces([*t.tokens, words.eos])]
+    pieces = [one_line(piece) for t in found for piece in words.pieces([*t.tokens, words.eos])]
     return {
         "example_sources": np.array(sources),
         "example_references": np.array(references),
