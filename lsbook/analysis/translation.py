@@ -69,9 +69,7 @@ def corpus_bleu(statistics: np.ndarray) -> np.ndarray:
     1/2, 1/4, … of one (its "exp" smoothing), and BLEU is 0 when no token is right or there is no n-gram of a length.
     Raises ValueError for another shape, negative or not finite values.
     """
-    statistics = np.asarray(statistics, dtype=np.float64)
-    if statistics.shape[-1:] != (2 * ORDERS + 2,) or not np.isfinite(statistics).all() or (statistics < 0).any():
-        raise ValueError("statistics: expected ten counts in the last axis, at least 0")
+    statistics = _counts(statistics)
     right, total = statistics[..., :ORDERS], statistics[..., ORDERS : 2 * ORDERS]
     length, reference = statistics[..., -2], statistics[..., -1]
     missing = right == 0
@@ -80,6 +78,23 @@ def corpus_bleu(statistics: np.ndarray) -> np.ndarray:
     share = np.where(defined[..., None], smoothed, 1) / np.where(defined[..., None], total, 1)
     brevity = np.minimum(0, 1 - reference / np.where(defined, length, 1))
     return np.where(defined, 100 * np.exp(brevity + np.log(share).mean(axis=-1)), 0)
+
+
+def log_length_ratio(statistics: np.ndarray) -> np.ndarray:
+    """log of a translation's over its reference's number of tokens (...), from BLEU's statistics (..., 10) of a corpus.
+
+    Where there is no token at all it is taken for one, so that the logarithm is finite.
+    Raises ValueError as `corpus_bleu` does.
+    """
+    length, reference = np.maximum(1, np.moveaxis(_counts(statistics)[..., -2:], -1, 0))
+    return np.log(length / reference)
+
+
+def _counts(statistics: np.ndarray) -> np.ndarray:
+    statistics = np.asarray(statistics, dtype=np.float64)
+    if statistics.shape[-1:] != (2 * ORDERS + 2,) or not np.isfinite(statistics).all() or (statistics < 0).any():
+        raise ValueError("statistics: expected ten counts in the last axis, at least 0")
+    return statistics
 
 
 def resamples(n_sentences: int, repeats: int = 1_000, seed: int = 0) -> np.ndarray:

@@ -135,8 +135,10 @@ def plain_translate(model: Transformer, source: Sequence[int], search: Search) -
         prefixes = torch.tensor([tokens for tokens, _ in live], device=device)
         crossed = model.crossed(memory.expand(len(live), -1, -1))
         logits = model.output(model.decode(prefixes, crossed, mask)[:, -1])
-        log_p = torch.log_softmax(logits / search.temperature, dim=-1)
-        possible = torch.ones_like(log_p, dtype=torch.bool)
+        log_p = search.log_probabilities(logits)
+        if length == 1:
+            log_empty = float(log_p[0, search.eos])
+        possible = log_p.isfinite()
         possible[:, [model.pad, search.bos]] = False
         if length == len(source) + search.extra:
             possible[:, : search.eos] = possible[:, search.eos + 1 :] = False
@@ -146,8 +148,11 @@ def plain_translate(model: Transformer, source: Sequence[int], search: Search) -
             (live[i // log_p.shape[1]][0] + [i % log_p.shape[1]], value)
             for i, value in zip(index.tolist(), values.tolist(), strict=True)
         ]
-        ended += [Translation(y[1:-1], p, p / search.penalty(length)) for y, p in grown if y[-1] == search.eos]
+        ended += [
+            Translation(y[1:-1], p, p / search.penalty(length), log_empty) for y, p in grown if y[-1] == search.eos
+        ]
         live = [(y, p) for y, p in grown if y[-1] != search.eos]
         if not live:
             break
-    return max(ended, key=lambda translation: translation.score)
+    nothing = Translation([], -torch.inf, -torch.inf, log_empty)
+    return max(ended, key=lambda translation: translation.score, default=nothing)

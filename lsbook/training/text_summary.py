@@ -15,6 +15,7 @@ from lsbook.data.encoded import Encoded, Sentences
 from lsbook.data.text import Pairs
 from lsbook.data.vocabulary import Vocabulary
 from lsbook.errors import one_line
+from lsbook.models.decoding import Translation
 from lsbook.models.transformer import Transformer
 from lsbook.training import processes, translations
 from lsbook.training.summary import SHOWN, first_of_each_class, half, with_one
@@ -25,6 +26,7 @@ TEMPERATURES = (0.5, 0.56, 0.63, 0.71, 0.8, 0.9, 1.0, 1.12, 1.25, 1.4, 1.6, 1.8,
 BLEU_TEMPERATURES = (0.63, 0.8, 1.0, 1.25, 1.6, 2.0)
 BEAM = 4
 BEAMS = (1, 2, 4, 8)
+WIDE_BEAMS = (8, 32)  # without length penalty
 KEPT = 1_000  # test sentences whose every token is kept
 TRAIN_MEASURED = 1_000  # training pairs whose predictions and activations are kept
 WORDS = 10  # frequent tokens whose activations are kept
@@ -45,22 +47,30 @@ class Translator(NamedTuple):
 
     def score(self, pairs: Pairs, **search) -> Scores:
         """Translate the first sentences and compare them with their references."""
+        return self.translate(pairs, **search)[1]
+
+    def translate(self, pairs: Pairs, **search) -> tuple[list[Translation], Scores]:
+        """As `score`, with the translations of the first sentences."""
         pairs = pairs.first(min(self.most, len(pairs)))
         found = translations.translated(self.model, pairs.source, self.vocabulary, self.precision, **search)
-        return translations.score(self.vocabulary.decode([t.tokens for t in found]), pairs.target)
+        return found, translations.score(self.vocabulary.decode([t.tokens for t in found]), pairs.target)
 
 
 def summarise(
-    translator: Translator, train: Encoded, heldout: Pairs, test: Pairs, full: bool
+    translator: Translator, train: Encoded, heldout: Pairs, test: Pairs, alpha: float, full: bool
 ) -> tuple[dict[str, float], dict[str, np.ndarray], dict[str, str]]:
     """Metrics, arrays and sacreBLEU's signatures.
 
-    The arrays: those of `predicted`, `scored`, `words` and `example_translations` below.
+    The arrays: those of `predicted`, `scored`, `widely_searched`, `words` and `example_translations` below.
+    alpha: the smoothing factor of the network's targets.
     full: keep every token's prediction at every temperature of BLEU, otherwise at 1.
     """
     metrics, arrays = predicted(translator, train, heldout, test, full)
     of_scores, arrays_of_scores, signatures = scored(translator, heldout, test)
     arrays |= arrays_of_scores
+    of_wide_beams, arrays_of_wide_beams = widely_searched(translator, test, alpha)
+    metrics |= of_wide_beams
+    arrays |= arrays_of_wide_beams
     arrays |= words(translator, {"train": train, "test": translations.encode(test, translator.vocabulary)})
     return metrics | of_scores, arrays | example_translations(translator), signatures
 
@@ -138,6 +148,78 @@ def scored(
         "beam_statistics": np.stack([scores.statistics for scores in by_beam]),
     }
     return metrics, arrays, plain.signatures
+
+
+def widely_searched(
+    translator: Translator, test: Pairs, alpha: float
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Whether wide beams without length penalty prefer short outputs, as metrics and arrays of the test sentences.
+
+    Searched by the network's own probabilities, `unpenalised`, and by those of a rectified search, `rectified`. With
+    alpha = 0 these are the same: then one search gives the metrics of both names, and the arrays of the first only.
+
+    Metrics test_{unpenalised,rectified}{beam}_{…}, the beams being WIDE_BEAMS: `bleu` in percent; `log_length`, the log
+    of the outputs' over the references' number of tokens; `empty` and `unfound`, the shares of sentences whose output
+    is empty, and of those among them for which a rectified search was left without a hypothesis. Besides, in nats,
+    test_unpenalised{beam}_empty_margin, the mean of log P(empty output) − log P(output), above 0 where the search has
+    missed the former; and test_rectified_empty_possible, the share of sentences whose empty output has q > 0: where it
+    has not, that difference is −∞.
+
+    Arrays: wide_beams (k,) and, of each search, {search}_statistics (k, N, 10), see `analysis.translation.corpus_bleu`,
+    {search}_log_probability (k, N) of the outputs and {search}_log_empty (N,), in nats.
+    """
+    plain = _WideSearch.of(translator, test, 0.0)
+    searches = {"unpenalised": plain, "rectified": _WideSearch.of(translator, test, alpha) if alpha else plain}
+    metrics, arrays = {}, {"wide_beams": np.array(WIDE_BEAMS, np.uint8)}
+    for name, search in searches.items():
+        sums = search.statistics.sum(axis=1)
+        values = {
+            "bleu": translation.corpus_bleu(sums),
+            "log_length": translation.log_length_ratio(sums),
+            "empty": search.empty.mean(axis=1),
+            "unfound": np.isneginf(search.log_probability).mean(axis=1),
+        }
+        for quantity, each in values.items():
+            metrics |= {f"test_{name}{k}_{quantity}": float(v) for k, v in zip(WIDE_BEAMS, each, strict=True)}
+        if name == "unpenalised" or alpha:
+            arrays |= search.arrays(name)
+    margins = (plain.log_empty - plain.log_probability).mean(axis=1)
+    metrics |= {f"test_unpenalised{k}_empty_margin": float(v) for k, v in zip(WIDE_BEAMS, margins, strict=True)}
+    metrics["test_rectified_empty_possible"] = float(np.isfinite(searches["rectified"].log_empty[0]).mean())
+    return metrics, arrays
+
+
+class _WideSearch(NamedTuple):
+    """Translations of N sentences with each of the k WIDE_BEAMS, without length penalty.
+
+    statistics (k, N, 10); empty (k, N): whether the output is; log_probability and log_empty (k, N), in nats, see
+    `decoding.Translation`.
+    """
+
+    statistics: np.ndarray
+    empty: np.ndarray
+    log_probability: np.ndarray
+    log_empty: np.ndarray
+
+    @classmethod
+    def of(cls, translator: Translator, pairs: Pairs, smoothing: float) -> "_WideSearch":
+        searches = [
+            translator.translate(pairs, beam=beam, length_penalty=0.0, smoothing=smoothing) for beam in WIDE_BEAMS
+        ]
+        return cls(
+            np.array([scores.statistics for _, scores in searches]),
+            np.array([[not t.tokens for t in found] for found, _ in searches]),
+            np.array([[t.log_probability for t in found] for found, _ in searches]),
+            np.array([[t.log_empty for t in found] for found, _ in searches]),
+        )
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """What a record keeps of it."""
+        return {
+            f"{name}_statistics": self.statistics,
+            f"{name}_log_probability": half(self.log_probability),
+            f"{name}_log_empty": half(self.log_empty[0]),
+        }
 
 
 def words(translator: Translator, texts: dict[str, Encoded]) -> dict[str, np.ndarray]:

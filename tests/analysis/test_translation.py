@@ -45,6 +45,16 @@ def test_bleu_where_counts_are_zero(ours, theirs):
     assert found == pytest.approx(BLEU().corpus_score([ours], [[theirs]]).score, rel=1e-10)
 
 
+def test_log_length_ratio_is_of_sacrebleus_tokens():
+    """No output at all is taken for one token."""
+    ours, theirs = text(40, seed=1), text(40, seed=2)
+    of_text = BLEU().corpus_score(ours, [theirs])
+    statistics = np.stack([score(lines, theirs).statistics.sum(axis=0) for lines in (ours, theirs, [""] * 40)])
+    expected = [np.log(of_text.sys_len / of_text.ref_len), 0, -np.log(of_text.ref_len)]
+    assert of_text.sys_len != of_text.ref_len
+    np.testing.assert_allclose(translation.log_length_ratio(statistics), expected, rtol=1e-12)
+
+
 def test_scores_of_a_text_are_sacrebleus_with_its_signatures():
     ours, theirs = text(30, seed=3), text(30, seed=4)
     scores = score(ours, theirs)
@@ -108,6 +118,7 @@ def test_resamples_draw_as_many_sentences_as_there_are():
     [
         (lambda: translation.corpus_bleu(np.ones(9)), "statistics: expected ten counts"),
         (lambda: translation.corpus_bleu(-np.ones(10)), "statistics: expected ten counts"),
+        (lambda: translation.log_length_ratio(np.ones(9)), "statistics: expected ten counts"),
         (lambda: translation.best_temperature([0.0, 1.0], [1, 2]), "temperatures"),
         (lambda: translation.best_temperature([1.0], [1, 2]), "temperatures"),
         (lambda: translation.bootstrap_interval(np.ones, 3, level=1.0), "level"),

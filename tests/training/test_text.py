@@ -1,10 +1,12 @@
 """Training on text: the loss is the paper's without padding, nothing depends on batches, and what a record keeps."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 import torch
+from sacrebleu.metrics import BLEU
 from safetensors.torch import load_file
 
 from lsbook.analysis import targets, translation
@@ -56,6 +58,7 @@ def outcome(data):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_summary, "BLEU_TEMPERATURES", (0.8, 1.0))
         patch.setattr(text_summary, "BEAMS", (1, 4))
+        patch.setattr(text_summary, "WIDE_BEAMS", (3,))
         return train(run(), data, progress=False)
 
 
@@ -126,6 +129,10 @@ def test_training_learns_and_its_record_agrees_with_itself(outcome, data):
     assert translation.corpus_bleu(statistics[1]) == pytest.approx(metrics["test_bleu"])
     assert (statistics[:, -1] == statistics[0, -1]).all()  # the references are the same
     np.testing.assert_array_equal(arrays["beam_statistics"][1], arrays["test_statistics"][1])
+    for search in ("unpenalised", "rectified"):  # the run is smoothed
+        [counts] = arrays[f"{search}_statistics"].sum(axis=1)
+        assert counts[-1] == statistics[0, -1]
+        assert metrics[f"test_{search}3_log_length"] == pytest.approx(translation.log_length_ratio(counts))
 
 
 def test_the_same_run_gives_the_same_training_bit_for_bit(data, outcome, monkeypatch):
@@ -133,6 +140,70 @@ def test_the_same_run_gives_the_same_training_bit_for_bit(data, outcome, monkeyp
     torch.manual_seed(123)  # nothing outside the run matters
     assert train(run(), data, progress=False).history == outcome.history
     assert train(run(seed=1), data, progress=False).history != outcome.history
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.9])
+def test_wide_beams_are_recorded(data, network, monkeypatch, alpha):
+    """Each number by its definition from what was found; without smoothing nothing is searched twice."""
+    monkeypatch.setattr(text_summary, "WIDE_BEAMS", (2, 5))
+    words, pairs = data.vocabulary, dataclasses.replace(data.test, source=data.test.source[1:5])
+    with torch.no_grad():
+        network.output.bias[words.eos] = 7.0  # so that some outputs are empty, short or long
+    known = translations.translated(network, pairs.source, words, "float32", beam=2, length_penalty=0.0)
+    test = dataclasses.replace(pairs, target=tuple(words.decode([[*t.tokens[2:], 9] for t in known])))
+    log_empty = [
+        plain_logits(network, source, np.array([], int), words)[0] for source in translations.encode(test, words).source
+    ]
+    log_empty = np.array([z[words.eos] - np.log(np.exp(z).sum()) for z in log_empty])
+    searched, translated = {}, translations.translated
+
+    def search(*args, beam, length_penalty, smoothing):
+        assert length_penalty == 0
+        assert (beam, smoothing) not in searched
+        searched[beam, smoothing] = translated(*args, beam=beam, length_penalty=0.0, smoothing=smoothing)
+        return searched[beam, smoothing]
+
+    monkeypatch.setattr(translations, "translated", search)
+    translator = text_summary.Translator(network, words, "float32", 1_000)
+    metrics, arrays = text_summary.widely_searched(translator, test, alpha)
+    assert searched.keys() == {(k, smoothing) for k in (2, 5) for smoothing in (0.0, alpha)}
+    for name, smoothing in (("unpenalised", 0.0), ("rectified", alpha)):
+        for place, beam in enumerate((2, 5)):
+            found = searched[beam, smoothing]
+            bleu = BLEU().corpus_score(words.decode([t.tokens for t in found]), [test.target])
+            own, log_p = f"test_{name}{beam}", np.array([t.log_probability for t in found])
+            assert metrics[f"{own}_bleu"] == pytest.approx(bleu.score)
+            assert metrics[f"{own}_log_length"] == pytest.approx(np.log(bleu.sys_len / bleu.ref_len))
+            assert metrics[f"{own}_empty"] == np.mean([t.tokens == [] for t in found])
+            assert metrics[f"{own}_unfound"] == np.mean(log_p == -np.inf)
+            if name == "unpenalised":
+                assert metrics[f"{own}_empty_margin"] == pytest.approx(np.mean(log_empty - log_p), abs=1e-4)
+            if name == "unpenalised" or alpha:
+                assert arrays[f"{name}_statistics"][place, :, -2].sum() == bleu.sys_len
+                np.testing.assert_allclose(arrays[f"{name}_log_probability"][place], log_p, rtol=1e-3)
+    np.testing.assert_allclose(arrays["unpenalised_log_empty"], log_empty, rtol=1e-3)
+    assert metrics["test_rectified_empty_possible"] == np.mean(log_empty > np.log(alpha / SIZE) if alpha else 1)
+    assert arrays["wide_beams"].tolist() == [2, 5]
+    assert len(arrays) == (7 if alpha else 4)
+
+
+@pytest.mark.parametrize("bias", [40.0, -40.0])
+def test_outputs_that_are_empty_or_never_end_can_be_recorded(data, network, monkeypatch, bias):
+    """Every number is finite, as a record's are. Rectified, nothing is found where no end is possible."""
+    monkeypatch.setattr(text_summary, "WIDE_BEAMS", (2,))
+    with torch.no_grad():
+        network.output.bias[data.vocabulary.eos] = bias
+    translator = text_summary.Translator(network, data.vocabulary, "float32", 3)
+    metrics, arrays = text_summary.widely_searched(translator, data.test, 0.1)
+    json.dumps(metrics, allow_nan=False)
+    never = float(bias < 0)
+    assert metrics["test_unpenalised2_empty"] == 1 - never
+    assert metrics["test_rectified2_empty"] == 1
+    assert metrics["test_rectified2_unfound"] == never
+    assert metrics["test_rectified_empty_possible"] == 1 - never
+    assert np.isneginf(arrays["rectified_log_probability"]).all() == never
+    words = arrays["rectified_statistics"][0, :, -1].sum()
+    assert metrics["test_rectified2_log_length"] == pytest.approx(-np.log(words))
 
 
 def test_words_are_frequent_tokens_with_their_logits(data, network):
