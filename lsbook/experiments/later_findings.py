@@ -39,7 +39,7 @@ def normalisation_gain(record: Record) -> float:
     return record.metrics["test_msp_augrc"] - record.metrics["test_normalised_logit_augrc"]
 
 
-# (claim, part) -> what is read of each run, in the part's units. L4 and L5 compare differently read runs of their own.
+# (claim, part) -> what is read of each run, in the part's units. L4 compares runs of its own; see `wide_beam` for L5.
 QUANTITIES: dict[tuple[str, str], Quantity] = {
     ("L1", "ECE"): metric("test_scaled_ece"),
     ("L1", "NLL"): metric("test_scaled_nll"),
@@ -65,6 +65,16 @@ def unknown(dataset: str, part: str) -> Quantity:
     """A part of L10: the AUROC against the test images of a data set that the network does not know."""
     score = {"MSP": "msp", "max logit": "max_logit", "energy": "energy"}[part]
     return metric(f"ood_{dataset}_{score}_auroc")
+
+
+def wide_beam(part: str, beam: int) -> Quantity:
+    """A part of L5, searched without length penalty by so many hypotheses: 8 or 32, each a setting of its own."""
+    if part == "repair":
+        return lambda record: (
+            record.metrics[f"test_rectified{beam}_bleu"] - record.metrics[f"test_unpenalised{beam}_bleu"]
+        )
+    quantity = {"length": "log_length", "empty": "empty_margin"}[part]
+    return metric(f"test_unpenalised{beam}_{quantity}")
 
 
 def run(dataset: str, model: str, alpha: float, seed: int, loss: str = "cross-entropy", noise: float = 0.0) -> Run:

@@ -166,7 +166,8 @@ def widely_searched(
     has not, that difference is −∞.
 
     Arrays: wide_beams (k,) and, of each search, {search}_statistics (k, N, 10), see `analysis.translation.corpus_bleu`,
-    {search}_log_probability (k, N) of the outputs and {search}_log_empty (N,), in nats.
+    {search}_log_probability (k, N) of the outputs and {search}_log_empty (N,), in nats, both 0 where the probability
+    is 0, which {search}_found (k, N) and {search}_empty_possible (N,) tell.
     """
     plain = _WideSearch.of(translator, test, 0.0)
     searches = {"unpenalised": plain, "rectified": _WideSearch.of(translator, test, alpha) if alpha else plain}
@@ -215,10 +216,13 @@ class _WideSearch(NamedTuple):
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """What a record keeps of it."""
+        found, possible = np.isfinite(self.log_probability), np.isfinite(self.log_empty[0])
         return {
             f"{name}_statistics": self.statistics,
-            f"{name}_log_probability": half(self.log_probability),
-            f"{name}_log_empty": half(self.log_empty[0]),
+            f"{name}_found": found,
+            f"{name}_log_probability": half(np.where(found, self.log_probability, 0)),
+            f"{name}_empty_possible": possible,
+            f"{name}_log_empty": half(np.where(possible, self.log_empty[0], 0)),
         }
 
 
