@@ -180,11 +180,14 @@ def test_wide_beams_are_recorded(data, network, monkeypatch, alpha):
                 assert metrics[f"{own}_empty_margin"] == pytest.approx(np.mean(log_empty - log_p), abs=1e-4)
             if name == "unpenalised" or alpha:
                 assert arrays[f"{name}_statistics"][place, :, -2].sum() == bleu.sys_len
+                np.testing.assert_array_equal(arrays[f"{name}_found"][place], np.isfinite(log_p))
+                log_p[np.isneginf(log_p)] = 0
                 np.testing.assert_allclose(arrays[f"{name}_log_probability"][place], log_p, rtol=1e-3)
     np.testing.assert_allclose(arrays["unpenalised_log_empty"], log_empty, rtol=1e-3)
     assert metrics["test_rectified_empty_possible"] == np.mean(log_empty > np.log(alpha / SIZE) if alpha else 1)
     assert arrays["wide_beams"].tolist() == [2, 5]
-    assert len(arrays) == (7 if alpha else 4)
+    assert all(np.isfinite(values).all() for values in arrays.values())
+    assert len(arrays) == (11 if alpha else 6)
 
 
 @pytest.mark.parametrize("bias", [40.0, -40.0])
@@ -201,7 +204,7 @@ def test_outputs_that_are_empty_or_never_end_can_be_recorded(data, network, monk
     assert metrics["test_rectified2_empty"] == 1
     assert metrics["test_rectified2_unfound"] == never
     assert metrics["test_rectified_empty_possible"] == 1 - never
-    assert np.isneginf(arrays["rectified_log_probability"]).all() == never
+    assert arrays["rectified_found"].all() == arrays["rectified_empty_possible"].all() == 1 - never
     words = arrays["rectified_statistics"][0, :, -1].sum()
     assert metrics["test_rectified2_log_length"] == pytest.approx(-np.log(words))
 
