@@ -157,7 +157,7 @@ def test_fewer_examples_are_another_run(lsbook, results):
 
 def test_a_results_folder_that_cannot_be_written_is_noticed_before_training(lsbook, results, monkeypatch):
     results.write_text("a file in its place")
-    monkeypatch.setattr(training, "steps", lambda *_, **__: pytest.fail("trained in vain"))
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained in vain"))
     code, _, err = lsbook(*SMOKE, "--alpha", "0.1")
     assert code == 2
     assert "cannot be written" in err

@@ -156,7 +156,7 @@ def test_classes_by_name(classes, expected):
 )
 def test_classes_that_are_not_three_different_ones_are_refused(tmp_path, monkeypatch, classes, message):
     """Before anything is trained."""
-    monkeypatch.setattr(training, "steps", lambda *_, **__: pytest.fail("trained in vain"))
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained in vain"))
     with pytest.raises(UserError, match=message):
         projections.rows("laptop", classes=classes, store=Store(tmp_path))
 

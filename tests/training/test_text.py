@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from lsbook.experiments import profiles
 from lsbook.experiments.obtain import obtain
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
-from lsbook.training import checkpoints, optimisation, splits, steps, text_summary, train, translations
+from lsbook.training import checkpoints, optimisation, loop, splits, text_summary, train, translations
 from lsbook.training.text import Texts, TextTrainer
 
 PAIRS, SIZE = 60, 330
@@ -294,10 +295,16 @@ def test_a_run_stopped_between_averaged_moments_ends_where_it_would_have(data, m
     monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "whole"))
     train(averaging, data, progress=False)
     monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "stopped"))
-    course = steps(averaging, data, progress=False)
-    for _ in range(100):
-        next(course)
-    course.close()
+    advance = loop._Course.advance
+
+    def interrupted(course):
+        advance(course)
+        if course.step == 99:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(loop._Course, "advance", interrupted)
+        train(averaging, data, progress=False)
     assert checkpoints.latest(averaging).step == 99
     train(averaging, data, progress=False)
     for name, value in weights("whole").items():
