@@ -291,6 +291,11 @@ MODELS = {
 }
 
 
+def identifier(name: str) -> str:
+    """How names of metrics have the name of a data set: tiny_imagenet_50 for tiny-imagenet-50."""
+    return name.replace("-", "_")
+
+
 def network_title(dataset: str, *models: str) -> str:
     """Such as "AlexNet, CIFAR-10", or with a teacher and its student "ResNet-56 → AlexNet, CIFAR-10"."""
     return f"{' → '.join(MODELS[model].title for model in models)}, {TITLES[dataset]}"

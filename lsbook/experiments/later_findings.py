@@ -7,7 +7,7 @@ seen. Verdicts are by the rule of `claims`; d is smoothed − hard, unless the c
 from collections.abc import Callable
 from dataclasses import replace
 
-from lsbook.catalogue import DATASETS
+from lsbook.catalogue import DATASETS, identifier
 from lsbook.experiments import equal_softness, profiles
 from lsbook.experiments.arms import Group
 from lsbook.run import Run
@@ -31,7 +31,7 @@ def metric(name: str, factor: float = 1.0) -> Quantity:
 
 def probe_accuracy(record: Record) -> float:
     """Of a linear probe on the other data set, in percent."""
-    return 100 * record.metrics[f"probe_{DATASETS[record.run.dataset].transfer}_accuracy"]
+    return 100 * record.metrics[f"probe_{identifier(DATASETS[record.run.dataset].transfer)}_accuracy"]
 
 
 def normalisation_gain(record: Record) -> float:
@@ -64,7 +64,7 @@ QUANTITIES: dict[tuple[str, str], Quantity] = {
 def unknown(dataset: str, part: str) -> Quantity:
     """A part of L10: the AUROC against the test images of a data set that the network does not know."""
     score = {"MSP": "msp", "max logit": "max_logit", "energy": "energy"}[part]
-    return metric(f"ood_{dataset}_{score}_auroc")
+    return metric(f"ood_{identifier(dataset)}_{score}_auroc")
 
 
 def wide_beam(part: str, beam: int) -> Quantity:

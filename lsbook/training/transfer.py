@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from lsbook.analysis import selective
-from lsbook.catalogue import DATASETS
+from lsbook.catalogue import DATASETS, identifier
 from lsbook.data.images import Images, at_hand, load, train_and_heldout
 from lsbook.training.summary import Responses
 
@@ -37,7 +37,7 @@ def unknown_images(dataset: str, shape: tuple[int, int, int], test: Responses, r
         images = _without(load(name, "test"), known)
         logits = respond(_in_shape(images, shape)).logits
         for score, score_of in SCORES.items():
-            found[f"ood_{name}_{score}_auroc"] = selective.auroc(score_of(test.logits), score_of(logits))
+            found[f"ood_{identifier(name)}_{score}_auroc"] = selective.auroc(score_of(test.logits), score_of(logits))
     return found
 
 
@@ -71,7 +71,8 @@ def linear_probe(dataset: str, shape: tuple[int, int, int], respond: Respond) ->
         accuracy = {split: float(model.score(features[split], splits[split].labels)) for split in ("heldout", "test")}
         if accuracy["heldout"] > best["heldout"]:
             best = accuracy | {"strength": strength}
-    return {f"probe_{name}_accuracy": best["test"], f"probe_{name}_strength": best["strength"]}
+    metric = f"probe_{identifier(name)}"
+    return {f"{metric}_accuracy": best["test"], f"{metric}_strength": best["strength"]}
 
 
 def _without(images: Images, classes: tuple[str, ...]) -> Images:

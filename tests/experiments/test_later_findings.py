@@ -43,7 +43,7 @@ def test_every_part_is_read_of_a_run():
 )
 def test_quantities_are_those_of_the_record(quantity, expected):
     metrics = {"test_msp_augrc": 0.03, "test_normalised_logit_augrc": 0.01, "test_accuracy": 0.7}
-    metrics |= {"probe_tiny-imagenet-50_accuracy": 0.4, "ood_mnist_max_logit_auroc": 0.9}
+    metrics |= {"probe_tiny_imagenet_50_accuracy": 0.4, "ood_mnist_max_logit_auroc": 0.9}
     metrics |= {"test_rectified32_bleu": 30.5, "test_unpenalised32_bleu": 28.0}
     metrics |= {"test_unpenalised8_log_length": -0.1, "test_unpenalised8_empty_margin": -3.0}
     assert quantity(Recorded(metrics)) == pytest.approx(expected)
