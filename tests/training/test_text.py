@@ -21,7 +21,7 @@ from lsbook.experiments import profiles
 from lsbook.experiments.obtain import obtain
 from lsbook.run import Recipe, Run
 from lsbook.store import Store
-from lsbook.training import checkpoints, optimisation, loop, splits, text_summary, train, translations
+from lsbook.training import checkpoints, loop, optimisation, splits, text_summary, train, translations
 from lsbook.training.text import Texts, TextTrainer
 
 PAIRS, SIZE = 60, 330
