@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from lsbook.catalogue import CORPORA, DATASETS, SPLITS
-from lsbook.errors import UserError, needing, one_line, one_of
-from lsbook.store import Store
+from lsbook.core.errors import UserError, needing, one_line, one_of
+from lsbook.core.registry import CORPORA, DATASETS, SPLITS
+from lsbook.core.store import Store
 
 app = typer.Typer(
     add_completion=False,
@@ -90,10 +90,10 @@ def build(
     renew: Annotated[bool, typer.Option("--renew-reference", help="Make this build's figures the reference.")] = False,
 ) -> None:
     """Execute chapters and render them; prints the path of the first page."""
-    from lsbook import book
+    from lsbook.site import build
 
     print(
-        book.build(
+        build.build(
             chapters or (),
             profile=profile,
             parameters=_pairs("-p", p),
@@ -123,8 +123,8 @@ def train(
     ] = None,
 ) -> None:
     """Train one run and record it; one that is recorded is only shown. As `torchrun -m lsbook train`: by many GPUs."""
-    from lsbook.experiments.obtain import obtain, processes
-    from lsbook.experiments.profiles import run
+    from lsbook.recipes.profiles import run
+    from lsbook.runner.obtain import obtain, processes
 
     with processes() as first:
         if first:
@@ -164,10 +164,11 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the runs, with seconds and memory.")] = False,
 ) -> None:
     """Train and record what a chapter's profile still misses, first seeds first."""
-    from lsbook.experiments import sweep as sweeping
+    from lsbook.chapters.plans import plan
+    from lsbook.runner import sweep as sweeping
 
     one_of("place", on, sweeping.PLACES)
-    runs = sweeping.plan(chapter, profile, seeds, network)
+    runs = plan(chapter, profile, seeds, network)
     if not dry_run:
         sweeping.sweep(runs, budget=budget, jobs=jobs, on=on)
     print(sweeping.table(runs))
@@ -190,13 +191,13 @@ def verify(path: Annotated[Path | None, typer.Argument(help="Folder of records (
 @app.command()
 def data(names: Annotated[list[str] | None, typer.Argument(help="Data sets; all when none is named.")] = None) -> None:
     """Find, download and check data sets."""
-    from lsbook.data import files, images, text
+    from lsbook.data import image_files, images, texts
 
     def show(name: str) -> None:
-        load, what = (images.load, "images") if name in DATASETS else (text.load, "pairs")
+        load, what = (images.load, "images") if name in DATASETS else (texts.load, "pairs")
         for split in SPLITS:
             part = load(name, split)
-            if isinstance(part, files.ImageFiles):
+            if isinstance(part, image_files.ImageFiles):
                 part.check()
             print(f"{name:16} {split:8} {len(part):6} {what}  {part.variant}  sha256 {part.fingerprint[:12]}")
 

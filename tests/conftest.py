@@ -10,9 +10,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from lsbook import printing
-from lsbook.errors import UserError
-from lsbook.operators import declare_missing
+from lsbook.core.errors import UserError
+from lsbook.core.torchvision_operators import declare_missing
+from lsbook.site import printing
 
 declare_missing()  # torchmetrics imports torchvision
 hypothesis.settings.register_profile("lsbook", deadline=None)  # no test decides on time

@@ -18,11 +18,11 @@ from lsbook.analysis import calibration
 from lsbook.analysis.information import mutual_information
 from lsbook.analysis.projection import project, template_plane
 from lsbook.bench import arrays, files, images, limits, photographs, text, timing
-from lsbook.errors import UserError
-from lsbook.experiments import profiles
+from lsbook.core.config import Recipe
+from lsbook.core.errors import UserError
 from lsbook.models.alexnet import AlexNet
-from lsbook.run import Recipe
-from lsbook.training import augmentation
+from lsbook.recipes import profiles
+from lsbook.training.images import augmentation
 
 PROJECT = Path(__file__).parents[1]
 LIMITS = limits.Limits("cpu", flops=100.0, bandwidth=10.0)

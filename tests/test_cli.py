@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lsbook import cli, training
-from lsbook.catalogue import DATASETS
-from lsbook.errors import UserError
-from lsbook.store import Store
+from lsbook.core.errors import UserError
+from lsbook.core.registry import DATASETS
+from lsbook.core.store import Store
 
 PROJECT = Path(__file__).parents[1]
 SMOKE = ["train", "--dataset", "digits", "--model", "alexnet-16", "--profile", "smoke"]

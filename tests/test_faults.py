@@ -16,9 +16,9 @@ import pytest
 from filelock import FileLock, Timeout
 from safetensors.numpy import load_file
 
-from lsbook.experiments import workers
-from lsbook.run import Recipe
-from lsbook.store import FILES, Record, Store
+from lsbook.core.config import Recipe
+from lsbook.core.store import FILES, Record, Store
+from lsbook.runner import pool
 
 RECIPE = Recipe(steps=40, batch=8, learning_rate=0.01, momentum=0.9, schedule="one-cycle")
 KILLS = [6, pytest.param(60, marks=pytest.mark.long)]
@@ -28,8 +28,8 @@ COMMAND = """
 import os, sys
 os.environ.update(environment)
 sys.stdout = sys.stderr = open(log, "w", buffering=1)
-from lsbook.experiments import profiles
-from lsbook.training import checkpoints
+from lsbook.recipes import profiles
+from lsbook.training.engine import checkpoints
 checkpoints.INTERVAL = 0
 profiles.RECIPES["smoke", "digits", "alexnet-16"] = 60, recipe
 exec(before)
@@ -41,8 +41,8 @@ main()
 # Records of no training, one after the other.
 WRITER = """
 import numpy as np
-from lsbook.run import Recipe, Run
-from lsbook.store import Store
+from lsbook.core.config import Recipe, Run
+from lsbook.core.store import Store
 arrays = {"a": np.random.default_rng(0).random((200, 1000))}
 for seed in range(first, last):
     run = Run(dataset="digits", model="mlp", alpha=0.1, seed=seed, recipe=Recipe(steps=1, batch=1), examples=1)
@@ -53,7 +53,7 @@ for seed in range(first, last):
 # The process gets a signal in the middle of a step.
 INTERRUPTED = """
 import signal
-from lsbook.training import loop
+from lsbook.training.engine import loop
 advance = loop._Course.advance
 def interrupted(course):
     if course.step in (17, 100, 199):
@@ -96,7 +96,7 @@ class Place:
 
     def write(self, first: int, last: int):
         """A writer; its `written` tells of each record."""
-        written, sender = workers.context().Pipe(duplex=False)
+        written, sender = pool.context().Pipe(duplex=False)
         names = {"path": str(self.store.path), "first": first, "last": last, "environment": self.made_in}
         process = self._process(WRITER, names | {"written": sender})
         sender.close()
@@ -104,7 +104,7 @@ class Place:
         return process
 
     def _process(self, code: str, names: dict):
-        process = workers.context().Process(target=exec, args=(code, names))
+        process = pool.context().Process(target=exec, args=(code, names))
         process.start()
         self.processes.append(process)
         return process
@@ -262,7 +262,7 @@ def test_a_sweep_that_is_killed_takes_its_trainings_with_it(places, record_prope
 def test_who_trains_the_same_at_once_trains_it_once(places, record_property):
     place = places("same")
     note = f"""
-from lsbook.training import loop
+from lsbook.training.engine import loop
 begin = loop._Course.__init__
 def noted(course, *arguments):
     open({str(place.folder / "begun")!r}, "a").write("begun ")

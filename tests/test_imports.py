@@ -9,41 +9,26 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lsbook"
 
-# Module or package of ours -> what of ours it may import, besides itself.
-LEAVES = {"cores", "errors", "paths", "catalogue", "operators"}
+# Room -> the rooms that it may import, besides itself.
 ALLOWED = {
-    "cores": set(),
-    "errors": set(),
-    "paths": set(),
-    "catalogue": set(),
-    "operators": set(),
-    "run": LEAVES,
-    "schema": LEAVES | {"run"},
-    "store": LEAVES | {"run", "schema"},
-    "analysis": LEAVES,
-    "paper": LEAVES,
-    "claims": LEAVES | {"analysis"},
-    "plots": LEAVES | {"analysis"},
-    "page": LEAVES,
-    "sphinx_accessible": set(),
-    "sphinx_offline": set(),
-    "models": LEAVES,
-    "data": LEAVES,
-    "training": LEAVES | {"run", "analysis", "models", "data"},
-    "experiments": LEAVES | {"run", "store", "analysis", "claims", "paper", "page"},
-    "bench": LEAVES | {"run", "store", "analysis", "models", "data", "training", "experiments"},
-    "watch": set(),
-    "execution": LEAVES | {"watch"},
-    "provenance": set(),
-    "printing": LEAVES,
-    "reference": LEAVES,
-    "sphinx_provenance": set(),
-    "book": LEAVES | {"execution", "printing", "provenance", "reference"},
-    "cli": LEAVES | {"store", "experiments", "data", "book", "bench"},
+    "core": set(),
+    "recipes": {"core"},
+    "data": {"core"},
+    "models": {"core"},
+    "analysis": {"core"},
+    "outputs": {"core"},
+    "evidence": {"analysis", "core"},
+    "figures": {"analysis", "outputs", "core"},
+    "training": {"data", "models", "analysis", "core"},
+    "runner": {"core"},
+    "chapters": {"runner", "recipes", "evidence", "figures", "outputs", "analysis", "core"},
+    "site": {"core"},
+    "bench": {"runner", "recipes", "chapters", "training", "models", "data", "analysis", "core"},
+    "cli": {"site", "chapters", "runner", "recipes", "data", "bench", "core"},
     "__main__": {"cli"},
 }
 # Imports that happen only inside the call that needs them.
-WITHIN_CALLS = {"experiments": {"training"}, "bench": {"book"}}
+WITHIN_CALLS = {"runner": {"training"}, "bench": {"site"}}
 
 
 def imports(path: Path, within_calls: bool) -> set[str]:
@@ -74,18 +59,24 @@ def test_arrows_point_one_way(path):
     [
         (
             ("torch", "torchvision", "sklearn", "pyarrow", "PIL.Image", "ray"),
-            ("lsbook.claims", "lsbook.paper", "lsbook.experiments", "lsbook.store", "lsbook.cli"),
+            (
+                "lsbook.evidence.claims",
+                "lsbook.evidence.literature",
+                "lsbook.chapters",
+                "lsbook.core.store",
+                "lsbook.cli",
+            ),
         ),
         (
             ("papermill", "jupyter_book", "sphinx", "IPython", "matplotlib", "ray"),
-            ("lsbook.training", "lsbook.cli", "lsbook.experiments.obtain", "lsbook.experiments.sweep"),
+            ("lsbook.training", "lsbook.cli", "lsbook.runner.obtain", "lsbook.runner.sweep"),
         ),
     ],
     ids=["book without training", "training without book"],
 )
 def test_each_side_imports_nothing_of_the_other(missing, modules):
     script = f"import sys; sys.modules |= dict.fromkeys({missing}); import {', '.join(modules)}\n"
-    script += "from lsbook.experiments import *\n"
+    script += "from lsbook.chapters import *\n"
     subprocess.run([sys.executable, "-c", script], check=True)
 
 
@@ -97,8 +88,8 @@ def test_importing_does_nothing():
         "    backends = torch.backends.cudnn.allow_tf32, torch.backends.cuda.cudnn_sdp_enabled()\n"
         "    return torch.get_rng_state().clone(), torch.get_num_threads(), dict(matplotlib.rcParams), backends\n"
         "before = state()\n"
-        "import lsbook.training, lsbook.plots, lsbook.experiments, lsbook.page, lsbook.models.alexnet\n"
-        "from lsbook.experiments import *\n"
+        "import lsbook.training, lsbook.figures, lsbook.chapters, lsbook.outputs, lsbook.models.alexnet\n"
+        "from lsbook.chapters import *\n"
         "after = state()\n"
         "assert torch.equal(before[0], after[0]) and before[1:] == after[1:]\n"
     )

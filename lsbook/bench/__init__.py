@@ -11,14 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from lsbook.errors import UserError, needing, one_of
+from lsbook.core.errors import UserError, needing, one_of
 
 with needing("train", "a benchmark"):
     from lsbook.bench import arrays, files, images, photographs, text
     from lsbook.bench.limits import Limits
     from lsbook.bench.timing import Benchmark, Result, measure
-    from lsbook.cores import cores
-    from lsbook.training import environment, precision
+    from lsbook.core.cpus import cores
+    from lsbook.training.engine import devices, environment
 
 BENCHMARKS: dict[str, Callable[[], Benchmark]] = {
     "mlp": images.mlp,
@@ -45,7 +45,7 @@ def main(names: Sequence[str] = (), json_file: Path | None = None) -> None:
         one_of("benchmark", name, BENCHMARKS)
     if json_file and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
         raise UserError(f"cannot write {json_file}: name a file in a folder that exists")
-    device = precision.device()
+    device = devices.device()
     limits = Limits.of(device)
     machine = environment.describe(device, "mixed") | {"cores": cores()}
     report, problem = {"results": [], "machine": machine, "limits": asdict(limits)}, None

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from lsbook.bench.timing import Benchmark
-from lsbook.cores import cores
-from lsbook.errors import UserError
-from lsbook.experiments import sweep as sweeping
-from lsbook.paths import TABLE_OF_CONTENTS, project_root, results_path
-from lsbook.run import Recipe, Run
-from lsbook.store import Store
+from lsbook.core.config import Recipe, Run
+from lsbook.core.cpus import cores
+from lsbook.core.errors import UserError
+from lsbook.core.paths import TABLE_OF_CONTENTS, project_root, results_path
+from lsbook.core.store import Store
+from lsbook.runner import sweep as sweeping
 
 RECORDS = 20  # written and read in a round
 RUNS = 40  # of a sweep
@@ -78,12 +78,12 @@ def sweep() -> Benchmark:
             sweeping.sweep(runs, Store(folder), jobs=cores())
 
     script = (
-        "import json, sys; from lsbook.experiments.obtain import obtain; from lsbook.run import from_dict;"
-        "from lsbook.store import Store; obtain([from_dict(json.loads(sys.argv[1]))], Store(sys.argv[2]))"
+        "import json, sys; from lsbook.runner.obtain import obtain; from lsbook.core.config import from_dict;"
+        "from lsbook.core.store import Store; obtain([from_dict(json.loads(sys.argv[1]))], Store(sys.argv[2]))"
     )
 
     def plain() -> None:
-        from lsbook.run import canonical_json
+        from lsbook.core.config import canonical_json
 
         with _folders() as folder:
             for run in runs[:PLAIN_RUNS]:
@@ -117,7 +117,7 @@ def _folders():
 
 def book() -> Benchmark:
     """The whole book from its records, against Jupyter Book executing the chapters itself."""
-    from lsbook.book import build, chapters
+    from lsbook.site.build import build, chapters
 
     def ours() -> None:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):

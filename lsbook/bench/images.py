@@ -9,13 +9,15 @@ from torch.utils.data import DataLoader, Dataset
 
 from lsbook.bench.limits import Counts, count_flops, count_step
 from lsbook.bench.timing import Benchmark
-from lsbook.catalogue import DATASETS, MODELS
+from lsbook.chapters import distillation
+from lsbook.core.config import Run
+from lsbook.core.registry import DATASETS, MODELS
+from lsbook.core.torchvision_operators import declare_missing
 from lsbook.data.images import Images
-from lsbook.experiments import distillation, profiles
-from lsbook.operators import declare_missing
-from lsbook.run import Run
-from lsbook.training import augmentation, precision, teachers
-from lsbook.training.images import ImageTrainer
+from lsbook.recipes import profiles
+from lsbook.training.engine import devices
+from lsbook.training.images import augmentation, teachers
+from lsbook.training.images.task import ImageTrainer
 from lsbook.training.losses import smoothed_cross_entropy
 
 STEPS = {"mlp": 40, "alexnet": 20, "resnet56": 3, "inception_v4": 1}  # of training in a round
@@ -58,14 +60,14 @@ def _training(
     run: Run, bound: str, plain_network: Callable[[], nn.Module] | None = None, rounds: int | None = None
 ) -> Benchmark:
     """Training steps on made-up images of its data's shape. plain_network: where it would be written otherwise."""
-    device = precision.device()
+    device = devices.device()
     steps, plain_steps = (STEPS[run.model] * more for more in MORE[device.type])
     data = made_up(run.dataset, plain_steps * run.recipe.batch)
     trainer = ImageTrainer(run, _network(run, data).to(device), data, smoothed_cross_entropy(run.alpha))
     plain = (plain_network() if plain_network else _network(run, data)).to(device)
 
     def ours() -> None:
-        with precision.isolated(device, run.seed):
+        with devices.isolated(device, run.seed):
             for step in range(steps):
                 trainer.step(step % run.recipe.steps)
 
@@ -84,11 +86,11 @@ def _training(
 
 def _counts(run: Run, data: Images, model: nn.Module) -> Counts:
     """Of a training step, in the number format of the recipe."""
-    device = precision.device()
+    device = devices.device()
     batch = torch.randn(run.recipe.batch, *augmentation.of(run.recipe).shape(data.pixels.shape[1:]), device=device)
 
     def loss() -> torch.Tensor:
-        with precision.autocast(device, run.recipe.precision):
+        with devices.autocast(device, run.recipe.precision):
             logits = model(batch)
         return logits.float().logsumexp(dim=1).mean()
 
@@ -188,7 +190,7 @@ def bank() -> Benchmark:
     """An AlexNet's logits of all 162 views of images, against a pass of each view through a DataLoader."""
     run = _reduced("cifar10", "alexnet")
     data, plain_data = made_up("cifar10", TAUGHT), made_up("cifar10", VIEWS)
-    device, view = precision.device(), augmentation.of(run.recipe)
+    device, view = devices.device(), augmentation.of(run.recipe)
     model, plain_model = _network(run, data).to(device).eval(), plain_alexnet().to(device).eval()
     samples = _Samples(plain_data, plain_transform(view, data.pixels.shape[-1]))
     loader = DataLoader(samples, run.recipe.batch, num_workers=WORKERS, persistent_workers=True)

@@ -8,7 +8,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from lsbook.training import precision
+from lsbook.training.engine import devices
 
 SIDE = {"cpu": 2_048, "cuda": 8_192}  # of the matrices that are multiplied
 COPIED = 2**28  # bytes, far more than caches hold
@@ -42,7 +42,7 @@ class Limits:
         a, b = torch.randn(2, n, n, device=device)
         source = torch.ones(COPIED // 4, device=device)
         target = torch.empty_like(source)
-        with precision.autocast(device, "mixed"):
+        with devices.autocast(device, "mixed"):
             kind = (a[:1] @ b).dtype
             a, b = a.to(kind), b.to(kind)  # beforehand: the limit is of products, not of conversions
             product = _best(lambda: a @ b, device)

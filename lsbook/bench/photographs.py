@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from lsbook.bench.timing import Benchmark
-from lsbook.operators import declare_missing
-from lsbook.training.augmentation import AREA, ASPECT, InceptionCrop
+from lsbook.core.torchvision_operators import declare_missing
+from lsbook.training.images.augmentation import AREA, ASPECT, InceptionCrop
 
 PHOTOGRAPHS = 200  # decoded in a round
 SIDE = 299  # of the views: Inception-v4's input

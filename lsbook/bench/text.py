@@ -10,15 +10,16 @@ from torch.utils.data import DataLoader
 
 from lsbook.bench.limits import Counts, count_flops, count_step
 from lsbook.bench.timing import Benchmark
-from lsbook.catalogue import MODELS
+from lsbook.core.registry import MODELS
 from lsbook.data.encoded import Encoded, Sentences
 from lsbook.data.vocabulary import Vocabulary
-from lsbook.experiments import profiles
-from lsbook.models.decoding import Search, Translation, translate
+from lsbook.models.beam_search import Search, Translation, translate
 from lsbook.models.transformer import Transformer
-from lsbook.training import precision, translations
-from lsbook.training.optimisation import EPSILON
-from lsbook.training.text import TextTrainer
+from lsbook.recipes import profiles
+from lsbook.training.engine import devices
+from lsbook.training.engine.optimisation import EPSILON
+from lsbook.training.text import translations
+from lsbook.training.text.task import TextTrainer
 
 MODEL, VOCABULARY = "transformer-256", 8_000
 PAIRS = 2_000  # that training draws from
@@ -37,7 +38,7 @@ def sentences(n: int, seed: int) -> list[list[int]]:
 
 def transformer() -> Benchmark:
     """Training under the laptop recipe for Multi30k, against batches of pairs as they come, padded to the longest."""
-    run, device = profiles.run("laptop", "multi30k", MODEL, alpha=0.1, seed=0), precision.device()
+    run, device = profiles.run("laptop", "multi30k", MODEL, alpha=0.1, seed=0), devices.device()
     source, target = sentences(PAIRS, 0), sentences(PAIRS, 1)
     model, plain_model = (MODELS[MODEL].build(VOCABULARY, Vocabulary.pad).to(device) for _ in range(2))
     trainer = TextTrainer(run, model, Encoded(*map(Sentences.of, (source, target)), "", ""))
@@ -53,7 +54,7 @@ def transformer() -> Benchmark:
             trainer.step(step)
 
     def loss() -> torch.Tensor:
-        with precision.autocast(device, run.recipe.precision):
+        with devices.autocast(device, run.recipe.precision):
             activations, labels = translations.predicting(model, batches[0])
             logits = model.output(activations)
         return F.cross_entropy(logits.float(), labels)
@@ -99,14 +100,14 @@ def translation() -> Benchmark:
 
     The weights are random, so a bias keeps eos away until the longest output, three tokens above the source's length.
     """
-    device, search = precision.device(), Search(bos=2, eos=3, extra=3)
+    device, search = devices.device(), Search(bos=2, eos=3, extra=3)
     model = MODELS[MODEL].build(VOCABULARY, 0).to(device).eval()
     with torch.no_grad():
         model.output.bias[search.eos] = -20.0
     sources = sentences(SENTENCES, 0)
 
     def ours() -> None:
-        with precision.autocast(device, "mixed"):
+        with devices.autocast(device, "mixed"):
             translate(model, sources, search)
 
     def plain() -> None:

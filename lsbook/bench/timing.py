@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from lsbook.bench.limits import Counts, Limits
-from lsbook.cores import cores
+from lsbook.core.cpus import cores
 
 ROUNDS = 3
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lsbook.cores import cores
-from lsbook.data.files import ImageFiles
-from lsbook.errors import UserError
+from lsbook.core.cpus import cores
+from lsbook.core.errors import UserError
+from lsbook.data.image_files import ImageFiles
 
 Item = tuple  # the number of an image, and what its view is called with besides the image
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lsbook.data import sources, text
+from lsbook.core.errors import UserError
+from lsbook.data import sources, texts
 from lsbook.data.vocabulary import Vocabulary
-from lsbook.errors import UserError
 
 CHUNK = 10_000  # pairs held while a text is encoded
 
@@ -69,10 +69,10 @@ def load(name: str, split: str, vocabulary: Vocabulary) -> Encoded:
 
     UserError as `text.load`, and when there is no place to keep it.
     """
-    found = text.find(name, split)
+    found = texts.find(name, split)
     if not found.files:
         pairs = list(found.pairs())
-        return Encoded(*encode(pairs, vocabulary), text.add(text.digest(), pairs).hexdigest(), found.variant)
+        return Encoded(*encode(pairs, vocabulary), texts.add(texts.digest(), pairs).hexdigest(), found.variant)
     key = sources.content_key(found.files, vocabulary.fingerprint, *found.languages)
     folder = sources.writable_folder(found.files[0].parent / ".encoded") / f"{name}-{split}-{key}"
     if not _is_whole(folder):
@@ -83,24 +83,24 @@ def load(name: str, split: str, vocabulary: Vocabulary) -> Encoded:
     return _open(folder, vocabulary, found.variant)
 
 
-def encode(pairs: Sequence[text.Pair], vocabulary: Vocabulary) -> tuple[Sentences, Sentences]:
+def encode(pairs: Sequence[texts.Pair], vocabulary: Vocabulary) -> tuple[Sentences, Sentences]:
     """Source and target side of these pairs."""
     source, target = (vocabulary.encode(side) for side in zip(*pairs, strict=True))
     return Sentences.of(source), Sentences.of(target)
 
 
-def _write(folder: Path, found: text.Text, vocabulary: Vocabulary) -> None:
+def _write(folder: Path, found: texts.Text, vocabulary: Vocabulary) -> None:
     """Write `folder` whole or not at all: the ids and offsets of both sides, their checksums and the fingerprint."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         new = Path(temporary) / "text"
         new.mkdir()
-        fingerprint = text.digest()
+        fingerprint = texts.digest()
         lengths = ([], [])
         with contextlib.ExitStack() as stack:
             files = [stack.enter_context((new / f"{side}.ids").open("wb")) for side in _SIDES]
             for chunk in _chunks(found.pairs()):
-                text.add(fingerprint, chunk)
+                texts.add(fingerprint, chunk)
                 for side, file, counts in zip(encode(chunk, vocabulary), files, lengths, strict=True):
                     side.ids.tofile(file)
                     counts.append(side.lengths())
@@ -118,7 +118,7 @@ _SIDES = ("source", "target")
 _SUMMARY = "text.json"
 
 
-def _chunks(pairs: Iterator[text.Pair]) -> Iterator[list[text.Pair]]:
+def _chunks(pairs: Iterator[texts.Pair]) -> Iterator[list[texts.Pair]]:
     while chunk := list(islice(pairs, CHUNK)):
         yield chunk
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lsbook.catalogue import DATASETS, SPLITS
-from lsbook.data import files, sources
-from lsbook.data.files import ImageFiles, Split
-from lsbook.errors import UserError, one_of
-from lsbook.paths import data_path
+from lsbook.core.errors import UserError, one_of
+from lsbook.core.paths import data_path
+from lsbook.core.registry import DATASETS, SPLITS
+from lsbook.data import image_files, sources
+from lsbook.data.image_files import ImageFiles, Split
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def train_and_heldout(name: str) -> tuple[Images, Images] | tuple[ImageFiles, Im
 def _whole(name: str, part: str) -> Images | ImageFiles:
     one_of("data set", name, DATASETS)
     if DATASETS[name].shape is None:
-        return files.load(name, part)
+        return image_files.load(name, part)
     return _digits(part) if name == "digits" else _from_files(name, part)
 
 

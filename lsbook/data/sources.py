@@ -14,8 +14,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from lsbook.catalogue import DATASETS, Corpus, Dataset
-from lsbook.errors import UserError, needing
+from lsbook.core.errors import UserError, needing
+from lsbook.core.registry import DATASETS, Corpus, Dataset
 
 UNFINISHED = ".tmp"  # how the name of a file ends that is being written
 
@@ -182,7 +182,7 @@ def download(root: Path, name: str, dataset: Dataset | Corpus) -> None:
 
 def _torchvision_datasets(name: str):
     with needing("train", f"{name} has no Parquet files here, and reading it otherwise"):
-        from lsbook.operators import declare_missing
+        from lsbook.core.torchvision_operators import declare_missing
 
         declare_missing()
         return importlib.import_module("torchvision.datasets")

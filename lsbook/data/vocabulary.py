@@ -16,8 +16,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from lsbook.data import sources, text
-from lsbook.errors import UserError
+from lsbook.core.errors import UserError
+from lsbook.data import sources, texts
 
 SPACE = "\u2581"  # what SentencePiece has for it
 WORDS = 500_000  # whose ids are remembered, about 100 MB
@@ -111,7 +111,7 @@ def load(name: str, size: int) -> Vocabulary:
     """
     import sentencepiece
 
-    training = text.find(name, "train")
+    training = texts.find(name, "train")
     if not training.files:
         return learn(_thinned(training.pairs()), size)
     settings = json.dumps([size, SENTENCES, _SETTINGS, training.languages, sentencepiece.__version__])
@@ -151,7 +151,7 @@ def _reason(message: str) -> str:
     return f"not possible: {message.partition(chr(10))[0]}"
 
 
-def _thinned(pairs: Iterable[text.Pair]) -> list[str]:
+def _thinned(pairs: Iterable[texts.Pair]) -> list[str]:
     """All sentences, or of long texts every second pair, every fourth, … until there are no more than SENTENCES."""
     kept, stride = [], 1
     for i, pair in enumerate(pairs):

@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
+from lsbook.core.torchvision_operators import declare_missing
 from lsbook.models.base import Classifier, Output, initialise
-from lsbook.operators import declare_missing
 
 LEAST = 75  # side of the smallest image of which anything is left after the layers without padding
 

@@ -1,10 +1,10 @@
 """From a run and its data to what the store keeps of it."""
 
-from lsbook.training.checkpoints import claim, clear, is_claimed, steps_done
-from lsbook.training.images import Splits
-from lsbook.training.loop import Outcome, splits, together, train
-from lsbook.training.precision import use_threads
-from lsbook.training.teachers import bank, has_weights, lesson, weights_path
+from lsbook.training.engine.checkpoints import claim, clear, is_claimed, steps_done
+from lsbook.training.engine.devices import device, use_threads
+from lsbook.training.engine.loop import Outcome, splits, together, train
+from lsbook.training.images.task import Splits
+from lsbook.training.images.teachers import bank, has_weights, lesson, weights_path
 
 __all__ = [
     "Outcome",
@@ -12,6 +12,7 @@ __all__ = [
     "bank",
     "claim",
     "clear",
+    "device",
     "has_weights",
     "is_claimed",
     "lesson",

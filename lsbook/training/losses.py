@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lsbook.training.augmentation import Views
+from lsbook.training.images.augmentation import Views
 
 
 class Batch(NamedTuple):

@@ -8,7 +8,7 @@ from sacrebleu.metrics import BLEU
 from lsbook.analysis import translation
 from lsbook.analysis.calibration import expected_calibration_error, negative_log_likelihood, softmax
 from lsbook.analysis.translation import NextTokens
-from lsbook.training.translations import score
+from lsbook.training.text.translations import score
 
 WORDS = ["ein", "Hund", "läuft", "über", "die", "Wiese", ".", "Katze"]
 

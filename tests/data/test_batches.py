@@ -6,12 +6,12 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from lsbook.data import encoded, text, toy, vocabulary
+from lsbook.core.errors import UserError
+from lsbook.data import embedded, encoded, texts, vocabulary
 from lsbook.data.batches import Batches, choose_widths, narrowest
 from lsbook.data.encoded import Encoded, Sentences
-from lsbook.errors import UserError
 
-VOCABULARY = vocabulary.learn([sentence for pair in toy.pairs("heldout") for sentence in pair], 500)
+VOCABULARY = vocabulary.learn([sentence for pair in embedded.pairs("heldout") for sentence in pair], 500)
 PAD, BOS, EOS = VOCABULARY.pad, VOCABULARY.bos, VOCABULARY.eos
 
 
@@ -147,7 +147,7 @@ def mine(data_folder):
     folder = data_folder / "mine"
     folder.mkdir()
     for language, side in (("en", 0), ("de", 1)):
-        (folder / f"train.{language}").write_text("\n".join(pair[side] for pair in toy.pairs("heldout")) + "\n")
+        (folder / f"train.{language}").write_text("\n".join(pair[side] for pair in embedded.pairs("heldout")) + "\n")
     return folder
 
 
@@ -158,7 +158,7 @@ def decoded(side) -> list[str]:
 @pytest.mark.parametrize("chunk", [7, 10_000])
 def test_what_is_encoded_decodes_to_the_text(mine, monkeypatch, chunk):
     monkeypatch.setattr(encoded, "CHUNK", chunk)
-    corpus, pairs = encoded.load("mine", "train", VOCABULARY), text.load("mine", "train")
+    corpus, pairs = encoded.load("mine", "train", VOCABULARY), texts.load("mine", "train")
     assert (decoded(corpus.source), decoded(corpus.target)) == (list(pairs.source), list(pairs.target))
     assert (corpus.fingerprint, corpus.variant, len(corpus)) == (pairs.fingerprint, pairs.variant, 500)
     assert isinstance(corpus.source.ids, np.memmap)
@@ -169,7 +169,7 @@ def test_what_is_encoded_decodes_to_the_text(mine, monkeypatch, chunk):
 
 
 def test_the_grammar_is_encoded_in_memory():
-    corpus, pairs = encoded.load("grammar", "heldout", VOCABULARY), text.load("grammar", "heldout")
+    corpus, pairs = encoded.load("grammar", "heldout", VOCABULARY), texts.load("grammar", "heldout")
     assert decoded(corpus.target) == list(pairs.target)
     assert corpus.fingerprint == pairs.fingerprint
 

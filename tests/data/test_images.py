@@ -16,9 +16,9 @@ import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from lsbook.catalogue import DATASETS
+from lsbook.core.errors import UserError
+from lsbook.core.registry import DATASETS
 from lsbook.data import images, sources
-from lsbook.errors import UserError
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from lsbook.data import toy
+from lsbook.data import embedded
 
 PAIRS, SIZE = 2_000_000, 32_000
 # Prints pairs a second of encoding, seconds to the first batch when that is done, and the peak of resident memory.
@@ -15,7 +15,7 @@ SCRIPT = """
 import json, sys, time
 from lsbook.data import encoded, vocabulary
 from lsbook.data.batches import Batches
-from lsbook.training.environment import peak_memory
+from lsbook.training.engine.environment import peak_memory
 words = vocabulary.load("large", int(sys.argv[1]))
 began = time.perf_counter()
 text = encoded.load("large", "train", words)
@@ -31,7 +31,9 @@ print(json.dumps({"pairs": len(text), "tokens": tokens, "pairs_per_second": len(
 def write_text(folder, n: int) -> None:
     """n pairs of made-up sentences, 10 to 40 words each of a vocabulary with the frequencies of a language (Zipf's)."""
     generator = np.random.default_rng(0)
-    known = sorted({word for pair in toy.pairs("train") for sentence in pair for word in sentence.strip(".").split()})
+    known = sorted(
+        {word for pair in embedded.pairs("train") for sentence in pair for word in sentence.strip(".").split()}
+    )
     words = np.array(["".join(generator.choice(known, 2)) for _ in range(50_000)])
     for language in ("en", "de"):
         with (folder / f"train.{language}").open("w") as file:

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lsbook.data import sources, text, toy, vocabulary
-from lsbook.errors import UserError
+from lsbook.core.errors import UserError
+from lsbook.data import embedded, sources, texts, vocabulary
 
-SENTENCES = [sentence for pair in toy.pairs("heldout") for sentence in pair]
+SENTENCES = [sentence for pair in embedded.pairs("heldout") for sentence in pair]
 LEARNED = vocabulary.learn(SENTENCES, 500)
 
 
@@ -86,7 +86,7 @@ def mine(data_folder):
     folder.mkdir()
     for split, start in (("train", 0), ("test", 100)):
         for language, side in (("en", 0), ("de", 1)):
-            lines = [pair[side] for pair in toy.pairs("heldout")[start : start + 100]]
+            lines = [pair[side] for pair in embedded.pairs("heldout")[start : start + 100]]
             (folder / f"{split}.{language}").write_text("\n".join(lines) + "\n")
     return folder
 
@@ -94,7 +94,7 @@ def mine(data_folder):
 def test_it_is_learned_once_from_the_training_side_and_a_damaged_copy_is_made_anew(mine, monkeypatch):
     (mine / "test.de").write_text("Ξ\n" * 100)
     first = vocabulary.load("mine", 400)
-    pairs = text.load("mine", "train")
+    pairs = texts.load("mine", "train")
     both = [sentence for pair in zip(pairs.source, pairs.target, strict=True) for sentence in pair]
     assert first == vocabulary.learn(both, 400)
     with monkeypatch.context() as patch:

@@ -4,7 +4,7 @@ import pytest
 import timm
 import torch
 
-from lsbook.catalogue import MODELS
+from lsbook.core.registry import MODELS
 from lsbook.models.alexnet import AlexNet, LocalResponseNorm
 from lsbook.models.base import initialise_small
 from lsbook.models.mlp import MLP

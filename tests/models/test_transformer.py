@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lsbook.catalogue import MODELS
+from lsbook.core.registry import MODELS
 from lsbook.models.transformer import CrossAttention, SelfAttention, Transformer, positions
 
 PAD, BOS, EOS = 0, 1, 2

@@ -1,0 +1,28 @@
+"""What each chapter asks: which runs, which tables. Recorded runs are used; only missing ones are trained.
+
+A module is imported when it is first named, so that a chapter depends on what it uses alone.
+"""
+
+from importlib import import_module
+from types import ModuleType
+
+__all__ = [
+    "calibration",
+    "costs",
+    "distillation",
+    "equal_softness",
+    "explorer",
+    "label_smoothing",
+    "machine_translation",
+    "mutual_information",
+    "overview",
+    "projections",
+    "scorecard",
+    "status",
+]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")

@@ -1,0 +1,280 @@
+"""Figure 5: students of hard and of smoothed teachers, compared where the teachers' targets are equally soft (section 4
+of the paper)."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from lsbook.chapters import projections
+from lsbook.chapters.shared import captions, claim_tables
+from lsbook.chapters.shared.claim_tables import Measure, Setting
+from lsbook.chapters.shared.comparison import Arms, Group, ask
+from lsbook.core.config import Recipe, Run
+from lsbook.core.errors import UserError
+from lsbook.core.errors import numbers as numbers_of
+from lsbook.core.registry import DATASETS, MODELS, network_title
+from lsbook.core.store import Record
+from lsbook.core.wording import listed
+from lsbook.outputs import Table
+from lsbook.recipes import profiles
+
+_SHIFTED = Recipe(steps=40, batch=64, learning_rate=0.05, momentum=0.9, schedule="one-cycle", augmentation="shift2")
+_EVERY = (0.05, 0.1, 0.2, 0.4, 0.6)
+ALPHA = 0.1  # of the smoothed teacher where one is picked out
+
+
+class Plan(NamedTuple):
+    """Figure 5 in a profile. teachers: α of the smoothed ones; students: of those that teach, the γ of whose answers is
+    that of all students.
+
+    teacher, student: network, and number of images and recipe where the profile has none of its own for it; views: how
+    many there are of an image.
+    """
+
+    dataset: str
+    teacher: tuple[str, tuple[int, Recipe] | None]
+    student: tuple[str, tuple[int, Recipe] | None]
+    teachers: tuple[float, ...]
+    students: tuple[float, ...]
+    seeds: str
+    views: int
+
+
+PLANS = {
+    "smoke": Plan(
+        "digits", ("mlp-800", (200, _SHIFTED)), ("alexnet-16", (200, _SHIFTED)), (0.1, 0.3), (0.1, 0.3), "0-1", 25
+    ),
+    "laptop": Plan(
+        "cifar10", ("resnet56", None), ("alexnet", None), (0.05, 0.1, 0.3, 0.6), (0.1, 0.3, 0.6), "0-2", 162
+    ),
+    "paper": Plan("cifar10", ("resnet56", None), ("alexnet", None), _EVERY, _EVERY, "0-2", 162),
+}
+
+
+def runs(
+    profile: str, seed: int, teachers: str | float = "auto", students: str | float = "auto"
+) -> dict[tuple[str, float], Run]:
+    """(kind, α) -> run.
+
+    teachers: α of the smoothed ones, such as "0.1,0.3", or the profile's. students: α of those that teach, or the
+    profile's, or all teachers' that are named. What teaches is a teacher, and 0.1 always does.
+    "teacher": trained with α. "smoothed teacher": a student of that one, at T = 1.
+
+    "hard teacher": a student of the hard one, T such that its targets are as soft as the smoothed one's, γ of which is
+    α only where it fits its targets. "equally soft": a student alone, labels smoothed as much; "alone": by α.
+    UserError unless both are of numbers above 0 and below 1.
+    """
+    plan = PLANS[profile]
+
+    def trained(network: tuple[str, tuple[int, Recipe] | None], alpha: float) -> Run:
+        model, own = network
+        if own is None:
+            return profiles.run(profile, plan.dataset, model, alpha, seed)
+        examples, recipe = own
+        return Run(dataset=plan.dataset, model=model, alpha=alpha, seed=seed, recipe=recipe, examples=examples)
+
+    student, hard = trained(plan.student, 0.0), trained(plan.teacher, 0.0)
+    found = {("teacher", 0.0): hard, ("alone", 0.0): student, ("alone", ALPHA): trained(plan.student, ALPHA)}
+    known = plan.teachers if teachers == "auto" else _factors("teachers", teachers)
+    taught = plan.students if teachers == "auto" else known
+    taught = {ALPHA, *(taught if students == "auto" else _factors("students", students))}
+    for alpha in sorted({*known, *taught}):
+        found["teacher", alpha] = trained(plan.teacher, alpha)
+    for alpha in sorted(taught):
+        smoothed = found["teacher", alpha]
+        found["smoothed teacher", alpha] = replace(student, teacher=smoothed, temperature=1.0, beta=1.0)
+        found["hard teacher", alpha] = replace(student, teacher=hard, as_soft_as=smoothed, beta=1.0)
+        found["equally soft", alpha] = replace(student, as_soft_as=smoothed)
+    return found
+
+
+def _factors(name: str, text: str | float) -> tuple[float, ...]:
+    alphas = numbers_of(name, text)
+    if 0 in alphas:
+        raise UserError(f"{name} must be above 0: they are α of smoothed teachers")
+    return alphas
+
+
+@dataclass(frozen=True)
+class Study:
+    """Records of all points: lists in the order of the seeds."""
+
+    profile: str
+    points: dict[tuple[str, float], list[Record]]
+
+    @property
+    def grid(self) -> list[float]:
+        """α of the smoothed teachers that teach."""
+        return sorted(alpha for kind, alpha in self.points if kind == "smoothed teacher")
+
+    @property
+    def made_from(self) -> str:
+        """Where the numbers come from."""
+        return captions.made_from(self.profile, [record for records in self.points.values() for record in records])
+
+    def accuracies(self, kind: str, alpha: float) -> np.ndarray:
+        """Test accuracy in percent, one value a seed."""
+        return np.array([100 * record.metrics["test_accuracy"] for record in self.points[kind, alpha]])
+
+    def smoothness(self, kind: str, alpha: float) -> float:
+        """γ of the targets, the mean of the seeds; of labels it is α exactly."""
+        return np.mean([r.metrics.get("teacher_smoothness", r.run.alpha) for r in self.points[kind, alpha]])
+
+
+def groups(profile: str, *grids: str | float) -> list[Group]:
+    """What the chapter asks for: the runs of a seed. grids: as for `runs`."""
+    named = any(grid != "auto" for grid in grids)
+    return [Group(PLANS[profile].seeds, lambda seed: tuple(runs(profile, seed, *grids).values()), named)]
+
+
+def study(
+    profile: str = "auto", seeds: str = "auto", teachers: str | float = "auto", students: str | float = "auto"
+) -> Study:
+    """The recorded runs of the chapter, trained where they are missing. teachers, students: as for `runs`."""
+    profile, [answer] = ask(profile, seeds, lambda name: groups(name, teachers, students))
+    keys = runs(profile, 0, teachers, students)
+    return Study(profile, dict(zip(keys, map(list, zip(*answer, strict=True)), strict=True)))
+
+
+def settings(profile: str, seeds: str) -> list[Setting]:
+    """The claims for the scorecard."""
+    return measured(study(profile, seeds=seeds))
+
+
+def measured(study: Study) -> list[Setting]:
+    """The claims."""
+    plan = PLANS[study.profile]
+    title = network_title(plan.dataset, plan.teacher[0], plan.student[0])
+    return [Setting("equal_softness", study.profile, title, measure(study))]
+
+
+class Curve(NamedTuple):
+    """A curve of Figure 5: test accuracy in percent (G, S) against γ of the targets (G,). colour: its arm's."""
+
+    title: str
+    colour: str
+    smoothness: np.ndarray
+    accuracy: np.ndarray
+
+
+CURVES = {
+    ("teacher",): ("teacher, α = γ", "teacher"),
+    ("alone", "equally soft"): ("student alone, α = γ", "alone"),
+    ("hard teacher",): ("student of the hard teacher, T from γ", "hard"),
+    ("smoothed teacher",): ("student of a smoothed teacher, T = 1", "smoothed"),
+}
+
+
+def curves(study: Study) -> list[Curve]:
+    """The four curves."""
+    result = []
+    for kinds, (title, colour) in CURVES.items():
+        points = sorted((key for key in study.points if key[0] in kinds), key=lambda key: study.smoothness(*key))
+        smoothness = np.array([study.smoothness(*key) for key in points])
+        accuracy = np.array([study.accuracies(*key) for key in points])
+        result.append(Curve(title, colour, smoothness, accuracy))
+    return result
+
+
+def measure(study: Study) -> list[Measure]:
+    """C13, C14, C15 and C19; of C14 and C15 the means over the grid, seed by seed."""
+
+    def mean(kind: str) -> np.ndarray:
+        return np.mean([study.accuracies(kind, alpha) for alpha in study.grid], axis=0)
+
+    hard, smoothed, alone = mean("hard teacher"), mean("smoothed teacher"), mean("equally soft")
+    return [
+        claim_tables.measure(
+            "C13", "", "teacher, α = 0 and 0.1", study.accuracies("teacher", 0.0), study.accuracies("teacher", ALPHA)
+        ),
+        claim_tables.measure("C14", "", "student alone and of the hard teacher", alone, hard),
+        claim_tables.measure("C15", "", "student of smoothed and of hard teacher", smoothed, hard),
+        claim_tables.measure(
+            "C19",
+            "",
+            "student of the smoothed teacher and alone, α = 0.1",
+            study.accuracies("smoothed teacher", ALPHA),
+            study.accuracies("alone", ALPHA),
+        ),
+    ]
+
+
+def claim_table(study: Study) -> Table:
+    """The four claims."""
+    header = "first", "second"
+    factors = listed([f"{alpha:g}" for alpha in study.grid])
+    made_from = f"C14 and C15 are of means over α = {factors}, seed by seed. {study.made_from}"
+    return claim_tables.table("table-softness-claims", "equal softness", measured(study), header, made_from)
+
+
+def harmless(study: Study) -> Measure:
+    """Shen et al. 2021's case: does a smoothed teacher's student still beat one that was trained on hard labels?
+
+    No claim of the paper: measured by the rule of C14, at α = 0.1.
+    """
+    hard_labels, student = (study.accuracies(*key) for key in (("alone", 0.0), ("smoothed teacher", ALPHA)))
+    return claim_tables.measure(
+        "C14", "", "student alone on hard labels and of the smoothed teacher", hard_labels, student
+    )
+
+
+def teachers(study: Study) -> Arms:
+    """The hard and the smoothed CIFAR-10 teachers (α = 0.1), as the chapter on projections compares networks."""
+    return Arms(study.profile, ALPHA, study.points["teacher", 0.0], study.points["teacher", ALPHA])
+
+
+def panels(study: Study, classes: str = "auto") -> list[projections.Panel]:
+    """Projections of the two teachers, on training and test images."""
+    arms = teachers(study)
+    return projections.panels(arms, projections.three_classes(arms.network[0], classes))
+
+
+def numbers(study: Study) -> dict[str, float | str]:
+    """What the chapter's text quotes by name."""
+    found = harmless(study)
+    plan = PLANS[study.profile]
+    names = [f"{MODELS[name].title}" for name, _ in (plan.teacher, plan.student)]
+    temperatures = {
+        alpha: np.mean([r.metrics["teacher_temperature"] for r in study.points["hard teacher", alpha]])
+        for alpha in study.grid
+    }
+    smoothness = [study.smoothness("smoothed teacher", alpha) for alpha in study.grid]
+    return {
+        "teacher": names[0],
+        "student": names[1],
+        "data": DATASETS[plan.dataset].title,
+        "alone_hard": float(found.hard.mean()),
+        "smoothed_student": float(found.smoothed.mean()),
+        "help": captions.difference(found.hard, found.smoothed),
+        "grid": listed([f"{alpha:g}" for alpha in study.grid]),
+        "smoothness": listed([f"{value:.2f}" for value in smoothness]),
+        "temperatures": listed([f"{t:.2f} (α = {alpha:g})" for alpha, t in temperatures.items()]),
+        "arithmetic": _arithmetic(study),
+        "by_factor": listed([f"{_smoothed_less_hard(study, alpha)} (α = {alpha:g})" for alpha in study.grid]),
+        "views": str(plan.views),
+        "shown_alpha": f"{ALPHA:g}",
+        "made_from": study.made_from,
+        "teachers_made_from": captions.made_from(study.profile, teachers(study).first.records),
+    }
+
+
+def _smoothed_less_hard(study: Study, alpha: float) -> str:
+    hard, smoothed = (study.accuracies(f"{teacher} teacher", alpha) for teacher in ("hard", "smoothed"))
+    return captions.difference(hard, smoothed)
+
+
+def _arithmetic(study: Study) -> str:
+    """Which records are of another number format than most, in a sentence; nothing where all are of one."""
+    formats = {key: [r.environment["precision"] for r in records] for key, records in study.points.items()}
+    every = [name for found in formats.values() for name in found]
+    most = max(sorted(set(every)), key=every.count)
+    names = {"teacher": "teachers", "alone": "students alone", "equally soft": "equally soft students"}
+    names |= {kind: f"students of the {kind}" for kind in ("hard teacher", "smoothed teacher")}
+    which = []
+    for kind, name in names.items():
+        others = {alpha: set(found) - {most} for (of, alpha), found in formats.items() if of == kind}
+        alphas = [f"{alpha:g}" for alpha, found in sorted(others.items()) if found]
+        if alphas:
+            which.append(f"{name} with α of {listed(alphas)} ({listed(sorted(set.union(*others.values())))})")
+    return f"Records are in {most}, except, at least in part, those of {listed(which)}." if which else ""

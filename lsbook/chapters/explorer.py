@@ -1,0 +1,111 @@
+"""What the explorer's parts are made from: recorded activations and logits of the first seed."""
+
+import numpy as np
+
+from lsbook.chapters import machine_translation
+from lsbook.chapters.calibration import Study, Sweep
+from lsbook.chapters.projections import SPLIT_TITLES
+from lsbook.chapters.shared import captions
+from lsbook.chapters.shared.comparison import Arms
+from lsbook.core.registry import CORPORA, DATASETS
+from lsbook.core.store import Record, Store
+from lsbook.outputs import Part
+from lsbook.recipes.profiles import PROFILES
+from lsbook.runner.obtain import obtain
+
+SEED = "0"  # further seeds' records keep no arrays of this kind
+LOGITS = 30_000  # of a network at most, 60 kB as float16
+
+
+def target() -> Part:
+    """Target, loss and best logit gap. Computed in the page alone."""
+    return Part("target", "The target, and the loss of one example. Computed, without any trained network.", {})
+
+
+def projection(arms: Arms, study: Study, classes: tuple[int, int, int]) -> Part:
+    """Any three classes in the plane of their templates, seen in the first network of both arms and of each further
+    factor that the study has of it.
+
+    classes: labels of the three that are shown first.
+    """
+    others = [sweep.records for sweep in study.sweeps if sweep.network == arms.network]
+    recorded = {alpha: found[0] for factors in others for alpha, found in factors.items()}
+    recorded |= {0.0: arms.hard[0], arms.alpha: arms.smoothed[0]}
+    data = {
+        "names": DATASETS[arms.network[0]].classes,
+        "chosen": classes,
+        "labels": {split: arms.hard[0].arrays[f"{split}_labels"] for split in SPLIT_TITLES},
+        "networks": [
+            {
+                "alpha": alpha,
+                "templates": record.arrays["templates"],
+                "activations": {split: record.arrays[f"{split}_activations"] for split in SPLIT_TITLES},
+            }
+            for alpha, record in sorted(recorded.items())
+        ],
+    }
+    caption = (
+        "The networks were trained on the same images from the same seed, and the same images are shown. A line runs "
+        "from the origin through each class's template. "
+    )
+    return Part("projection", caption + captions.made_from(arms.profile, recorded.values()), data)
+
+
+def temperature(study: Study) -> Part:
+    """Test logits of every network of the calibration chapter, to be divided by any temperature."""
+    networks = [_network(sweep) for sweep in study.with_logits]
+    shown = "; ".join(f"{network['title']}: {len(network['labels']):,}" for network in networks)
+    caption = (
+        f"The first test images ({shown}). Bars: accuracy of the predictions in a bin of confidence; circles: their "
+        "mean confidence; faint: fewer than 10 images. On the dashed line confidence is as high as accuracy. "
+    )
+    return Part("temperature", caption + study.made_from(study.with_logits), {"networks": networks})
+
+
+def _network(sweep: Sweep) -> dict:
+    """Labels, and of each factor's first network the logits and the fitted temperature."""
+    recorded = [records[0] for records in sweep.records.values() if "test_logits" in records[0].arrays]
+    return {
+        "name": f"{sweep.run.dataset}-{sweep.run.model}",
+        "title": sweep.title,
+        "labels": shown_logits(recorded[0])[1],
+        "factors": [
+            {"alpha": r.run.alpha, "fitted": r.metrics["temperature"], "logits": shown_logits(r)[0]} for r in recorded
+        ],
+    }
+
+
+def shown_logits(record: Record) -> tuple[np.ndarray, np.ndarray]:
+    """Of the first test images, as many as a page carries: logits (n, K) and labels (n,)."""
+    logits, labels = record.arrays["test_logits"], record.arrays["test_targets"]
+    n = LOGITS // logits.shape[1]
+    return logits[:n], labels[:n]
+
+
+def translations(profile: str, alpha: float, store: Store | None = None) -> Part | None:
+    """Our own sentences as the first network of both arms translates them, token by token.
+
+    None while these are not recorded: no training is started for them.
+    """
+    store = Store() if store is None else store
+    for name in reversed(PROFILES) if profile == "auto" else (profile,):
+        runs = [machine_translation.run(name, factor, int(SEED)) for factor in (0.0, alpha)]
+        if all(run in store for run in runs):
+            return _translations(name, alpha, *obtain(runs, store))
+    return None
+
+
+def _translations(profile: str, alpha: float, hard: Record, smoothed: Record) -> Part:
+    data = {
+        "alpha": alpha,
+        "language": CORPORA[hard.run.dataset].languages[1],
+        "sources": hard.arrays["example_sources"].tolist(),
+        "references": hard.arrays["example_references"].tolist(),
+        "hard": machine_translation.example_tokens(hard),
+        "smoothed": machine_translation.example_tokens(smoothed),
+    }
+    caption = (
+        "Under each token its probability after those before it; the last is the end of the sentence. The sentences "
+        "are this book's own. "
+    )
+    return Part("translation", caption + captions.made_from(profile, (hard, smoothed)), data)

@@ -1,0 +1,1 @@
+"""What chapters share: comparisons of runs, captions, tables of claims."""

@@ -1,0 +1,145 @@
+"""What every caption says: profile, data and variant, seeds, device, commit; and how verdicts are put in words."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from lsbook.analysis.statistics import mean_interval, welch_interval
+from lsbook.core.config import Run
+from lsbook.core.registry import CORPORA, MODELS, TITLES
+from lsbook.core.store import Record
+from lsbook.core.wording import counted, listed
+from lsbook.evidence import literature
+from lsbook.evidence.claims import IN_ORDER, LEAST_SEEDS, NOT_TESTED, Verdict
+
+STANDING = {
+    "paper": "at the paper's scale",
+    "laptop": "in the reduced regime",
+    "smoke": "on toy data, which decides nothing about the paper",
+}
+ECE_HEADER = "data, network", "source", "hard", "hard, scaled (T)", "smoothed (α)", "smoothed, scaled (T)"
+UNTESTED = " (too few seeds or test examples)"
+
+
+def made_from(profile: str, records: Iterable[Record]) -> str:
+    """One sentence on where the numbers come from; networks of the same data and number of seeds are named together.
+
+    More than two commits are counted: the page of the recorded runs has them one by one.
+    """
+    networks: dict[tuple, list[Record]] = {}
+    for record in records:
+        networks.setdefault((record.run.model, record.run.dataset, record.run.examples), []).append(record)
+    titles: dict[str, list[str]] = {}
+    for (model, dataset, examples), found in networks.items():
+        titles.setdefault(_data(dataset, examples, found), []).append(MODELS[model].title)
+    made = "; ".join(f"{listed(names)} on {data}" for data, names in titles.items())
+    every = [record.environment for found in networks.values() for record in found]
+    devices, precisions, versions = (_different(e[name] for e in every) for name in ("device", "precision", "torch"))
+    commits = {e["commit"] for e in every}
+    code = counted(len(commits), "commit") if len(commits) > 2 else f"commit {_different(commits)}"
+    return f"Profile {profile}: {made}; trained on {devices}, {precisions}, torch {versions}, {code}."
+
+
+def _data(dataset: str, examples: int, records: list[Record]) -> str:
+    """What the networks of these records were trained on, and how many of them."""
+    variants = _different(record.environment["data"]["variant"] for record in records)
+    settings: dict[Run, set[int]] = {}
+    for record in records:
+        settings.setdefault(_unseeded(record.run), set()).add(record.run.seed)
+    fewest, most = (choose(map(len, settings.values())) for choose in (min, max))
+    seeds = (f"{fewest} to " if fewest < most else "") + counted(most, "seed")
+    what = "sentence pairs" if dataset in CORPORA else "training images"
+    return f"{TITLES[dataset]} ({variants}), {examples:,} {what}, {seeds}"
+
+
+def _unseeded(run: Run) -> Run:
+    """What the run has in common with those that differ from it in their seed, and their teachers', alone."""
+    teachers = {name: _unseeded(teacher) for name in ("teacher", "as_soft_as") if (teacher := getattr(run, name))}
+    return replace(run, seed=0, probe="none", **teachers)
+
+
+def illustrations(networks: Mapping[str, Sequence[Record]]) -> str:
+    """A sentence: which networks have too few seeds for a verdict. networks: the runs of one arm by the title."""
+    counts = {title: len(records) for title, records in networks.items()}
+    few = [f"{title} ({counted(n, 'seed')})" for title, n in counts.items() if n < LEAST_SEEDS]
+    if not few:
+        return "Every network here has enough seeds for a verdict."
+    return f"An illustration is all that too few seeds can be: {listed(few)}. No claim is tested there."
+
+
+def _different(values: Iterable[str]) -> str:
+    return listed(sorted(set(values)))
+
+
+def verdict_sentence(profile: str, verdicts: Iterable[Verdict]) -> str:
+    """What the claims came to, contradictions first."""
+    return f"By the rule, {STANDING[profile]}: {verdict_list(verdicts)}."
+
+
+def standing(profile: str) -> str:
+    """How far what a profile's runs show can be trusted, in a few words."""
+    return STANDING[profile].partition(",")[0]
+
+
+def verdict_list(verdicts: Iterable[Verdict]) -> str:
+    """The claims under each outcome, contradictions first."""
+    verdicts = list(verdicts)
+    found = []
+    for word in IN_ORDER:
+        remark = UNTESTED if word == NOT_TESTED else ""
+        claims = sorted((v.claim for v in verdicts if v.verdict == word), key=lambda claim: int(claim[1:]))
+        if claims:
+            found.append(f"**{word}**{remark}: {', '.join(claims)}")
+    return "; ".join(found)
+
+
+def with_interval(values: np.ndarray) -> str:
+    """Mean ± half of the 95 % Student t interval of values (S,), two digits of the half; one value stands alone."""
+    if len(values) < 2:
+        return f"{values[0]:.3g}"
+    interval = mean_interval(values)
+    half = interval.high - interval.mean
+    decimals = _decimals(half)
+    return f"{interval.mean:.{decimals}f}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half:.{decimals}f}"
+
+
+def signed(mean: float, low: float, high: float) -> str:
+    """A difference with its interval, every number with its sign, two digits of half the interval."""
+    mean, low, high = (f"{value:+.{_decimals((high - low) / 2)}f}" for value in (mean, low, high))
+    return f"{mean} [{low},\N{NO-BREAK SPACE}{high}]".replace("-", "−")
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> str:
+    """Mean of second (S',) − first (S,) with its Welch interval; the mean alone where an arm is a single run."""
+    if min(len(first), len(second)) < 2:
+        return f"{second.mean() - first.mean():+.3g}".replace("-", "−")
+    return signed(*welch_interval(first, second))
+
+
+def _decimals(half: float) -> int:
+    """Decimals that show two digits of it."""
+    return max(0, 1 - math.floor(math.log10(half))) if half > 0 else 3
+
+
+def published_ece(source: str, network: tuple[str, str], row: dict[str, literature.Published]) -> tuple[str, ...]:
+    """A row of Table 3 under `ECE_HEADER`. network: data set and model."""
+    title = ", ".join(literature.TITLES[name] for name in reversed(network))
+    smoothed = [
+        f"{number.value:.3f} ({arm.removeprefix('smoothed ')})" for arm, number in row.items() if "smoothed" in arm
+    ]
+    scaled = f"{row['scaled'].value:.3f} ({row['temperature'].value:g})"
+    dagger = "" if row["hard"].checked else "†"
+    return title, f"{source}{dagger}", f"{row['hard'].value:.3f}", scaled, ", ".join(smoothed), "—"
+
+
+def measured_ece(
+    title: str, ece: Iterable[np.ndarray], temperatures: tuple[np.ndarray, np.ndarray], alpha: float
+) -> tuple[str, ...]:
+    """Such a row of our own. ece: hard, hard scaled, smoothed, smoothed scaled, each (S,); temperatures: fitted to the
+    hard and to the smoothed networks, (S,)."""
+    hard, scaled, smoothed, both = map(with_interval, ece)
+    of_hard, of_smoothed = (values.mean() for values in temperatures)
+    cells = f"{scaled} ({of_hard:.2f})", f"{smoothed} ({alpha:g})", f"{both} ({of_smoothed:.2f})"
+    return title, "here", hard, *cells

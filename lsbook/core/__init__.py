@@ -1,0 +1,1 @@
+"""What everything stands on: errors, paths, names of data sets and networks, runs, and their store."""

@@ -1,0 +1,251 @@
+"""Recorded runs on disk: `<dataset>-<model>/<key>/` with `record.json`, `arrays.npz` and `SHA256SUMS`.
+
+A record appears whole or not at all: it is written to a temporary folder, flushed and renamed, under a lock.
+`SHA256SUMS` is in the format of `sha256sum -c`. Every reader checks it, and that the record is as `schema` declares.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+
+from lsbook.core import schema
+from lsbook.core.config import Run, as_dict
+from lsbook.core.errors import UserError
+from lsbook.core.paths import results_path
+from lsbook.core.schema import ARRAYS, CHECKSUMS, FILES, Arrays, Damaged
+
+_TEMPORARY = ".writing-"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of a run.
+
+    metrics: name -> number; history: name -> list of numbers, one a point of measurement;
+    environment: versions, device, wall time, source commit, data fingerprint.
+    """
+
+    run: Run
+    metrics: dict[str, float]
+    history: dict[str, list[float]]
+    environment: dict
+    folder: Path
+
+    @cached_property
+    def arrays(self) -> Arrays:
+        """The arrays by name, each read when first asked for. UserError when one is damaged."""
+        return Arrays(self.folder)
+
+    def files(self) -> dict[str, bytes]:
+        """All of it, as `Store.adopt` takes it on another machine."""
+        return schema.read_files(self.folder)
+
+    def text(self) -> str:
+        """What `record.json` says, written anew from what was read and checked."""
+        return _text(self.run, self.metrics, self.history, self.environment)
+
+
+def serves(record: Record, run: Run) -> bool:
+    """Whether a record of this training has what is to be measured along it; one with more serves who asks for less."""
+    return run.probe in ("none", record.run.measured)
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Within it an audit hook is told to hear nothing: what is read is no part of what is made from it."""
+    sys.audit("lsbook.aside", True)
+    try:
+        yield
+    finally:
+        sys.audit("lsbook.aside", False)
+
+
+class Store:
+    """A folder of recorded runs; by default the project's `results/`."""
+
+    def __init__(self, path: str | Path | None = None):
+        self.path = Path(path) if path is not None else results_path()
+
+    def get(self, run: Run) -> Record | None:
+        """The record of a run, checked against its checksums, or None. UserError when it is damaged."""
+        for name in run.namesakes:
+            folder = self._folder(name)
+            if folder.is_dir() and serves(record := _read(folder), run):
+                return record
+        return None
+
+    def __contains__(self, run: Run) -> bool:
+        if run.probe != "none":
+            return self.get(run) is not None
+        return any(self._folder(name).is_dir() for name in run.namesakes)
+
+    def __iter__(self) -> Iterator[Record]:
+        """All records, checked. UserError when one is damaged."""
+        return map(_read, self._folders())
+
+    def whole(self) -> Iterator[Record]:
+        """Those that are whole: others may be on their way here."""
+        return filter(None, map(_whole, self._folders()))
+
+    def put(self, run: Run, *, metrics: dict, history: dict, environment: dict, arrays: dict) -> Record:
+        """Write a record. One that is there, whole and measured as far is kept: the same run gives the same outcome.
+
+        UserError when it is not as `schema` declares, or the folder cannot be written; nothing is left half-written.
+        """
+        packed = BytesIO()
+        np.savez_compressed(packed, **arrays)
+        try:
+            text = _text(run, metrics, history, environment)
+        except ValueError as error:
+            raise UserError(f"{run} cannot be recorded: {error}") from None
+        contents = packed.getvalue(), text.encode()
+        files = dict(zip(FILES, contents, strict=True))
+        sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+        return self.adopt(run, files | {CHECKSUMS: sums.encode()})
+
+    def adopt(self, run: Run, files: dict[str, bytes]) -> Record:
+        """As `put`, of a record made elsewhere: what `Record.files` gave there. UserError when it is damaged, too."""
+        try:
+            _check(files, run.folder)
+        except Damaged as error:
+            raise UserError(f"the record of {run} is damaged: {error}") from None
+        target = self.path / run.folder
+        try:
+            with self._lock():
+                self._write(run, files)
+        except OSError as error:
+            raise UserError(f"cannot write the record {target}: {error.strerror or error}") from None
+        return _read(target)
+
+    def _write(self, run: Run, files: dict[str, bytes]) -> None:
+        """A folder is filled, which then becomes the record's, unless a whole one is there that serves."""
+        target = self.path / run.folder
+        if target.is_dir() and (kept := _whole(target)) and serves(kept, run):
+            return
+        temporary = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=self.path))
+        try:
+            folder = temporary / run.key
+            folder.mkdir()
+            for name in schema.MOST_BYTES:
+                _write_flushed(folder / name, files[name])
+            _flush(folder)
+            target.parent.mkdir(exist_ok=True)
+            _flush(self.path)
+            if target.exists():  # damaged or with less: replaced
+                shutil.rmtree(target)
+            folder.rename(target)
+            _flush(target.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def check_writable(self) -> None:
+        """UserError unless records can be written here: asked before a training starts, not after it."""
+        try:
+            with self._lock():
+                tempfile.TemporaryFile(dir=self.path).close()
+        except OSError as error:
+            raise UserError(f"recorded runs cannot be written to {self.path}: {error.strerror or error}") from None
+
+    def verify(self) -> list[str]:
+        """One line for each record that is damaged, its arrays' values included; empty when none is."""
+        return [f"{folder}: {problem}" for folder in self._folders() if (problem := _problem(folder))]
+
+    def __len__(self) -> int:
+        return len(self._folders())
+
+    def _folder(self, run: Run) -> Path:
+        """Where the run's record is or would be. An audit hook hears of it, since no other event tells of absence."""
+        folder = self.path / run.folder
+        sys.audit("lsbook.look", folder)
+        return folder
+
+    def _folders(self) -> list[Path]:
+        # Not even looked into: a writer's temporary folder, which may be gone the next moment.
+        return sorted(path for path in self.path.glob("[!.]*/[!.]*") if path.is_dir() or path.is_symlink())
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Held by one writer at a time; the system releases it when the process ends. Leftovers of killed ones go."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.path / ".lock"):
+            with aside():
+                leftovers = list(self.path.glob(_TEMPORARY + "*"))
+            for leftover in leftovers:
+                shutil.rmtree(leftover, ignore_errors=True)
+            yield
+
+
+def _text(run: Run, metrics: dict, history: dict, environment: dict) -> str:
+    text = {"key": run.key, "run": as_dict(run), "metrics": metrics, "history": history, "environment": environment}
+    return json.dumps(text, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _read(folder: Path) -> Record:
+    """UserError when the record is damaged."""
+    try:
+        return _checked(folder)
+    except Damaged as error:
+        raise schema.damaged(folder, error) from None
+
+
+def _whole(folder: Path) -> Record | None:
+    """None when the record is damaged."""
+    try:
+        return _checked(folder)
+    except Damaged:
+        return None
+
+
+def _checked(folder: Path, values: bool = False) -> Record:
+    """Damaged unless the record is whole. values: every number and string of its arrays, too."""
+    files = schema.read_files(folder)
+    content = _check(files, f"{folder.parent.name}/{folder.name}")
+    if values:
+        schema.check_values(files[ARRAYS])
+    return Record(*content, folder)
+
+
+def _check(files: dict[str, bytes], folder: str) -> schema.Content:
+    """What a record's files say. Damaged unless it is that of this folder below a store."""
+    content = schema.content(files)
+    if content.run.folder != folder:
+        raise Damaged(f"it holds the run {content.run.folder}")
+    return content
+
+
+def _problem(folder: Path) -> str | None:
+    """What is wrong with a record, in a few words, or None."""
+    try:
+        _checked(folder, values=True)
+    except Damaged as error:
+        return str(error)
+    return None
+
+
+def _write_flushed(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush(folder: Path) -> None:
+    """Let the disk have the folder's names, where the system can be told to."""
+    if os.name == "posix":
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

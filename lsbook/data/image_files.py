@@ -1,0 +1,221 @@
+"""Images too many to be decoded at once: they stay encoded on disk, and each is decoded when it is seen.
+
+Two layouts are read: torchvision's, a folder for each class (`<name>/train/<WordNet id>/*.JPEG` and `<name>/val/…`),
+and the Hub's Parquet files (`<name>/train*.parquet` and `<name>/validation*.parquet`, also one folder further down).
+Of Parquet a single row cannot be had cheaply, so the encoded images are copied once into one file beside them.
+"""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from lsbook.core.errors import UserError
+from lsbook.core.paths import data_path
+from lsbook.core.registry import DATASETS, Dataset
+from lsbook.data import sources
+
+PARTS = {"train": ("train", "train"), "test": ("val", "validation")}  # names of folder and of Parquet files
+ENDINGS = {".jpeg", ".jpg", ".png"}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Encoded images in a file each. names: (N,) bytes, relative to `root`."""
+
+    root: Path
+    names: np.ndarray
+
+    def where(self, row: int) -> str:
+        """How a message names an image."""
+        return str(self.root / self.names[row].decode())
+
+    def read(self, row: int) -> bytes:
+        """The encoded image. OSError when the file cannot be read."""
+        return Path(self.where(row)).read_bytes()
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Encoded images one after another in a single file. offsets: (N + 1,) where each begins."""
+
+    path: Path
+    offsets: np.ndarray
+
+    def where(self, row: int) -> str:
+        """How a message names an image."""
+        return f"{self.path} row {row}"
+
+    def read(self, row: int) -> bytes:
+        """The encoded image. OSError when the file cannot be read."""
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(self.offsets[row])
+            return file.read(self.offsets[row + 1] - self.offsets[row])
+
+
+class Split:
+    """What splits of images share: `labels` (N,), and `part` for some of the examples."""
+
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def part(self, rows: slice):
+        """Some of the examples."""
+        raise NotImplementedError
+
+    def first(self, n: int):
+        """The first n examples; UserError when there are fewer."""
+        if n > len(self):
+            raise UserError(f"{n} training examples asked for, but the training split has {len(self)}")
+        return self.part(slice(n))
+
+
+@dataclass(frozen=True)
+class ImageFiles(Split):
+    """One split, encoded.
+
+    encoded: all images of the part that the split is of; rows: (N,) which of them are the split's.
+    labels: (N,) int64; classes: names in label order.
+    fingerprint: SHA-256 of the names, sizes and labels of the part; to read every image would take as long as training.
+    variant: what distinguishes this copy.
+    """
+
+    encoded: Folder | Packed
+    rows: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    fingerprint: str
+    variant: str
+    shape = (3, None, None)  # sizes differ
+
+    def __add__(self, other: "ImageFiles") -> "ImageFiles":
+        """Both one after the other: parts of one whole."""
+        rows, labels = (np.concatenate(pair) for pair in ((self.rows, other.rows), (self.labels, other.labels)))
+        return replace(self, rows=rows, labels=labels)
+
+    def part(self, rows: slice) -> "ImageFiles":
+        return replace(self, rows=self.rows[rows], labels=self.labels[rows])
+
+    def see(self, i: int, view: Callable[..., T], *arguments) -> T:
+        """`view(image, *arguments)` of an image that is opened but not yet decoded. UserError names a broken one."""
+        row = self.rows[i]
+        with sources.opened(lambda: self.encoded.read(row), self.encoded.where(row)) as image:
+            return view(image, *arguments)
+
+    def check(self) -> None:
+        """Decode everything, in a process a core. UserError counts what cannot be, and names the first."""
+        from lsbook.data.decoding import decoded
+
+        batches = ([(i,) for i in rows] for rows in np.array_split(np.arange(len(self)), -(-len(self) // 100)))
+        broken = [error for found in decoded(self, batches, _size) if isinstance(found, list) for error in found]
+        if broken:
+            raise UserError(f"{len(broken)} of {len(self)} images are broken, get them anew; the first: {broken[0]}")
+
+
+def load(name: str, part: str) -> ImageFiles:
+    """All images of a part, `train` or `test`, in an order drawn once, for the files of a class lie together.
+
+    UserError when there are none, or when a class has none.
+    """
+    dataset, root = DATASETS[name], data_path() / name
+    folder, beginning = PARTS[part]
+    if (root / folder).is_dir():
+        encoded, labels, fingerprint = _folder(root / folder, dataset)
+        variant = "original files"
+    else:
+        files = sources.parquet_files(data_path(), name, beginning)
+        if not files:
+            raise UserError(
+                f"{name} not found under {data_path()}: put the folders train and val, of a folder for each WordNet "
+                f"id, or train*.parquet and validation*.parquet into {root}, or set LSBOOK_DATA"
+            )
+        encoded, labels, fingerprint = _packed(files, f"{name}-{part}", dataset)
+        variant = "Parquet copy"
+    order = np.random.default_rng(0).permutation(len(labels))
+    return ImageFiles(encoded, order, labels[order], dataset.classes, fingerprint, variant)
+
+
+def _folder(root: Path, dataset: Dataset) -> tuple[Folder, np.ndarray, str]:
+    """The images below `root`, their labels (N,) and fingerprint."""
+    digest, names, counts = hashlib.sha256(), [], []
+    for wnid, title in zip(dataset.wnids, dataset.classes, strict=True):
+        try:
+            found = sorted(path for path in (root / wnid).iterdir() if path.suffix.lower() in ENDINGS)
+        except FileNotFoundError:
+            found = None
+        except OSError as error:
+            raise sources.unreadable(root / wnid, error) from None
+        if not found:
+            lack = "is missing" if found is None else "has no images"
+            raise UserError(f"{root / wnid}, the folder of the class {title}, {lack}; unpack it anew")
+        names += [f"{wnid}/{path.name}".encode() for path in found]
+        counts.append(len(found))
+        digest.update("".join(f"{wnid}/{path.name} {path.stat().st_size}\n" for path in found).encode())
+    return Folder(root, np.array(names)), np.repeat(np.arange(len(counts)), counts), digest.hexdigest()
+
+
+def _packed(files: list[Path], name: str, dataset: Dataset) -> tuple[Packed, np.ndarray, str]:
+    """The images of Parquet files, their labels (N,) and fingerprint; copied together when they are not yet."""
+    listing = json.dumps([[path.name, path.stat().st_size] for path in files])
+    fingerprint = hashlib.sha256(listing.encode()).hexdigest()
+    folder = sources.writable_folder(files[0].parent / ".packed") / f"{name}-{fingerprint[:16]}"
+    try:
+        if not folder.is_dir():
+            _pack(files, folder, dataset)
+        offsets, labels = (np.load(folder / f"{array}.npy") for array in ("offsets", "labels"))
+    except OSError as error:
+        raise UserError(f"{folder} cannot keep the encoded images ({error}); set XDG_CACHE_HOME") from None
+    sources.check_labels(labels, len(dataset.classes), files[0].parent)
+    missing = set(range(len(dataset.classes))) - set(labels.tolist())
+    if missing:
+        raise UserError(f"{files[0].parent}: no image is of the class {dataset.classes[min(missing)]}; get it anew")
+    return Packed(folder / "images", offsets), labels, fingerprint
+
+
+def _pack(files: list[Path], folder: Path, dataset: Dataset) -> None:
+    """Write `folder` whole or not at all: the encoded images in a row, `offsets` (N + 1,) and `labels` (N,)."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    sizes, labels = [0], []
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        new = Path(temporary) / "new"
+        new.mkdir()
+        with (new / "images").open("wb") as file:
+            for image, label in _rows(files, dataset):
+                sizes.append(file.write(image))
+                labels.append(label)
+        np.save(new / "offsets.npy", np.cumsum(sizes))
+        np.save(new / "labels.npy", np.array(labels, np.int64))
+        if not folder.is_dir():  # unless someone else was faster
+            new.rename(folder)
+
+
+def _rows(files: list[Path], dataset: Dataset) -> Iterable[tuple[bytes, int]]:
+    for path in files:
+        images, labels, names = sources.read_parquet([path], dataset)
+        _check_order(path, names, dataset.classes)
+        yield from zip(images, labels.tolist(), strict=True)
+
+
+def _check_order(path: Path, names: tuple[str, ...], classes: tuple[str, ...]) -> None:
+    """UserError unless the file's names of the classes are ours, in our order. Each is a list of synonyms or a part of
+    it, and a few classes have another first one."""
+    same = sum(name.partition(",")[0].lower() == ours.lower() for name, ours in zip(names, classes, strict=False))
+    if len(names) != len(classes) or same < 0.9 * len(classes):
+        raise UserError(
+            f"{path}: its {len(names)} classes are not the {len(classes)} of ImageNet in the order of their ids"
+        )
+
+
+def _size(image) -> np.ndarray:
+    """Decodes the whole image."""
+    image.load()
+    return np.array(image.size)

@@ -1,0 +1,203 @@
+"""Parallel texts: found, checked and read as a stream of sentence pairs.
+
+A text is looked for under `LSBOOK_DATA` or `data/`, in this order: Parquet files in the Hub's translation layout
+(`<name>/<part>*.parquet` with a column `translation` of {language: sentence}), one file a language with a sentence a
+line (`<name>/<part>.<language>`, plain or .gz), a download. `grammar` is our own, and a folder that the catalogue does
+not have is read as an English–German text with the parts train, heldout and test.
+"""
+
+import gzip
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain, zip_longest
+from pathlib import Path
+
+from lsbook.core.errors import UserError, one_of
+from lsbook.core.paths import data_path
+from lsbook.core.registry import CORPORA, DATASETS, SPLITS, Corpus
+from lsbook.data import embedded, sources
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """One split, held in memory: `source[i]` and `target[i]` say the same in `languages[0]` and `languages[1]`.
+
+    fingerprint: SHA-256 of the sentences of the split this was taken from.
+    variant: what distinguishes this copy.
+    """
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    languages: tuple[str, str]
+    fingerprint: str
+    variant: str
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def first(self, n: int) -> "Pairs":
+        """The first n pairs; UserError when there are fewer."""
+        if n > len(self):
+            raise UserError(f"{n} sentence pairs asked for, but there are {len(self)}")
+        return replace(self, source=self.source[:n], target=self.target[:n])
+
+
+@dataclass(frozen=True)
+class Text:
+    """One split where it lies, not yet read. files: none when embedded. stream: opens it from its start."""
+
+    languages: tuple[str, str]
+    files: tuple[Path, ...]
+    variant: str
+    stream: Callable[[], Iterator[Pair]]
+
+    def pairs(self) -> Iterator[Pair]:
+        """Each pair of sentences in turn, without the white space around it.
+
+        UserError names file and line of what is empty, without a partner, not UTF-8 or damaged.
+        """
+        stream = self.stream()
+        first = next(stream, None)
+        if first is None:
+            raise UserError(f"{self.files[0]} has no sentences")
+        yield from chain([first], stream)
+
+
+def load(name: str, split: str) -> Pairs:
+    """The sentence pairs of a split: `train`, `heldout` (the validation text) or `test`.
+
+    UserError when files are missing or damaged, or the two sides do not fit each other.
+    """
+    text = find(name, split)
+    pairs = list(text.pairs())
+    source, target = zip(*pairs, strict=True)
+    return Pairs(source, target, text.languages, add(digest(), pairs).hexdigest(), text.variant)
+
+
+def digest():
+    """The SHA-256 of no pairs; `add` extends it."""
+    return hashlib.sha256()
+
+
+def add(sha256, pairs: Iterable[Pair]):
+    """Extends a digest by further pairs and returns it."""
+    sha256.update("".join(f"{source}\0{target}\0" for source, target in pairs).encode())
+    return sha256
+
+
+def find(name: str, split: str) -> Text:
+    """Where a split's sentences are; downloads them when the catalogue knows from where. UserError when nowhere."""
+    one_of("split", split, SPLITS)
+    if name not in CORPORA and not (data_path() / name).is_dir():
+        one_of("data set", name, [*DATASETS, *CORPORA])
+    if name == "grammar":
+        return Text(CORPORA[name].languages, (), "embedded", lambda: iter(embedded.pairs(split)))
+    corpus = CORPORA.get(name) or Corpus(title=name)
+    part = corpus.parts[SPLITS.index(split)]
+    files = tuple(sources.parquet_files(data_path(), name, part))
+    lenient = corpus.has_gaps and split == "train"
+    if files:
+        return Text(corpus.languages, files, "Parquet copy", lambda: _from_parquet(files, corpus.languages, lenient))
+    return _find_lines(name, corpus, part, lenient)
+
+
+def _find_lines(name: str, corpus: Corpus, part: str, lenient: bool) -> Text:
+    """One file a language."""
+    root = data_path()
+    files = _language_files(root / name, part, corpus.languages)
+    if not files and corpus.archives:
+        sources.download(root, name, corpus)
+        files = _language_files(root / name, part, corpus.languages)
+    if not files:
+        wanted = " and ".join(f"{part}.{language}[.gz]" for language in corpus.languages)
+        raise UserError(
+            f"{name} not found under {root}: put {part}*.parquet or {wanted} into {root / name}, set LSBOOK_DATA, "
+            "or use the profile smoke"
+        )
+    checksums = {address.rpartition("/")[2]: checksum for _, address, checksum in corpus.archives}
+    original = all(sources.sha256(path) == checksums.get(path.name) for path in files)
+    variant = "original files" if original else "own files"
+    return Text(corpus.languages, files, variant, lambda: _from_lines(files, checksums, lenient))
+
+
+def _language_files(folder: Path, part: str, languages: tuple[str, str]) -> tuple[Path, ...]:
+    """Both sides' files, or none; UserError when only one is there."""
+    endings = ("", ".gz")
+    sides = [[folder / f"{part}.{language}{ending}" for ending in endings] for language in languages]
+    try:
+        found = [next(filter(Path.is_file, paths), None) for paths in sides]
+    except OSError as error:
+        raise sources.unreadable(folder, error) from None
+    if found.count(None) == 1:
+        there, missing = (found[1], sides[0][0]) if found[0] is None else (found[0], sides[1][0])
+        raise UserError(f"{there} has no partner: {missing} or {missing.name}.gz is missing; add it, or remove both")
+    return () if None in found else tuple(found)
+
+
+def _from_lines(files: tuple[Path, ...], checksums: dict[str, str], lenient: bool) -> Iterator[Pair]:
+    """lenient: leave out pairs with an empty side."""
+    sides = [_lines(path, checksums.get(path.name)) for path in files]
+    for number, pair in enumerate(zip_longest(*sides), 1):
+        if None in pair:
+            longer, shorter = files if pair[1] is None else files[::-1]
+            raise UserError(f"{longer} line {number} has no partner: {shorter} has only {number - 1} lines")
+        if all(pair):
+            yield pair
+        elif not lenient:
+            raise UserError(f"{files[pair.index('')]} line {number} is empty; remove it and its partner")
+
+
+def _lines(path: Path, checksum: str | None) -> Iterator[str]:
+    """The sentences of one file. checksum: the expected one, for the message when it is damaged."""
+    offset = 0
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                yield _sentence(path, number, offset, line)
+                offset += len(line)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise sources.damaged(path, error, checksum) from None
+
+
+def _sentence(path: Path, number: int, offset: int, line: bytes) -> str:
+    try:
+        return line.decode("utf-8-sig" if number == 1 else "utf-8").strip()  # the first may begin with a mark
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} line {number} is not UTF-8, at byte {offset + error.start} of the text") from None
+
+
+def _from_parquet(files: tuple[Path, ...], languages: tuple[str, str], lenient: bool) -> Iterator[Pair]:
+    """lenient: leave out pairs with an empty side."""
+    for path in files:
+        for row, translation in enumerate(_translations(path)):
+            found = [translation.get(language) or "" for language in languages]
+            if not all(isinstance(sentence, str) for sentence in found):
+                raise UserError(f"{path} row {row}: a translation must be texts by language, not {translation}")
+            pair = tuple(sentence.strip() for sentence in found)
+            if all(pair):
+                yield pair
+            elif not lenient:
+                language = languages[pair.index("")]
+                raise UserError(f'{path} row {row} has no sentence in "{language}"; remove the row')
+
+
+def _translations(path: Path) -> Iterator[dict[str, str]]:
+    """The column `translation`, of structs or of maps, read a few rows at a time."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            if "translation" not in file.schema_arrow.names:
+                raise UserError(f"{path} has columns {', '.join(file.schema_arrow.names)}, but no translation")
+            kind = file.schema_arrow.field("translation").type
+            if not pyarrow.types.is_struct(kind) and not pyarrow.types.is_map(kind):
+                raise UserError(f"{path}: a translation must be texts by language, not {kind}")
+            for batch in file.iter_batches(batch_size=10_000, columns=["translation"]):
+                yield from (dict(row or {}) for row in batch.column(0).to_pylist())
+    except (pyarrow.ArrowException, OSError) as error:
+        raise sources.damaged(path, error) from None

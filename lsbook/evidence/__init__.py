@@ -1,0 +1,1 @@
+"""The claims, the rule that decides them, and what others have published."""

@@ -1,0 +1,187 @@
+"""The three profiles: how a data set and a network are trained in each.
+
+smoke: embedded data, seconds. laptop: real data, at most 10 000 images or a small text, and many epochs, so that
+networks become overconfident as large ones do. paper: the paper's protocol.
+"""
+
+import dataclasses
+
+from lsbook.core.config import Recipe, Run, changed
+from lsbook.core.errors import UserError, one_of
+
+PROFILES = ("smoke", "laptop", "paper")  # from the cheapest to the best evidence
+SEEDS = {"smoke": "0-2", "laptop": "0-4", "paper": "0-4"}
+
+# 64 000 steps with Nesterov's momentum, cross-entropy × 3, as the replication reports the paper's settings.
+_RESNET = Recipe(
+    steps=64_000,
+    learning_rate=0.1,
+    momentum=0.9,
+    schedule="steps",
+    milestones=(1 / 2, 3 / 4),
+    weight_decay=1e-4,
+    clip_norm=1.0,
+    loss_scale=3.0,
+    augmentation="crop24-flip",
+)
+
+_PADDED_RESNET = dataclasses.replace(_RESNET, augmentation="pad4-flip")
+
+# 30 and 20 passes through 10 000 images: long enough to be overconfident, short enough for two cores.
+_SHORT_RESNET = Recipe(
+    steps=2_340,
+    learning_rate=0.1,
+    momentum=0.9,
+    schedule="one-cycle",
+    weight_decay=1e-4,
+    augmentation="crop24-flip",
+)
+
+# 100 passes. The paper does not say how it trained this network; this is the usual way with SGD.
+_INCEPTION = Recipe(
+    steps=124_100,
+    batch=1_024,
+    learning_rate=0.4,
+    momentum=0.9,
+    schedule="one-cycle",
+    weight_decay=4e-5,
+    augmentation="inception",
+    size=299,
+)
+
+# Of small images, scaled to the smallest input that the network takes. On held-out images, after 250 steps of 32, Adam
+# was ahead of SGD at rates from 0.005 to 0.02, and windows within the image were ahead of windows beyond its border:
+# black edges change the mean and deviation by which an image is standardised, so the whole image, without them, is new.
+_SMALL_INCEPTION = dataclasses.replace(
+    _INCEPTION, optimiser="adam", learning_rate=1e-3, weight_decay=1e-4, augmentation="crop24-flip", size=75
+)
+
+# Vaswani et al. (2017, section 5.3): 100 000 steps of about 25 000 tokens on each side, rate 512^-0.5 · 4 000^-0.5.
+_BASE_TRANSFORMER = Recipe(
+    steps=100_000,
+    batch=50_000,
+    optimiser="adam",
+    learning_rate=7e-4,
+    momentum=0.9,
+    schedule="inverse-root",
+    warm_up=4_000,
+)
+
+# Tokens of both languages of a text together.
+VOCABULARIES = {"grammar": 900, "multi30k": 8_000, "wmt14-en-de": 32_000}
+
+# (profile, data set, model): number of training images or sentence pairs, and recipe.
+RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
+    ("smoke", "digits", "alexnet-16"): (
+        1_197,
+        Recipe(steps=150, batch=64, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip"),
+    ),
+    ("smoke", "mnist", "mlp"): (
+        1_000,
+        Recipe(steps=100, learning_rate=0.05, momentum=0.9, schedule="one-cycle"),
+    ),
+    ("laptop", "cifar10", "alexnet"): (
+        10_000,
+        Recipe(steps=6_240, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip"),
+    ),
+    ("laptop", "cifar10", "resnet56"): (10_000, _SHORT_RESNET),
+    ("laptop", "tiny-imagenet-50", "resnet56"): (
+        10_000,
+        dataclasses.replace(_SHORT_RESNET, steps=1_560, augmentation="pad4-flip"),
+    ),
+    # 80 passes through 450 images a class.
+    ("laptop", "tiny-imagenet-5", "inception_v4"): (
+        2_250,
+        dataclasses.replace(_SMALL_INCEPTION, steps=5_600, batch=32),
+    ),
+    ("laptop", "mnist", "mlp"): (
+        10_000,
+        Recipe(steps=3_120, learning_rate=0.05, momentum=0.9, schedule="one-cycle"),
+    ),
+    # 390 000 steps of plain SGD, cross-entropy × 3, from the tutorial's initial weights: from scaled ones it diverges
+    # within 10 steps. The decay is the tutorial's 0.004, which the recorded evidence has to confirm on held-out data
+    # against the report's 0.04.
+    ("paper", "cifar10", "alexnet"): (
+        40_000,
+        Recipe(
+            steps=390_000,
+            learning_rate=0.1,
+            schedule="steps",
+            milestones=(1 / 3, 2 / 3),
+            weight_decay=0.004,
+            decayed="hidden-linear",
+            loss_scale=3.0,
+            augmentation="crop24-flip",
+            initial="small",
+        ),
+    ),
+    ("paper", "cifar10", "resnet56"): (40_000, _RESNET),
+    ("paper", "cifar100", "resnet56-first7"): (40_000, _PADDED_RESNET),
+    # In the role of the paper's CIFAR-100 and, scaled up, of its ImageNet: 40 passes.
+    ("paper", "tiny-imagenet-32", "resnet56"): (90_000, _PADDED_RESNET),
+    ("paper", "tiny-imagenet-32", "inception_v4"): (
+        90_000,
+        dataclasses.replace(_SMALL_INCEPTION, steps=14_040, batch=256),
+    ),
+    ("paper", "imagenet", "inception_v4"): (1_271_167, _INCEPTION),
+    ("smoke", "grammar", "transformer-64"): (
+        3_000,
+        Recipe(steps=200, batch=1_000, optimiser="adam", learning_rate=5e-3, momentum=0.9, schedule="one-cycle"),
+    ),
+    # 28 passes: a step has about 1 900 target tokens.
+    ("laptop", "multi30k", "transformer-256"): (
+        29_000,
+        Recipe(steps=7_000, batch=4_096, optimiser="adam", learning_rate=1e-3, momentum=0.9, schedule="one-cycle"),
+    ),
+    # The published recipe with as many passes as a small text bears, about 80.
+    ("paper", "multi30k", "transformer-base"): (
+        29_000,
+        dataclasses.replace(_BASE_TRANSFORMER, steps=10_000, batch=8_192),
+    ),
+    # As many as Vaswani et al. name (section 5.1); the Hub has 4 508 785, and those that lack a side are left out.
+    ("paper", "wmt14-en-de", "transformer-base"): (4_500_000, dataclasses.replace(_BASE_TRANSFORMER, averaged=5)),
+}
+
+
+# What takes little of so long trainings is measured along them, so that one serves every chapter.
+PROBED = {("paper", "cifar10", "alexnet"), ("paper", "cifar10", "resnet56")}
+
+
+def run(
+    profile: str,
+    dataset: str,
+    model: str,
+    alpha: float,
+    seed: int,
+    length: tuple[int, int] | None = None,
+    settings: dict[str, str] | None = None,
+    examples: int | None = None,
+    label_noise: float = 0.0,
+) -> Run:
+    """The run of a profile. UserError, listing what there is, when the profile has no recipe for the pair.
+
+    length: of images, the number of training ones and of passes through them, if not the recipe's own.
+    settings: fields of the recipe that are to be others, as text.
+    examples: the number of training images or sentence pairs alone, if not the recipe's own.
+    """
+    one_of("profile", profile, PROFILES)
+    if (profile, dataset, model) not in RECIPES:
+        pairs = [f"{d} {m}" for p, d, m in RECIPES if p == profile]
+        raise UserError(f"profile {profile} has no recipe for {dataset} {model}; it has {', '.join(pairs)}")
+    of_recipe, recipe = RECIPES[profile, dataset, model]
+    if length:
+        of_recipe, passes = length
+        recipe = dataclasses.replace(recipe, steps=passes * (of_recipe // recipe.batch))
+    recipe = changed(recipe, settings or {})
+    vocabulary = VOCABULARIES.get(dataset)
+    return Run(
+        dataset=dataset,
+        model=model,
+        alpha=alpha,
+        seed=seed,
+        recipe=recipe,
+        examples=examples or of_recipe,
+        vocabulary=vocabulary,
+        label_noise=label_noise,
+        probe="logit-differences" if (profile, dataset, model) in PROBED else "none",
+    )

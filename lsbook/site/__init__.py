@@ -1,0 +1,1 @@
+"""Executes the notebooks and renders the book."""

@@ -1,0 +1,94 @@
+"""What a build is compared with, in `book/_reference`: small pictures of all figures, and the chapters' run times.
+
+figures.json: chapter -> figure -> PNG of 128 pixels across, as a data address that a browser opens;
+timings.json: chapter -> seconds and day of an execution, which the status page shows: a build's own would make its
+pages differ from those of the next. Both are those of the chapters' own parameters, and renewed by one command.
+"""
+
+import base64
+import io
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from PIL import Image
+
+from lsbook.core.errors import needing
+from lsbook.core.paths import reference_path
+
+PREFIX = "data:image/png;base64,"
+WIDTH = 128  # pixels: a 12-point dot of a seed in a figure of 11 inches still moves one of them
+VISIBLE = 24  # of 255: below it lie rounding and the smoothing of edges
+
+
+def check(notebooks: dict) -> list[str]:
+    """One line for each figure of the executed notebooks (chapter -> notebook) that looks different from before."""
+    reference = _load("figures.json")
+    lines = []
+    for chapter, notebook in notebooks.items():
+        before, now = reference.get(chapter, {}), pictures(notebook)
+        lines += [f"{name} of chapter {chapter} is gone" for name in before.keys() - now.keys()]
+        lines += [f"{name} of chapter {chapter} is new" for name in now.keys() - before.keys()]
+        for name in before.keys() & now.keys():
+            if share := changed(before[name], now[name]):
+                lines.append(f"{name} of chapter {chapter} looks different in {share:.1%} of its area")
+    return sorted(lines)
+
+
+def renew(notebooks: dict, timings: dict) -> None:
+    """Make the reference of these chapters what they now are."""
+    figures = {chapter: pictures(notebook) for chapter, notebook in notebooks.items()}
+    short = {chapter: {name: timings[chapter][name] for name in ("seconds", "executed")} for chapter in notebooks}
+    for name, new in (("figures.json", figures), ("timings.json", short)):
+        path = reference_path() / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(_load(name) | new, indent=1, sort_keys=True) + "\n")
+
+
+def pictures(notebook) -> dict[str, str]:
+    """Figure -> its small picture, of the SVG figures of an executed notebook."""
+    found = {}
+    for cell in notebook.cells:
+        name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
+        for output in cell.get("outputs", []):
+            if name and "image/svg+xml" in output.get("data", {}):
+                found[name] = picture(output.data["image/svg+xml"])
+    return found
+
+
+def renderer() -> ModuleType:
+    """What draws the figures. UserError when it is not installed."""
+    with needing("test", "comparing figures"):
+        import resvg_py
+    return resvg_py
+
+
+def picture(svg: str) -> str:
+    """A figure on white, 128 pixels across, 16 levels a channel, as a data address."""
+    resvg_py = renderer()
+    # SVG's points at 72 an inch; three times as large first, for an even average
+    large = resvg_py.svg_to_bytes(svg_string=svg, width=3 * WIDTH, dpi=72, background="white", skip_system_fonts=True)
+    image = Image.open(io.BytesIO(large)).convert("RGB")
+    small = image.resize((WIDTH, round(image.height / 3)), Image.Resampling.BOX)
+    file = io.BytesIO()
+    small.point(lambda level: level // 16 * 17).save(file, "PNG", optimize=True)
+    return PREFIX + base64.b64encode(file.getvalue()).decode()
+
+
+def changed(before: str, now: str) -> float:
+    """Share of the area in which two pictures differ visibly; 1 when their shapes do."""
+    first, second = (_pixels(picture) for picture in (before, now))
+    if first.shape != second.shape:
+        return 1.0
+    return float(np.mean(np.abs(first - second).max(axis=2) > VISIBLE))
+
+
+def _pixels(picture: str) -> np.ndarray:
+    content = base64.b64decode(picture.removeprefix(PREFIX))
+    return np.asarray(Image.open(io.BytesIO(content)), dtype=np.int16)
+
+
+def _load(name: str) -> dict:
+    path: Path = reference_path() / name
+    return json.loads(path.read_text()) if path.is_file() else {}

@@ -1,0 +1,256 @@
+"""Checkpoints of a training under way: all that is needed to go on as if nothing had happened.
+
+A checkpoint is two files in `runs/` of this machine, `<step>.safetensors` and, written after it, `<step>.json` with the
+SHA-256 of both; without the second it is none. The last two are kept, so that a damaged one costs a minute.
+"""
+
+import contextlib
+import hashlib
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from filelock import FileLock, Timeout
+from safetensors.torch import load, save
+from torch import Tensor, distributed
+
+from lsbook.core.config import Run
+from lsbook.core.errors import UserError
+from lsbook.core.paths import runs_path
+from lsbook.data.sources import UNFINISHED, write_whole
+
+INTERVAL = 60  # seconds between checkpoints
+KEPT = 2
+PATIENCE = 4  # seconds in which a step has to end after a signal; the last checkpoint is what is kept of a longer one
+
+
+class Checkpoint(NamedTuple):
+    """State after `step` steps. tensors: by name; notes: what else, as JSON."""
+
+    step: int
+    tensors: dict[str, Tensor]
+    notes: dict
+
+
+def write(run: Run, checkpoint: Checkpoint) -> Path:
+    """Keep a checkpoint, whole or not at all, and drop all but the last before it. Raises OSError when there is no
+    space."""
+    interruptions.be_patient()
+    path = _path(run, checkpoint.step)
+    content = save({name: tensor.contiguous().cpu() for name, tensor in checkpoint.tensors.items()})
+    text = json.dumps({"sha256": _sha256(content, checkpoint.notes), "notes": checkpoint.notes})
+    write_whole(path, lambda file: file.write(content))
+    write_whole(path.with_suffix(".json"), lambda file: file.write(text.encode()))
+    kept = {f"{step:09}" for step in [step for step in _steps(run) if step <= checkpoint.step][-KEPT:]}
+    _remove(run, lambda file: file.stem not in kept)
+    return path
+
+
+def latest(run: Run) -> Checkpoint | None:
+    """The newest whole checkpoint; a damaged one is said and removed. None when there is none."""
+    for step in reversed(_steps(run)):
+        path = _path(run, step)
+        try:
+            content, text = path.read_bytes(), json.loads(path.with_suffix(".json").read_text())
+            if _sha256(content, text["notes"]) == text["sha256"]:
+                return Checkpoint(step, load(content), text["notes"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            pass
+        except OSError as error:
+            print(f"{run}: checkpoint {path} cannot be read and is passed over: {error.strerror}", file=sys.stderr)
+            continue
+        print(f"{run}: checkpoint {path} is damaged and passed over", file=sys.stderr)
+        _remove(run, lambda file, damaged=path.stem: file.stem == damaged)
+    return None
+
+
+def steps_done(run: Run) -> int:
+    """Steps that a training which begins now need not do again."""
+    return max(_steps(run), default=0)
+
+
+def clear(run: Run) -> None:
+    """Remove all checkpoints of a run: it is recorded."""
+    _remove(run, lambda file: True)
+
+
+def newest_path(run: Run) -> Path | None:
+    """Where the last checkpoint lies, for a message."""
+    steps = _steps(run)
+    return _path(run, steps[-1]) if steps else None
+
+
+@contextlib.contextmanager
+def claim(run: Run) -> Iterator[None]:
+    """Held by one training of the run on this machine at a time; another waits. The system frees it on any end.
+
+    Files that a killed one was writing go.
+    """
+    with _claimed(run, wait=True):
+        for path in _folder(run).parent.glob(f"*{UNFINISHED}"):
+            path.unlink(missing_ok=True)
+        yield
+
+
+def is_claimed(run: Run) -> bool:
+    """Whether a training holds its `claim` of the run just now, or somebody else is asking this moment."""
+    try:
+        with _claimed(run, wait=False):
+            return False
+    except Timeout:
+        return True
+
+
+@contextlib.contextmanager
+def _claimed(run: Run, wait: bool) -> Iterator[None]:
+    """UserError when nothing can be kept there; Timeout when another holds it, unless that is waited for."""
+    folder = _folder(run)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", blocking=wait).acquire()
+    except Timeout:
+        raise
+    except OSError as error:
+        raise UserError(f"checkpoints cannot be written to {folder}: {error.strerror or error}") from None
+    with lock:
+        yield
+
+
+class Interrupted(BaseException):
+    """A signal has broken off what was computed `at_once`."""
+
+
+class _Interruptions:
+    """Within it SIGTERM and SIGINT do nothing but add their number to the list, so that a step ends and is kept.
+
+    Trainings that take turns share it: the first to come installs it, the last to go puts back what was before. A
+    signal that the process ignores stays ignored. A step that takes longer than PATIENCE is given up, unless other
+    processes share it.
+    """
+
+    def __init__(self):
+        self.received, self.users, self.before, self.breakable = [], 0, {}, False
+
+    def __enter__(self) -> list[int]:
+        if threading.current_thread() is not threading.main_thread():
+            return []  # only the main thread may handle signals
+        if not self.users:
+            self.received.clear()
+            handled = [n for n in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(n) != signal.SIG_IGN]
+            self.before = {n: signal.signal(n, self._receive) for n in handled}
+            self.before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda *_: stop(self.received[0]))
+        self.users += 1
+        return self.received
+
+    def __exit__(self, *_) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        self.users -= 1
+        if not self.users:
+            self.be_patient()
+            for number, handler in self.before.items():
+                signal.signal(number, handler)
+
+    def be_patient(self) -> None:
+        """The step has ended in time."""
+        if self.received:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within it a signal raises Interrupted, too: for what takes long and can be done again, and is not shared."""
+        try:
+            self.breakable = not distributed.is_initialized()
+            if self.received and self.users and self.breakable:
+                raise Interrupted
+            yield
+        finally:
+            self.breakable = False
+
+    def _receive(self, number: int, _) -> None:
+        if not self.received and not distributed.is_initialized():
+            signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+        self.received.append(number)
+        if self.breakable:
+            self.breakable = False
+            raise Interrupted
+
+
+interruptions = _Interruptions()
+
+
+def stop(number: int) -> None:
+    """End as the signal would have ended the program."""
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(128 + number)
+
+
+class Clock:
+    """Says when the next checkpoint is due, by a clock that no one can set."""
+
+    def __init__(self):
+        self.last = time.monotonic()
+
+    def due(self) -> bool:
+        """True once an INTERVAL has gone by since the last time it was."""
+        if time.monotonic() - self.last < INTERVAL:
+            return False
+        self.last = time.monotonic()
+        return True
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """The optimiser's state, one tensor an entry, named by the weight's place."""
+    state = optimiser.state_dict()["state"]
+    return {
+        f"{place}.{name}": torch.as_tensor(value)
+        for place, entries in state.items()
+        for name, value in entries.items()
+        if value is not None
+    }
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """The inverse of `optimiser_tensors`, for an optimiser of the same weights.
+
+    A tensor of a weight's shape gets the weight's order in memory, which fused optimisers take for granted.
+    """
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        place, _, name = key.partition(".")
+        weight = weights[int(place)].detach()
+        like = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
+        state.setdefault(int(place), {})[name] = like
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+
+
+def _folder(run: Run) -> Path:
+    return runs_path() / run.folder / "checkpoints"
+
+
+def _path(run: Run, step: int) -> Path:
+    return _folder(run) / f"{step:09}.safetensors"
+
+
+def _steps(run: Run) -> list[int]:
+    """Of the checkpoints there are, oldest first."""
+    return sorted(int(path.stem) for path in _folder(run).glob("*.json") if path.stem.isdecimal())
+
+
+def _sha256(content: bytes, notes: dict) -> str:
+    return hashlib.sha256(content + json.dumps(notes, sort_keys=True).encode()).hexdigest()
+
+
+def _remove(run: Run, which: Callable[[Path], bool]) -> None:
+    """Of the files of checkpoints, whole or left behind by a killed process, those that are meant; a JSON first."""
+    for suffix in (".json", ".safetensors", UNFINISHED):
+        for path in filter(which, _folder(run).glob(f"*{suffix}")):
+            path.unlink(missing_ok=True)

@@ -1,0 +1,94 @@
+"""Where and with what a run was made: the part of a record that does not decide its outcome."""
+
+import datetime
+import os
+import platform
+import resource
+import subprocess
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lsbook.core.errors import one_line
+from lsbook.training.engine.devices import bfloat16_instructions, computes_in_bfloat16
+
+
+def describe(device: torch.device, precision: str) -> dict:
+    """Versions, device, number format, threads, commit and date; on a GPU the most that was reserved of its memory."""
+    bfloat16 = precision == "mixed" and computes_in_bfloat16(device)
+    gpu = {"gpu_memory_mb": round(torch.cuda.max_memory_reserved() / 1e6)} if device.type == "cuda" else {}
+    return gpu | {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "device": _line(torch.cuda.get_device_name() if device.type == "cuda" else _processor()),
+        "threads": torch.get_num_threads(),
+        "precision": "bfloat16" if bfloat16 else "float32",
+        "commit": _line(source_commit()),
+        "recorded": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _line(text: str) -> str:
+    """As a record holds it."""
+    return one_line(text).strip()[:200] or "unknown"
+
+
+class Meter:
+    """Time from its making on and, where a GPU and pynvml tell it, energy, that of other runs on it included."""
+
+    def __init__(self, device: torch.device):
+        self.device, self.began, self.joules = device, time.perf_counter(), _joules(device)
+
+    def read(self) -> dict[str, float]:
+        """Seconds, and joules or nothing."""
+        joules = {} if self.joules is None else {"gpu_joules": round(_joules(self.device) - self.joules)}
+        return {"elapsed_seconds": round(time.perf_counter() - self.began, 1)} | joules
+
+
+def _joules(device: torch.device) -> float | None:
+    """What the GPU has used since its driver was loaded."""
+    try:
+        import pynvml
+    except ModuleNotFoundError:
+        return None
+    if device.type != "cuda":
+        return None
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+        return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
+    except pynvml.NVMLError:
+        return None
+
+
+def peak_memory() -> int:
+    """Largest resident size of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts kilobytes
+
+
+def source_commit() -> str:
+    """The commit of this source tree, marked when files differ from it; where it is in no checkout what LSBOOK_COMMIT
+    says, or "unknown"."""
+    here = Path(__file__).parents[2]
+
+    def git(*arguments):
+        command = ["git", "--no-optional-locks", "-C", here, *arguments]  # a look that writes nothing
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", __file__)  # else the checkout is another's
+        return git("rev-parse", "--short=12", "HEAD") + (" with changes" if git("status", "--porcelain", ".") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return os.environ.get("LSBOOK_COMMIT", "unknown")
+
+
+def _processor() -> str:
+    """Model name of the CPU and the instructions that matter for speed."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    names = [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith("model name")]
+    name = names[0] if names else platform.processor() or platform.machine()
+    return name + (f" ({special})" if (special := bfloat16_instructions()) else "")

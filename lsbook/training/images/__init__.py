@@ -1,0 +1,1 @@
+"""Image classification: its task, views, teachers, and what is measured of it."""

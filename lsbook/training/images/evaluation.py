@@ -1,0 +1,93 @@
+"""What a trained image network's answers are worth: trust, calibration without bins, geometry of its features.
+
+Everything is computed in float64 from the network's own logits and features at the end of a training. A number that is
+not defined (as the AUROC of right against wrong where nothing is wrong) is left out of the record.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from lsbook.analysis import calibration, selective
+from lsbook.analysis.geometry import class_separation, neural_collapse
+from lsbook.training.images.summary import Responses
+
+RISK, COVERAGE = 0.05, 0.8  # at which the other of the two is recorded
+
+Scores = Mapping[str, Callable[[np.ndarray], np.ndarray]]  # name -> logits (N, K) to scores of trust (N,)
+
+
+def trust(heldout: Responses, test: Responses) -> dict[str, float]:
+    """Selective classification on both splits by three scores, as `{split}_{score}_{measure}`.
+
+    Scores: msp (largest probability), max_logit, and normalised_logit, whose p and centring are chosen by AURC on the
+    held-out images and recorded as normalised_logit_p and normalised_logit_centred (0 or 1); there is none without
+    held-out images. Measures: aurc, augrc, coverage_at_risk (of 5 %), risk_at_coverage (of 80 %), auroc of right
+    against wrong; all are fractions of 1.
+    """
+    found: dict[str, float] = {}
+    scores: Scores = {"msp": selective.max_probability, "max_logit": selective.max_logit}
+    splits = {"test": test}
+    if len(heldout.labels):
+        p, centred = selective.fit_normalisation(heldout.logits, heldout.labels)
+        found |= {"normalised_logit_p": float(p), "normalised_logit_centred": float(centred)}
+        scores |= {"normalised_logit": lambda logits: selective.normalised_max_logit(logits, p, centred)}
+        splits["heldout"] = heldout
+    for split, answers in splits.items():
+        correct = answers.logits.argmax(axis=1) == answers.labels
+        for name, score_of in scores.items():
+            score = score_of(answers.logits)
+            measures = {
+                "aurc": selective.aurc(score, correct),
+                "augrc": selective.augrc(score, correct),
+                "coverage_at_risk": selective.coverage_at_risk(score, correct, RISK),
+                "risk_at_coverage": selective.risk_at_coverage(score, correct, COVERAGE),
+            }
+            if 0 < correct.sum() < len(correct):
+                measures["auroc"] = selective.ranking_auroc(score, correct)
+            found |= {f"{split}_{name}_{measure}": value for measure, value in measures.items()}
+    return found
+
+
+def calibration_without_bins(split: Responses, temperature: float = 1.0) -> dict[str, float]:
+    """Smooth ECE, miscalibration and discrimination of the isotonic fit (CORP), Kumar's debiased squared error and
+    Brier score, of softmax(logits / temperature).
+
+    The smooth ECE is that of its definition; as smooth_ece_relplot also the value of the package relplot, which counts
+    the most confident predictions less.
+    """
+    probabilities = calibration.softmax(split.logits, temperature)
+    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == split.labels
+    isotonic = calibration.isotonic_decomposition(confidence, correct)
+    return {
+        "smooth_ece": calibration.smooth_ece(confidence, correct, whole_ends=True),
+        "smooth_ece_relplot": calibration.smooth_ece(confidence, correct),
+        "isotonic_miscalibration": isotonic.miscalibration,
+        "isotonic_discrimination": isotonic.discrimination,
+        "debiased_squared_error": calibration.confidence_reliability(confidence, correct).debiased_squared_error,
+        "brier": calibration.brier_score(probabilities, split.labels).score,
+    }
+
+
+def features_geometry(train: Responses, test: Responses, templates: np.ndarray) -> dict[str, float]:
+    """Class separation and neural collapse of penultimate features.
+
+    templates: (K, d + 1) with the bias last. As {train,test}_class_separation (R²), {train,test}_distance_within
+    (d̄_within), train_nc1, train_nc2 (of class means) and train_nc2_templates. Nothing where an image's features are
+    all 0, or a class has no training image here.
+    """
+    found = {}
+    if len(np.unique(train.labels)) < len(templates):
+        return found
+    for name, split in {"train": train, "test": test}.items():
+        features = split.activations[:, :-1]
+        if not np.abs(features).sum(axis=1).all():
+            return {}
+        separation = class_separation(features, split.labels)
+        found |= {f"{name}_class_separation": separation.r2, f"{name}_distance_within": separation.within}
+    collapse = neural_collapse(train.activations[:, :-1], train.labels, templates[:, :-1])
+    return found | {
+        "train_nc1": collapse.nc1,
+        "train_nc2": collapse.nc2,
+        "train_nc2_templates": collapse.nc2_templates,
+    }

@@ -1,0 +1,139 @@
+"""What is measured along a training besides accuracy and calibration. A probe never changes the training.
+
+"logit-differences": how much the difference of two logits, over augmented views, tells about the image it was computed
+from, for every pair of classes (section 4 and Figure 6 of the paper).
+"""
+
+import time
+from itertools import combinations
+
+import numpy as np
+import torch
+
+from lsbook.analysis.information import bracket
+from lsbook.core.config import Run
+from lsbook.data.images import Images
+from lsbook.models.base import Classifier
+from lsbook.training.engine.devices import autocast
+from lsbook.training.images.augmentation import Views, of
+from lsbook.training.images.summary import coarse
+from lsbook.training.images.views import EVALUATION_BATCH
+
+PAIR = (0, 1)  # classes whose differences are kept: the first two of Figure 1's first row
+CLASSES = 10  # at most, the first ones, of which pairs are made
+EXAMPLES = 300  # of each class: N = 600 of a pair, as in the paper
+VIEWS = 10  # of each example: the paper's L
+COUNTED = (2, VIEWS)  # views that an estimate counts, the first ones of each example
+REACHES = (0, 1, 2)  # pixels from the central window, of weaker views of the trained network
+POINTS = 24  # steps, evenly spaced in their logarithm; rounding makes some of the first ones coincide. Of short runs:
+STEPS = 4  # at least as many times as many steps
+
+
+class LogitDifferences:
+    """Differences z_a − z_b of the logits of two classes, for the first examples of both under VIEWS fixed views each.
+
+    Of a split without images there are none.
+    points: the steps after which it measures. seconds: that it has taken so far.
+    """
+
+    def __init__(self, run: Run, train: Images, heldout: Images):
+        self.run = run
+        self.splits = {name: images for name, images in (("train", train), ("heldout", heldout)) if len(images)}
+        points = min(POINTS, max(2, run.recipe.steps // STEPS))
+        self.points = sorted({round(step) for step in np.geomspace(1, run.recipe.steps, points)})
+        self.classes = range(min(len(train.classes), CLASSES))
+        self.pairs = list(combinations(self.classes, 2))
+        self.found: dict[str, list[np.ndarray]] = {
+            f"{split}_{name}": [] for split in self.splits for name in ("differences", "information")
+        }
+        self.seconds = 0.0
+
+    def measure(self, model: Classifier, step: int) -> None:
+        """Evaluate the network as it is after `step` steps; once more, where that was broken off."""
+        began, place = time.perf_counter(), self.points.index(step)
+        for name, images in self.splits.items():
+            logits = self._view_logits(model, images)
+            self.found[f"{name}_differences"][place:] = [_differences(logits, PAIR)]
+            self.found[f"{name}_information"][place:] = [self._information(logits)]
+        self.seconds += time.perf_counter() - began
+
+    def _information(self, logits: list[np.ndarray]) -> np.ndarray:
+        """(M, V, 2): the estimates for every pair."""
+        return np.array([_estimates(_differences(logits, pair)) for pair in self.pairs], np.float32)
+
+    def arrays(self, model: Classifier) -> dict[str, np.ndarray]:
+        """probe_steps (P,); probe_pairs (M, 2) of class labels; probe_views (V,), how many an estimate counts;
+        probe_reaches (R,); and of each split, train and heldout,
+
+        {split}_examples (K,), how many of each class; {split}_information (P, M, V, 2), plug-in and leave-one-out
+        estimate in nats; {split}_weaker_information (R, M, V, 2), of the trained network, views at most so far from the
+        central one; {split}_differences (P, N, VIEWS) of PAIR, those of its first class before those of the second.
+        """
+        result = {
+            "probe_steps": np.array(self.points, np.uint32),
+            "probe_pairs": np.array(self.pairs, np.uint16),
+            "probe_views": np.array(COUNTED, np.uint16),
+            "probe_reaches": np.array(REACHES, np.uint16),
+        }
+        for name, images in self.splits.items():
+            weaker = [self._information(self._view_logits(model, images, reach)) for reach in REACHES]
+            result[f"{name}_weaker_information"] = np.stack(weaker)
+            result[f"{name}_examples"] = np.array([len(rows) for rows in self._rows(images)], np.uint16)
+        for name, values in self.found.items():
+            values = np.stack(values)
+            if name.endswith("differences"):
+                values = coarse(values, np.sqrt(values.var(axis=2, ddof=1).mean(axis=1))[:, None, None])
+            result[name] = values
+        return result
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What was measured so far, for a checkpoint."""
+        found = {name: torch.from_numpy(np.stack(values)) for name, values in self.found.items() if values}
+        return found | {"seconds": torch.tensor(self.seconds, dtype=torch.float64)}
+
+    def load_state(self, tensors: dict[str, torch.Tensor]) -> None:
+        """The inverse of `state`."""
+        self.found = {name: list(tensors[name].numpy()) if name in tensors else [] for name in self.found}
+        self.seconds = float(tensors["seconds"])
+
+    def _rows(self, images: Images) -> list[np.ndarray]:
+        """For each class where its first images are."""
+        return [np.flatnonzero(images.labels == label)[:EXAMPLES] for label in self.classes]
+
+    @torch.no_grad()
+    def _view_logits(self, model: Classifier, images: Images, reach: int | None = None) -> list[np.ndarray]:
+        """For each class (n, VIEWS, K) float32 logits of random views of its first images, the same every time.
+
+        reach: as for `Augmentation.draw`.
+        """
+        rows = self._rows(images)
+        device = model.output.weight.device
+        augmentation = of(self.run.recipe)
+        pixels = torch.from_numpy(images.pixels[np.concatenate(rows)]).to(device)
+        generator = torch.Generator(device).manual_seed(self.run.seed)
+        index = torch.arange(len(pixels), device=device).repeat_interleave(VIEWS)
+        views = augmentation.draw(tuple(pixels.shape[1:]), len(index), generator, reach)
+        was_training = model.training
+        model.eval()
+        logits = []
+        for batch in torch.arange(len(index), device=device).split(EVALUATION_BATCH):
+            with autocast(device, self.run.recipe.precision):
+                shown = augmentation.take(pixels, index[batch], Views(*(part[batch] for part in views)))
+                logits.append(model(shown).float())
+        model.train(was_training)
+        logits = torch.cat(logits).view(len(pixels), VIEWS, -1).cpu().numpy()
+        return np.split(logits, np.cumsum([len(part) for part in rows])[:-1])
+
+
+def _differences(logits: list[np.ndarray], pair: tuple[int, int]) -> np.ndarray:
+    """(N, VIEWS) of the examples of both classes."""
+    both = np.concatenate([logits[label] for label in pair])
+    return both[:, :, pair[0]] - both[:, :, pair[1]]
+
+
+def _estimates(differences: np.ndarray) -> list[tuple[float, float]]:
+    """Both estimates for each number of views in COUNTED; NaN without examples and where a logit is not finite, as a
+    diverged network's."""
+    if not differences.size or not np.isfinite(differences).all():
+        return [(np.nan, np.nan)] * len(COUNTED)
+    return [tuple(bracket(differences[:, :views])) for views in COUNTED]

@@ -1,0 +1,169 @@
+"""Image classification as a task of the training loop."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lsbook.core.config import Run
+from lsbook.core.errors import UserError
+from lsbook.core.registry import DATASETS, MODELS
+from lsbook.data.image_files import ImageFiles
+from lsbook.data.images import Images, load, train_and_heldout
+from lsbook.models.base import Classifier, initialise_small
+from lsbook.training.engine import devices, distributed
+from lsbook.training.engine.optimisation import Trainer
+from lsbook.training.images import augmentation, evaluation, summary, transfer, views
+from lsbook.training.images.probes import LogitDifferences
+from lsbook.training.losses import NAMED, Loss
+
+MEASURED = 2_000  # held-out images in each measurement along a run
+TRAIN_MEASURED = 10_000  # training images whose accuracy and calibration are kept at the end
+
+
+class Splits(NamedTuple):
+    """The data of a run; `train` has the run's number of examples. `heldout` is empty when it reaches into these."""
+
+    train: Images | ImageFiles
+    heldout: Images | ImageFiles
+    test: Images | ImageFiles
+
+
+def splits(run: Run) -> Splits:
+    """The images of a run, from their files. UserError when they are missing or damaged."""
+    (train, heldout), test = train_and_heldout(run.dataset), load(run.dataset, "test")
+    if run.label_noise:
+        train, heldout = (
+            replace(part, labels=noisy_labels(part.labels, len(part.classes), run.label_noise, seed))
+            for part, seed in zip((train, heldout), np.random.SeedSequence(run.seed).spawn(2), strict=True)
+        )
+    if run.examples > len(train):
+        train, heldout = train + heldout, heldout.first(0)
+    return Splits(train.first(run.examples), heldout, test)
+
+
+def noisy_labels(labels: np.ndarray, n_classes: int, rate: float, seed: np.random.SeedSequence) -> np.ndarray:
+    """Labels (N,) of which each is replaced, with probability `rate`, by one of the other classes, all as likely.
+
+    The first labels come out the same however many there are.
+    """
+    replaced, shifts = (np.random.default_rng(part) for part in seed.spawn(2))
+    wrong = replaced.random(len(labels)) < rate
+    return np.where(wrong, (labels + shifts.integers(1, n_classes, len(labels))) % n_classes, labels)
+
+
+class ImageTrainer(Trainer):
+    """A network, the views it learns from, its loss and optimiser."""
+
+    alike = True
+
+    def __init__(self, run: Run, model: Classifier, images: Images | ImageFiles, loss: Loss):
+        super().__init__(model, run.recipe)
+        self.criterion = loss
+        self.batch = min(run.recipe.batch, len(images))
+        if self.batch < distributed.count():
+            raise distributed.Shared(f"a batch of {self.batch} images is too small for {distributed.count()} processes")
+        self.batches = views.batches(images, augmentation.of(run.recipe), run.seed, self.batch, self.device)
+
+    def load(self, i: int) -> None:
+        self.batches.load(i)
+
+    def loss(self) -> Tensor:
+        images, batch = self.batches()
+        with devices.autocast(self.device, self.recipe.precision):
+            logits = self.model(images)
+        return distributed.weight(len(batch.index), self.batch) * self.criterion(logits.float(), batch)
+
+
+class ImageTask:
+    """See `loop.Task`. Draws the initial weights from torch's random state."""
+
+    def __init__(self, run: Run, data: Splits, device: torch.device, loss: Loss | None):
+        """loss: the recipe's, with the run's alpha, when None."""
+        self.run, self.data = run, data
+        self.view = augmentation.of(run.recipe)
+        shape = self.view.shape(data.train.shape)
+        try:
+            model = MODELS[run.model].build(shape, len(data.train.classes))
+        except ValueError as error:
+            raise UserError(f"{run.model} cannot be built for views of {shape[1]} × {shape[2]}: {error}") from None
+        if run.recipe.initial == "small":
+            initialise_small(model)
+        model.to(device, memory_format=torch.channels_last)
+        self.trainer = ImageTrainer(run, model, data.train, loss or NAMED[run.recipe.loss](run.alpha))
+        self.measured = data.heldout.first(min(MEASURED, len(data.heldout)))
+        probes = run.measured == "logit-differences"
+        self.logit_differences = LogitDifferences(run, data.train, data.heldout) if probes else None
+
+    @property
+    def measured_size(self) -> int:
+        return len(self.measured)
+
+    @property
+    def probed(self) -> set[int]:
+        return set(self.logit_differences.points) if self.logit_differences else set()
+
+    def probe(self, step: int) -> None:
+        self.logit_differences.measure(self.trainer.model, step)
+
+    def measure(self) -> dict[str, float] | None:
+        answers = self._respond(self.measured)
+        if not np.isfinite(answers.logits).all():
+            return None
+        measured = summary.measures(answers) if len(answers.labels) else {}
+        return {name: value for name, value in measured.items() if name in ("accuracy", "ece")}
+
+    def state(self) -> dict[str, Tensor]:
+        return self.logit_differences.state() if self.logit_differences else {}
+
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        if self.logit_differences:
+            self.logit_differences.load_state(tensors)
+
+    def result(self, seconds: float) -> tuple[dict, dict, dict]:
+        measured = self.data._replace(train=self.data.train.first(min(TRAIN_MEASURED, len(self.data.train))))
+        train, heldout, test = (self._respond(images) for images in measured)
+        metrics = summary.metrics(train, heldout, test)
+        metrics |= self._further(train, heldout, test, metrics.get("temperature"))
+        # Of students nothing but errors is asked.
+        arrays = {} if self.run.teachers else self._arrays(train, test, metrics.get("temperature"))
+        facts = {"images_per_second": round(self.run.recipe.steps * self.trainer.batch / seconds)}
+        if self.logit_differences:
+            arrays |= self.logit_differences.arrays(self.trainer.model)
+            facts["probe_seconds"] = round(self.logit_differences.seconds, 1)
+        return metrics, arrays, facts
+
+    def _further(
+        self,
+        train: summary.Responses,
+        heldout: summary.Responses,
+        test: summary.Responses,
+        temperature: float | None,
+    ) -> dict[str, float]:
+        """Measures of later work: see `evaluation` and `transfer`. temperature: None without held-out images."""
+        metrics = evaluation.trust(heldout, test)
+        splits = {"test": (test, 1.0)}
+        if temperature is not None:
+            splits |= {"heldout": (heldout, 1.0), "test_scaled": (test, temperature)}
+        for name, (split, divisor) in splits.items():
+            found = evaluation.calibration_without_bins(split, divisor)
+            metrics |= {f"{name}_{measure}": value for measure, value in found.items()}
+        templates = self.trainer.model.templates().detach().double().cpu().numpy()
+        metrics |= evaluation.features_geometry(train, test, templates)
+        if isinstance(self.data.train, Images):
+            shape = self.data.train.shape
+            metrics |= transfer.unknown_images(self.run.dataset, shape, test, self._respond)
+            metrics |= transfer.linear_probe(self.run.dataset, shape, self._respond)
+        return metrics
+
+    def _arrays(self, train: summary.Responses, test: summary.Responses, temperature: float | None) -> dict:
+        """What figures need. The first seed keeps the logits; of others, numbers and shown examples are enough."""
+        source = DATASETS[self.run.dataset]
+        shown = [source.classes.index(name) for name in source.shown]
+        templates = self.trainer.model.templates().detach().float().cpu().numpy()
+        return summary.arrays(templates, temperature, train, test, shown, full=self.run.seed == 0)
+
+    def _respond(self, images: Images | ImageFiles) -> summary.Responses:
+        return summary.respond(self.trainer.model, images, self.view, self.run.recipe.precision)

@@ -1,0 +1,93 @@
+"""What a trained image network makes of other data sets: whether it notices the unknown, and what its features tell.
+
+Both are measured where the other data set is at hand (`catalogue.Dataset.unknown` and `.transfer`), in the network's
+own evaluation view; one that is not at hand adds nothing to the record.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from lsbook.analysis import selective
+from lsbook.core.registry import DATASETS, identifier
+from lsbook.data.images import Images, at_hand, load, train_and_heldout
+from lsbook.training.images.summary import Responses
+
+SCORES = {"msp": selective.max_probability, "max_logit": selective.max_logit, "energy": selective.energy}
+PROBE_IMAGES = 10_000  # training images that a linear probe learns from, at most
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C: weight of the examples' summed loss against ½ ‖w‖²
+ITERATIONS = 500
+
+Respond = Callable[[Images], Responses]
+
+
+def unknown_images(dataset: str, shape: tuple[int, int, int], test: Responses, respond: Respond) -> dict[str, float]:
+    """AUROC of a network's test images against those of data sets that are unknown to it.
+
+    As `ood_{data set}_{score}_auroc`, by the largest probability (msp), the largest logit and the energy log Σ exp z:
+    the probability that an image of its own data set has the higher score, ties counting half.
+    shape: (C, H, W) of the images the network knows.
+    """
+    found = {}
+    for name, known in DATASETS[dataset].unknown.items():
+        if not at_hand(name):
+            continue
+        images = _without(load(name, "test"), known)
+        logits = respond(_in_shape(images, shape)).logits
+        for score, score_of in SCORES.items():
+            found[f"ood_{identifier(name)}_{score}_auroc"] = selective.auroc(score_of(test.logits), score_of(logits))
+    return found
+
+
+def linear_probe(dataset: str, shape: tuple[int, int, int], respond: Respond) -> dict[str, float]:
+    """Test accuracy of a linear classifier on the penultimate features of another data set.
+
+    As `probe_{data set}_accuracy`, and `probe_{data set}_strength` for C. Features are standardised by the training
+    images; the classifier is scikit-learn's multinomial logistic regression with an L2 penalty, and C the one of the
+    highest accuracy on held-out images, the smallest of equals.
+    shape: (C, H, W) of the images the network knows.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    name = DATASETS[dataset].transfer
+    if name is None or not at_hand(name):
+        return {}
+    train, heldout = train_and_heldout(name)
+    splits = {"train": train.first(min(PROBE_IMAGES, len(train))), "heldout": heldout, "test": load(name, "test")}
+    features = {
+        split: respond(_in_shape(images, shape)).activations[:, :-1].astype(np.float64)
+        for split, images in splits.items()
+    }
+    best = {"heldout": -1.0}
+    for strength in STRENGTHS:
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=strength, max_iter=ITERATIONS))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an optimum that is not reached is judged like any other
+            model.fit(features["train"], splits["train"].labels)
+        accuracy = {split: float(model.score(features[split], splits[split].labels)) for split in ("heldout", "test")}
+        if accuracy["heldout"] > best["heldout"]:
+            best = accuracy | {"strength": strength}
+    metric = f"probe_{identifier(name)}"
+    return {f"{metric}_accuracy": best["test"], f"{metric}_strength": best["strength"]}
+
+
+def _without(images: Images, classes: tuple[str, ...]) -> Images:
+    """The images of all other classes."""
+    rows = ~np.isin(images.labels, [images.classes.index(name) for name in classes])
+    return replace(images, pixels=images.pixels[rows], labels=images.labels[rows])
+
+
+def _in_shape(images: Images, shape: tuple[int, int, int]) -> Images:
+    """The images with as many channels, grey ones repeated, and as large, zeros around smaller ones.
+
+    ValueError when they are larger, or coloured where the network knows grey ones only.
+    """
+    spare = np.subtract(shape[1:], images.shape[1:])
+    if (spare < 0).any() or images.shape[0] not in (1, shape[0]):
+        raise ValueError(f"images: {images.shape} do not fit into {shape}")
+    around = [(0, 0), (0, 0), *((n // 2, n - n // 2) for n in spare)]
+    return replace(images, pixels=np.pad(images.pixels.repeat(shape[0] // images.shape[0], axis=1), around))

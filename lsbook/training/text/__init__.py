@@ -1,0 +1,1 @@
+"""Translation: its task, and what is measured of it."""

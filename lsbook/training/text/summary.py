@@ -1,0 +1,291 @@
+"""What a record keeps of a trained Transformer: numbers on the splits, and small arrays for the figures.
+
+Sentences of the data are not among them; those of `data.examples` are our own.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from lsbook.analysis import translation
+from lsbook.analysis.projection import span_coordinates
+from lsbook.analysis.translation import Curves, NextTokens
+from lsbook.core.errors import one_line
+from lsbook.data import examples
+from lsbook.data.encoded import Encoded, Sentences
+from lsbook.data.texts import Pairs
+from lsbook.data.vocabulary import Vocabulary
+from lsbook.models.beam_search import Translation
+from lsbook.models.transformer import Transformer
+from lsbook.training.engine import distributed
+from lsbook.training.images.summary import SHOWN, first_of_each_class, half, with_one
+from lsbook.training.text import translations
+from lsbook.training.text.translations import Scores
+
+# Of NLL and ECE; those of BLEU, whose every value is a search through the text, are among them.
+TEMPERATURES = (0.5, 0.56, 0.63, 0.71, 0.8, 0.9, 1.0, 1.12, 1.25, 1.4, 1.6, 1.8, 2.0, 2.24)
+BLEU_TEMPERATURES = (0.63, 0.8, 1.0, 1.25, 1.6, 2.0)
+BEAM = 4
+BEAMS = (1, 2, 4, 8)
+WIDE_BEAMS = (8, 32)  # without length penalty
+KEPT = 1_000  # test sentences whose every token is kept
+TRAIN_MEASURED = 1_000  # training pairs whose predictions and activations are kept
+WORDS = 10  # frequent tokens whose activations are kept
+COUNTED = 2**22  # tokens counted at a time: NumPy makes eight bytes of each
+
+
+class Translator(NamedTuple):
+    """A trained network, its vocabulary, its recipe's precision, and how many sentences of a split are translated."""
+
+    model: Transformer
+    vocabulary: Vocabulary
+    precision: str
+    most: int
+
+    def predict(self, text: Encoded, temperatures: tuple[float, ...]) -> NextTokens:
+        """The next-token predictions of a text."""
+        return translations.next_tokens(self.model, text, temperatures, self.precision)
+
+    def score(self, pairs: Pairs, **search) -> Scores:
+        """Translate the first sentences and compare them with their references."""
+        return self.translate(pairs, **search)[1]
+
+    def translate(self, pairs: Pairs, **search) -> tuple[list[Translation], Scores]:
+        """As `score`, with the translations of the first sentences."""
+        pairs = pairs.first(min(self.most, len(pairs)))
+        found = translations.translated(self.model, pairs.source, self.vocabulary, self.precision, **search)
+        return found, translations.score(self.vocabulary.decode([t.tokens for t in found]), pairs.target)
+
+
+def summarise(
+    translator: Translator, train: Encoded, heldout: Pairs, test: Pairs, alpha: float, full: bool
+) -> tuple[dict[str, float], dict[str, np.ndarray], dict[str, str]]:
+    """Metrics, arrays and sacreBLEU's signatures.
+
+    The arrays: those of `predicted`, `scored`, `widely_searched`, `words` and `example_translations` below.
+    alpha: the smoothing factor of the network's targets.
+    full: keep every token's prediction at every temperature of BLEU, otherwise at 1.
+    """
+    metrics, arrays = predicted(translator, train, heldout, test, full)
+    of_scores, arrays_of_scores, signatures = scored(translator, heldout, test)
+    arrays |= arrays_of_scores
+    of_wide_beams, arrays_of_wide_beams = widely_searched(translator, test, alpha)
+    metrics |= of_wide_beams
+    arrays |= arrays_of_wide_beams
+    arrays |= words(translator, {"train": train, "test": translations.encode(test, translator.vocabulary)})
+    return metrics | of_scores, arrays | example_translations(translator), signatures
+
+
+def predicted(
+    translator: Translator, train: Encoded, heldout: Pairs, test: Pairs, full: bool
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Metrics of next tokens, `temperature` being that of the smallest validation NLL, and these arrays:
+
+    temperatures (T,), {heldout,test}_{nll,ece} (T,) in nats a token and as fractions; of the first KEPT test sentences
+    test_lengths (n,), and of their N tokens test_hit (N,), and at token_temperatures (t,) test_confidence and
+    test_log_probability (t, N).
+    """
+    texts = {
+        name: translations.encode(pairs, translator.vocabulary)
+        for name, pairs in (("heldout", heldout), ("test", test))
+    }
+    tokens = {name: translator.predict(text, TEMPERATURES) for name, text in texts.items()}
+    found = {name: translation.curves(predictions) for name, predictions in tokens.items()}
+    best = translation.best_temperature(TEMPERATURES, found["heldout"].nll)
+    metrics = {"temperature": best}
+    shown = train.first(min(TRAIN_MEASURED, len(train)))
+    metrics |= _at("train", translation.curves(translator.predict(shown, (1.0,))), 0)
+    for name, curves in found.items():
+        metrics |= _at(name, curves, TEMPERATURES.index(1))
+    metrics |= _at("test_scaled", found["test"], TEMPERATURES.index(best))
+    arrays = {f"{name}_{curve}": getattr(found[name], curve) for name in found for curve in ("nll", "ece")}
+    kept = BLEU_TEMPERATURES if full else (1.0,)
+    arrays |= {"temperatures": np.array(TEMPERATURES), "token_temperatures": np.array(kept)}
+    rows = [TEMPERATURES.index(t) for t in kept]
+    lengths = tokens["test"].lengths[:KEPT]
+    arrays["test_lengths"] = lengths.astype(np.uint16)
+    arrays["test_hit"] = tokens["test"].hit[: lengths.sum()]
+    for name in ("confidence", "log_probability"):
+        arrays[f"test_{name}"] = half(getattr(tokens["test"], name)[rows, : lengths.sum()])
+    return metrics, arrays
+
+
+def _at(name: str, curves: Curves, place: int) -> dict[str, float]:
+    """The metrics of a split at one temperature of its curves."""
+    return {
+        f"{name}_accuracy": curves.accuracy,
+        f"{name}_nll": float(curves.nll[place]),
+        f"{name}_ece": float(curves.ece[place]),
+    }
+
+
+def scored(
+    translator: Translator, heldout: Pairs, test: Pairs
+) -> tuple[dict[str, float], dict[str, np.ndarray], dict[str, str]]:
+    """BLEU and chrF, `bleu_temperature` being that of the largest validation BLEU, sacreBLEU's signatures, and arrays:
+
+    bleu_temperatures (b,), heldout_bleu (b,), test_chrf (b,), test_statistics (b, N, 10), found with BEAM hypotheses;
+    beams (k,), beam_statistics (k, N, 10), at temperature 1.
+    """
+    validation = [translator.score(heldout, temperature=t, beam=BEAM).statistics for t in BLEU_TEMPERATURES]
+    by_temperature = [translator.score(test, temperature=t, beam=BEAM) for t in BLEU_TEMPERATURES]
+    plain = by_temperature[BLEU_TEMPERATURES.index(1)]
+    by_beam = [plain if beam == BEAM else translator.score(test, beam=beam) for beam in BEAMS]
+    heldout_bleu = translation.corpus_bleu(np.sum(validation, axis=1))
+    best = translation.best_temperature(BLEU_TEMPERATURES, -heldout_bleu)
+    metrics = {
+        "heldout_bleu": float(heldout_bleu[BLEU_TEMPERATURES.index(1)]),
+        "bleu_temperature": best,
+    }
+    for name, scores in {"test": plain, "test_scaled": by_temperature[BLEU_TEMPERATURES.index(best)]}.items():
+        metrics[f"{name}_bleu"] = float(translation.corpus_bleu(scores.statistics.sum(axis=0)))
+        metrics[f"{name}_chrf"] = scores.chrf
+    arrays = {
+        "bleu_temperatures": np.array(BLEU_TEMPERATURES),
+        "heldout_bleu": heldout_bleu,
+        "test_chrf": np.array([scores.chrf for scores in by_temperature]),
+        "test_statistics": np.stack([scores.statistics for scores in by_temperature]),
+        "beams": np.array(BEAMS, np.uint8),
+        "beam_statistics": np.stack([scores.statistics for scores in by_beam]),
+    }
+    return metrics, arrays, plain.signatures
+
+
+def widely_searched(
+    translator: Translator, test: Pairs, alpha: float
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Whether wide beams without length penalty prefer short outputs, as metrics and arrays of the test sentences.
+
+    Searched by the network's own probabilities, `unpenalised`, and by those of a rectified search, `rectified`. With
+    alpha = 0 these are the same: then one search gives the metrics of both names, and the arrays of the first only.
+
+    Metrics test_{unpenalised,rectified}{beam}_{…}, the beams being WIDE_BEAMS: `bleu` in percent; `log_length`, the log
+    of the outputs' over the references' number of tokens; `empty` and `unfound`, the shares of sentences whose output
+    is empty, and of those among them for which a rectified search was left without a hypothesis. Besides, in nats,
+    test_unpenalised{beam}_empty_margin, the mean of log P(empty output) − log P(output), above 0 where the search has
+    missed the former; and test_rectified_empty_possible, the share of sentences whose empty output has q > 0: where it
+    has not, that difference is −∞.
+
+    Arrays: wide_beams (k,) and, of each search, {search}_statistics (k, N, 10), see `analysis.translation.corpus_bleu`,
+    {search}_log_probability (k, N) of the outputs and {search}_log_empty (N,), in nats, both 0 where the probability
+    is 0, which {search}_found (k, N) and {search}_empty_possible (N,) tell.
+    """
+    plain = _WideSearch.of(translator, test, 0.0)
+    searches = {"unpenalised": plain, "rectified": _WideSearch.of(translator, test, alpha) if alpha else plain}
+    metrics, arrays = {}, {"wide_beams": np.array(WIDE_BEAMS, np.uint8)}
+    for name, search in searches.items():
+        sums = search.statistics.sum(axis=1)
+        values = {
+            "bleu": translation.corpus_bleu(sums),
+            "log_length": translation.log_length_ratio(sums),
+            "empty": search.empty.mean(axis=1),
+            "unfound": np.isneginf(search.log_probability).mean(axis=1),
+        }
+        for quantity, each in values.items():
+            metrics |= {f"test_{name}{k}_{quantity}": float(v) for k, v in zip(WIDE_BEAMS, each, strict=True)}
+        if name == "unpenalised" or alpha:
+            arrays |= search.arrays(name)
+    margins = (plain.log_empty - plain.log_probability).mean(axis=1)
+    metrics |= {f"test_unpenalised{k}_empty_margin": float(v) for k, v in zip(WIDE_BEAMS, margins, strict=True)}
+    metrics["test_rectified_empty_possible"] = float(np.isfinite(searches["rectified"].log_empty[0]).mean())
+    return metrics, arrays
+
+
+class _WideSearch(NamedTuple):
+    """Translations of N sentences with each of the k WIDE_BEAMS, without length penalty.
+
+    statistics (k, N, 10); empty (k, N): whether the output is; log_probability and log_empty (k, N), in nats, see
+    `decoding.Translation`.
+    """
+
+    statistics: np.ndarray
+    empty: np.ndarray
+    log_probability: np.ndarray
+    log_empty: np.ndarray
+
+    @classmethod
+    def of(cls, translator: Translator, pairs: Pairs, smoothing: float) -> "_WideSearch":
+        searches = [
+            translator.translate(pairs, beam=beam, length_penalty=0.0, smoothing=smoothing) for beam in WIDE_BEAMS
+        ]
+        return cls(
+            np.array([scores.statistics for _, scores in searches]),
+            np.array([[not t.tokens for t in found] for found, _ in searches]),
+            np.array([[t.log_probability for t in found] for found, _ in searches]),
+            np.array([[t.log_empty for t in found] for found, _ in searches]),
+        )
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """What a record keeps of it."""
+        found, possible = np.isfinite(self.log_probability), np.isfinite(self.log_empty[0])
+        return {
+            f"{name}_statistics": self.statistics,
+            f"{name}_found": found,
+            f"{name}_log_probability": half(np.where(found, self.log_probability, 0)),
+            f"{name}_empty_possible": possible,
+            f"{name}_log_empty": half(np.where(possible, self.log_empty[0], 0)),
+        }
+
+
+def words(translator: Translator, texts: dict[str, Encoded]) -> dict[str, np.ndarray]:
+    """Tokens as classes, the WORDS most frequent ones of the training text that are whole words, as arrays:
+
+    words (K,), templates (K, r), and for `train` and `test` {split}_activations (n, r), in the templates' span, and
+    {split}_labels (n,), of the first predictions of each.
+    """
+    ids = frequent_words(texts["train"], translator.vocabulary)
+    templates = translator.model.templates().detach()[ids.tolist()].float().cpu().numpy()
+    result = {"words": np.array([one_line(piece[1:]) for piece in translator.vocabulary.pieces(ids)])}
+    for name, text in texts.items():
+        shown = text.first(min(TRAIN_MEASURED, len(text)))
+        activations, labels = _of_words(translator, shown, ids)
+        rows = first_of_each_class(labels, SHOWN)
+        activations, result["templates"] = span_coordinates(activations[rows], templates)
+        result[f"{name}_activations"] = half(activations)
+        result[f"{name}_labels"] = labels[rows].astype(np.uint16)
+    return result | {"templates": result["templates"].astype(np.float32)}
+
+
+def frequent_words(text: Encoded, vocabulary: Vocabulary) -> np.ndarray:
+    """The ids of the most frequent target tokens that begin a word and have only letters, WORDS at most."""
+    ids = text.target.ids[: text.target.offsets[-1]]
+    parts = np.array_split(ids, -(-len(ids) // COUNTED))
+    counts = sum(np.bincount(part, minlength=vocabulary.size) for part in parts)
+    pieces = vocabulary.pieces(range(vocabulary.size))
+    letters = [i for i, piece in enumerate(pieces) if piece.startswith("▁") and piece[1:].isalpha() and counts[i]]
+    return np.array(sorted(letters, key=lambda i: -counts[i])[:WORDS])
+
+
+def _of_words(translator: Translator, text: Encoded, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Activations (n, d + 1), with the constant 1, that predict one of these tokens, and its place among them (n,)."""
+    sentences, activations, labels = [], [], []
+    for rows, found, tokens in translations.predictions(translator.model, text, translator.precision):
+        tokens = tokens.cpu().numpy()
+        chosen = np.isin(tokens, ids)
+        sentences.append(rows[chosen])
+        activations.append(found.float().cpu().numpy()[chosen])
+        labels.append(np.argmax(tokens[chosen, None] == ids, axis=1))
+    order = np.argsort(distributed.concatenated(sentences), kind="stable")
+    return with_one(distributed.concatenated(activations)[order]), distributed.concatenated(labels)[order]
+
+
+def example_translations(translator: Translator) -> dict[str, np.ndarray]:
+    """Translations of our own sentences, as arrays:
+
+    example_sources and example_references (n,); example_pieces (m,) of all translations in a row, eos the last of each,
+    with example_confidences (m,), each token's probability after those before it; example_lengths (n,) in tokens.
+    """
+    words = translator.vocabulary
+    sources, references = zip(*examples.SENTENCES, strict=True)
+    found = translations.translated(translator.model, sources, words, translator.precision, beam=BEAM)
+    sides = words.encode(sources), [np.array(t.tokens, words.dtype) for t in found]
+    text = Encoded(*map(Sentences.of, sides), "", "")
+    tokens = translator.predict(text, (1.0,))
+    pieces = [one_line(piece) for t in found for piece in words.pieces([*t.tokens, words.eos])]
+    return {
+        "example_sources": np.array(sources),
+        "example_references": np.array(references),
+        "example_pieces": np.array(pieces),
+        "example_confidences": np.exp(tokens.log_probability[0]).astype(np.float16),
+        "example_lengths": tokens.lengths.astype(np.uint16),
+    }

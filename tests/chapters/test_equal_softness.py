@@ -1,0 +1,179 @@
+"""Figure 5: its runs, curves and claims, on records of known accuracy."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lsbook import figures
+from lsbook.chapters import equal_softness
+from lsbook.chapters.shared import claim_tables
+from lsbook.core.errors import UserError
+from lsbook.core.registry import DATASETS
+from lsbook.core.store import Store
+from lsbook.evidence import claims
+from lsbook.training.images import augmentation
+
+ACCURACY = {"teacher": 0.90, "alone": 0.80, "equally soft": 0.80, "hard teacher": 0.84, "smoothed teacher": 0.78}
+GAIN = {"teacher": 0.01, "alone": 0.01, "equally soft": 0.01, "hard teacher": 0.03, "smoothed teacher": -0.02}  # by α
+SOFTER = 0.2  # γ less α of the smoothed teachers
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, put) -> Store:
+    """All runs of the laptop profile: seeds differ by a thousandth, factors by `GAIN`."""
+    store = Store(tmp_path_factory.mktemp("results"))
+    for seed in range(3):
+        for (kind, alpha), run in equal_softness.runs("laptop", seed).items():
+            metrics = {"test_accuracy": ACCURACY[kind] + GAIN[kind] * alpha + seed / 1e4}
+            if run.teachers:
+                metrics |= {"teacher_smoothness": alpha + SOFTER, "teacher_temperature": 2 + alpha}
+            put(store, run, metrics=metrics)
+    return store
+
+
+@pytest.fixture
+def study(store, monkeypatch) -> equal_softness.Study:
+    monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
+    return equal_softness.study("auto")
+
+
+def test_every_point_has_its_runs(study):
+    assert (study.profile, study.grid) == ("laptop", [0.1, 0.3, 0.6])
+    for records in study.points.values():
+        assert [record.run.seed for record in records] == [0, 1, 2]
+
+
+def test_the_curves_differ_as_figure_5_says():
+    runs = {key: replace(run, probe="none") for key, run in equal_softness.runs("paper", 1).items()}
+    for alpha in (0.05, 0.6):
+        of_hard, of_smoothed = runs["hard teacher", alpha], runs["smoothed teacher", alpha]
+        smoothed, alone = runs["teacher", alpha], runs["equally soft", alpha]
+        assert (of_hard.teacher, of_hard.as_soft_as, of_hard.temperature) == (runs["teacher", 0.0], smoothed, None)
+        assert (of_smoothed.teacher, of_smoothed.temperature) == (smoothed, 1.0)
+        assert (alone.teacher, alone.as_soft_as, alone.alpha) == (None, smoothed, 0.0)
+        assert smoothed.alpha == alpha
+        assert of_hard.beta == of_smoothed.beta == 1.0
+        assert of_hard.recipe == of_smoothed.recipe == alone.recipe
+    assert {runs["alone", alpha].alpha for alpha in (0.0, 0.1)} == {0.0, 0.1}
+    assert {run.seed for run in runs.values()} == {1}
+
+
+def test_curves_are_in_percent_at_the_softness_of_their_targets(study):
+    teacher, alone, hard, smoothed = equal_softness.curves(study)
+    assert teacher.smoothness.tolist() == pytest.approx([0.0, 0.05, 0.1, 0.3, 0.6])
+    assert hard.smoothness.tolist() == smoothed.smoothness.tolist() == pytest.approx([0.3, 0.5, 0.8])
+    assert alone.smoothness.tolist() == pytest.approx([0.0, 0.1, 0.3, 0.5, 0.8])
+    np.testing.assert_allclose(hard.accuracy[0], [84.3, 84.31, 84.32])
+    left, right = figures.distillation_figure([teacher, alone, hard, smoothed]).axes
+    assert (len(left.containers), len(right.containers)) == (4, 3)
+    np.testing.assert_allclose(left.containers[2].lines[0].get_ydata(orig=False), hard.accuracy.mean(axis=1))
+
+
+def test_claims_compare_what_the_scorecard_names(study):
+    [setting] = equal_softness.measured(study)
+    measures = setting.measures
+    found = {m.verdict.claim: m.verdict.mean for m in measures}
+    assert found == pytest.approx({"C13": 0.1, "C14": 4 + 2 / 3, "C15": 6 + 5 / 3, "C19": 2.3})
+    assert {m.verdict.verdict for m in measures} == {claims.REPRODUCED}
+    text = claim_tables.text([setting]).markdown
+    assert text == "By the rule, in the reduced regime: **reproduced**: C13, C14, C15, C19."
+    assert len(equal_softness.claim_table(study).rows) == 4
+
+
+def test_a_smoothed_teacher_may_still_help(study):
+    found = equal_softness.harmless(study)
+    np.testing.assert_allclose(found.hard, [80, 80.01, 80.02])
+    np.testing.assert_allclose(found.smoothed, [77.8, 77.81, 77.82])
+    assert found.verdict.verdict == claims.CONTRADICTED
+
+
+def test_numbers_and_captions(study):
+    numbers = equal_softness.numbers(study)
+    assert (numbers["teacher"], numbers["student"], numbers["views"]) == ("ResNet-56", "AlexNet", "162")
+    assert numbers["temperatures"] == "2.10 (α = 0.1), 2.30 (α = 0.3) and 2.60 (α = 0.6)"
+    assert numbers["arithmetic"] == ""
+    assert [part.split()[0] for part in re.split(", (?=−)| and ", numbers["by_factor"])] == [
+        "−6.500",
+        "−7.500",
+        "−9.000",
+    ]
+    assert (numbers["grid"], numbers["smoothness"]) == ("0.1, 0.3 and 0.6", "0.30, 0.50 and 0.80")
+    assert numbers["help"].startswith("−2.200 [")
+    assert "ResNet-56 and AlexNet on CIFAR-10 (a variant)" in numbers["made_from"]
+
+
+def test_the_scorecard_gets_the_claims(study):
+    [found] = equal_softness.settings("laptop", "recorded")
+    assert found[:3] == ("equal_softness", "laptop", "ResNet-56 → AlexNet, CIFAR-10")
+    assert [m.verdict.claim for m in found.measures] == ["C13", "C14", "C15", "C19"]
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (
+            lambda kind, alpha, seed: kind == "teacher" and alpha < 0.2,
+            "those of teachers with α of 0, 0.05 and 0.1 (float32).",
+        ),
+        (lambda kind, alpha, seed: False, ""),
+        (
+            lambda kind, alpha, seed: kind == "hard teacher",
+            "of students of the hard teacher with α of 0.1, 0.3 and 0.6 (f",
+        ),
+        (
+            lambda kind, alpha, seed: (kind, alpha) in (("alone", 0.0), ("teacher", 0.6)) and seed == 1,
+            "those of teachers with α of 0.6 (float32) and students alone with α of 0 (float32).",
+        ),
+    ],
+)
+def test_what_is_of_another_number_format_is_said(put, tmp_path, monkeypatch, other, said):
+    store = Store(tmp_path)
+    for seed in range(2):
+        for (kind, alpha), run in equal_softness.runs("laptop", seed).items():
+            metrics = {"test_accuracy": 0.5, "teacher_smoothness": 0.5, "teacher_temperature": 2.0}
+            put(store, run, metrics=metrics, precision="float32" if other(kind, alpha, seed) else "bfloat16")
+    monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
+    found = equal_softness.numbers(equal_softness.study("laptop", "0-1"))["arithmetic"]
+    assert said in found
+    assert found.startswith("Records are in bfloat16, except") == bool(said)
+
+
+@pytest.mark.parametrize("profile", equal_softness.PLANS)
+def test_the_number_of_views_is_that_of_the_augmentation(profile):
+    run = equal_softness.runs(profile, 0)["hard teacher", 0.1]
+    every = augmentation.of(run.recipe).every(DATASETS[run.dataset].shape, "cpu")
+    assert len(every.top) == equal_softness.PLANS[profile].views
+
+
+@pytest.mark.parametrize(
+    ("teachers", "students", "known", "teaching"),
+    [
+        ("auto", "auto", {0.05, 0.1, 0.3, 0.6}, {0.1, 0.3, 0.6}),
+        ("0.2,0.4", "auto", {0.1, 0.2, 0.4}, {0.1, 0.2, 0.4}),
+        ("0.2,0.4", "0.2", {0.1, 0.2, 0.4}, {0.1, 0.2}),
+        ("auto", 0.5, {0.05, 0.1, 0.3, 0.5, 0.6}, {0.1, 0.5}),
+        (0.1, "0.1", {0.1}, {0.1}),
+    ],
+)
+def test_both_grids_are_the_readers_with_the_factor_that_is_picked_out(teachers, students, known, teaching):
+    runs = equal_softness.runs("laptop", 0, teachers, students)
+    assert {alpha for kind, alpha in runs if kind == "teacher"} == {0.0, *known}
+    for taught in ("hard teacher", "smoothed teacher", "equally soft"):
+        assert {alpha for kind, alpha in runs if kind == taught} == teaching
+
+
+@pytest.mark.parametrize("name", ["teachers", "students"])
+@pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ("0,0.1", "must be above 0"),
+        ("0.2,x", "must be numbers"),
+        ("1", "alpha must be below 1"),
+        (-0.5, "alpha must"),
+    ],
+)
+def test_a_grid_of_anything_else_is_refused(name, grid, message):
+    with pytest.raises(UserError, match=message):
+        equal_softness.study("laptop", "0", **{name: grid})

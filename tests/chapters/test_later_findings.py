@@ -1,0 +1,68 @@
+"""Claims of later work: every part has its quantity, and the runs that decide it are new."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from lsbook.chapters import later_findings
+from lsbook.chapters.shared.comparison import parse_seeds
+from lsbook.core.store import Store
+from lsbook.evidence.claims import CLAIMS, LATER
+
+RESULTS = Path(__file__).parents[2] / "results"
+
+
+@dataclasses.dataclass
+class Recorded:
+    """A record with these metrics, of a network on CIFAR-10."""
+
+    metrics: dict
+    run = later_findings.run("cifar10", "alexnet", 0.1, 5)
+
+
+def test_every_part_is_read_of_a_run():
+    parts = {(claim.id, part.name) for claim in LATER.values() for part in claim.parts}
+    elsewhere = {("L5", name) for name in ("length", "repair", "empty")}
+    elsewhere |= {("L10", name) for name in ("MSP", "max logit", "energy")}
+    assert parts == later_findings.QUANTITIES.keys() | elsewhere
+    assert not CLAIMS.keys() & LATER.keys()
+
+
+@pytest.mark.parametrize(
+    ("quantity", "expected"),
+    [
+        (later_findings.QUANTITIES["L3", "repair"], 0.03 - 0.01),
+        (later_findings.QUANTITIES["L6", "transfer"], 40.0),
+        (later_findings.QUANTITIES["L8", ""], 70.0),
+        (later_findings.unknown("mnist", "max logit"), 0.9),
+        (later_findings.wide_beam("repair", 32), 2.5),
+        (later_findings.wide_beam("length", 8), -0.1),
+        (later_findings.wide_beam("empty", 8), -3.0),
+    ],
+)
+def test_quantities_are_those_of_the_record(quantity, expected):
+    metrics = {"test_msp_augrc": 0.03, "test_normalised_logit_augrc": 0.01, "test_accuracy": 0.7}
+    metrics |= {"probe_tiny_imagenet_50_accuracy": 0.4, "ood_mnist_max_logit_auroc": 0.9}
+    metrics |= {"test_rectified32_bleu": 30.5, "test_unpenalised32_bleu": 28.0}
+    metrics |= {"test_unpenalised8_log_length": -0.1, "test_unpenalised8_empty_margin": -3.0}
+    assert quantity(Recorded(metrics)) == pytest.approx(expected)
+
+
+def test_the_runs_are_new_and_none_is_asked_for_twice():
+    """Of students the seeds begin where those of Figure 5 had ended."""
+    runs = [run for group in later_findings.groups() for seed in parse_seeds(group.seeds) for run in group.runs(seed)]
+    assert len(set(runs)) == len(runs) == 40 + 10 + 12
+    assert {run.seed for run in runs if not run.teachers} == set(range(5, 10))
+    assert {run.seed for run in runs if run.teachers} == {3, 4, 5}
+    assert {run.recipe.loss for run in runs} == {"cross-entropy", "maxsup"}
+
+
+def test_the_quantities_are_recorded():
+    """Of whatever is recorded of these runs, every quantity can be read."""
+    store = Store(RESULTS)
+    for group in later_findings.groups()[:2]:
+        for run in (run for seed in parse_seeds(group.seeds) for run in group.runs(seed)):
+            if run in store:
+                found = {part: quantity(store.get(run)) for part, quantity in later_findings.QUANTITIES.items()}
+                assert all(abs(value) < 1e4 for value in found.values())

@@ -1,0 +1,331 @@
+"""The chapter's tables and panels, on records whose geometry is known."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+from lsbook import training
+from lsbook.chapters import projections
+from lsbook.chapters.shared import captions
+from lsbook.chapters.shared.claim_tables import combined
+from lsbook.chapters.shared.comparison import Arms, ask, compare, parse_seeds
+from lsbook.core.config import Run
+from lsbook.core.errors import UserError
+from lsbook.core.registry import DATASETS
+from lsbook.core.store import Store
+from lsbook.evidence import claims, literature
+from lsbook.recipes import profiles
+from lsbook.runner.obtain import obtain
+
+CORNERS = np.array([[np.cos(a), np.sin(a)] for a in (0, 2 * np.pi / 3, 4 * np.pi / 3)])
+
+
+def arrays(size: float, spread: float, test_spread: float, seed: int) -> dict:
+    """Ten classes in ten dimensions; those of the first three are at `size` times the corners of a triangle."""
+    generator = np.random.default_rng(seed)
+    templates = np.eye(10)
+    templates[:3] = np.eye(3, 10) - np.eye(3, 10).mean(axis=0)  # a regular triangle around 0
+    labels = np.repeat(np.arange(10), 100)
+    centres = size * templates
+    result = {"templates": templates.astype(np.float32)}
+    for split, deviation in {"train": spread, "test": test_spread}.items():
+        noise = deviation * generator.standard_normal((1000, 10))
+        result[f"{split}_activations"] = (centres[labels] + noise).astype(np.float16)
+        result[f"{split}_labels"] = labels.astype(np.uint16)
+    return result
+
+
+def alexnet(profile: str, alpha: float, seed: int) -> Run:
+    """A run of the first network."""
+    dataset, model, *_ = projections.NETWORKS[profile][0]
+    return profiles.run(profile, dataset, model, alpha, seed)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, put) -> Store:
+    """Three seeds an arm of two networks; smoothed clusters are smaller, tighter for it, and spread in test."""
+    store = Store(tmp_path_factory.mktemp("results"))
+    for seed in range(3):
+        for alpha, size, spread, test_spread, accuracy in ((0.0, 8, 1.5, 2.0, 0.74), (0.1, 4, 0.2, 0.8, 0.75)):
+            metrics = {"test_accuracy": accuracy + seed / 1000, "train_accuracy": accuracy + 0.2}
+            content = arrays(size, spread, test_spread, seed)
+            for model in ("alexnet", "resnet56"):
+                run = profiles.run("laptop", "cifar10", model, alpha, seed)
+                put(store, run, metrics=metrics, arrays=content)
+    return store
+
+
+@pytest.fixture(scope="module")
+def rows(store) -> list[projections.Shown]:
+    return projections.rows("auto", 0.1, "0-2", store=store)
+
+
+@pytest.fixture(scope="module")
+def arms(rows) -> Arms:
+    return rows[0].arms
+
+
+def test_the_measures_are_those_of_the_geometry(rows):
+    found = {(m.verdict.claim, m.verdict.part): m for m in projections.measure(rows[0])}
+    side = np.sqrt(2)  # of the triangle of templates; its corners are side / √3 from the centre
+    scatter = found["C2", ""]
+    # within: 2 dimensions of variance s²; between: squared distance size² side² / 3
+    assert scatter.hard.mean() == pytest.approx(2 * 1.5**2 / (64 * side**2 / 3), rel=0.1)
+    assert scatter.smoothed.mean() == pytest.approx(2 * 0.2**2 / (16 * side**2 / 3), rel=0.1)
+    assert found["C3", ""].smoothed.mean() == pytest.approx(1, abs=0.02)
+    assert found["C4", ""].smoothed.mean() == pytest.approx(4 * side / np.sqrt(3), rel=0.05)
+    assert found["C8", ""].smoothed.mean() == pytest.approx((0.8 / 0.2) ** 2, rel=0.15)
+    np.testing.assert_allclose(found["C1", ""].hard, [74.0, 74.1, 74.2])
+    verdicts = {v.claim: v.verdict for v in combined(list(found.values()))}
+    assert verdicts == dict.fromkeys(("C1", "C2", "C4", "C8", "C18"), claims.REPRODUCED) | {"C3": verdicts["C3"]}
+
+
+def test_panels_are_the_four_columns(arms):
+    panels = projections.panels(arms, (0, 1, 2))
+    assert [p.title for p in panels] == [
+        "hard targets, training",
+        "hard targets, test",
+        "α = 0.1, training",
+        "α = 0.1, test",
+    ]
+    assert [p.smoothed for p in panels] == [False, False, True, True]
+    for panel in panels:
+        assert panel.points.shape == (300, 2)
+        assert panel.classes == ("airplane", "automobile", "bird")
+        assert np.bincount(panel.labels).tolist() == [100, 100, 100]
+        centroids = np.array([panel.points[panel.labels == k].mean(axis=0) for k in range(3)])
+        cosines = np.sum(centroids * panel.templates, axis=1)
+        assert (cosines > 0.9 * np.linalg.norm(centroids, axis=1) * np.linalg.norm(panel.templates, axis=1)).all()
+
+
+def test_classes_are_those_of_the_first_row(store):
+    assert [row.names for row in projections.rows("auto", 0.1, "0-2", "dog,frog,ship", store)] == [
+        ("dog", "frog", "ship"),
+        ("airplane", "automobile", "bird"),
+        ("cat", "dog", "ship"),
+        ("cat", "dog", "ship"),
+    ]
+
+
+def test_similar_classes_are_asked_for_an_arc_and_nothing_else(rows):
+    """The record's cat and dog are two clouds: arc and radius are found here from the angles seen from the ship's."""
+    row = rows[2]
+    [found] = projections.measure(row)
+    assert (found.verdict.claim, found.title) == ("C5", "cat and dog, sd of arc / radius")
+    points, places, _ = projections.projected(row.arms.hard[0], "train", row.classes)
+    from_ship = (points[places != 2] - points[places == 2].mean(axis=0)) @ np.array([1, 1j])
+    turned = from_ship * np.exp(-1j * np.angle((from_ship / abs(from_ship)).mean()))
+    expected = (abs(from_ship).mean() * np.angle(turned)).std() / abs(from_ship).std()
+    assert found.hard[0] == pytest.approx(expected, rel=0.01)
+
+
+def test_each_network_has_one_setting_and_further_rows_their_panels(rows):
+    settings = projections.measured(rows)
+    assert [setting.title for setting in settings] == ["AlexNet, CIFAR-10", "ResNet-56, CIFAR-10"]
+    for setting in settings:
+        assert [m.verdict.claim for m in setting.measures] == ["C1", "C2", "C3", "C4", "C8", "C18", "C18", "C5"]
+    titles, panels = zip(*projections.further(rows), strict=True)
+    assert titles == ("ResNet-56\nCIFAR-10", "AlexNet\nCIFAR-10", "ResNet-56\nCIFAR-10")
+    assert [panel.classes for panel in panels[1]] == [("cat", "dog", "ship")] * 4
+    numbers = projections.numbers(rows)
+    assert (numbers["similar_names"], numbers["other_name"]) == ("cat and dog", "ship")
+    assert numbers["fitted"] == "AlexNet, CIFAR-10: 94 and 95 %; ResNet-56, CIFAR-10: 94 and 95 %"
+
+
+def test_the_order_of_the_classes_is_the_callers(arms):
+    panel = projections.panels(arms, (2, 0, 1))[0]
+    assert panel.classes == ("bird", "airplane", "automobile")
+    assert panel.points[panel.labels == 0].mean(axis=0) @ panel.templates[0] > 0
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"), [("auto", (0, 1, 2)), ("cat,dog,ship", (3, 5, 8)), (" ship , cat,dog", (8, 3, 5))]
+)
+def test_classes_by_name(classes, expected):
+    assert projections.three_classes("cifar10", classes) == expected
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ("cat,dog", "expected 3 different names, each a class of CIFAR-10, not 'cat,dog'"),
+        ("cat,dog,ship,truck", "expected 3 different names"),
+        ("cat,dog,cat", "expected 3 different names"),
+        ("cat,dog,cow", "unknown class of CIFAR-10 'cow': choose from airplane, automobile"),
+        ("", "unknown class of CIFAR-10 ''"),
+    ],
+)
+def test_classes_that_are_not_three_different_ones_are_refused(tmp_path, monkeypatch, classes, message):
+    """Before anything is trained."""
+    monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained in vain"))
+    with pytest.raises(UserError, match=message):
+        projections.rows("laptop", classes=classes, store=Store(tmp_path))
+
+
+def test_of_many_classes_those_can_be_shown_whose_examples_are_kept():
+    many = "tiny-imagenet-50"
+    names = DATASETS[many].classes
+    assert [names[k] for k in projections.three_classes(many, "auto")] == ["goldfish", "tabby", "monarch"]
+    found = projections.three_classes(many, "tabby,Egyptian cat,goldfish")
+    assert found == (names.index("tabby"), names.index("Egyptian cat"), 0)
+    with pytest.raises(UserError, match="unknown class of Tiny ImageNet at 32 × 32, 50 classes 'koala': choose from"):
+        projections.three_classes(many, "koala,tabby,goldfish")
+
+
+def test_the_accuracy_table_holds_paper_replication_and_ours(rows):
+    table = projections.accuracy_table(rows)
+    assert [row[:2] for row in table.rows] == [
+        *(("AlexNet, CIFAR-10", source) for source in ("Paper", "Replication", "Here, in the reduced regime")),
+        *(("ResNet-56, CIFAR-10", source) for source in ("Replication", "Here, in the reduced regime")),
+    ]
+    published = literature.TABLE_2[literature.PAPER]["cifar10", "alexnet"]
+    assert table.rows[0][2] == f"{published['hard'].value} ± {published['hard'].spread}"
+    assert table.rows[2][2] == "74.10\xa0±\xa00.25"  # sd 0.1, 3 seeds: 4.303 · 0.1 / √3
+
+
+def test_captions_say_where_numbers_come_from(rows):
+    for table in (projections.claim_table(rows), projections.accuracy_table(rows)):
+        for part in ("Profile laptop", "CIFAR-10 (a variant)", "10,000 training images", "3 seeds", "a device", "abc"):
+            assert part in table.caption
+        assert "95 %" in table.caption
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([0.5], "0.5"),
+        ([0.0, 2.0], "1 ± 13"),  # Student's t for one degree of freedom is 12.706
+        ([0.811, 0.813], "0.812 ± 0.013"),
+        ([3.0, 3.0], "3.000 ± 0.000"),
+    ],
+)
+def test_a_mean_has_as_many_digits_as_its_interval(values, text):
+    assert captions.with_interval(np.array(values)).replace("\xa0", " ") == text
+
+
+def test_contradictions_come_first():
+    def verdict(claim, word):
+        return claims.Verdict(claim, word, 0, 0, 0, 3)
+
+    text = captions.verdict_sentence("laptop", [verdict("C1", claims.REPRODUCED), verdict("C2", claims.CONTRADICTED)])
+    assert re.fullmatch(r"By the rule, in the reduced regime: \*\*contradicted\*\*: C2; \*\*reproduced\*\*: C1\.", text)
+    assert "**not tested** (too few seeds or test examples): C3" in captions.verdict_sentence(
+        "smoke", [verdict("C3", claims.NOT_TESTED)]
+    )
+
+
+def test_two_seeds_decide_nothing(store):
+    rows = projections.rows("auto", 0.1, "0-1", store=store)
+    assert {m.verdict.verdict for row in rows for m in projections.measure(row)} == {claims.NOT_TESTED}
+    heading, first = projections.claim_table(rows).rows[:2]
+    assert heading == ("**AlexNet, CIFAR-10**", "", "", "", "")
+    assert (first[0], first[3]) == ("C1: test accuracy, points ↑", "—")
+
+
+@pytest.fixture
+def few(store, put, tmp_path):
+    """A store with two seeds of the AlexNet pair."""
+    few = Store(tmp_path)
+    for record in store:
+        if record.run.model == "alexnet" and record.run.recipe.steps == 6_240 and record.run.seed < 2:
+            put(few, record.run)
+    return few
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The (alpha, seed) of each run that would be taken from the store or trained."""
+    asked = []
+
+    def obtain(runs, _):
+        asked.extend((run.alpha, run.seed) for run in runs)
+        return list(runs)
+
+    monkeypatch.setattr("lsbook.chapters.shared.comparison.obtain", obtain)
+    return asked
+
+
+def test_auto_seeds_of_a_named_profile_are_the_recorded_ones_when_they_are_enough(store, few, asked):
+    compare("laptop", 0.1, "auto", alexnet, store)
+    assert asked == [(alpha, seed) for seed in range(3) for alpha in (0.0, 0.1)]
+    asked.clear()
+    compare("laptop", 0.1, "auto", alexnet, few)
+    assert asked == [(alpha, seed) for seed in range(5) for alpha in (0.0, 0.1)]
+
+
+def test_auto_seeds_of_no_named_profile_are_the_recorded_ones_however_few(few, asked):
+    compare("auto", 0.1, "auto", alexnet, few)
+    assert asked == [(alpha, seed) for seed in range(2) for alpha in (0.0, 0.1)]
+
+
+def test_a_better_profile_does_not_win_with_too_few_seeds_for_a_verdict(store, few, put):
+    """Neither for a chapter nor for the scorecard, which asks for recorded seeds."""
+    for alpha in (0.0, 0.1):
+        run = alexnet("paper", alpha, 0)
+        for each in (store, few):
+            put(each, run, metrics={"test_accuracy": 0.5}, arrays=arrays(4, 1, 1, 0))
+    for seeds in ("auto", "recorded"):
+        assert compare("auto", 0.1, seeds, alexnet, store).profile == "laptop"
+        found = compare("auto", 0.1, seeds, alexnet, few)
+        assert (found.profile, len(found.hard)) == ("laptop", 2)
+    assert compare("auto", 0.1, "0", alexnet, store).profile == "paper"
+
+
+def test_auto_is_the_best_profile_of_which_all_is_recorded(store, put):
+    assert compare("auto", 0.1, "0-2", alexnet, store).profile == "laptop"
+    for profile, seeds in {"paper": (0, 1, 2), "smoke": (0, 1, 2)}.items():
+        for alpha in (0.0, 0.1):
+            for seed in seeds[: 2 if alpha else 3]:  # one smoothed run is missing
+                run = alexnet(profile, alpha, seed)
+                content = arrays(4, 1, 1, seed)
+                put(store, run, metrics={"test_accuracy": 0.5}, arrays=content)
+    assert compare("auto", 0.1, "0-2", alexnet, store).profile == "laptop"
+    assert compare("auto", 0.1, "0-1", alexnet, store).profile == "paper"
+
+
+def test_auto_leaves_out_what_is_not_recorded_unless_nothing_is(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("lsbook.chapters.shared.comparison.obtain", lambda runs, _: list(runs))
+    profile, found = ask("auto", "auto", projections.groups, Store(tmp_path))
+    assert (profile, [len(pairs) for pairs in found]) == ("laptop", [5, 3, 3, 1])
+    profile, found = ask("auto", "auto", projections.groups, store)
+    assert (profile, [len(pairs) for pairs in found]) == ("laptop", [3, 3, 0, 0])
+
+
+def test_the_arms_differ_in_alpha_alone(arms):
+    for hard, smoothed in zip(arms.hard, arms.smoothed, strict=True):
+        assert dataclasses.replace(smoothed.run, alpha=0.0) == hard.run
+        assert smoothed.run.alpha == 0.1
+    assert [r.run.seed for r in arms.hard] == [0, 1, 2]
+
+
+def test_an_empty_store_is_used_and_not_the_default_one(tmp_path, results, monkeypatch):
+    """An empty store has length 0; it is a store all the same."""
+    run = alexnet("smoke", 0.1, 0)
+    short = dataclasses.replace(run, examples=20, recipe=dataclasses.replace(run.recipe, steps=1, batch=4))
+    store = Store(tmp_path / "mine")
+    [record] = obtain([short], store)
+    assert record.folder.is_relative_to(tmp_path / "mine")
+    assert not results.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("0-4", [0, 1, 2, 3, 4]), ("3", [3]), (3, [3]), ("0,2,5-6", [0, 2, 5, 6])]
+)
+def test_seeds(text, expected):
+    assert parse_seeds(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a", "0,0", "1-0", "0,5-3", "0-1-2", "0.5", "-1", "0-1000", "0-99999999999999999999"]
+)
+def test_bad_seeds_are_refused(text):
+    with pytest.raises(UserError, match="seeds must be whole numbers"):
+        parse_seeds(text)
+
+
+@pytest.mark.parametrize("alpha", [0, 0.0])
+def test_there_is_nothing_to_compare_without_smoothing(store, alpha):
+    with pytest.raises(UserError, match="alpha must be above 0 here"):
+        compare("laptop", alpha, "0-2", alexnet, store)

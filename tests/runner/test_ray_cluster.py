@@ -1,0 +1,202 @@
+"""Sweeps on a Ray cluster: real nodes, all of them on this machine, that come, fail and go."""
+
+import contextlib
+import dataclasses
+import os
+import re
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from ray.cluster_utils import Cluster
+
+from lsbook import cli
+from lsbook.core.config import Recipe, Run
+from lsbook.core.errors import UserError
+from lsbook.core.store import Store
+from lsbook.runner import ray_cluster, sweep
+from lsbook.runner.obtain import obtain
+from lsbook.training import use_threads
+from lsbook.training.engine import checkpoints
+
+PROJECT = Path(__file__).parents[2]
+
+
+def run(seed: int, steps: int = 2, **fields) -> Run:
+    recipe = Recipe(steps=steps, batch=8, learning_rate=0.01)
+    return Run(dataset="digits", model="alexnet-16", alpha=0.1, seed=seed, recipe=recipe, examples=20, **fields)
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory):
+    """A cluster of one node with one core, known by RAY_ADDRESS. It asks nothing of other hosts."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        settings = {
+            "LSBOOK_RUNS": str(tmp_path_factory.mktemp("runs")),
+            "LSBOOK_DATA": str(tmp_path_factory.mktemp("data")),
+            "RAY_TMPDIR": folder,  # names of sockets are too long below pytest's folders
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_worker_niceness": "0",  # not behind whatever else runs here
+        }
+        for name, value in settings.items():
+            patch.setenv(name, value)
+        patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # Ray gives no node more GPUs than it names
+        patch.setattr(ray_cluster, "PATIENCE", 60)  # the machine of the tests may be busy
+        started = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        patch.setenv("RAY_ADDRESS", started.address)
+        yield started
+        started.shutdown()
+
+
+@pytest.fixture(scope="module")
+def connection(nodes):
+    """One for all tests: every new one starts processes that have to import torch."""
+    with ray_cluster.connected(Store("nowhere")) as place:
+        yield place
+
+
+@pytest.fixture
+def place(connection, tmp_path, monkeypatch):
+    """The cluster with an empty store, and what a sweep connects to."""
+    monkeypatch.setattr(connection, "store", Store(tmp_path / "results"))
+    monkeypatch.setattr(ray_cluster, "connected", lambda *_: contextlib.nullcontext(connection))
+    return connection
+
+
+def wait_until(condition, seconds: float = 600):
+    """What it gives when it is met."""
+    end = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return found
+
+
+def tasks(node) -> dict[int, str]:
+    """Processes of a node that train, and what: Ray gives them their task's name."""
+    [raylet] = [process.process.pid for process in node.all_processes["raylet"]]
+    found = {}
+    for child in Path(f"/proc/{raylet}/task/{raylet}/children").read_text().split():
+        with contextlib.suppress(OSError):  # it has ended
+            found[int(child)] = Path(f"/proc/{child}/cmdline").read_text().rstrip("\0 ").removeprefix("ray::")
+    return {process: name for process, name in found.items() if name.startswith("digits")}
+
+
+@pytest.mark.parametrize("listens", [False, True], ids=["nobody there", "silence"])
+def test_an_address_that_does_not_answer_is_one_line_and_exit_code_2(listens, results, monkeypatch, capsys):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        if listens:
+            silent.listen()
+        address = "{}:{}".format(*silent.getsockname())
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        monkeypatch.setattr(ray_cluster, "PATIENCE", 1)
+        monkeypatch.setattr(sys, "argv", ["lsbook", "sweep", "projections", "--profile", "smoke", "--on", "ray"])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+    captured = capsys.readouterr()
+    assert exit_.value.code == 2
+    assert captured.out == ""
+    assert captured.err == (
+        f"lsbook: the Ray cluster at {address} has not answered for 1 s: "
+        'start one with "ray start --head", or name another in RAY_ADDRESS\n'
+    )
+
+
+def test_without_a_cluster_or_ray_a_line_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.setattr(ray_cluster, "PATIENCE", 60)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(UserError, match='Could not find any running Ray instance.*: start one with "ray start --head"'):
+        sweep.sweep([run(0)], Store(tmp_path / "results"), on="ray")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r'a sweep on a cluster needs ray: pip install -e ".\[cluster\]"'):
+        sweep.sweep([run(0)], Store(tmp_path / "results"), on="ray")
+
+
+def test_unknown_places_are_refused(tmp_path):
+    with pytest.raises(UserError, match="unknown place 'moon': choose from local, ray"):
+        sweep.sweep([run(0)], Store(tmp_path), on="moon")
+
+
+@pytest.fixture
+def without_torch(tmp_path) -> dict:
+    """Of a node with one core: what it is made with."""
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
+    return {"num_cpus": 1, "env_vars": {"PYTHONPATH": f"{tmp_path}{os.pathsep}{PROJECT}"}}
+
+
+def test_several_runs_share_a_gpu_where_there_is_one(place, nodes, without_torch):
+    """What runs there needs no core."""
+    with pytest.raises(UserError, match="the cluster has no GPU that several runs could share"):
+        ray_cluster.Cluster(place.ray, place.store, jobs=3)
+    node = nodes.add_node(**without_torch | {"num_cpus": 0, "num_gpus": 2, "node_ip_address": "127.0.0.3"})
+    sharing = ray_cluster.Cluster(place.ray, place.store, jobs=3)
+    assert (place.count, sharing.count) == (2, 6)
+    task = sharing.begin(run(1))
+    wait_until(lambda: sharing.ended([task], seconds=1))
+    assert task.failure().startswith("node 127.0.0.3: ")
+    nodes.remove_node(node)
+
+
+def test_a_node_that_cannot_train_says_so_and_a_stopped_run_keeps_a_checkpoint(place, nodes, without_torch):
+    """One node has no WMT14, the other, which comes and goes, no torch."""
+    text = {"dataset": "wmt14-en-de", "model": "transformer-64", "vocabulary": 300, "recipe": Recipe(steps=1)}
+    assert place.count == 1
+    without_data = place.begin(dataclasses.replace(run(0), **text))
+    wait_until(lambda: place.ended([without_data], seconds=1))
+    assert re.match(r"node [\d.]+: wmt14-en-de not found under ", without_data.failure())
+    long = place.begin(run(0, steps=10**6))
+    wait_until(lambda: tasks(nodes.head_node))
+    node = nodes.add_node(**without_torch, node_ip_address="127.0.0.2")
+    assert place.count == 2
+    other = place.begin(run(1))
+    wait_until(lambda: place.ended([other], seconds=1))
+    assert other.failure() == 'node 127.0.0.2: training a run needs torch: pip install -e ".[train]"'
+    nodes.remove_node(node)
+    assert place.count == 1
+    wait_until(lambda: place.ended([long], seconds=1) or long.step)
+    place.stop([long])
+    assert place.ended([long], seconds=1) == [long]
+    assert long.stopped
+    assert long.failure() is None
+    assert checkpoints.latest(long.run).step >= long.step
+    assert not list(place.store)
+
+
+def test_every_run_is_recorded_once_though_a_process_dies_and_a_node_goes(place, nodes, tmp_path, monkeypatch):
+    """And as by a process of this machine alone. The killed process and the lost node were training just then."""
+    runs = [run(seed) for seed in range(60)]
+    node = nodes.add_node(num_cpus=1)
+    interrupted = []
+
+    def harm():
+        wait_until(lambda: len(place.store) >= 20)
+        [(killed, name)] = wait_until(lambda: tasks(node)).items()
+        os.kill(killed, signal.SIGKILL)
+        interrupted.append(name)
+        wait_until(lambda: tasks(node).keys() - {killed})  # this one imports torch first
+        interrupted.extend(tasks(node).values())
+        nodes.remove_node(node, allow_graceful=False)
+
+    thread = threading.Thread(target=harm)
+    thread.start()
+    assert sweep.sweep(runs, on="ray", store=place.store) == []
+    thread.join()
+    assert len(interrupted) == 2
+    assert place.store.verify() == []
+    assert sorted(record.run.seed for record in place.store) == list(range(60))
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
+    use_threads(1)
+    compared = [run for run in runs if run.seed % 10 == 0 or str(run) in interrupted]
+    for alone in obtain(compared, Store(tmp_path / "alone"), progress=False):
+        record = place.store.get(alone.run)
+        assert (alone.metrics, alone.history) == (record.metrics, record.history)
+        assert [alone.environment[key] for key in ("threads", "data")] == [1, record.environment["data"]]
+        for name, array in alone.arrays.items():
+            assert array.tobytes() == record.arrays[name].tobytes(), name

@@ -1,0 +1,452 @@
+"""A book of two small notebooks, built with the project's own configuration."""
+
+import asyncio
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from lsbook.core.errors import UserError
+from lsbook.site import build, execute
+
+PROJECT = Path(__file__).parents[2]
+PARAMETERS = """\
+profile: str = "smoke"  # which runs
+alpha: float = 0.1  # smoothing
+seeds: int = 2  # how many
+show: bool = True  # or not
+"""
+FIGURE = """\
+import matplotlib.pyplot as plt
+plt.rcParams["svg.hashsalt"] = "test"
+%config InlineBackend.figure_formats = ["svg"]
+plt.plot([alpha, 1.0])
+plt.show()
+"""
+DESCRIBED = {
+    "figure": {"name": "figure-line", "caption": "A line."},
+    "image": {"alt": "One line, which rises."},
+}
+USING = """\
+from lsbook.core.store import Store
+from lsbook.outputs import Table
+[record] = Store()
+Table("table-seed", "A run.", ("seed",), ((str(record.run.seed),),))
+"""
+REFUSING = """\
+from lsbook.core.errors import UserError
+raise UserError("no such class")
+"""
+KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
+WATCHING = """\
+import sys
+
+def watch(event, arguments):
+    if event in ("socket.getaddrinfo", "socket.connect", "socket.sendto"):
+        host = arguments[0] if event == "socket.getaddrinfo" else arguments[1]
+        host = host[0] if isinstance(host, tuple) else host
+        if host not in ("127.0.0.1", "localhost", "::1", None):
+            with open({log!r}, "a") as log:
+                print(host, file=log)
+
+sys.addaudithook(watch)
+"""
+TABLE_OF_CONTENTS = """\
+format: jb-book
+root: book/index
+chapters:
+  - file: book/first
+    sections:
+      - file: book/second
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """Root of a project whose book has an index page and two notebooks; the working directory meanwhile."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "book").mkdir()
+    (root / "_toc.yml").write_text(TABLE_OF_CONTENTS)
+    shutil.copy(PROJECT / "_config.yml", root)
+    shutil.copytree(PROJECT / "_static", root / "_static")
+    shutil.copytree(PROJECT / "benchmarks", root / "benchmarks")
+    shutil.copytree(PROJECT / "book" / "_extra", root / "book" / "_extra")
+    shutil.copy(PROJECT / "book" / "references.bib", root / "book")
+    (root / "book" / "index.md").write_text(
+        "# Index\n\nSee [](second.ipynb) and {cite:t}`muller2019`.\n\n```{bibliography}\n```\n"
+    )
+    write_chapter(root, "first", "print('a progress bar', file=__import__('sys').stderr)\nprint(profile, alpha + 1)")
+    write_chapter(root, "second", FIGURE, mystnb=DESCRIBED)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        yield root
+
+
+@pytest.fixture(scope="module")
+def built(project):
+    """Folder of the book's pages, with alpha = 0.25."""
+    return build.build(parameters={"alpha": "0.25"}).parent
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    """A copy of the package, which the kernels import instead, and may change."""
+    folder = tmp_path_factory.mktemp("library")
+    shutil.copytree(PROJECT / "lsbook", folder / "lsbook", ignore=shutil.ignore_patterns("__pycache__"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(folder))
+        patch.setenv("LSBOOK_RESULTS", str(folder / "results"))
+        record = next((PROJECT / "results").glob("mnist-mlp/*/record.json")).parent
+        shutil.copytree(record, folder / "results" / record.parent.name / record.name)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def small(library, tmp_path_factory):
+    """Root of a project of two chapters, of which the second uses the library and a record; and its executed build."""
+    root = tmp_path_factory.mktemp("small")
+    (root / "book").mkdir()
+    (root / "_static").mkdir()
+    shutil.copytree(PROJECT / "benchmarks", root / "benchmarks")
+    (root / "_config.yml").touch()
+    (root / "_toc.yml").write_text("format: jb-book\nroot: book/first\nchapters:\n  - file: book/second\n")
+    (root / "requirements.txt").write_text("numpy==1\n")
+    write_chapter(root, "first", "print(alpha)")
+    write_chapter(root, "second", USING)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        build.build(notebook=True)
+        yield root
+
+
+def write_chapter(root: Path, name: str, code: str, **metadata) -> None:
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL})
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell(f"# Chapter {name}\n\nThe gap is $\\log(1/\\alpha)$.", id="title"),
+        nbformat.v4.new_code_cell(PARAMETERS, id="parameters", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(code, id="code", metadata=metadata),
+    ]
+    nbformat.write(notebook, root / "book" / f"{name}.ipynb")
+
+
+def digests(folder: Path) -> dict[str, str]:
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+@pytest.fixture
+def restored(project):
+    """The second chapter's path; the test may change it."""
+    path = project / "book" / "second.ipynb"
+    before = path.read_bytes()
+    yield path
+    path.write_bytes(before)
+
+
+def test_chapters_are_those_of_the_table_of_contents_in_order(project):
+    assert build.chapters() == ["index", "first", "second"]
+
+
+def test_parameters_get_the_type_of_their_annotation(project):
+    given = {"alpha": "0.2", "seeds": "3", "show": "false", "profile": "paper"}
+    assert build.check_parameters("first", given) == {"alpha": 0.2, "seeds": 3, "show": False, "profile": "paper"}
+    alpha = build.check_parameters("first", {"alpha": 0})["alpha"]
+    assert (alpha, type(alpha)) == (0.0, float)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"names": ["third"]}, "unknown chapter 'third': choose from index, first, second"),
+        ({"parameters": {"alhpa": "0.2"}}, "unknown parameter 'alhpa': choose from profile, alpha, seeds, show"),
+        ({"parameters": {"alpha": "much"}}, "alpha takes a value of type float, not 'much'"),
+        ({"parameters": {"seeds": 2.5}}, "seeds takes a value of type int, not 2.5"),
+        ({"parameters": {"show": "2"}}, "show takes a value of type bool, not '2'"),
+        ({"names": ["index"], "profile": "smoke"}, "unknown parameter 'profile'"),
+        ({"out": "a file"}, "a file: File exists"),
+        ({"out": "_config.yml"}, "_config.yml is among the sources of the book"),
+        ({"out": "book/html"}, "book/html is among the sources of the book"),
+        ({"out": "others"}, "others/html is in the way"),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(project, arguments, message):
+    (project / "others" / "html").mkdir(parents=True, exist_ok=True)
+    (project / "a file").touch()
+    with pytest.raises(UserError, match=re.escape(message)):
+        build.build(**arguments)
+    assert not (project / "others" / "source").exists()
+
+
+def test_outputs_come_from_the_given_parameters(built):
+    assert "smoke 1.25" in (built / "book" / "first.html").read_text()
+
+
+def test_the_notebook_to_download_has_no_progress_bars_and_no_timings(built):
+    text = (built / "_sources" / "book" / "first.ipynb").read_text()
+    outputs = nbformat.reads(text, as_version=4).cells[-1].outputs
+    assert [(output.name, output.text) for output in outputs] == [("stdout", "smoke 1.25\n")]
+    assert "_time" not in text
+
+
+def test_the_notebook_to_download_runs_elsewhere(built, tmp_path):
+    path = built / "_sources" / "book" / "first.ipynb"
+    again = papermill.execute_notebook(path, tmp_path / "again.ipynb", cwd=tmp_path, progress_bar=False)
+    assert "smoke 1.25\n" in [output.text for output in again.cells[-1].outputs]
+
+
+def test_every_image_is_there(built):
+    images = [
+        (page.parent / source).resolve()
+        for page in built.rglob("*.html")
+        for source in re.findall(r'<img\b[^>]*?\bsrc="([^"]+)"', page.read_text())
+    ]
+    assert any(image.suffix == ".svg" for image in images)
+    assert [image for image in images if not image.is_file()] == []
+
+
+def test_no_page_loads_anything_from_another_host(built):
+    for page in built.rglob("*.html"):
+        tags = re.findall(r"<(?:script|link|img|iframe|source|object|embed)\b[^>]*>", page.read_text())
+        assert [tag for tag in tags if re.search(r'(?:src|href|data)="(?:https?:)?//', tag)] == [], page
+        inline = "".join(re.findall(r"<script\b[^>]*>(.*?)</script>", page.read_text(), re.DOTALL))
+        assert re.findall(r"https?://\S+", inline) == [], page
+    assert 'src="../_static/../mathjax/tex-svg.js?' in (built / "book" / "first.html").read_text()
+    assert (built / "mathjax" / "tex-svg.js").is_file()
+
+
+def test_a_second_build_gives_the_same_bytes_and_asks_no_other_host(built, tmp_path, monkeypatch):
+    """Every Python process of it, kernels and Sphinx among them, notes whom it looks up or connects to."""
+    (tmp_path / "sitecustomize.py").write_text(WATCHING.format(log=str(tmp_path / "asked")))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    asking = "import socket; socket.create_connection(('host.invalid', 80))"
+    assert subprocess.run([sys.executable, "-c", asking], stderr=subprocess.DEVNULL).returncode == 1
+    assert (tmp_path / "asked").read_text().split() == ["host.invalid"]
+    (tmp_path / "asked").unlink()
+    again = build.build(parameters={"alpha": 0.25}, out=tmp_path / "again").parent
+    assert digests(again) == digests(built)
+    assert not (tmp_path / "asked").exists()
+
+
+def test_all_chapters_are_printed(project, chromium, tmp_path):
+    """The index begins the first page, the first chapter, which the second belongs to, another."""
+    build.build(pdf=True, out=tmp_path)
+    pages = re.search(rb"/Count (\d+)", (tmp_path / "book.pdf").read_bytes())[1]
+    assert int(pages) == 2
+
+
+def test_printing_without_a_browser_is_refused_before_anything_runs(project, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="needs Chromium"):
+        build.build(pdf=True, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_failing_cell_is_named_and_the_pages_before_stay(project, built, restored):
+    before = digests(built)
+    write_chapter(project, "second", "1 / 0")
+    with pytest.raises(UserError, match="^chapter second, cell 3 failed: ZeroDivisionError: division by zero$"):
+        build.build(parameters={"alpha": 0.25})
+    write_chapter(project, "second", REFUSING)
+    with pytest.raises(UserError, match="^chapter second, cell 3 failed: no such class$"):
+        build.build(["second"], notebook=True)
+    assert digests(built) == before
+
+
+def test_a_chapter_that_could_not_be_written_is_named_with_the_logs_last_line(tmp_path):
+    (tmp_path / "chapter.ipynb").write_text('{"cells": [')
+    assert execute._failure(tmp_path / "chapter.ipynb") is None
+
+
+def test_a_warning_of_jupyter_book_fails_the_build_and_is_shown(project, built, capfd):
+    before = digests(built)
+    index = project / "book" / "index.md"
+    text = index.read_text()
+    index.write_text(text + "\nSee [](nowhere.md).\n")
+    with pytest.raises(UserError, match="Jupyter Book did not accept the chapters"):
+        build.build(parameters={"alpha": 0.25})
+    index.write_text(text)
+    assert re.search(r"book/index\.md:\d+: WARNING: .*nowhere", capfd.readouterr().err)
+    assert digests(built) == before
+
+
+def test_an_image_without_alternative_text_fails_the_build(project, built, restored, capfd):
+    before = digests(built)
+    write_chapter(project, "second", FIGURE, mystnb={"figure": DESCRIBED["figure"]})
+    with pytest.raises(UserError, match="Jupyter Book did not accept the chapters"):
+        build.build(parameters={"alpha": 0.25})
+    assert re.search(r"book/second\b.*an image has no alternative text: .*\.svg", capfd.readouterr().err)
+    assert digests(built) == before
+
+
+def test_an_object_address_in_an_output_is_refused(project, restored, tmp_path):
+    write_chapter(project, "second", "object()")
+    with pytest.raises(UserError, match="chapter second, cell 3 shows an object's address"):
+        build.build(["second"], out=tmp_path, notebook=True)
+
+
+def test_chosen_chapters_stop_at_the_executed_notebooks(project, tmp_path):
+    folder = build.build(["first"], profile="laptop", out=tmp_path, notebook=True)
+    cells = nbformat.read(folder / "first.ipynb", as_version=4).cells
+    assert [cell.id for cell in cells] == ["title", "parameters", "injected-parameters", "code"]
+    assert [output.text for output in cells[-1].outputs] == ["laptop 1.1\n"]
+    assert not nbformat.read(folder / "second.ipynb", as_version=4).cells[-1].outputs
+    assert "second" not in (folder.parent / "_toc.yml").read_text()
+
+
+def executed_again(monkeypatch, **arguments) -> list[str]:
+    """The chapters that a build of the project in the working directory would execute."""
+
+    async def note(chapter, *_):
+        chapters.append(chapter)
+        raise UserError("stopped")
+
+    chapters = []
+    monkeypatch.setattr(execute, "_execute", note)
+    kept = {path: path.read_bytes() for path in Path("_build/executed").iterdir()}
+    try:
+        build.build(notebook=True, **arguments)
+    except UserError as error:
+        assert str(error) == "stopped"
+    for path, content in kept.items():
+        path.write_bytes(content)
+    return sorted(chapters)
+
+
+def test_nothing_is_executed_again_when_nothing_changed(small, monkeypatch):
+    monkeypatch.chdir(small)
+    source = small / "_build" / "source" / "book"
+    before = digests(source)
+    assert executed_again(monkeypatch) == []
+    assert digests(source) == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "chapters"),
+    [
+        ("{small}/book/second.ipynb", ["second"]),
+        ("{library}/lsbook/page.py", ["second"]),
+        ("{library}/lsbook/plots.py", []),
+        ("{library}/lsbook/watch.py", ["first", "second"]),
+        ("{library}/results/{record}/record.json", ["second"]),
+        ("{library}/results/mnist-mlp/another", ["second"]),
+        ("{small}/requirements.txt", ["first", "second"]),
+        ("{small}/_build/executed/second.ipynb", ["second"]),
+        ("{small}/_build/executed/second.json", ["second"]),
+    ],
+)
+def test_a_chapter_is_executed_again_exactly_when_what_it_uses_changed(small, library, monkeypatch, changed, chapters):
+    monkeypatch.chdir(small)
+    record = next((library / "results").glob("mnist-mlp/*/")).relative_to(library / "results")
+    path = Path(changed.format(small=small, library=library, record=record))
+    before = path.read_bytes() if path.exists() else None
+    path.write_bytes((before or b"") + b"\nscipy==1\n" if path.name != "second.ipynb" else before[:-1] + b" \n")
+    found = executed_again(monkeypatch)
+    path.unlink() if before is None else path.write_bytes(before)
+    assert found == chapters
+    assert executed_again(monkeypatch) == []
+
+
+def test_chapters_that_show_what_is_recorded_come_last(small, tmp_path, monkeypatch):
+    rounds = []
+    monkeypatch.setattr(execute, "_execute_stale", lambda notebooks, *_: rounds.append(list(notebooks)))
+    for name in ("first", "second"):
+        notebook = nbformat.read(small / "book" / f"{name}.ipynb", as_version=4)
+        notebook.metadata["lsbook"] = {"last": name == "first"}
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    execute.execute({"first": {}, "second": {}}, tmp_path, tmp_path / "kept", {}, 1)
+    assert rounds == [["second"], ["first"]]
+
+
+def test_two_builds_do_not_share_a_folder(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(small)
+    with build._alone_in(tmp_path), pytest.raises(UserError, match=f"another build is at work in {tmp_path}"):
+        build.build(notebook=True, out=tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock"]
+
+
+def test_a_lock_that_is_a_link_is_refused_and_what_it_leads_to_stays(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(small)
+    (tmp_path / "letter").write_text("dear reader")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".lock").symlink_to(tmp_path / "letter")
+    with pytest.raises(UserError, match="cannot build in"):
+        build.build(notebook=True, out=tmp_path / "out")
+    assert (tmp_path / "letter").read_text() == "dear reader"
+
+
+def test_kernels_find_the_projects_records_data_and_weights(small, monkeypatch):
+    """Where a chapter is executed, a copy of the project is, with folders of its own that the next build removes."""
+    monkeypatch.chdir(small)
+    for name, folder in {"LSBOOK_RESULTS": "results", "LSBOOK_DATA": "data", "LSBOOK_RUNS": "runs"}.items():
+        monkeypatch.delenv(name, raising=False)
+        assert build._environment()[name] == str(small / folder)
+
+
+@pytest.mark.parametrize(("jobs", "threads"), [(1, "8"), (2, "4"), (3, "4")])
+def test_chapters_share_the_cores(small, monkeypatch, jobs, threads):
+    """Two chapters are executed, on eight cores; what the reader has set stays."""
+
+    async def note(chapter, parameters, folder, notes, environment):
+        names = "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "OPENBLAS_NUM_THREADS"
+        seen.append(tuple(environment[name] for name in names))
+        raise UserError("stopped")
+
+    seen = []
+    monkeypatch.chdir(small)
+    for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(execute, "_execute", note)
+    monkeypatch.setattr(execute, "cores", lambda: 8)
+    for _ in range(2):
+        with pytest.raises(UserError, match="stopped"):
+            build.build(notebook=True, out=small / f"out-{jobs}", jobs=jobs)
+        monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert set(seen) == {(threads, "PASSIVE", "1"), ("3", "PASSIVE", "1")}
+
+
+@pytest.mark.parametrize(("jobs", "most"), [(1, 1), (2, 2), (9, 5)])
+def test_so_many_chapters_at_a_time(jobs, most):
+    """Each waits until as many as can have begun, so that what is counted does not hang on the time they take."""
+    at_once, counts = set(), []
+
+    async def one(name):
+        at_once.add(name)
+        counts.append(len(at_once))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        at_once.remove(name)
+
+    asyncio.run(execute._all("abcde", one, jobs))
+    assert (max(counts), len(counts)) == (most, 5)
+
+
+def test_other_parameters_execute_a_chapter_again(small, monkeypatch):
+    monkeypatch.chdir(small)
+    assert executed_again(monkeypatch, parameters={"alpha": 0.1}) == ["first", "second"]
+
+
+def test_the_runs_behind_a_cell_are_known(small, library):
+    [record] = (library / "results").glob("*/*/record.json")
+    assert execute.reads("second", small / "_build" / "executed") == [(2, 3, record.parent.name)]
+    assert execute.reads("first", small / "_build" / "executed") == []
+
+
+def test_under_a_figure_stands_where_it_comes_from(built):
+    text = (built / "book" / "second.html").read_text()
+    [details] = re.findall(r'<details class="provenance">.*?</details>', text)
+    assert "Chapter second, cell 3<br>" in details
+    assert "<code>profile = &#x27;smoke&#x27;</code>, <code>alpha = 0.25</code>" in details
+    assert 'class="provenance"' not in (built / "book" / "first.html").read_text()
+
+
+def test_the_reference_is_of_the_chapters_own_parameters(project):
+    for arguments in ({"check_figures": True}, {"renew": True}):
+        with pytest.raises(UserError, match="leave out --profile and -p"):
+            build.build(profile="smoke", **arguments)

@@ -1,0 +1,201 @@
+"""Several processes train as one: real ones, which torchrun starts, on a CPU; and parts of batches without any."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lsbook.core.config import from_dict
+from lsbook.core.registry import MODELS
+from lsbook.core.store import Store
+from lsbook.data import texts
+from lsbook.runner.obtain import obtain
+from lsbook.training.text.task import TRANSLATED
+
+# Argument: a JSON list of runs. All processes obtain them; the loss of every step is kept, evaluation is short.
+SCRIPT = """
+import json, os, pathlib, sys
+from lsbook.core.registry import MODELS
+from lsbook.core.errors import UserError
+from lsbook.runner.obtain import obtain, processes
+from lsbook.core.config import from_dict
+from lsbook.training.engine import checkpoints, loop
+from lsbook.training.images import task as images
+from lsbook.training.text import summary as text_summary, task as text
+loop.POINTS, loop.SHARE = 100, 1000
+checkpoints.INTERVAL = float(os.environ.get("INTERVAL", 60))
+MODELS["transformer-64"].arguments["dropout"] = 0.0  # draws other numbers in each process
+text_summary.BLEU_TEMPERATURES, text_summary.BEAMS = (1.0,), (4,)
+text.TRANSLATED["grammar"], text.MEASURED, images.MEASURED = 5, 21, 21
+os.environ["LSBOOK_DATA"] = os.environ.get("LSBOOK_DATA", "").replace("RANK", os.environ.get("RANK", "0"))
+if __name__ == "__main__":
+    with processes() as first:
+        for values in json.loads(sys.argv[1]) if first else ():
+            try:
+                obtain([from_dict(values)])
+            except UserError as error:
+                print("refused:", error, file=sys.stderr)
+    threads = [task.read_text().strip() for task in pathlib.Path("/proc/self/task").glob("*/comm")]
+    assert not any("gloo" in name for name in threads), threads  # at the interpreter's end they may abort it
+"""
+SGD = {"steps": 100, "batch": 15, "learning_rate": 0.01, "momentum": 0.9, "precision": "float32"}
+ADAM = {"steps": 12, "batch": 300, "optimiser": "adam", "learning_rate": 0.005, "momentum": 0.9, "precision": "float32"}
+IMAGES = {"dataset": "digits", "model": "mlp-800", "alpha": 0.1, "seed": 0, "recipe": SGD, "examples": 50}
+TEXT = {"dataset": "grammar", "model": "transformer-64", "alpha": 0.1, "seed": 0, "recipe": ADAM, "examples": 60}
+TEXT |= {"vocabulary": 330}
+RUNS = {
+    "images": IMAGES | {"recipe": SGD | {"augmentation": "crop24-flip", "clip_norm": 1.0}},
+    # Close to convolutions' kinks rounding is soon magnified, so that these steps are few and small.
+    "batch statistics": IMAGES | {"model": "resnet8", "recipe": SGD | {"steps": 6, "learning_rate": 1e-4}},
+    "text": TEXT | {"recipe": ADAM | {"averaged": 3}},
+}
+
+
+def start(folder: Path, runs: list[dict], restarts: int = 0, **environment: str) -> subprocess.Popen:
+    """torchrun with two processes."""
+    script = folder / "script.py"
+    script.write_text(SCRIPT)
+    places = {"LSBOOK_RESULTS": str(folder / "results"), "LSBOOK_RUNS": str(folder / "runs"), "OMP_NUM_THREADS": "1"}
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", f"--max-restarts={restarts}"]
+    command = [sys.executable, *launcher, script, json.dumps(runs)]
+    return subprocess.Popen(command, env=os.environ | places | environment, stderr=subprocess.PIPE, text=True)
+
+
+def end(process: subprocess.Popen) -> str:
+    """Wait for it; what it said."""
+    said = process.communicate()[1]
+    assert process.returncode == 0, said
+    return said
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory) -> Store:
+    """What this process records alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LSBOOK_RUNS", str(tmp_path_factory.mktemp("runs")))
+        for name, value in {"loop.POINTS": 100, "loop.SHARE": 1000, "text.MEASURED": 21, "images.MEASURED": 21}.items():
+            patch.setattr(f"lsbook.training.{name}", value)
+        patch.setattr("lsbook.training.text.summary.BLEU_TEMPERATURES", (1.0,))
+        patch.setattr("lsbook.training.text.summary.BEAMS", (4,))
+        patch.setitem(TRANSLATED, "grammar", 5)
+        patch.setitem(MODELS["transformer-64"].arguments, "dropout", 0.0)
+        store = Store(tmp_path_factory.mktemp("one"))
+        obtain([from_dict(values) for values in RUNS.values()], store)
+    return store
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> tuple[Store, str]:
+    """What two processes record, and say of runs that they refuse before and after.
+
+    The second one has another validation text of Multi30k, and no WMT14.
+    """
+    folder = tmp_path_factory.mktemp("two")
+    pairs = texts.load("grammar", "train").first(300)
+    for rank, names in enumerate((("multi30k", "wmt14-en-de"), ("multi30k",))):
+        for name in names:
+            place = folder / f"data{rank}" / name
+            place.mkdir(parents=True)
+            for part in ("train", "val", "test_2016_flickr", "validation", "test"):
+                for language, sentences in zip(("en", "de"), (pairs.source, pairs.target), strict=True):
+                    first = "Another one." if rank and part == "val" else sentences[0]
+                    (place / f"{part}.{language}").write_text("\n".join([first, *sentences[1:]]))
+    refused = [
+        TEXT | {"dataset": "multi30k"},
+        TEXT | {"dataset": "wmt14-en-de"},
+        IMAGES | {"recipe": SGD | {"batch": 1}},
+    ]
+    said = end(start(folder, [*refused, *RUNS.values()], LSBOOK_DATA=str(folder / "dataRANK")))
+    return Store(folder / "results"), said
+
+
+def test_the_command_of_the_book_trains_with_two_processes(tmp_path):
+    """The first process alone prints what it has recorded."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = ["-m", "lsbook", "train", "--dataset", "digits", "--model", "alexnet-16", "--alpha", "0.1"]
+    command += ["--profile", "smoke", "-r", "steps", "5"]
+    places = {
+        "LSBOOK_RESULTS": str(tmp_path / "results"),
+        "LSBOOK_RUNS": str(tmp_path / "runs"),
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(
+        [sys.executable, *launcher, *command], env=os.environ | places, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    [record] = Store(tmp_path / "results")
+    assert record.environment["processes"] == 2
+    assert done.stdout.splitlines()[0] == str(record.folder)
+    assert done.stdout.count("test_accuracy") == 1
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_two_processes_follow_ones_loss_curve(one, two, name):
+    """Batches of 15 have no halves, so shares are weighted. History and metrics come of shares of the evaluation."""
+    run = from_dict(RUNS[name])
+    one, two = one.get(run), two[0].get(run)
+    assert (one.environment["processes"], two.environment["processes"]) == (1, 2)
+    assert len(two.history["loss"]) == run.recipe.steps
+    np.testing.assert_allclose(two.history["loss"], one.history["loss"], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(two.history["accuracy"], one.history["accuracy"], atol=1e-12)
+    for metric, value in one.metrics.items():
+        assert two.metrics[metric] == pytest.approx(value, abs=1e-3), metric
+    assert two.arrays.keys() == one.arrays.keys()
+    for array in ("train_labels", "test_hit"):
+        np.testing.assert_array_equal(two.arrays[array], one.arrays[array])
+
+
+def test_what_processes_cannot_do_together_is_refused_in_a_line_each(two):
+    """Other sentences on one machine; none there; a batch smaller than the processes. Each run after it is well."""
+    store, said = two
+    assert len(store) == len(RUNS)
+    refused = [line.removeprefix("refused: ") for line in said.splitlines() if line.startswith("refused")]
+    assert len(refused) == 3
+    assert refused[0].startswith("process 1 has other data than process 0 (heldout: SHA-256 ")
+    assert refused[1].startswith("process 1: wmt14-en-de not found under ")
+    assert refused[2] == "a batch of 1 images is too small for 2 processes"
+    assert "Traceback" not in said
+
+
+def test_a_killed_or_stopped_training_goes_on_and_ends_where_it_would_have(two, tmp_path):
+    """The second process is killed, and torchrun starts both anew; it is asked to stop, and is started again."""
+    process = start(tmp_path, [RUNS["images"]], restarts=1, INTERVAL="0.1")
+    wait_for_step(process, tmp_path, 10)
+    before = process_of_rank(process, 1)
+    os.kill(before, signal.SIGKILL)
+    wait_for_step(process, tmp_path, newest(tmp_path) + 10)
+    assert process_of_rank(process, 1) != before
+    process.send_signal(signal.SIGTERM)
+    assert re.search(r"goes on after step \d\d", process.communicate()[1])
+    assert process.returncode != 0
+    assert len(Store(tmp_path / "results")) == 0
+    stopped = newest(tmp_path)
+    assert 20 <= stopped < 100
+    assert f"goes on after step {stopped}\n" in end(start(tmp_path, [RUNS["images"]]))
+    [record], uninterrupted = Store(tmp_path / "results"), two[0].get(from_dict(RUNS["images"]))
+    assert record.history == uninterrupted.history
+    assert record.metrics == uninterrupted.metrics
+
+
+def wait_for_step(process: subprocess.Popen, folder: Path, step: int) -> None:
+    while newest(folder) < step:
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.01)
+
+
+def newest(folder: Path) -> int:
+    """The last step of which there is a checkpoint."""
+    return max((int(path.stem) for path in (folder / "runs").rglob("0*.json")), default=0)
+
+
+def process_of_rank(launcher: subprocess.Popen, rank: int) -> int:
+    children = Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split()
+    [found] = [pid for pid in children if f"\0RANK={rank}\0" in f"\0{Path(f'/proc/{pid}/environ').read_text()}"]
+    return int(found)

@@ -1,0 +1,154 @@
+"""Probes: they change nothing, and what they keep is what the network's logits of augmented views tell."""
+
+import dataclasses
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+
+from lsbook.analysis.information import bracket
+from lsbook.chapters import mutual_information
+from lsbook.core.config import Recipe, Run
+from lsbook.core.registry import MODELS
+from lsbook.data.images import load
+from lsbook.training import Splits, train
+from lsbook.training.images import summary
+from lsbook.training.images.augmentation import AUGMENTATIONS
+from lsbook.training.images.probes import COUNTED, PAIR, VIEWS, LogitDifferences
+
+RECIPE = Recipe(steps=12, batch=32, learning_rate=0.02, augmentation="crop24-flip")
+
+
+def run(seed=0, probe="logit-differences", **changes) -> Run:
+    recipe = dataclasses.replace(RECIPE, **changes)
+    return Run(dataset="digits", model="resnet8", alpha=0.1, seed=seed, recipe=recipe, examples=300, probe=probe)
+
+
+@pytest.fixture(scope="module")
+def data() -> Splits:
+    return Splits(load("digits", "train").first(300), load("digits", "heldout"), load("digits", "test"))
+
+
+@pytest.fixture(scope="module")
+def outcome(data):
+    return train(run(), data, progress=False)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return MODELS["resnet8"].build((1, 24, 24), 10)
+
+
+def test_a_probe_changes_nothing_else(data, outcome):
+    without = train(run(probe="none"), data, progress=False)
+    assert without.metrics == outcome.metrics
+    assert without.history == outcome.history
+    names = "examples", "differences", "information", "weaker_information"
+    added = {f"{split}_{name}" for split in ("train", "heldout") for name in names}
+    added |= {f"probe_{name}" for name in ("steps", "pairs", "views", "reaches")}
+    assert outcome.arrays.keys() - without.arrays.keys() == added
+    assert outcome.environment["probe_seconds"] > 0
+
+
+def test_its_time_goes_on_after_an_interruption(data):
+    first, second = (LogitDifferences(run(), data.train, data.heldout) for _ in range(2))
+    first.seconds = 5.0
+    second.load_state(first.state())
+    assert second.seconds == 5.0
+
+
+@pytest.mark.parametrize("split", ["train", "heldout"])
+def test_information_of_the_kept_pair_is_that_of_its_differences(data, outcome, split):
+    """At every point, of both estimates and numbers of views; differences are kept a little rounded."""
+    arrays = outcome.arrays
+    examples = arrays[f"{split}_examples"]
+    labels = getattr(data, split).labels
+    assert examples.tolist() == [(labels == label).sum() for label in range(10)]
+    differences, information = arrays[f"{split}_differences"], arrays[f"{split}_information"]
+    assert differences.shape == (len(arrays["probe_steps"]), sum(examples[list(PAIR)]), VIEWS)
+    assert information.shape == (len(arrays["probe_steps"]), 45, len(COUNTED), 2)
+    assert arrays["probe_views"].tolist() == list(COUNTED)
+    [pair] = np.flatnonzero((arrays["probe_pairs"] == PAIR).all(axis=1))
+    for kept, found in zip(differences.astype(float), information[:, pair], strict=True):
+        for views, estimates in zip(COUNTED, found, strict=True):
+            np.testing.assert_allclose(estimates, bracket(kept[:, :views]), atol=0.01)
+
+
+def test_every_pair_is_measured_from_its_own_logits(data, model):
+    probe = LogitDifferences(run(), data.train, data.heldout)
+    probe.measure(model, 1)
+    logits = probe._view_logits(model, data.train)
+    [information] = probe.arrays(model)["train_information"]
+    assert probe.pairs == list(combinations(range(10), 2))
+    for (a, b), found in zip(probe.pairs, information, strict=True):
+        differences = np.concatenate([logits[a][:, :, a] - logits[a][:, :, b], logits[b][:, :, a] - logits[b][:, :, b]])
+        np.testing.assert_allclose(found[-1], bracket(differences), rtol=1e-6)
+
+
+def test_without_augmentation_every_view_is_the_image(data):
+    still = run(augmentation="none", precision="float32")
+    torch.manual_seed(0)
+    model = MODELS["resnet8"].build((1, 32, 32), 10)
+    probe = LogitDifferences(still, data.train, data.heldout)
+    probe.measure(model, still.recipe.steps)
+    logits = summary.respond(model, data.train, AUGMENTATIONS["none"], "float32").logits
+    rows = np.concatenate([np.flatnonzero(data.train.labels == k) for k in PAIR])
+    expected = logits[rows, PAIR[0]] - logits[rows, PAIR[1]]
+    np.testing.assert_allclose(probe.found["train_differences"][0], np.tile(expected[:, None], VIEWS), atol=1e-4)
+
+
+def test_views_differ_and_stay_the_same_along_the_training(data, model):
+    probe = LogitDifferences(run(), data.train, data.heldout)
+    for step in probe.points[-2:]:
+        probe.measure(model, step)
+    first, second = probe.found["train_differences"]
+    np.testing.assert_array_equal(first, second)
+    assert (np.ptp(first, axis=1) > 0).all()
+
+
+def test_weaker_views_are_told_apart_better(data, outcome):
+    """Those of the whole reach are as the views along the training; those that are only mirrored tell most."""
+    arrays = outcome.arrays
+    weaker = arrays["train_weaker_information"].mean(axis=(1, 2, 3))
+    assert len(weaker) == len(arrays["probe_reaches"])
+    assert (np.diff([*weaker, arrays["train_information"][-1].mean()]) < 0).all()
+
+
+def test_views_of_the_whole_reach_are_those_of_the_training(data, model):
+    probe = LogitDifferences(run(), data.train, data.heldout)
+    for all_views, whole in zip(
+        probe._view_logits(model, data.train), probe._view_logits(model, data.train, 4), strict=True
+    ):
+        np.testing.assert_array_equal(all_views, whole)
+
+
+def test_logits_that_are_not_finite_are_no_information(data, model):
+    with torch.no_grad():
+        model.output.bias[3] = torch.inf
+    probe = LogitDifferences(run(), data.train, data.heldout)
+    probe.measure(model, 1)
+    [information] = probe.arrays(model)["train_information"]
+    assert [pair for pair, found in zip(probe.pairs, information, strict=True) if np.isnan(found).any()] == [
+        pair for pair in probe.pairs if 3 in pair
+    ]
+
+
+def test_a_split_without_images_is_left_out(data):
+    arrays = train(run(steps=2), data._replace(heldout=data.heldout.first(0)), progress=False).arrays
+    assert "train_information" in arrays
+    assert "heldout_information" not in arrays
+
+
+@pytest.mark.parametrize("profile", ["laptop", "paper"])
+@pytest.mark.parametrize("place", [0, 1])
+def test_recorded_trainings_have_enough_points(profile, place, data):
+    """At least 20, evenly spaced in the logarithm of the step once steps are far enough apart to be."""
+    full = mutual_information.run(profile, 0.1, 0, place)
+    points = np.array(LogitDifferences(full, data.train, data.heldout).points)
+    assert len(points) >= 20
+    assert points[0] == 1
+    assert points[-1] == full.recipe.steps
+    late = points[points > 20]
+    assert np.ptp(np.diff(np.log(late))) < 0.06
