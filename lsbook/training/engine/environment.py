@@ -1,18 +1,19 @@
 """Where and with what a run was made: the part of a record that does not decide its outcome."""
 
 import datetime
-import os
 import platform
 import resource
-import subprocess
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from lsbook.core import checkout
 from lsbook.core.errors import one_line
 from lsbook.training.engine.devices import bfloat16_instructions, computes_in_bfloat16
+
+PACKAGE = Path(__file__).parents[2]
 
 
 def describe(device: torch.device, precision: str) -> dict:
@@ -26,7 +27,7 @@ def describe(device: torch.device, precision: str) -> dict:
         "device": _line(torch.cuda.get_device_name() if device.type == "cuda" else _processor()),
         "threads": torch.get_num_threads(),
         "precision": "bfloat16" if bfloat16 else "float32",
-        "commit": _line(source_commit()),
+        "commit": _line(checkout.commit(PACKAGE / "__init__.py")),
         "recorded": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
 
@@ -67,22 +68,6 @@ def _joules(device: torch.device) -> float | None:
 def peak_memory() -> int:
     """Largest resident size of this process so far, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts kilobytes
-
-
-def source_commit() -> str:
-    """The commit of this source tree, marked when files differ from it; where it is in no checkout what LSBOOK_COMMIT
-    says, or "unknown"."""
-    here = Path(__file__).parents[2]
-
-    def git(*arguments):
-        command = ["git", "--no-optional-locks", "-C", here, *arguments]  # a look that writes nothing
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", __file__)  # else the checkout is another's
-        return git("rev-parse", "--short=12", "HEAD") + (" with changes" if git("status", "--porcelain", ".") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("LSBOOK_COMMIT", "unknown")
 
 
 def _processor() -> str:
