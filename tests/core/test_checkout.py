@@ -10,7 +10,7 @@ import pytest
 
 from lsbook.core import checkout
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 SOMEBODY = "-c", "user.name=a", "-c", "user.email=a@b"
 
 
