@@ -1,5 +1,6 @@
 """The command line: build · train · sweep · verify · data · bench. A user's mistake is one line and exit code 2."""
 
+import io
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -25,6 +26,8 @@ PAIRS = {"-p": "alpha 0.2", "-r": "precision float32"}  # options that take a na
 
 def main() -> None:
     """Console entry point."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # it may be closed
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error's: not every terminal knows every letter
     try:
         sys.exit(app(_join_pairs(sys.argv[1:]), standalone_mode=False))
     except UserError as error:
@@ -82,7 +85,7 @@ def build(
     chapters: Annotated[list[str] | None, typer.Argument(help="Chapters to build; all when none is named.")] = None,
     profile: Annotated[str | None, typer.Option(help="smoke, laptop, paper or auto: the best recorded.")] = None,
     p: Annotated[list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="A chapter's parameter.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the result (default _build).")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the result (default _build).", readable=False)] = None,
     jobs: Annotated[int, typer.Option(min=1, help="Chapters executed at a time.")] = 2,
     notebook: Annotated[bool, typer.Option("--notebook", help="Stop at the executed notebooks.")] = False,
     pdf: Annotated[bool, typer.Option("--pdf", help="Print the book, too: book.pdf, by Chromium.")] = False,

@@ -1,6 +1,7 @@
 """The command line: a mistake is one line on standard error and exit code 2, and nothing is half-written."""
 
 import dataclasses
+import io
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from lsbook import cli, training
 from lsbook.core.errors import UserError
 from lsbook.core.registry import DATASETS
 from lsbook.core.store import Store
+from lsbook.site import build
 
 PROJECT = Path(__file__).parents[1]
 SMOKE = ["train", "--dataset", "digits", "--model", "alexnet-16", "--profile", "smoke"]
@@ -218,6 +220,17 @@ def test_data_lists_what_is_there(lsbook):
         ["grammar", "heldout", "500", "pairs"],
         ["grammar", "test", "500", "pairs"],
     ]
+
+
+def test_not_every_terminal_knows_every_letter(monkeypatch):
+    monkeypatch.setattr(build, "build", lambda *_, **__: Path("α/index.html"))
+    monkeypatch.setattr(sys, "argv", ["lsbook", "build"])
+    for encoding, said in {"ascii": b"\\u03b1/index.html\n", "utf-8": "α/index.html\n".encode()}.items():
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding=encoding))
+        with pytest.raises(SystemExit):
+            cli.main()
+        sys.stdout.flush()
+        assert sys.stdout.buffer.getvalue() == said
 
 
 def test_no_module_of_ours_turns_other_errors_into_exit_code_2(results, monkeypatch):

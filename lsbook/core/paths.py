@@ -1,9 +1,10 @@
 """Where the project's folders are, seen from its root, from `book/` or from anywhere below."""
 
 import os
+import tempfile
 from pathlib import Path
 
-TABLE_OF_CONTENTS = "_toc.yml"
+TABLE_OF_CONTENTS, SETTINGS = "_toc.yml", "_config.yml"
 
 
 def project_root() -> Path:
@@ -11,7 +12,15 @@ def project_root() -> Path:
     so that a downloaded notebook finds it; else the working directory."""
     here = Path.cwd()
     places = here, *here.parents, Path(__file__).parents[2]
-    return next((place for place in places if (place / TABLE_OF_CONTENTS).is_file()), here)
+    return next(filter(_holds_the_book, places), here)
+
+
+def _holds_the_book(place: Path) -> bool:
+    """Whether a folder has a table of contents and our settings: other people's books have a table of contents, too."""
+    try:
+        return b"lsbook." in (place / SETTINGS).read_bytes() and (place / TABLE_OF_CONTENTS).is_file()
+    except OSError:  # it is not there, or not for us to read
+        return False
 
 
 def results_path() -> Path:
@@ -27,6 +36,17 @@ def data_path() -> Path:
 def runs_path() -> Path:
     """The folder of what trainings keep for this machine alone, such as weights: `LSBOOK_RUNS`, else `runs/`."""
     return _from_environment("LSBOOK_RUNS", "runs")
+
+
+def cache_path() -> Path:
+    """The folder of what is kept for faster reading of data that lie where nothing can be written: `lsbook` in
+    `XDG_CACHE_HOME`, else in ~/.cache; in the temporary folder where there is no home."""
+    if folder := os.environ.get("XDG_CACHE_HOME"):
+        return Path(folder).absolute() / "lsbook"
+    try:
+        return Path.home() / ".cache" / "lsbook"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"cache-{os.getuid()}" / "lsbook"
 
 
 def reference_path() -> Path:

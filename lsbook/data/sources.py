@@ -15,6 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from lsbook.core.errors import UserError, needing
+from lsbook.core.paths import cache_path
 from lsbook.core.registry import DATASETS, Corpus, Dataset
 
 UNFINISHED = ".tmp"  # how the name of a file ends that is being written
@@ -193,7 +194,7 @@ def writable_folder(beside: Path) -> Path:
     parent = beside.parent
     if os.access(parent, os.W_OK) and parent.stat().st_mode & 0o200:
         return beside
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lsbook"
+    return cache_path()
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -17,21 +17,30 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from lsbook.core import checkout
 from lsbook.core.errors import UserError, needing, one_of
-from lsbook.core.paths import TABLE_OF_CONTENTS, data_path, project_root, results_path, runs_path
+from lsbook.core.paths import SETTINGS, TABLE_OF_CONTENTS, project_root, results_path
+from lsbook.site import isolation
 
 with needing("book", "building the book"):
     import jupyter_book  # noqa: F401  (called as a program)
     import nbformat
-    import papermill
+    import papermill  # noqa: F401  (called as a program)
     import yaml
 
     from lsbook.site import execute, figure_reference, printing, provenance
     from lsbook.site.execute import INJECTED, source_cells
 
-SOURCES = (TABLE_OF_CONTENTS, "_config.yml", "_static", "benchmarks", "book")
+SOURCES = (TABLE_OF_CONTENTS, SETTINGS, "_static", "benchmarks", "book")
 KEPT = "executed"
-READERS = {"str": str, "int": int, "float": float, "bool": lambda text: {"true": True, "false": False}[text.lower()]}
+PAGES_MARK = "searchindex.js"  # which Sphinx writes
+READERS = {
+    "str": str,
+    "int": int,
+    "float": float,
+    "bool": lambda text: {"true": True, "false": False}[text.lower()],
+    "None": lambda text: {"none": None}[text.lower()],
+}
 
 
 def build(
@@ -69,7 +78,7 @@ def build(
     out = Path(out or project_root() / "_build").absolute()
     with _alone_in(out):
         source = _copy_sources(out, chosen)
-        environment = _environment()
+        environment = isolation.environment(source / ".home")
         given = {name: given[name] for name in chosen if _file(name).suffix == ".ipynb"}
         execute.execute(given, source / "book", out / KEPT, environment, jobs)
         timings = {name: _normalise(source / "book" / f"{name}.ipynb") for name in given}
@@ -105,42 +114,61 @@ def check_parameters(chapter: str, parameters: dict) -> dict:
 
     Raises UserError for a name that the chapter does not declare or a value that does not fit.
     """
-    declared = _declared(chapter)
+    known = declared(chapter)
     for name in parameters:
-        one_of(f"parameter of chapter {chapter}", name, declared)
-    return {name: _typed(name, value, declared[name]) for name, value in parameters.items()}
+        one_of(f"parameter of chapter {chapter}", name, known)
+    return {name: _typed(name, value, known[name][0]) for name, value in parameters.items()}
 
 
-def _declared(chapter: str) -> dict[str, str]:
-    """Parameter -> annotated type, as written in the cell tagged `parameters`."""
+def declared(chapter: str) -> dict[str, tuple[str, object]]:
+    """Parameter -> (annotated type, default), of the assignments in the cell tagged `parameters`.
+
+    Raises UserError for an assignment of anything but a plain value to a name.
+    """
     path = _file(chapter)
     if path.suffix != ".ipynb":
         return {}
-    return {name: found["inferred_type_name"] for name, found in papermill.inspect_notebook(path).items()}
-
-
-def _defaults(chapter: str) -> dict:
-    """Parameter -> the value that the chapter gives it."""
-    found = papermill.inspect_notebook(_file(chapter))
-    return {name: ast.literal_eval(parameter["default"]) for name, parameter in found.items()}
+    cells = nbformat.read(path, as_version=4).cells
+    source = "\n".join(cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
+    found = {}
+    try:
+        for node in ast.parse(source).body:
+            if isinstance(node, ast.AnnAssign | ast.Assign):
+                default = ast.literal_eval(node.value)
+                if isinstance(node, ast.AnnAssign):
+                    found[node.target.id] = ast.unparse(node.annotation).strip("'"), default
+                else:
+                    found |= {target.id: (type(default).__name__, default) for target in node.targets}
+    except (SyntaxError, ValueError, AttributeError) as error:
+        raise UserError(f"chapter {chapter}: its parameters must be names with plain values ({error})") from None
+    return found
 
 
 def _typed(name: str, value, kind: str):
+    """`value` as the first of the types in `kind`, such as "float | str", that it can be read as."""
+    for one in kind.split(" | "):
+        with contextlib.suppress(KeyError, ValueError):
+            return READERS.get(one, _literal)(str(value))
+    raise UserError(f"parameter {name} takes a value of type {kind}, not {value!r}")
+
+
+def _literal(text: str):
+    """A value written as in Python, else the text as it is."""
     try:
-        return READERS[kind](str(value)) if kind in READERS else value
-    except (KeyError, ValueError):
-        raise UserError(f"parameter {name} takes a value of type {kind}, not {value!r}") from None
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):  # the latter of too many brackets
+        return text
 
 
 def _share_out(parameters: dict, chosen: list[str]) -> dict[str, dict]:
     """Chapter -> those of the parameters that it declares, typed; none may be left over."""
-    declared = {chapter: _declared(chapter) for chapter in chosen}
-    allowed = list(dict.fromkeys(name for names in declared.values() for name in names))
+    known = {chapter: declared(chapter) for chapter in chosen}
+    allowed = list(dict.fromkeys(name for names in known.values() for name in names))
     for name in parameters:
         one_of("parameter", name, allowed)
     return {
         chapter: check_parameters(chapter, {name: parameters[name] for name in parameters if name in names})
-        for chapter, names in declared.items()
+        for chapter, names in known.items()
     }
 
 
@@ -170,41 +198,53 @@ def _file(chapter: str) -> Path:
 def _alone_in(out: Path) -> Iterator[None]:
     """Held by one build in the folder at a time; the system releases it when the process ends.
 
-    UserError when the folder is taken, is among the sources, or cannot be written.
+    UserError when the folder is taken, is among the sources, or cannot be written, now or within.
     """
     if any(out.resolve().is_relative_to(project_root() / name) for name in SOURCES):
         raise UserError(f"{out} is among the sources of the book; choose another --out")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock", blocking=False).acquire()
+        with FileLock(out / ".lock", blocking=False):
+            yield
     except Timeout:
         raise UserError(f"another build is at work in {out}; wait for it, or choose another --out") from None
     except OSError as error:
-        raise UserError(f"cannot build in {out}: {error.strerror}") from error
-    with lock:
-        yield
+        why = f"{error.strerror or error}{f' ({error.filename})' if error.filename else ''}"
+        raise UserError(f"cannot build in {out}: {why}; choose another --out") from None
 
 
 def _copy_sources(out: Path, chosen: list[str]) -> Path:
     """A clean copy of what the book is made from, its table of contents cut down to `chosen`."""
     source = out / "source"
-    marks = (source, TABLE_OF_CONTENTS), (out / "html", "searchindex.js"), (out / KEPT, execute.MARK)
+    marks = (source, TABLE_OF_CONTENTS), (out / "html", PAGES_MARK), (out / KEPT, execute.MARK)
     for made, mark in marks:
-        if made.exists() and not (made / mark).is_file():
+        if made.exists() and not (made / mark).is_file() and (not made.is_dir() or _visible(made)):
             raise UserError(f"{made} is in the way and no earlier build of this book; choose another --out")
-    try:
-        shutil.rmtree(source, ignore_errors=True)
-        source.mkdir(parents=True)
-        for name in SOURCES:
-            path = project_root() / name
-            (shutil.copytree if path.is_dir() else shutil.copy)(path, source / name)
-    except OSError as error:
-        raise UserError(f"cannot build in {out}: {error.strerror or error}") from error
+    source.mkdir(exist_ok=True)
+    for left in source.iterdir():
+        shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
+    for name in SOURCES:
+        _copy(project_root() / name, source / name)
     if chosen != chapters():
         kept = {key: value for key, value in _contents().items() if key not in ("parts", "chapters")}
         kept["chapters"] = [{"file": f"book/{name}"} for name in chosen[1:]]
-        (source / TABLE_OF_CONTENTS).write_text(yaml.safe_dump(kept))
+        (source / TABLE_OF_CONTENTS).write_text(yaml.safe_dump(kept), encoding="utf-8")
     return source
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What is in a folder, but what is hidden and what a file system keeps for itself."""
+    return [path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "lost+found"]
+
+
+def _copy(path: Path, target: Path) -> None:
+    """Copy a file, or what is visible in a folder, but not who may write it: the sources may be read-only."""
+    if path.is_dir():
+        target.mkdir()
+        for child in _visible(path):
+            _copy(child, target / child.name)
+    else:
+        shutil.copyfile(path, target)
 
 
 def _publish_records(source: Path) -> None:
@@ -212,39 +252,16 @@ def _publish_records(source: Path) -> None:
     folder = source / "book" / "_extra" / "records"
     folder.mkdir(parents=True)
     for path in results_path().glob("[!.]*/*/record.json"):
-        shutil.copy(path, folder / f"{path.parent.name}.json")
-
-
-def _environment() -> dict[str, str]:
-    """What kernels and Sphinx see: the project's records, and nothing that varies between two builds."""
-    return os.environ | {
-        "LSBOOK_RESULTS": str(results_path()),
-        "LSBOOK_DATA": str(data_path()),
-        "LSBOOK_RUNS": str(runs_path()),
-        "SOURCE_DATE_EPOCH": _git("log", "-1", "--format=%ct") or "0",
-        "PYTHONHASHSEED": "0",
-        "TZ": "UTC",
-        "LC_ALL": "C.UTF-8",
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this interpreter, not one of the same name elsewhere
-    }
-
-
-def _git(*arguments: str) -> str:
-    """What git says about the project, "" when it is in no repository."""
-    try:
-        return subprocess.run(["git", "-C", project_root(), *arguments], capture_output=True, text=True).stdout.strip()
-    except OSError:
-        return ""
+        shutil.copyfile(path, folder / f"{path.parent.name}.json")
 
 
 def _write_provenance(source: Path, notebooks: dict, given: dict[str, dict], kept: Path) -> None:
     """For the Sphinx extension: page -> number of execution -> what to show under the cell's figure or table."""
-    commit = _git("describe", "--always", "--dirty", "--abbrev=12") or "unknown"
+    commit = checkout.commit(project_root() / TABLE_OF_CONTENTS)
     page = "status.html" if "status" in notebooks else None
     texts = {}
     for name, notebook in notebooks.items():
-        parameters = _defaults(name) | given[name]
+        parameters = {parameter: default for parameter, (_, default) in declared(name).items()} | given[name]
         behind = provenance.runs_behind(notebook.cells, execute.reads(name, kept))
         texts[f"book/{name}"] = {
             cell.execution_count: provenance.details(
@@ -287,10 +304,10 @@ def _print(source: Path, environment: dict, target: Path) -> None:
 
 def _render(source: Path, environment: dict, strict: bool, builder: str = "html") -> Path:
     """Run Jupyter Book. Warnings are errors if `strict`: not in a part of the book, whose links lead to the rest."""
-    command = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()", "build", source]
+    command = [sys.executable, "-P", "-c", "from jupyter_book.cli.main import main; main()", "build", source]
     command += ["--builder", "custom", "--custom-builder", builder]
     command += ["-W", "-n", "--keep-going"] if strict else []
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
         print(done.stderr.replace(f"{source}/", "").strip(), file=sys.stderr)
         raise UserError("Jupyter Book did not accept the chapters; its warnings are above")
@@ -298,11 +315,33 @@ def _render(source: Path, environment: dict, strict: bool, builder: str = "html"
 
 
 def _replace(old: Path, new: Path) -> Path:
-    """Put the folder `new` in the place of `old`."""
-    aside = old.with_name(old.name + ".old")
-    shutil.rmtree(aside, ignore_errors=True)
-    if old.exists():
-        old.rename(aside)
-    new.rename(old)
-    shutil.rmtree(aside, ignore_errors=True)
+    """Put the folder `new` in the place of `old`, or of what that links to; where a folder cannot be moved, as a mount
+    point cannot, its content in the place of the other's. Returns `old`."""
+    place = Path(os.path.realpath(old))
+    staged, aside = (place.with_name(place.name + ending) for ending in (".new", ".old"))
+    for left in (staged, aside):
+        shutil.rmtree(left, ignore_errors=True)
+    try:
+        new = new.rename(staged)
+        if place.exists():
+            place.rename(aside)
+        new.rename(place)
+    except OSError:
+        _refill(place, new)
+    for left in (staged, aside):
+        shutil.rmtree(left, ignore_errors=True)
     return old
+
+
+def _refill(folder: Path, new: Path) -> None:
+    """Copy every file of `new` to `folder`, the mark first, each whole; then remove what else is visible."""
+    files = [path.relative_to(new) for path in (new / PAGES_MARK, *new.rglob("*")) if path.is_file()]
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        part = folder / f".{PAGES_MARK}"
+        shutil.copyfile(new / file, part)
+        part.replace(folder / file)
+    wanted = {folder / part for file in files for part in (file, *file.parents)}
+    for path in sorted((path for top in _visible(folder) for path in (top, *top.rglob("*"))), reverse=True):
+        if path not in wanted:
+            path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from lsbook.core.cpus import cores
 from lsbook.core.errors import UserError
 from lsbook.core.paths import project_root
+from lsbook.site.isolation import KERNEL
 from lsbook.site.watch import fingerprint
 
 INJECTED, ERROR_MARK = "injected-parameters", "papermill-error-cell-tag"  # papermill's tags for cells it adds
@@ -37,7 +38,8 @@ def execute(notebooks: dict[str, dict], folder: Path, kept: Path, environment: d
     """
     kept.mkdir(exist_ok=True)
     (kept / MARK).write_text(SIGNATURE)
-    notes = _settings(folder.parent / ".ipython")
+    notes = folder.parent / ".notes"
+    notes.mkdir()
     last = {name for name in notebooks if _is_last(folder / f"{name}.ipynb")}
     for names in (notebooks.keys() - last, last):
         chosen = {name: parameters for name, parameters in notebooks.items() if name in names}
@@ -108,14 +110,6 @@ def stale(chapter: str, kept: Path, results: Path, inputs: dict) -> str | None:
     return None
 
 
-def _settings(folder: Path) -> Path:
-    """IPython's folder for the kernels: not the reader's own settings, but one that loads lsbook.site.watch."""
-    profile = folder / "profile_default"
-    profile.mkdir(parents=True)
-    (profile / "ipython_config.py").write_text('c.InteractiveShellApp.extensions = ["lsbook.site.watch"]\n')
-    return folder
-
-
 def _inputs(path: Path, parameters: dict) -> dict:
     """What is known of a chapter before it runs."""
     return {"its notebook": fingerprint(path), "its parameters": parameters, "the pinned versions": _versions()}
@@ -167,13 +161,14 @@ async def _all(names, one, jobs: int) -> None:
 
 async def _execute(chapter: str, parameters: dict, folder: Path, notes: Path, environment: dict) -> None:
     """Execute one notebook in a process of its own, which ends when this call is cancelled."""
-    path = folder / f"{chapter}.ipynb"
-    command = [sys.executable, "-m", "papermill", path, path, "--cwd", folder, "--kernel", "python3"]
+    path = folder / f"{chapter}.ipynb"  # papermill would read braces in a whole path as names of parameters
+    command = [sys.executable, "-P", "-m", "papermill", path.name, path.name, "--kernel", KERNEL]
     command += ["--language", "python", "--no-progress-bar", "--parameters_yaml", yaml.safe_dump(parameters)]
     command += ["--stderr-file", "-"]  # a training's progress, passed on to our own standard error as it comes
     process = await asyncio.create_subprocess_exec(
         *command,
-        env=environment | {"IPYTHONDIR": str(notes), "LSBOOK_NOTES": str(notes / f"{chapter}.json")},
+        cwd=folder,
+        env=environment | {"LSBOOK_NOTES": str(notes / f"{chapter}.json")},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=STDERR,
         stderr=subprocess.PIPE,

@@ -31,7 +31,9 @@ def print_page(page: Path, target: Path) -> Path:
     if os.name == "posix" and os.geteuid() == 0:
         command.append("--no-sandbox")  # which root cannot have
     try:
-        done = subprocess.run([*command, page.as_uri()], capture_output=True, text=True, timeout=LIMIT)
+        done = subprocess.run(
+            [*command, page.as_uri()], capture_output=True, text=True, errors="replace", timeout=LIMIT
+        )
     except subprocess.TimeoutExpired:
         raise UserError(f"{command[0]} did not print {page} within {LIMIT} s") from None
     if done.returncode or not made.is_file():

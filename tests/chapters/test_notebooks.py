@@ -91,6 +91,19 @@ def test_the_whole_smoke_book_from_nothing(results, data_folder, tmp_path, monke
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
+def test_every_parameter_of_a_chapter_is_known_and_takes_its_default_as_text(path, monkeypatch):
+    """The cell is run: what it leaves behind are the parameters."""
+    monkeypatch.chdir(PROJECT)
+    cells = nbformat.read(path, as_version=4).cells
+    [cell] = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    left = {}
+    exec(cell.source, left)
+    defaults = {name: value for name, value in left.items() if not name.startswith("__")}
+    assert {name: default for name, (_, default) in build.declared(path.stem).items()} == defaults
+    assert build.check_parameters(path.stem, {name: str(value) for name, value in defaults.items()}) == defaults
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_sources_carry_no_outputs_and_short_cells(path):
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -13,8 +14,9 @@ import nbformat
 import papermill
 import pytest
 
+from lsbook.core import paths
 from lsbook.core.errors import UserError
-from lsbook.site import build, execute
+from lsbook.site import build, execute, isolation
 
 PROJECT = Path(__file__).parents[2]
 PARAMETERS = """\
@@ -44,6 +46,7 @@ REFUSING = """\
 from lsbook.core.errors import UserError
 raise UserError("no such class")
 """
+NO_KERNEL = {"argv": ["false"], "display_name": "Python 3", "language": "python"}
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 WATCHING = """\
 import sys
@@ -115,7 +118,7 @@ def small(library, tmp_path_factory):
     (root / "book").mkdir()
     (root / "_static").mkdir()
     shutil.copytree(PROJECT / "benchmarks", root / "benchmarks")
-    (root / "_config.yml").touch()
+    (root / "_config.yml").write_text("# read by lsbook.site.build\n")
     (root / "_toc.yml").write_text("format: jb-book\nroot: book/first\nchapters:\n  - file: book/second\n")
     (root / "requirements.txt").write_text("numpy==1\n")
     write_chapter(root, "first", "print(alpha)")
@@ -126,11 +129,11 @@ def small(library, tmp_path_factory):
         yield root
 
 
-def write_chapter(root: Path, name: str, code: str, **metadata) -> None:
+def write_chapter(root: Path, name: str, code: str, parameters: str = PARAMETERS, **metadata) -> None:
     notebook = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL})
     notebook.cells = [
         nbformat.v4.new_markdown_cell(f"# Chapter {name}\n\nThe gap is $\\log(1/\\alpha)$.", id="title"),
-        nbformat.v4.new_code_cell(PARAMETERS, id="parameters", metadata={"tags": ["parameters"]}),
+        nbformat.v4.new_code_cell(parameters, id="parameters", metadata={"tags": ["parameters"]}),
         nbformat.v4.new_code_cell(code, id="code", metadata=metadata),
     ]
     nbformat.write(notebook, root / "book" / f"{name}.ipynb")
@@ -152,6 +155,48 @@ def restored(project):
 
 def test_chapters_are_those_of_the_table_of_contents_in_order(project):
     assert build.chapters() == ["index", "first", "second"]
+
+
+def test_every_way_to_declare_a_parameter_is_known(project, restored):
+    """With several types or none; a value is the first of them that it can be."""
+    cell = """
+import math
+factors: float | str = "auto"
+most: int | None = None
+bins: "int | str" = 15
+plain = 0.5
+first = second = True
+sizes: list[int] = [1, -2]
+"""
+    write_chapter(project, "second", "", parameters=cell)
+    given = {
+        "factors": ("0.9", "1,3"),
+        "most": ("none", "7"),
+        "bins": ("auto", "20"),
+        "plain": ("1", "0.25"),
+        "first": ("true", "False"),
+        "second": ("TRUE", "false"),
+        "sizes": ("[3]", "[]"),
+    }
+    values = [(0.9, "1,3"), (None, 7), ("auto", 20), (1.0, 0.25), (True, False), (True, False), ([3], [])]
+    assert {name: default for name, (_, default) in build.declared("second").items()} == {
+        **{"factors": "auto", "most": None, "bins": 15, "plain": 0.5, "first": True, "second": True, "sizes": [1, -2]}
+    }
+    for place in (0, 1):
+        texts = {name: pair[place] for name, pair in given.items()}
+        read = build.check_parameters("second", texts)
+        assert list(read.values()) == [pair[place] for pair in values]
+        assert list(map(type, read.values())) == [type(pair[place]) for pair in values]
+    for name, text in {"most": "many", "plain": "auto"}.items():
+        with pytest.raises(UserError, match=f"parameter {name} takes a value of type .*, not '{text}'"):
+            build.check_parameters("second", {name: text})
+
+
+@pytest.mark.parametrize("cell", ["alpha = beta", "alpha: float", "alpha = ", "alpha, beta = 1, 2"])
+def test_a_parameter_without_a_plain_value_is_refused(project, restored, cell):
+    write_chapter(project, "second", "", parameters=cell)
+    with pytest.raises(UserError, match="chapter second: its parameters must be names with plain values"):
+        build.build(["second"], parameters={"alpha": "1"})
 
 
 def test_parameters_get_the_type_of_their_annotation(project):
@@ -177,7 +222,7 @@ def test_parameters_get_the_type_of_their_annotation(project):
     ],
 )
 def test_bad_input_is_refused_before_anything_runs(project, arguments, message):
-    (project / "others" / "html").mkdir(parents=True, exist_ok=True)
+    (project / "others" / "html" / "thesis").mkdir(parents=True, exist_ok=True)
     (project / "a file").touch()
     with pytest.raises(UserError, match=re.escape(message)):
         build.build(**arguments)
@@ -221,17 +266,204 @@ def test_no_page_loads_anything_from_another_host(built):
     assert (built / "mathjax" / "tex-svg.js").is_file()
 
 
+# What a reader may have in their home, and in their environment, that would change what chapters do.
+AT_HOME = {
+    ".config/matplotlib/matplotlibrc": "lines.linewidth: 9\naxes.facecolor: red\n",
+    ".ipython/profile_default/startup/00.py": "print('hello')\n",
+    ".ipython/profile_default/ipython_config.py": "c.InteractiveShell.ast_node_interactivity = 'all'\n",
+    ".local/share/jupyter/kernels/python3/kernel.json": json.dumps(NO_KERNEL),
+    ".local/share/jupyter/kernels/lsbook/kernel.json": json.dumps(NO_KERNEL),
+    ".jupyter/jupyter_config.py": "raise SystemExit('not this one')\n",
+    ".docutils": "[general]\ngenerator: yes\nstrip_comments: yes\nsection_numbering: no\n",
+    "startup.py": "print('hello')\n",
+    "matplotlibrc": "lines.linewidth: 9\n",
+    "tqdm.py": "raise SystemExit('not this one')\n",
+}
+SETTINGS = {
+    "HOME": "{home}",
+    "MATPLOTLIBRC": "{home}/matplotlibrc",
+    "MPLCONFIGDIR": "{home}/.config/matplotlib",
+    "MPLBACKEND": "svg",
+    "JUPYTER_PATH": "{home}/.local/share/jupyter",
+    "JUPYTER_CONFIG_DIR": "{home}/.jupyter",
+    "IPYTHONDIR": "{home}/.ipython",
+    "PYTHONSTARTUP": "{home}/startup.py",
+    "PYTHONOPTIMIZE": "2",
+    "PYTHONWARNINGS": "error",
+    "PYTHONIOENCODING": "utf-16",
+    "LC_ALL": "tr_TR.UTF-8",
+    "TZ": "Asia/Kathmandu",
+    "COLUMNS": "20",
+    "FORCE_COLOR": "1",
+}
+
+
 def test_a_second_build_gives_the_same_bytes_and_asks_no_other_host(built, tmp_path, monkeypatch):
-    """Every Python process of it, kernels and Sphinx among them, notes whom it looks up or connects to."""
+    """Whatever the reader's settings are. Every Python process of it, kernels and Sphinx among them, notes whom it
+    looks up or connects to."""
+    for name, text in AT_HOME.items():
+        (tmp_path / "home" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "home" / name).write_text(text)
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(name, value.format(home=tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "home")
+    monkeypatch.setattr(paths, "__file__", str(built.parents[1] / "lsbook" / "paths.py"))
     (tmp_path / "sitecustomize.py").write_text(WATCHING.format(log=str(tmp_path / "asked")))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     asking = "import socket; socket.create_connection(('host.invalid', 80))"
-    assert subprocess.run([sys.executable, "-c", asking], stderr=subprocess.DEVNULL).returncode == 1
+    assert subprocess.run([sys.executable, "-P", "-c", asking], stderr=subprocess.DEVNULL).returncode == 1
     assert (tmp_path / "asked").read_text().split() == ["host.invalid"]
     (tmp_path / "asked").unlink()
     again = build.build(parameters={"alpha": 0.25}, out=tmp_path / "again").parent
     assert digests(again) == digests(built)
     assert not (tmp_path / "asked").exists()
+
+
+BARE = {"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+# A folder seen at /mnt by somebody whom the system does not know and who may write only what is theirs.
+AS_NOBODY = """
+mount --bind "$0" /mnt && cd /mnt && exec setpriv --reuid=12345 --regid=12345 --clear-groups \
+  --inh-caps=-all,+dac_read_search --ambient-caps=-all,+dac_read_search "$@"
+"""
+
+
+@pytest.fixture
+def somebody(tmp_path):
+    """Runs a command line of ours at an ASCII terminal, and as a user without a name and a home where that can be."""
+    command, root = [], tmp_path
+    if not os.geteuid():
+        command, root = ["unshare", "--mount", "sh", "-c", AS_NOBODY, tmp_path], Path("/mnt")
+        if subprocess.run([*command, "true"], capture_output=True).returncode:
+            pytest.skip("nobody else may run something here")
+    tmp_path.chmod(0o755)
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "temporary").chmod(0o777)
+    environment = BARE | {"TMPDIR": str(root / "temporary")}
+    command += [sys.executable, "-OO", "-c", "import os, sys; os.chdir(sys.argv.pop(1)); import lsbook.__main__"]
+
+    def run(folder: str, *arguments: str) -> tuple[int, str, str]:
+        done = subprocess.run([*command, folder, *arguments], cwd=tmp_path, env=environment, capture_output=True)
+        return done.returncode, done.stdout.decode().replace(str(root), str(tmp_path)), done.stderr.decode()
+
+    return run
+
+
+def test_anybody_may_build_from_what_they_can_only_read(project, built, somebody, tmp_path):
+    """With assertions and docstrings stripped, and braces and more in the paths. The advice of the first try helps."""
+    source, out = tmp_path / "{sources} [of] another's %20 ü", tmp_path / "{alpha} {}"
+    shutil.copytree(project, source, ignore=shutil.ignore_patterns("_build", "others", "a file"))
+    out.mkdir()
+    out.chmod(0o777)
+    for path in (*source.rglob("*"), source):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        code, said, refused = somebody(source.name, "build", "-p", "alpha", "0.25")
+        assert (code, said, refused.count("\n")) == (2, "", 1)
+        assert refused.startswith("lsbook: cannot build in ")
+        assert "Permission denied" in refused
+        assert "choose another --out" in refused
+        arguments = "build", "-p", "alpha", "0.25", "--out", f"../{out.name}"
+        code, said, complaint = somebody(source.name, *arguments)
+        assert (code, Path(said.strip()).resolve()) == (0, out / "html" / "index.html"), complaint
+        assert digests(out / "html") == digests(built)
+    finally:
+        for path in (source, *source.rglob("*")):
+            path.chmod(path.stat().st_mode | 0o200)
+
+
+@pytest.fixture
+def quick(project, monkeypatch):
+    """Builds the index alone in a folder, not by Jupyter Book: its pages are the mark of a build and these texts."""
+
+    def render(source, environment, strict):
+        made = source / "_build" / "html"
+        (made / "deep").mkdir(parents=True)
+        (made / "searchindex.js").touch()
+        for name, text in texts.items():
+            (made / name).write_text(text)
+        return made
+
+    def pages_in(out: Path, **pages: str) -> Path:
+        texts.clear()
+        texts.update({name.replace("__", "/"): text for name, text in pages.items()})
+        return build.build(["index"], out=out).parent
+
+    texts = {}
+    monkeypatch.setattr(build, "_render", render)
+    return pages_in
+
+
+@pytest.fixture
+def mount(request):
+    """A function that mounts something on a new folder, for as long as the test lasts."""
+
+    def at(folder: Path, *what: str | Path) -> None:
+        if os.geteuid():
+            pytest.skip("only root may mount")
+        folder.mkdir()
+        if subprocess.run(["mount", *what, folder], capture_output=True).returncode:
+            pytest.skip("mounting is not allowed here")
+        request.addfinalizer(lambda: subprocess.run(["umount", "--lazy", folder], check=True))
+
+    return at
+
+
+def found(folder: Path) -> dict[str, str]:
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "place", ["folder", "link", "broken link", "mount point", "link to a mount point", "bound folder"]
+)
+def test_pages_come_to_where_the_folder_is(quick, tmp_path, mount, place):
+    """Those of an earlier build go, and what is hidden beside them stays where the folder has to."""
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    html = out / "html"
+    out.mkdir()
+    if place == "link":
+        elsewhere.mkdir()
+    if "link" in place:
+        html.symlink_to(elsewhere)
+    if place == "bound folder":
+        elsewhere.mkdir()
+        mount(html, "--bind", elsewhere)
+    elif "mount" in place:
+        mount(elsewhere if "link" in place else html, "-t", "tmpfs", "tmpfs")
+    kept = place not in ("folder", "link", "broken link")
+    for pages in ({"index.html": "1", "deep__first.html": "1"}, {"index.html": "2", "deep__second.html": "2"}):
+        assert quick(out, **pages) == html
+        expected = {name.replace("__", "/"): text for name, text in pages.items()} | {"searchindex.js": ""}
+        assert found(html) == expected | ({".git": "mine"} if kept and pages["index.html"] == "2" else {})
+        (html / ".git").write_text("mine")
+    assert html.is_symlink() == ("link" in place)
+    assert sorted(path.name for path in out.iterdir()) == [".lock", "executed", "html", "source", "timings.json"]
+
+
+def test_the_sources_copy_may_be_a_link_or_full_of_what_a_build_left(quick, tmp_path):
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    (elsewhere / "book" / "old").mkdir(parents=True)
+    (elsewhere / "_toc.yml").touch()
+    (elsewhere / "link").symlink_to(PROJECT)
+    out.mkdir()
+    (out / "source").symlink_to(elsewhere)
+    for text in ("1", "2"):
+        quick(out, **{"index.html": text})
+        assert sorted(path.name for path in elsewhere.iterdir() if path.name != ".home") == sorted(
+            ["_build", "_config.yml", "_static", "_toc.yml", "benchmarks", "book", "provenance.json", ".notes"]
+        )
+        assert not (elsewhere / "book" / "old").exists()
+
+
+def test_what_cannot_be_written_half_way_is_one_line(quick, tmp_path, monkeypatch):
+    quick(tmp_path, **{"index.html": "1"})
+
+    def full(*_):
+        raise OSError(28, "No space left on device", "a page")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(UserError, match="cannot build in .*: No space left on device .a page.; choose another --out"):
+        quick(tmp_path, **{"index.html": "2"})
+    assert found(tmp_path / "html") == {"index.html": "1", "searchindex.js": ""}
 
 
 def test_all_chapters_are_printed(project, chromium, tmp_path):
@@ -264,24 +496,19 @@ def test_a_chapter_that_could_not_be_written_is_named_with_the_logs_last_line(tm
     assert execute._failure(tmp_path / "chapter.ipynb") is None
 
 
-def test_a_warning_of_jupyter_book_fails_the_build_and_is_shown(project, built, capfd):
+def test_a_warning_of_jupyter_book_fails_the_build_and_is_shown(project, built, restored, capfd):
+    """A link to nowhere, and an image without alternative text."""
     before = digests(built)
+    write_chapter(project, "second", FIGURE, mystnb={"figure": DESCRIBED["figure"]})
     index = project / "book" / "index.md"
     text = index.read_text()
     index.write_text(text + "\nSee [](nowhere.md).\n")
     with pytest.raises(UserError, match="Jupyter Book did not accept the chapters"):
         build.build(parameters={"alpha": 0.25})
     index.write_text(text)
-    assert re.search(r"book/index\.md:\d+: WARNING: .*nowhere", capfd.readouterr().err)
-    assert digests(built) == before
-
-
-def test_an_image_without_alternative_text_fails_the_build(project, built, restored, capfd):
-    before = digests(built)
-    write_chapter(project, "second", FIGURE, mystnb={"figure": DESCRIBED["figure"]})
-    with pytest.raises(UserError, match="Jupyter Book did not accept the chapters"):
-        build.build(parameters={"alpha": 0.25})
-    assert re.search(r"book/second\b.*an image has no alternative text: .*\.svg", capfd.readouterr().err)
+    said = capfd.readouterr().err
+    assert re.search(r"book/index\.md:\d+: WARNING: .*nowhere", said)
+    assert re.search(r"book/second\b.*an image has no alternative text: .*\.svg", said)
     assert digests(built) == before
 
 
@@ -381,12 +608,12 @@ def test_a_lock_that_is_a_link_is_refused_and_what_it_leads_to_stays(small, tmp_
     assert (tmp_path / "letter").read_text() == "dear reader"
 
 
-def test_kernels_find_the_projects_records_data_and_weights(small, monkeypatch):
+def test_kernels_find_the_projects_records_data_and_weights(small, tmp_path, monkeypatch):
     """Where a chapter is executed, a copy of the project is, with folders of its own that the next build removes."""
     monkeypatch.chdir(small)
     for name, folder in {"LSBOOK_RESULTS": "results", "LSBOOK_DATA": "data", "LSBOOK_RUNS": "runs"}.items():
         monkeypatch.delenv(name, raising=False)
-        assert build._environment()[name] == str(small / folder)
+        assert isolation.environment(tmp_path / name)[name] == str(small / folder)
 
 
 @pytest.mark.parametrize(("jobs", "threads"), [(1, "8"), (2, "4"), (3, "4")])

@@ -1,0 +1,68 @@
+"""The environment in which chapters and Sphinx run, built up from what they need: the reader's own settings of Python,
+IPython, Jupyter, matplotlib, git and the terminal change nothing in the book."""
+
+import json
+import os
+import site
+import sys
+from pathlib import Path
+
+from lsbook.core import checkout
+from lsbook.core.paths import TABLE_OF_CONTENTS, cache_path, data_path, project_root, results_path, runs_path
+
+KERNEL = "lsbook"
+# Where programs, libraries and scratch space are, the way to the network, and what a machine's numbers of threads are.
+NEEDED = (
+    *("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE"),
+    *("TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+)
+PREFIXES = "LSBOOK_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "NVIDIA_"
+
+
+def environment(home: Path) -> dict[str, str]:
+    """What kernels and Sphinx see. home: a new folder, which is the user's home to them; settings are put there.
+
+    The project's records, data and weights, the same packages as here, and nothing that varies between two builds.
+    """
+    _write_settings(home)
+    kept = {name: value for name, value in os.environ.items() if name in NEEDED or name.startswith(PREFIXES)}
+    if site.ENABLE_USER_SITE:
+        kept["PYTHONUSERBASE"] = site.getuserbase()  # else it is looked for in the home
+    last_change = checkout.git(project_root() / TABLE_OF_CONTENTS, "log", "-1", "--format=%ct", "--no-show-signature")
+    return kept | {
+        "LSBOOK_RESULTS": str(results_path()),
+        "LSBOOK_DATA": str(data_path()),
+        "LSBOOK_RUNS": str(runs_path()),
+        "HOME": str(home),
+        "USER": KERNEL,  # some ask who they are, and an unknown user has no name
+        "XDG_CACHE_HOME": str(cache_path().parent),
+        "IPYTHONDIR": str(home / "ipython"),
+        "JUPYTER_DATA_DIR": str(home / "jupyter"),
+        "JUPYTER_PREFER_ENV_PATH": "0",  # that folder before others
+        "JUPYTER_NO_CONFIG": "1",
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYTHONPATH": os.pathsep.join(_packages()),
+        "PYTHONHASHSEED": "0",
+        "PYTHONUTF8": "1",
+        "LC_ALL": "C.UTF-8",
+        "TZ": "UTC",
+        "SOURCE_DATE_EPOCH": last_change or "0",
+    }
+
+
+def _packages() -> list[str]:
+    """The reader's own folders of packages, which may be named from here."""
+    return [str(Path(folder).absolute()) for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+
+
+def _write_settings(home: Path) -> None:
+    """A kernel of this interpreter, and an IPython profile that loads lsbook.site.watch."""
+    kernel = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}
+    settings = {
+        f"jupyter/kernels/{KERNEL}/kernel.json": json.dumps(kernel | {"display_name": KERNEL}),
+        "ipython/profile_default/ipython_config.py": 'c.InteractiveShellApp.extensions = ["lsbook.site.watch"]\n',
+    }
+    for name, text in settings.items():
+        (home / name).parent.mkdir(parents=True)
+        (home / name).write_text(text, encoding="utf-8")
