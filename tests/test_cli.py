@@ -166,6 +166,18 @@ def test_a_results_folder_that_cannot_be_written_is_noticed_before_training(lsbo
     assert results.read_text() == "a file in its place"
 
 
+def test_the_advice_on_folders_that_cannot_be_written_helps(lsbook, tmp_path, monkeypatch):
+    command = [*SMOKE, "--alpha", "0.1", "-r", "steps", "2"]
+    (tmp_path / "file").touch()
+    for name in ("LSBOOK_RESULTS", "LSBOOK_RUNS"):
+        monkeypatch.setenv(name, str(tmp_path / "file"))
+        code, _, err = lsbook(*command)
+        assert (code, err.splitlines()[-1].endswith(f"; name another folder by {name}")) == (2, True)
+        monkeypatch.setenv(name, str(tmp_path / name))
+    assert lsbook(*command)[0] == 0
+    assert len(Store(tmp_path / "LSBOOK_RESULTS")) == 1
+
+
 def test_missing_data_without_network_is_one_line(lsbook, results, monkeypatch):
     nowhere = dataclasses.replace(DATASETS["cifar10"], archives=(("", "http://127.0.0.1:9/cifar.tar.gz", "0" * 64),))
     monkeypatch.setitem(DATASETS, "cifar10", nowhere)

@@ -10,7 +10,10 @@ TABLE_OF_CONTENTS, SETTINGS = "_toc.yml", "_config.yml"
 def project_root() -> Path:
     """The nearest folder at or above the working directory that holds the book, else the one that this package is from,
     so that a downloaded notebook finds it; else the working directory."""
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError:  # it has been removed
+        here = Path(__file__).parents[2]
     places = here, *here.parents, Path(__file__).parents[2]
     return next(filter(_holds_the_book, places), here)
 
@@ -44,7 +47,7 @@ def cache_path() -> Path:
     if folder := os.environ.get("XDG_CACHE_HOME"):
         return Path(folder).absolute() / "lsbook"
     try:
-        return Path.home() / ".cache" / "lsbook"
+        return Path.home().absolute() / ".cache" / "lsbook"
     except RuntimeError:
         return Path(tempfile.gettempdir()) / f"cache-{os.getuid()}" / "lsbook"
 

@@ -156,7 +156,8 @@ class Store:
             with self._lock():
                 tempfile.TemporaryFile(dir=self.path).close()
         except OSError as error:
-            raise UserError(f"recorded runs cannot be written to {self.path}: {error.strerror or error}") from None
+            why = f"{error.strerror or error}; name another folder by LSBOOK_RESULTS"
+            raise UserError(f"recorded runs cannot be written to {self.path}: {why}") from None
 
     def verify(self) -> list[str]:
         """One line for each record that is damaged, its arrays' values included; empty when none is."""

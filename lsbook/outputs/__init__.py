@@ -26,6 +26,7 @@ def begin() -> None:
     import matplotlib
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
+    matplotlib.rcdefaults()  # not what a matplotlibrc of the reader's says
     matplotlib.rcParams.update(STYLE)
     set_matplotlib_formats("svg", metadata={"Date": None})
 

@@ -41,6 +41,13 @@ def test_another_jupyter_book_is_left_alone(unset, tmp_path, monkeypatch, settin
         assert [path() for path in FOLDERS.values()] == [PROJECT / name for name in ("results", "runs", "data")]
 
 
+def test_the_working_directory_may_be_gone(unset, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert paths.results_path() == PROJECT / "results"
+
+
 def test_what_is_said_counts(tmp_path, monkeypatch):
     for name, path in FOLDERS.items():
         monkeypatch.setenv(name, str(tmp_path / name))

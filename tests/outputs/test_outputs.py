@@ -4,8 +4,11 @@ import json
 import math
 import re
 
+import matplotlib
 import pytest
+from matplotlib_inline import backend_inline
 
+from lsbook import outputs
 from lsbook.outputs import Part, Table, Text, interval_picture
 
 TABLE = Table("table-x", "A caption.", ("name", "value", "verdict"), (("a < b", "1.5 ± 0.2", "yes"), ("c", "—", "no")))
@@ -31,8 +34,8 @@ def test_a_notebook_gets_html_with_its_text_escaped():
 @pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", "<!--<script>", "a < b & c"])
 def test_data_in_a_page_end_no_script_and_begin_no_comment(text):
     """In a script, `<!--` followed by `<script` swallows the page, which `<\\/` alone does not prevent."""
-    page = Part("name", "A caption.", {text: [text]}).html()
-    [content] = re.findall('json">(.*)</script></figure>$', page)
+    outputs = Part("name", "A caption.", {text: [text]}).html()
+    [content] = re.findall('json">(.*)</script></figure>$', outputs)
     assert "<" not in content
     assert json.loads(content) == {text: [text]}
 
@@ -72,3 +75,11 @@ def test_every_form_is_offered():
 
 def test_an_empty_table_is_a_header():
     assert Table("t", "c", ("a", "b"), ()).markdown().splitlines()[2:4] == ["| a | b |", "| ---: | ---: |"]
+
+
+def test_figures_have_the_books_style_and_not_the_readers(monkeypatch):
+    monkeypatch.setattr(backend_inline, "set_matplotlib_formats", lambda *_, **__: None)
+    with matplotlib.rc_context({"lines.linewidth": 9, "font.size": 30}):
+        outputs.begin()
+        found = matplotlib.rcParams["lines.linewidth"], matplotlib.rcParams["font.size"]
+    assert found == (matplotlib.rcParamsDefault["lines.linewidth"], outputs.STYLE["font.size"])

@@ -117,7 +117,8 @@ def _claimed(run: Run, wait: bool) -> Iterator[None]:
     except Timeout:
         raise
     except OSError as error:
-        raise UserError(f"checkpoints cannot be written to {folder}: {error.strerror or error}") from None
+        why = f"{error.strerror or error}; name another folder by LSBOOK_RUNS"
+        raise UserError(f"checkpoints cannot be written to {folder}: {why}") from None
     with lock:
         yield
 
