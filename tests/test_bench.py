@@ -22,7 +22,7 @@ from lsbook.core.config import Recipe
 from lsbook.core.errors import UserError
 from lsbook.models.alexnet import AlexNet
 from lsbook.recipes import profiles
-from lsbook.training.images.task import augmentation
+from lsbook.training.images import augmentation
 
 PROJECT = Path(__file__).parents[1]
 LIMITS = limits.Limits("cpu", flops=100.0, bandwidth=10.0)

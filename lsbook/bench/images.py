@@ -16,7 +16,8 @@ from lsbook.core.torchvision_operators import declare_missing
 from lsbook.data.images import Images
 from lsbook.recipes import profiles
 from lsbook.training.engine import devices
-from lsbook.training.images.task import ImageTrainer, augmentation, teachers
+from lsbook.training.images import augmentation, teachers
+from lsbook.training.images.task import ImageTrainer
 from lsbook.training.losses import smoothed_cross_entropy
 
 STEPS = {"mlp": 40, "alexnet": 20, "resnet56": 3, "inception_v4": 1}  # of training in a round

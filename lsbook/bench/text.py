@@ -18,7 +18,8 @@ from lsbook.models.transformer import Transformer
 from lsbook.recipes import profiles
 from lsbook.training.engine import devices
 from lsbook.training.engine.optimisation import EPSILON
-from lsbook.training.text.task import TextTrainer, translations
+from lsbook.training.text import translations
+from lsbook.training.text.task import TextTrainer
 
 MODEL, VOCABULARY = "transformer-256", 8_000
 PAIRS = 2_000  # that training draws from

@@ -12,7 +12,7 @@ from lsbook.core.errors import UserError
 from lsbook.core.registry import CORPORA, DATASETS, MODELS
 from lsbook.core.store import Store
 from lsbook.recipes import profiles
-from lsbook.training.images.task import augmentation
+from lsbook.training.images import augmentation
 
 TOKENS = 30  # of each side of a pair
 

@@ -13,7 +13,7 @@ from lsbook.core.errors import UserError
 from lsbook.core.registry import DATASETS
 from lsbook.core.store import Store
 from lsbook.evidence import claims
-from lsbook.training.images.task import augmentation
+from lsbook.training.images import augmentation
 
 ACCURACY = {"teacher": 0.90, "alone": 0.80, "equally soft": 0.80, "hard teacher": 0.84, "smoothed teacher": 0.78}
 GAIN = {"teacher": 0.01, "alone": 0.01, "equally soft": 0.01, "hard teacher": 0.03, "smoothed teacher": -0.02}  # by α

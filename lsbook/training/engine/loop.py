@@ -17,10 +17,10 @@ from lsbook.core.config import Run
 from lsbook.core.errors import UserError, needing
 from lsbook.core.registry import CORPORA
 from lsbook.training.engine import checkpoints, devices, distributed, environment, optimisation
-from lsbook.training.images.task import task as images
+from lsbook.training.images import task as images
 from lsbook.training.images.teachers import save_weights
 from lsbook.training.losses import Loss
-from lsbook.training.text.task import task as text
+from lsbook.training.text import task as text
 
 UNCHECKED = {"cpu": 1, "cuda": 8}  # steps between two looks at clock and signals, so that a GPU has work in hand
 POINTS = 20  # measurements along a run, fewer when they would take long beside it:

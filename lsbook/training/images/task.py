@@ -15,8 +15,8 @@ from lsbook.data.images import Images, load, train_and_heldout
 from lsbook.models.base import Classifier, initialise_small
 from lsbook.training.engine import devices, distributed
 from lsbook.training.engine.optimisation import Trainer
+from lsbook.training.images import augmentation, evaluation, summary, transfer, views
 from lsbook.training.images.probes import LogitDifferences
-from lsbook.training.images.task import augmentation, evaluation, summary, transfer, views
 from lsbook.training.losses import NAMED, Loss
 
 MEASURED = 2_000  # held-out images in each measurement along a run

@@ -26,7 +26,7 @@ from lsbook.data.images import Images
 from lsbook.data.sources import write_whole
 from lsbook.models.base import Classifier
 from lsbook.training.engine import devices, distributed
-from lsbook.training.images.task import augmentation
+from lsbook.training.images import augmentation
 from lsbook.training.losses import Batch, Loss, distillation, smoothed_cross_entropy
 
 BATCH = 2_048  # views evaluated at a time

@@ -19,7 +19,7 @@ from lsbook.models.beam_search import Translation
 from lsbook.models.transformer import Transformer
 from lsbook.training.engine import distributed
 from lsbook.training.images.summary import SHOWN, first_of_each_class, half, with_one
-from lsbook.training.text.task import translations
+from lsbook.training.text import translations
 from lsbook.training.text.translations import Scores
 
 # Of NLL and ECE; those of BLEU, whose every value is a search through the text, are among them.

@@ -19,8 +19,8 @@ from lsbook.models.transformer import Transformer
 from lsbook.training.engine import devices, distributed
 from lsbook.training.engine.optimisation import Trainer
 from lsbook.training.losses import smoothed_cross_entropy_of_output
+from lsbook.training.text import translations
 from lsbook.training.text.summary import Translator, summarise
-from lsbook.training.text.task import translations
 
 # Sentences of each split: few where seconds count, all of newstest2014, and of other texts:
 TRANSLATED = {"grammar": 100, "wmt14-en-de": 3_003}

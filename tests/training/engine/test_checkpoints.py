@@ -17,7 +17,7 @@ from lsbook.core.store import Store
 from lsbook.runner.obtain import obtain
 from lsbook.training import Splits, bank, lesson, splits, train
 from lsbook.training.engine import checkpoints, loop
-from lsbook.training.images.task import probes, summary
+from lsbook.training.images import probes, summary
 from lsbook.training.losses import smoothed_cross_entropy
 
 STEPS = 200

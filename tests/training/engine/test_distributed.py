@@ -82,8 +82,8 @@ def one(tmp_path_factory) -> Store:
         patch.setenv("LSBOOK_RUNS", str(tmp_path_factory.mktemp("runs")))
         for name, value in {"loop.POINTS": 100, "loop.SHARE": 1000, "text.MEASURED": 21, "images.MEASURED": 21}.items():
             patch.setattr(f"lsbook.training.{name}", value)
-        patch.setattr("lsbook.training.text.task.task.task.summary.BLEU_TEMPERATURES", (1.0,))
-        patch.setattr("lsbook.training.text.task.task.task.summary.BEAMS", (4,))
+        patch.setattr("lsbook.training.text.summary.BLEU_TEMPERATURES", (1.0,))
+        patch.setattr("lsbook.training.text.summary.BEAMS", (4,))
         patch.setitem(TRANSLATED, "grammar", 5)
         patch.setitem(MODELS["transformer-64"].arguments, "dropout", 0.0)
         store = Store(tmp_path_factory.mktemp("one"))

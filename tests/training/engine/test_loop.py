@@ -124,7 +124,7 @@ def test_further_seeds_keep_no_full_logits(data):
 def test_history_has_evenly_spaced_points_that_do_not_take_long(data, outcome, monkeypatch):
     """40 steps of 64 train on 2 560 images, so 640 may be measured: 300 twice, or 30 as often as there are points."""
     assert outcome.history["step"] == [20, 40]
-    monkeypatch.setattr("lsbook.training.images.task.task.task.task.task.task.MEASURED", 30)
+    monkeypatch.setattr("lsbook.training.images.task.MEASURED", 30)
     assert train(run(0.1), data, progress=False).history["step"] == list(range(2, 41, 2))
     assert {len(values) for values in outcome.history.values()} == {2}
     assert all(0 <= value <= 1 for name in ("accuracy", "ece") for value in outcome.history[name])

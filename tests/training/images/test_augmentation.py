@@ -11,8 +11,8 @@ from PIL import Image
 from lsbook.core import config
 from lsbook.core.config import Recipe
 from lsbook.core.errors import UserError
+from lsbook.training.images import augmentation
 from lsbook.training.images.augmentation import AUGMENTATIONS, InceptionCrop, Views, standardise
-from lsbook.training.images.task import augmentation
 
 PIXELS = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (6, 3, 32, 32), dtype=np.uint8))
 

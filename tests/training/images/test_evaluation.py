@@ -11,9 +11,10 @@ from lsbook.core.config import Recipe, Run
 from lsbook.core.registry import DATASETS
 from lsbook.data.images import Images, load
 from lsbook.training import Splits, train
+from lsbook.training.images import evaluation, transfer
+from lsbook.training.images import task as images
 from lsbook.training.images.summary import Responses
-from lsbook.training.images.task import evaluation, noisy_labels, transfer
-from lsbook.training.images.task import task as images
+from lsbook.training.images.task import noisy_labels
 
 GENERATOR = np.random.default_rng(0)
 CLASSES = 4

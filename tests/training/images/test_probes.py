@@ -13,9 +13,9 @@ from lsbook.core.config import Recipe, Run
 from lsbook.core.registry import MODELS
 from lsbook.data.images import load
 from lsbook.training import Splits, train
+from lsbook.training.images import summary
 from lsbook.training.images.augmentation import AUGMENTATIONS
 from lsbook.training.images.probes import COUNTED, PAIR, VIEWS, LogitDifferences
-from lsbook.training.images.task import summary
 
 RECIPE = Recipe(steps=12, batch=32, learning_rate=0.02, augmentation="crop24-flip")
 

@@ -22,8 +22,8 @@ from lsbook.models.resnet import ResNet
 from lsbook.runner import obtain as obtain_module
 from lsbook.runner.obtain import obtain
 from lsbook.training import Splits, train
+from lsbook.training.images import teachers, views
 from lsbook.training.images.augmentation import AUGMENTATIONS, Views
-from lsbook.training.images.task import teachers, views
 from lsbook.training.losses import Batch
 
 RECIPE = Recipe(steps=3, batch=16, learning_rate=0.02, augmentation="crop24-flip")

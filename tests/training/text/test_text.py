@@ -23,7 +23,8 @@ from lsbook.recipes import profiles
 from lsbook.runner.obtain import obtain
 from lsbook.training import splits, train
 from lsbook.training.engine import checkpoints, loop, optimisation
-from lsbook.training.text.task import Texts, TextTrainer, summary, translations
+from lsbook.training.text import summary, translations
+from lsbook.training.text.task import Texts, TextTrainer
 
 PAIRS, SIZE = 60, 330
 RECIPE = Recipe(
@@ -138,7 +139,7 @@ def test_training_learns_and_its_record_agrees_with_itself(outcome, data):
 
 
 def test_the_same_run_gives_the_same_training_bit_for_bit(data, outcome, monkeypatch):
-    monkeypatch.setattr("lsbook.training.text.task.task.task.task.summarise", lambda *_, **__: ({}, {}, {}))
+    monkeypatch.setattr("lsbook.training.text.task.summarise", lambda *_, **__: ({}, {}, {}))
     torch.manual_seed(123)  # nothing outside the run matters
     assert train(run(), data, progress=False).history == outcome.history
     assert train(run(seed=1), data, progress=False).history != outcome.history
@@ -287,7 +288,7 @@ def test_averaged_weights_are_the_mean_of_those_of_the_last_moments(data, networ
 
 def test_a_run_stopped_between_averaged_moments_ends_where_it_would_have(data, monkeypatch, tmp_path):
     """It is stopped after the second of three."""
-    monkeypatch.setattr("lsbook.training.text.task.task.task.task.summarise", lambda *_, **__: ({}, {}, {}))
+    monkeypatch.setattr("lsbook.training.text.task.summarise", lambda *_, **__: ({}, {}, {}))
     averaging = run(recipe=dataclasses.replace(RECIPE, steps=100, batch=60, averaged=3))
 
     def weights(folder: str) -> dict[str, torch.Tensor]:
@@ -319,9 +320,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(data):
 
 def test_a_text_run_goes_through_the_store(results, data, monkeypatch):
     monkeypatch.setattr("lsbook.training.splits", lambda _: data)
-    monkeypatch.setattr(
-        "lsbook.training.text.task.task.task.task.summarise", lambda *_, **__: ({"test_bleu": 1.0}, {}, {})
-    )
+    monkeypatch.setattr("lsbook.training.text.task.summarise", lambda *_, **__: ({"test_bleu": 1.0}, {}, {}))
     short = run(recipe=dataclasses.replace(RECIPE, steps=2))
     [record] = obtain([short])
     assert Store().get(short).metrics == record.metrics
