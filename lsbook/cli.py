@@ -194,14 +194,12 @@ def verify(path: Annotated[Path | None, typer.Argument(help="Folder of records (
 @app.command()
 def data(names: Annotated[list[str] | None, typer.Argument(help="Data sets; all when none is named.")] = None) -> None:
     """Find, download and check data sets."""
-    from lsbook.data import image_files, images, texts
+    from lsbook.data import images, texts
 
     def show(name: str) -> None:
-        load, what = (images.load, "images") if name in DATASETS else (texts.load, "pairs")
-        for split in SPLITS:
-            part = load(name, split)
-            if isinstance(part, image_files.ImageFiles):
-                part.check()
+        parts = images.all_splits(name, decode=True) if name in DATASETS else [texts.load(name, s) for s in SPLITS]
+        what = "images" if name in DATASETS else "pairs"
+        for split, part in zip(SPLITS, parts, strict=True):
             print(f"{name:16} {split:8} {len(part):6} {what}  {part.variant}  sha256 {part.fingerprint[:12]}")
 
     missing = []

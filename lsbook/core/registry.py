@@ -15,6 +15,7 @@ class Dataset:
     """A labelled image data set and where its files may come from.
 
     shape: (C, H, W); None when sizes differ: such images stay in their files, and each is decoded when it is seen.
+    examples: how many there are in the training file and in the test file.
     heldout: how many examples at the end of the training file are kept for fitting temperatures and the like.
     image_columns, label_columns: names under which the Hub's Parquet files may hold them, first match wins.
     torchvision: class in `torchvision.datasets` that reads the original files, or None when there is none.
@@ -31,6 +32,7 @@ class Dataset:
     title: str
     classes: tuple[str, ...]
     shape: tuple[int, int, int] | None
+    examples: tuple[int, int]
     heldout: int
     size: str = ""
     image_columns: tuple[str, ...] = ("image", "img")
@@ -54,6 +56,7 @@ class Corpus:
 
     languages: source and target, as file names end in them or the fields of a Parquet column are called.
     parts: what the names of the files begin with for the splits `train`, `heldout` (the validation text) and `test`.
+    pairs: how many sentence pairs each split has, where that is known.
     archives: for each file to download its folder, address and SHA-256.
     has_gaps: whether training pairs may lack a side, as some of a text from the web do; they are left out.
     """
@@ -61,6 +64,7 @@ class Corpus:
     title: str
     languages: tuple[str, str] = ("en", "de")
     parts: tuple[str, str, str] = SPLITS
+    pairs: tuple[int | None, int | None, int | None] = (None, None, None)
     size: str = ""
     archives: tuple[tuple[str, str, str], ...] = ()
     has_gaps: bool = False
@@ -154,6 +158,7 @@ DATASETS = {
         title="CIFAR-10",
         classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
         shape=(3, 32, 32),
+        examples=(50_000, 10_000),
         heldout=10_000,
         size="170 MB",
         torchvision="CIFAR10",
@@ -171,6 +176,7 @@ DATASETS = {
         title="MNIST",
         classes=tuple("0123456789"),
         shape=(1, 28, 28),
+        examples=(60_000, 10_000),
         heldout=10_000,
         size="12 MB",
         torchvision="MNIST",
@@ -188,6 +194,7 @@ DATASETS = {
         title="CIFAR-100",
         classes=tuple(_CIFAR100.split()),
         shape=(3, 32, 32),
+        examples=(50_000, 10_000),
         heldout=10_000,
         size="169 MB",
         torchvision="CIFAR100",
@@ -204,6 +211,7 @@ DATASETS = {
         title="Tiny ImageNet at 32 × 32",
         classes=_tiny_imagenet(200),
         shape=(3, 32, 32),
+        examples=(100_000, 10_000),
         heldout=10_000,
         shown=_TINY_IMAGENET_SHOWN,
         transfer="cifar10",
@@ -215,6 +223,7 @@ DATASETS = {
         title="Tiny ImageNet at 32 × 32, 50 classes",
         classes=_tiny_imagenet(50),
         shape=(3, 32, 32),
+        examples=(25_000, 2_500),
         heldout=10_000,
         files="tiny-imagenet-32",
         shown=_TINY_IMAGENET_SHOWN,
@@ -226,6 +235,7 @@ DATASETS = {
         title="Tiny ImageNet at 32 × 32, 5 classes",
         classes=("goldfish", "Yorkshire terrier", "golden retriever", "Labrador retriever", "standard poodle"),
         shape=(3, 32, 32),
+        examples=(2_500, 250),
         heldout=250,
         files="tiny-imagenet-32",
     ),
@@ -233,17 +243,25 @@ DATASETS = {
         title="ImageNet",
         classes=tuple(_IMAGENET.values()),
         shape=None,
+        examples=(1_281_167, 50_000),
         heldout=10_000,
         wnids=tuple(_IMAGENET),
         shown=("tench", "meerkat", "cleaver", "toy poodle", "miniature poodle", "golden retriever"),
     ),
-    "digits": Dataset(title="digits (scikit-learn)", classes=tuple("0123456789"), shape=(1, 32, 32), heldout=300),
+    "digits": Dataset(
+        title="digits (scikit-learn)",
+        classes=tuple("0123456789"),
+        shape=(1, 32, 32),
+        examples=(1_497, 300),
+        heldout=300,
+    ),
 }
 
 CORPORA = {
     "multi30k": Corpus(
         title="Multi30k, English to German",
         parts=("train", "val", "test_2016_flickr"),
+        pairs=(29_000, 1_014, 1_000),
         size="1.3 MB",
         archives=tuple(
             ("multi30k", _MULTI30K + name, checksum)
@@ -258,7 +276,12 @@ CORPORA = {
         ),
     ),
     "grammar": Corpus(title="English–German grammar of our own"),
-    "wmt14-en-de": Corpus(title="WMT14, English to German", parts=("train", "validation", "test"), has_gaps=True),
+    "wmt14-en-de": Corpus(
+        title="WMT14, English to German",
+        parts=("train", "validation", "test"),
+        pairs=(None, 3_000, 3_003),  # copies of the training text differ in how it was cleaned
+        has_gaps=True,
+    ),
 }
 
 TITLES = {name: source.title for name, source in (DATASETS | CORPORA).items()}

@@ -1,9 +1,6 @@
 """Texts as token ids: encoded once and then mapped from disk, so that memory does not limit their length."""
 
 import contextlib
-import json
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -75,12 +72,14 @@ def load(name: str, split: str, vocabulary: Vocabulary) -> Encoded:
         return Encoded(*encode(pairs, vocabulary), texts.add(texts.digest(), pairs).hexdigest(), found.variant)
     key = sources.content_key(found.files, vocabulary.fingerprint, *found.languages)
     folder = sources.writable_folder(found.files[0].parent / ".encoded") / f"{name}-{split}-{key}"
-    if not _is_whole(folder):
+    kept = _open(folder, vocabulary, found.variant)
+    if kept is None:
         try:
-            _write(folder, found, vocabulary)
+            sources.write_folder(folder, lambda new: _write(new, found, vocabulary))
+            kept = _open(folder, vocabulary, found.variant)
         except OSError as error:
             raise UserError(f"{folder.parent} cannot keep the encoded text ({error}); set XDG_CACHE_HOME") from None
-    return _open(folder, vocabulary, found.variant)
+    return kept
 
 
 def encode(pairs: Sequence[texts.Pair], vocabulary: Vocabulary) -> tuple[Sentences, Sentences]:
@@ -89,33 +88,24 @@ def encode(pairs: Sequence[texts.Pair], vocabulary: Vocabulary) -> tuple[Sentenc
     return Sentences.of(source), Sentences.of(target)
 
 
-def _write(folder: Path, found: texts.Text, vocabulary: Vocabulary) -> None:
-    """Write `folder` whole or not at all: the ids and offsets of both sides, their checksums and the fingerprint."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        new = Path(temporary) / "text"
-        new.mkdir()
-        fingerprint = texts.digest()
-        lengths = ([], [])
-        with contextlib.ExitStack() as stack:
-            files = [stack.enter_context((new / f"{side}.ids").open("wb")) for side in _SIDES]
-            for chunk in _chunks(found.pairs()):
-                texts.add(fingerprint, chunk)
-                for side, file, counts in zip(encode(chunk, vocabulary), files, lengths, strict=True):
-                    side.ids.tofile(file)
-                    counts.append(side.lengths())
-        for side, counts in zip(_SIDES, lengths, strict=True):
-            np.save(new / f"{side}.npy", np.cumsum(np.concatenate([[0], *counts])))
-        checksums = {path.name: sources.sha256(path) for path in new.iterdir()}
-        summary = {"fingerprint": fingerprint.hexdigest(), "sha256": checksums}
-        (new / _SUMMARY).write_text(json.dumps(summary))
-        if not _is_whole(folder):  # unless someone else was faster
-            shutil.rmtree(folder, ignore_errors=True)
-            new.rename(folder)
+SIDES = ("source", "target")
+FILES = tuple(f"{side}.{ending}" for side in SIDES for ending in ("ids", "npy"))
 
 
-_SIDES = ("source", "target")
-_SUMMARY = "text.json"
+def _write(folder: Path, found: texts.Text, vocabulary: Vocabulary) -> dict[str, str]:
+    """Write the ids and offsets of both sides into `folder`. Returns the fingerprint of the text."""
+    fingerprint = texts.digest()
+    lengths = ([], [])
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context((folder / f"{side}.ids").open("wb")) for side in SIDES]
+        for chunk in _chunks(found.pairs()):
+            texts.add(fingerprint, chunk)
+            for side, file, counts in zip(encode(chunk, vocabulary), files, lengths, strict=True):
+                side.ids.tofile(file)
+                counts.append(side.lengths())
+    for side, counts in zip(SIDES, lengths, strict=True):
+        np.save(folder / f"{side}.npy", np.cumsum(np.concatenate([[0], *counts])))
+    return {"fingerprint": fingerprint.hexdigest()}
 
 
 def _chunks(pairs: Iterator[texts.Pair]) -> Iterator[list[texts.Pair]]:
@@ -123,19 +113,13 @@ def _chunks(pairs: Iterator[texts.Pair]) -> Iterator[list[texts.Pair]]:
         yield chunk
 
 
-def _is_whole(folder: Path) -> bool:
-    """Whether all is there as it was written. Takes the time of reading it."""
-    try:
-        checksums = json.loads((folder / _SUMMARY).read_text())["sha256"]
-        return all(sources.sha256(folder / name) == checksum for name, checksum in checksums.items())
-    except (OSError, ValueError, KeyError):
-        return False
-
-
-def _open(folder: Path, vocabulary: Vocabulary, variant: str) -> Encoded:
-    """What was written, mapped."""
+def _open(folder: Path, vocabulary: Vocabulary, variant: str) -> Encoded | None:
+    """What was written, mapped; None unless all is there as it was. Takes the time of reading it."""
+    notes = sources.read_folder(folder, FILES)
+    if notes is None:
+        return None
     sides = [
         Sentences(np.memmap(folder / f"{side}.ids", vocabulary.dtype, "r"), np.load(folder / f"{side}.npy"))
-        for side in _SIDES
+        for side in SIDES
     ]
-    return Encoded(*sides, json.loads((folder / _SUMMARY).read_text())["fingerprint"], variant)
+    return Encoded(*sides, notes["fingerprint"], variant)

@@ -7,8 +7,8 @@ Of Parquet a single row cannot be had cheaply, so the encoded images are copied 
 
 import hashlib
 import json
-import tempfile
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
@@ -35,7 +35,7 @@ class Folder:
 
     def where(self, row: int) -> str:
         """How a message names an image."""
-        return str(self.root / self.names[row].decode())
+        return str(self.root / os.fsdecode(self.names[row]))
 
     def read(self, row: int) -> bytes:
         """The encoded image. OSError when the file cannot be read."""
@@ -111,25 +111,33 @@ class ImageFiles(Split):
         with sources.opened(lambda: self.encoded.read(row), self.encoded.where(row)) as image:
             return view(image, *arguments)
 
-    def check(self) -> None:
-        """Decode everything, in a process a core. UserError counts what cannot be, and names the first."""
+    def contents(self) -> list[int]:
+        """A number for the pixels of each image, which only equal ones share. Decodes everything, in a process a core.
+
+        UserError counts what cannot be decoded, and names the first.
+        """
         from lsbook.data.decoding import decoded
 
         batches = ([(i,) for i in rows] for rows in np.array_split(np.arange(len(self)), -(-len(self) // 100)))
-        broken = [error for found in decoded(self, batches, _size) if isinstance(found, list) for error in found]
+        numbers, broken = [], []
+        for found in decoded(self, batches, _content):
+            (broken if isinstance(found, list) else numbers).extend(found)
         if broken:
             raise UserError(f"{len(broken)} of {len(self)} images are broken, get them anew; the first: {broken[0]}")
+        return [int(number) for number in numbers]
 
 
 def load(name: str, part: str) -> ImageFiles:
     """All images of a part, `train` or `test`, in an order drawn once, for the files of a class lie together.
 
-    UserError when there are none, or when a class has none.
+    UserError when there are none, when a class has none, and when there are not as many as in the catalogue.
     """
     dataset, root = DATASETS[name], data_path() / name
     folder, beginning = PARTS[part]
+    expected = dataset.examples[part == "test"]
     if (root / folder).is_dir():
         encoded, labels, fingerprint = _folder(root / folder, dataset)
+        sources.check_count(root / folder, "images", len(labels), expected)
         variant = "original files"
     else:
         files = sources.parquet_files(data_path(), name, beginning)
@@ -138,6 +146,9 @@ def load(name: str, part: str) -> ImageFiles:
                 f"{name} not found under {data_path()}: put the folders train and val, of a folder for each WordNet "
                 f"id, or train*.parquet and validation*.parquet into {root}, or set LSBOOK_DATA"
             )
+        for path in files:
+            sources.check_images(path, dataset)
+        sources.check_count(root, f"images of {beginning}", sources.rows_of(files), expected)
         encoded, labels, fingerprint = _packed(files, f"{name}-{part}", dataset)
         variant = "Parquet copy"
     order = np.random.default_rng(0).permutation(len(labels))
@@ -149,7 +160,7 @@ def _folder(root: Path, dataset: Dataset) -> tuple[Folder, np.ndarray, str]:
     digest, names, counts = hashlib.sha256(), [], []
     for wnid, title in zip(dataset.wnids, dataset.classes, strict=True):
         try:
-            found = sorted(path for path in (root / wnid).iterdir() if path.suffix.lower() in ENDINGS)
+            found = sorted(path for path in (root / wnid).iterdir() if _is_image(path))
         except FileNotFoundError:
             found = None
         except OSError as error:
@@ -157,10 +168,24 @@ def _folder(root: Path, dataset: Dataset) -> tuple[Folder, np.ndarray, str]:
         if not found:
             lack = "is missing" if found is None else "has no images"
             raise UserError(f"{root / wnid}, the folder of the class {title}, {lack}; unpack it anew")
-        names += [f"{wnid}/{path.name}".encode() for path in found]
+        names += [os.fsencode(f"{wnid}/{path.name}") for path in found]
         counts.append(len(found))
-        digest.update("".join(f"{wnid}/{path.name} {path.stat().st_size}\n" for path in found).encode())
+        for path in found:
+            digest.update(os.fsencode(f"{wnid}/{path.name} {_size(path)}\n"))
     return Folder(root, np.array(names)), np.repeat(np.arange(len(counts)), counts), digest.hexdigest()
+
+
+def _size(path: Path) -> int:
+    try:
+        sources.check_regular(path)
+        return path.stat().st_size
+    except OSError as error:
+        raise sources.unreadable(path, error) from None
+
+
+def _is_image(path: Path) -> bool:
+    """By its name; a hidden file is what an operating system keeps beside an image."""
+    return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
 
 
 def _packed(files: list[Path], name: str, dataset: Dataset) -> tuple[Packed, np.ndarray, str]:
@@ -168,54 +193,43 @@ def _packed(files: list[Path], name: str, dataset: Dataset) -> tuple[Packed, np.
     listing = json.dumps([[path.name, path.stat().st_size] for path in files])
     fingerprint = hashlib.sha256(listing.encode()).hexdigest()
     folder = sources.writable_folder(files[0].parent / ".packed") / f"{name}-{fingerprint[:16]}"
-    try:
-        if not folder.is_dir():
-            _pack(files, folder, dataset)
-        offsets, labels = (np.load(folder / f"{array}.npy") for array in ("offsets", "labels"))
-    except OSError as error:
-        raise UserError(f"{folder} cannot keep the encoded images ({error}); set XDG_CACHE_HOME") from None
+    packed = _read_packed(folder)
+    if packed is None:
+        try:
+            sources.write_folder(folder, lambda new: _pack(files, new, dataset), only_sized=("images",))
+            packed = _read_packed(folder)
+        except OSError as error:
+            raise UserError(f"{folder} cannot keep the encoded images ({error}); set XDG_CACHE_HOME") from None
+    encoded, labels = packed
     sources.check_labels(labels, len(dataset.classes), files[0].parent)
     missing = set(range(len(dataset.classes))) - set(labels.tolist())
     if missing:
         raise UserError(f"{files[0].parent}: no image is of the class {dataset.classes[min(missing)]}; get it anew")
-    return Packed(folder / "images", offsets), labels, fingerprint
+    return encoded, labels, fingerprint
 
 
-def _pack(files: list[Path], folder: Path, dataset: Dataset) -> None:
-    """Write `folder` whole or not at all: the encoded images in a row, `offsets` (N + 1,) and `labels` (N,)."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
+def _pack(files: list[Path], folder: Path, dataset: Dataset) -> dict:
+    """Write into `folder` the encoded images in a row, `offsets` (N + 1,) and `labels` (N,)."""
     sizes, labels = [0], []
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
-        new = Path(temporary) / "new"
-        new.mkdir()
-        with (new / "images").open("wb") as file:
-            for image, label in _rows(files, dataset):
+    with (folder / "images").open("wb") as file:
+        for path in files:
+            for image, label in sources.read_images(path, dataset):
                 sizes.append(file.write(image))
                 labels.append(label)
-        np.save(new / "offsets.npy", np.cumsum(sizes))
-        np.save(new / "labels.npy", np.array(labels, np.int64))
-        if not folder.is_dir():  # unless someone else was faster
-            new.rename(folder)
+    np.save(folder / "offsets.npy", np.cumsum(sizes))
+    np.save(folder / "labels.npy", np.array(labels, np.int64))
+    return {}
 
 
-def _rows(files: list[Path], dataset: Dataset) -> Iterable[tuple[bytes, int]]:
-    for path in files:
-        images, labels, names = sources.read_parquet([path], dataset)
-        _check_order(path, names, dataset.classes)
-        yield from zip(images, labels.tolist(), strict=True)
+def _read_packed(folder: Path) -> tuple[Packed, np.ndarray] | None:
+    """What `_pack` wrote; None unless it is whole."""
+    if sources.read_folder(folder, ("images", "offsets.npy", "labels.npy"), only_sized=("images",)) is None:
+        return None
+    offsets, labels = (np.load(folder / f"{array}.npy") for array in ("offsets", "labels"))
+    return Packed(folder / "images", offsets), labels
 
 
-def _check_order(path: Path, names: tuple[str, ...], classes: tuple[str, ...]) -> None:
-    """UserError unless the file's names of the classes are ours, in our order. Each is a list of synonyms or a part of
-    it, and a few classes have another first one."""
-    same = sum(name.partition(",")[0].lower() == ours.lower() for name, ours in zip(names, classes, strict=False))
-    if len(names) != len(classes) or same < 0.9 * len(classes):
-        raise UserError(
-            f"{path}: its {len(names)} classes are not the {len(classes)} of ImageNet in the order of their ids"
-        )
-
-
-def _size(image) -> np.ndarray:
-    """Decodes the whole image."""
-    image.load()
-    return np.array(image.size)
+def _content(image) -> np.ndarray:
+    """What tells this image from others, of all its pixels."""
+    digest = hashlib.blake2b(f"{image.mode} {image.size}".encode() + image.tobytes(), digest_size=8).digest()
+    return np.frombuffer(digest, np.int64)

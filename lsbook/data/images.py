@@ -6,7 +6,10 @@ A data set is looked for under `LSBOOK_DATA` or `data/`, in this order: Parquet 
 
 import functools
 import hashlib
+import itertools
 import json
+import zipfile
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +21,10 @@ from lsbook.core.paths import data_path
 from lsbook.core.registry import DATASETS, SPLITS
 from lsbook.data import image_files, sources
 from lsbook.data.image_files import ImageFiles, Split
+
+# Of the images of one split those that another may have too: 3 of the last 10 000 training images of Tiny ImageNet
+# are among the others, pixel for pixel.
+SHARED = 0.01
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,10 @@ class Images(Split):
         """(C, H, W)"""
         return self.pixels.shape[1:]
 
+    def contents(self) -> list[int]:
+        """A number for the pixels of each image, which only equal ones share. It differs from process to process."""
+        return [hash(image.tobytes()) for image in self.pixels]
+
     def part(self, rows: slice) -> "Images":
         return replace(self, pixels=self.pixels[rows], labels=self.labels[rows])
 
@@ -69,6 +80,28 @@ def at_hand(name: str) -> bool:
     )
 
 
+def all_splits(
+    name: str, decode: bool = False
+) -> tuple[Images, Images, Images] | tuple[ImageFiles, ImageFiles, ImageFiles]:
+    """Training, held-out and test images.
+
+    decode: images that stay in their files, too, to see whether each can be. UserError as for `load`, and when splits
+    have decoded images in common.
+    """
+    found = (*train_and_heldout(name), load(name, "test"))
+    if decode or isinstance(found[0], Images):
+        check_disjoint(name, [part.contents() for part in found])
+    return found
+
+
+def check_disjoint(name: str, contents: Sequence[Sequence[int]]) -> None:
+    """UserError when more than a few images of a split are in another. contents: of SPLITS, as the splits give them."""
+    for (split, ours), (other, theirs) in itertools.combinations(zip(SPLITS, map(set, contents), strict=True), 2):
+        shared, smaller = len(ours & theirs), min(len(ours), len(theirs))
+        if shared > SHARED * smaller:
+            raise UserError(f"{name}: {shared:,} images are in both {split} and {other}; get its files anew")
+
+
 def train_and_heldout(name: str) -> tuple[Images, Images] | tuple[ImageFiles, ImageFiles]:
     """Both splits of the training file, which is read once."""
     whole, heldout = _whole(name, "train"), DATASETS[name].heldout
@@ -79,7 +112,11 @@ def _whole(name: str, part: str) -> Images | ImageFiles:
     one_of("data set", name, DATASETS)
     if DATASETS[name].shape is None:
         return image_files.load(name, part)
-    return _digits(part) if name == "digits" else _from_files(name, part)
+    found = _digits(part) if name == "digits" else _from_files(name, part)
+    sources.check_count(data_path() / name, f"images of {part}", len(found), DATASETS[name].examples[part == "test"])
+    if found.shape != DATASETS[name].shape:
+        raise UserError(f"{name}: expected images of shape {DATASETS[name].shape}, not {found.shape}")
+    return found
 
 
 @functools.cache  # scaling takes longer than the trainings of some tests
@@ -98,13 +135,16 @@ def _digits(part: str) -> Images:
 
 
 def _from_files(name: str, part: str) -> Images:
-    if DATASETS[name].files:
-        return _of_classes(_from_files(DATASETS[name].files, part), DATASETS[name].classes)
-    root = data_path()
+    dataset, root = DATASETS[name], data_path()
+    if dataset.files:
+        return _of_classes(_whole(dataset.files, part), dataset.classes)
     parquet = sources.parquet_files(root, name, part)
-    if parquet:
-        return _cached(parquet, name, part, lambda: _decode_parquet(parquet, name))
-    return _read_torchvision(root, name, part)
+    if not parquet:
+        return _read_torchvision(root, name, part)
+    for path in parquet:
+        sources.check_images(path, dataset)
+    sources.check_count(root / name, f"images of {part}", sources.rows_of(parquet), dataset.examples[part == "test"])
+    return _cached(parquet, name, part, lambda: _decode_parquet(parquet, name, dataset.examples[part == "test"]))
 
 
 def _of_classes(whole: Images, classes: tuple[str, ...]) -> Images:
@@ -117,23 +157,24 @@ def _of_classes(whole: Images, classes: tuple[str, ...]) -> Images:
     return Images(whole.pixels[rows], labels, classes, whole.fingerprint, whole.variant)
 
 
-def _decode_parquet(parquet: list[Path], name: str) -> Images:
-    """Decode the Hub's layout: a column of {bytes, path} and one of labels, names of classes in the metadata."""
-    images, labels, classes = sources.read_parquet(parquet, DATASETS[name])
-    lossy = images[0][:2] == b"\xff\xd8"  # the first bytes of a JPEG file
-    channels, height, width = DATASETS[name].shape
-    pixels = np.empty((len(images), channels, height, width), np.uint8)
-    for i, encoded in enumerate(images):
-        pixels[i] = _decode(encoded, pixels.shape[1:], f"{parquet[0].parent} row {i}")
-    return _images(pixels, labels, classes, "JPEG re-encoded" if lossy else "lossless copy", parquet[0].parent)
+def _decode_parquet(parquet: list[Path], name: str, count: int) -> Images:
+    """Decode the Hub's layout: a column of {bytes, path} and one of labels. count: of all images."""
+    dataset, folder = DATASETS[name], parquet[0].parent
+    pixels, labels, lossy = np.empty((count, *dataset.shape), np.uint8), [], False
+    for encoded, label in itertools.chain.from_iterable(sources.read_images(path, dataset) for path in parquet):
+        i = len(labels)
+        lossy = lossy or encoded[:2] == b"\xff\xd8"  # the first bytes of a JPEG file
+        if i < count:
+            pixels[i] = _decode(encoded, dataset.shape, f"{folder} row {i}")
+        labels.append(label)
+    sources.check_count(folder, "images", len(labels), count)
+    return _images(pixels, labels, dataset.classes, "JPEG re-encoded" if lossy else "lossless copy", folder)
 
 
 def _decode(encoded: bytes, shape: tuple[int, int, int], where: str) -> np.ndarray:
     channels, height, width = shape
-    with sources.opened(lambda: encoded, where) as image:
+    with sources.opened(lambda: encoded, where, (height, width)) as image:
         array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    if array.shape[:2] != (height, width):
-        raise UserError(f"{where}: expected {height} × {width} pixels, found {array.shape[0]} × {array.shape[1]}")
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
 
@@ -144,8 +185,8 @@ def _read_torchvision(root: Path, name: str, part: str) -> Images:
 
 
 def _images(pixels: np.ndarray, labels, classes: tuple[str, ...], variant: str, where: Path | str) -> Images:
-    labels = np.asarray(labels, np.int64)
     sources.check_labels(labels, len(classes), where)
+    labels = np.asarray(labels, np.int64)
     return Images(pixels, labels, tuple(classes), _fingerprint(pixels, labels, classes), variant)
 
 
@@ -162,6 +203,8 @@ def _cached(parquet: list[Path], name: str, part: str, decode) -> Images:
     if path.is_file():
         # Whatever a damaged copy raises, decoding again mends it.
         with suppress(Exception), np.load(path, allow_pickle=False) as kept:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in kept.zip.infolist()):
+                raise ValueError("unpacked it could be of any size")
             images = _images(
                 kept["pixels"], kept["labels"], tuple(kept["classes"].tolist()), str(kept["variant"]), path
             )

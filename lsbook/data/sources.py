@@ -1,12 +1,18 @@
-"""Where data files are: Parquet in the Hub's layout, torchvision's own files, downloads, their checks and caches."""
+"""Where data files are: Parquet in the Hub's layout, torchvision's own files, downloads, their checks and caches.
+
+Files come from anywhere. So whatever says how large something is, is read and judged before the thing itself.
+"""
 
 import hashlib
 import importlib
 import json
+import math
 import os
 import re
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -14,15 +20,27 @@ from typing import BinaryIO
 
 import numpy as np
 
-from lsbook.core.errors import UserError, needing
+from lsbook.core.errors import UserError, needing, said
 from lsbook.core.paths import cache_path
 from lsbook.core.registry import DATASETS, Corpus, Dataset
 
 UNFINISHED = ".tmp"  # how the name of a file ends that is being written
+UNPACKED = 2**26  # bytes that a file or a column may always unpack to, and above that:
+EXPANSION = 100  # times its size; texts unpack to four times theirs, encoded images to their own
+HELD = 2**27  # bytes of Parquet columns in memory at a time, in up to three copies
+ENCODED = 2**26  # bytes of an encoded image
+PIXELS = 2**26  # of an image; the largest of ImageNet has 61 million
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+# Which of Pillow's transpositions undoes each orientation of EXIF; 1 is upright.
+TURNS = {
+    **{2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE"},
+    **{6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"},
+}
 
 
 def sha256(path: Path) -> str:
     """Hex SHA-256 of a file's content. UserError when it cannot be read."""
+    check_regular(path)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -35,6 +53,12 @@ def unreadable(path: Path, error: OSError) -> UserError:
     return UserError(f"{path} cannot be read: {error.strerror or error}; mend that, or set LSBOOK_DATA")
 
 
+def check_regular(path: Path) -> None:
+    """UserError for a pipe or a device, which would be read for ever. What is missing is for others to say."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UserError(f"{path} cannot be read: it is no regular file; remove it, or set LSBOOK_DATA")
+
+
 def content_key(files: list[Path], *settings: str) -> str:
     """16 hex digits that name what is made of the files' content under these settings."""
     parts = [sha256(path) for path in files] + list(settings)
@@ -43,68 +67,173 @@ def content_key(files: list[Path], *settings: str) -> str:
 
 def damaged(path: Path, error: Exception, expected: str | None = None) -> UserError:
     """The one line for a file that cannot be read. expected: the SHA-256 of the whole file, where it is known."""
-    reason = str(error).partition("\n")[0]
+    reason = "".join(c if c.isprintable() else "?" for c in str(error).partition("\n")[0])[:200]
     expectation = f", expected {expected}" if expected else ""
     return UserError(f"{path} is damaged (SHA-256 {sha256(path)}{expectation}): {reason}; get it anew")
 
 
 def parquet_files(root: Path, name: str, part: str) -> list[Path]:
-    """Parquet files of one part, in order: `<name>/<part>*.parquet` or, when there are none, one folder further down.
+    """Parquet files of one part, in order, from `<name>/` or one folder further down.
 
-    UserError where the Hub's names, such as `train-00000-of-00002.parquet`, tell that some are missing.
+    They are `<part>.parquet`, or one complete set of the Hub's `<part>-00000-of-00002.parquet` and so on, before whose
+    ending a hash may come. UserError where some are missing, and where there is more than one set: a file that is
+    there twice, or that has been renamed when it was copied, such as `<part> (1).parquet`.
     """
-    folder = root / name
-    found = sorted(folder.glob(f"{part}*.parquet")) or sorted(folder.glob(f"*/{part}*.parquet"))
-    numbered = [re.search(r"-(\d+)-of-(\d+)", path.stem) for path in found]
-    here = {(int(match[1]), int(match[2])) for match in numbered if match}
-    for number in {of for _, of in here}:
-        if missing := [str(i) for i in range(number) if (i, number) not in here]:
+    name_of_ours = re.compile(rf"{part}(?:-(\d{{1,5}})-of-(\d{{1,5}})(?:-\w+)?)?\.parquet")
+    places = (root / name).glob(f"{part}*.parquet"), (root / name).glob(f"[!.]*/{part}*.parquet")
+    found = {path: name_of_ours.fullmatch(path.name) for paths in places for path in sorted(paths)}
+    for path, ours in found.items():
+        if not ours and re.match(r"\W", path.name[len(part) :]):
             raise UserError(
-                f"{found[0].parent}: of the {number} files of {part} there is no number {', '.join(missing)}"
+                f"{path} is named neither {part}.parquet nor as one of several, {part}-00000-of-00002.parquet: rename "
+                "it if it belongs to them, or remove it"
             )
-    return found
+    numbers = {path: ours and ours[1] and (int(ours[1]), int(ours[2])) for path, ours in found.items() if ours}
+    if not numbers:
+        return []
+    totals = {number and number[1] for number in numbers.values()}
+    if len({path.parent for path in numbers}) > 1 or len(totals) > 1 or len(set(numbers.values())) < len(numbers):
+        named = ", ".join(str(path.relative_to(root / name)) for path in list(numbers)[:4])
+        raise UserError(
+            f"{root / name}: there is more than one set of files of {part}: {named}"
+            f"{' and others' if len(numbers) > 4 else ''}; keep one"
+        )
+    [total] = totals
+    present = {number[0] for number in numbers.values() if number}
+    if missing := [str(i) for i in range(total or 0) if i not in present]:
+        raise UserError(
+            f"{next(iter(numbers)).parent}: of the {total} files of {part} there is no number "
+            f"{', '.join(missing[:10])}{' and others' if len(missing) > 10 else ''}"
+        )
+    return sorted(numbers, key=lambda path: numbers[path] or 0)
 
 
-def read_parquet(files: list[Path], dataset: Dataset) -> tuple[list[bytes], np.ndarray, tuple[str, ...]]:
-    """Encoded images, labels (N,) and class names. UserError names the file that is damaged or lacks a column."""
+@contextmanager
+def parquet(path: Path) -> Iterator:
+    """A Parquet file (of PyArrow), opened. UserError when reading it within the block shows that it is damaged."""
     import pyarrow
     import pyarrow.parquet
 
-    images, labels, classes = [], [], dataset.classes
+    check_regular(path)
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            yield file
+    except UserError:
+        raise
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
+        raise damaged(path, error) from None
+
+
+def rows_of(files: Sequence[Path]) -> int:
+    """How many rows Parquet files say that they have."""
+    count = 0
     for path in files:
-        try:
-            table = pyarrow.parquet.read_table(path)
-        except (pyarrow.ArrowException, OSError) as error:
-            raise damaged(path, error) from None
-        image = _column(path, table.column_names, dataset.image_columns)
-        label = _column(path, table.column_names, dataset.label_columns)
-        images += _encoded(path, table[image])
-        if len(table) and not pyarrow.types.is_integer(table[label].type):
-            raise UserError(f"{path}: labels must be whole numbers, not {table[label].type}")
-        labels.append(table[label].to_numpy())
-        classes = _class_names(path, table.schema, label) or classes
-    if not images:
-        raise UserError(f"{files[0].parent}: there are no images")
-    return images, np.concatenate(labels), classes
+        with parquet(path) as file:
+            count += file.metadata.num_rows
+    return count
 
 
-def _encoded(path: Path, column) -> list[bytes]:
-    """The encoded images of a column of structs that have `bytes`, as the Hub lays them out."""
+def read_columns(path: Path, *columns: str) -> Iterator:
+    """The rows of these columns of a Parquet file (PyArrow's batches), as many at a time as memory is kept for.
+
+    That many would fit even if each were as large as all different values together, for a value that is repeated takes
+    no room in the file. UserError for columns that unpack to far more than their size.
+    """
+    with parquet(path) as file:
+        sizes = [_unpacked(path, file.metadata, group, columns) for group in range(file.num_row_groups)]
+        rows = HELD // max([1, *sizes])
+        yield from file.iter_batches(max(1, min(10_000, rows)), columns=list(columns))
+
+
+def _unpacked(path: Path, metadata, group: int, columns: Sequence[str]) -> int:
+    """Bytes of these columns within one row group. UserError where one unpacks to too many."""
+    found = [metadata.row_group(group).column(i) for i in range(metadata.num_columns)]
+    total = 0
+    for column in found:
+        where = column.path_in_schema
+        if any(where == name or where.startswith(f"{name}.") for name in columns):
+            check_expansion(f"{path}, column {where}", column.total_uncompressed_size, column.total_compressed_size)
+            total += column.total_uncompressed_size
+    return total
+
+
+def check_expansion(where: str, unpacked: int, packed: int) -> None:
+    """UserError for what unpacks to far more bytes than anything of use does."""
+    if unpacked > max(UNPACKED, EXPANSION * packed):
+        raise UserError(f"{where} unpacks to more than {EXPANSION} times its {packed:,} bytes; get it anew")
+
+
+def check_count(where: Path | str, what: str, found: int, expected: int) -> None:
+    """UserError unless as many examples are there as the catalogue says."""
+    if found != expected:
+        raise UserError(f"{where} has {found:,} {what}, but there are {expected:,}; get its files anew")
+
+
+def check_images(path: Path, dataset: Dataset) -> tuple[str, str]:
+    """The columns of images and of labels. UserError unless the file has both, and our classes if it names any."""
     import pyarrow
 
-    if not pyarrow.types.is_struct(column.type) or column.type.get_field_index("bytes") < 0:
-        raise UserError(f"{path}: images must be structs with `bytes`, not {column.type}")
-    found = column.combine_chunks().field("bytes")
-    if found.null_count:
-        raise UserError(f"{path}: {found.null_count} images have no bytes")
-    return found.to_pylist()
+    with parquet(path) as file:
+        schema = file.schema_arrow
+    image = _column(path, schema.names, dataset.image_columns)
+    label = _column(path, schema.names, dataset.label_columns)
+    kind = schema.field(image).type
+    place = kind.get_field_index("bytes") if pyarrow.types.is_struct(kind) else -1
+    if place < 0 or not _is_binary(kind.field(place).type):
+        raise UserError(f"{path}: images must be structs with `bytes`, not {str(kind)[:80]}")
+    if not pyarrow.types.is_integer(schema.field(label).type):
+        raise UserError(f"{path}: labels must be whole numbers, not {schema.field(label).type}")
+    check_classes(path, _class_names(path, schema, label), dataset)
+    return f"{image}.bytes", label
+
+
+def _is_binary(kind) -> bool:
+    import pyarrow
+
+    return pyarrow.types.is_binary(kind) or pyarrow.types.is_large_binary(kind)
+
+
+def check_classes(path: Path, names: tuple[str, ...], dataset: Dataset) -> None:
+    """UserError unless these are no names, or those of the data set's classes in their order, or their WordNet ids.
+
+    Each may be a list of synonyms, or a part of one, and a few may be misspelt.
+    """
+    ours = [name.lower().replace("_", " ") for name in dataset.classes]
+    theirs = [name.partition(",")[0].strip().lower().replace("_", " ") for name in names]
+    same = sum(name == own for name, own in zip(theirs, ours, strict=False))
+    if names and names != dataset.wnids and (len(theirs) != len(ours) or same < 0.9 * len(ours)):
+        raise UserError(
+            f"{path}: its {len(names)} classes are not the {len(ours)} of {dataset.title} in their order, which begin "
+            f"with {', '.join(dataset.classes[:3])}; get it anew"
+        )
+
+
+def read_images(path: Path, dataset: Dataset) -> Iterator[tuple[bytes, int]]:
+    """Each encoded image with its label, in turn. UserError as for `check_images`, and where one lacks either."""
+    import pyarrow.compute
+
+    image, label = check_images(path, dataset)
+    row = 0
+    for batch in read_columns(path, image, label):
+        encoded = pyarrow.compute.struct_field(batch.column(batch.schema.names.index(image.partition(".")[0])), [0])
+        labels = batch.column(batch.schema.names.index(label))
+        for what, column in (("bytes", encoded), ("label", labels)):
+            if column.null_count:
+                lacking = row + column.is_null().index(True).as_py()
+                raise UserError(f"{path} row {lacking} has no {what}; get it anew")
+        for content, number in zip(encoded.to_pylist(), labels.to_pylist(), strict=True):
+            if len(content) > ENCODED:
+                raise UserError(f"{path} row {row}: an image of {len(content):,} bytes is too large; get it anew")
+            yield content, number
+            row += 1
 
 
 def _column(path: Path, present: list[str], wanted: tuple[str, ...]) -> str:
-    for name in wanted:
-        if name in present:
-            return name
-    raise UserError(f"{path} has columns {', '.join(present)}, but none of {', '.join(wanted)}")
+    found = next((name for name in wanted if name in present), None)
+    if found is None or present.count(found) > 1:
+        lack = "none of" if found is None else "not exactly one of"
+        raise UserError(f"{path} has columns {', '.join(present)[:200]}, but {lack} {', '.join(wanted)}")
+    return found
 
 
 def _class_names(path: Path, schema, label: str) -> tuple[str, ...]:
@@ -118,29 +247,89 @@ def _class_names(path: Path, schema, label: str) -> tuple[str, ...]:
             names = features.get(label, {}).get("names") or ()
         if not all(isinstance(name, str) for name in names):
             raise TypeError
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         raise UserError(f"{path}: the class names in its metadata are no list of names; get it anew") from None
     return tuple(names)
 
 
-def check_labels(labels: np.ndarray, n_classes: int, where: Path | str) -> None:
+def check_labels(labels: Sequence[int], n_classes: int, where: Path | str) -> None:
     """UserError unless there are labels and all lie in 0 … n_classes − 1. where: what they are from."""
-    if len(labels) == 0 or labels.min() < 0 or labels.max() >= n_classes:
+    if len(labels) == 0 or min(labels) < 0 or max(labels) >= n_classes:
         raise UserError(f"{where}: labels must lie in 0 … {n_classes - 1} and there must be some; get its files anew")
 
 
 @contextmanager
-def opened(read: Callable[[], bytes], where: str) -> Iterator:
-    """The image (of Pillow) whose encoded bytes `read` gives. UserError when it cannot be decoded within the block."""
-    from PIL import Image
+def opened(read: Callable[[], bytes], where: str, size: tuple[int, int] | None = None) -> Iterator:
+    """The image (of Pillow) whose encoded bytes `read` gives, as `viewed`; an ordinary JPEG is not decoded yet.
+
+    size: the height and width that it has to have. UserError for others, for more than PIXELS, and when it cannot be
+    decoded within the block.
+    """
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(BytesIO(read())) as image:
-            yield image
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a damaged description, and of what is refused below
+            image = Image.open(BytesIO(read()), formats=FORMATS)
+        with image:
+            if image.width * image.height > PIXELS:
+                raise UserError(_too_large(where, f"{image.width:,} × {image.height:,}"))
+            if size and sorted(image.size) != sorted(size):
+                raise UserError(_of_another_size(where, size, image.size))
+            shown = viewed(image)
+            if size and shown.size != size[::-1]:
+                raise UserError(_of_another_size(where, size, shown.size))
+            yield shown
     except UserError:
         raise
+    except Image.DecompressionBombError:
+        raise UserError(_too_large(where, "far more")) from None
+    except UnidentifiedImageError:
+        raise UserError(f"{where}: the image cannot be decoded: it is no {', '.join(FORMATS)}") from None
     except (OSError, SyntaxError, ValueError, TypeError) as error:  # Pillow raises each of them for some broken file
-        raise UserError(f"{where}: the image cannot be decoded ({error})") from None
+        raise UserError(f"{where}: the image cannot be decoded ({said(str(error))})") from None
+
+
+def _too_large(where: str, size: str) -> str:
+    return f"{where}: an image of {size} pixels is too large, {PIXELS:,} are allowed; get it anew"
+
+
+def _of_another_size(where: str, size: tuple[int, int], found: tuple[int, int]) -> str:
+    return f"{where}: expected {size[0]} × {size[1]} pixels, found {found[1]} × {found[0]}"
+
+
+def viewed(image):
+    """The image with the pixels that a viewer shows, 8 bits each: the same, if it is grey or RGB and that is all.
+
+    Turned as its description says; 16 bits of grey scaled to 8; what is transparent before white, as on a page. Colour
+    profiles are left out.
+    """
+    from PIL import Image
+
+    image = _upright(image)
+    if image.mode.startswith("I"):  # PNG's 16 bits of grey
+        grey = np.asarray(image).astype(np.int64)
+        opaque = grey != image.info.get("transparency", -1)
+        return Image.fromarray(np.where(opaque, (grey.clip(0, 65_535) + 128) // 257, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image).convert("RGB")
+    return image if image.mode in ("L", "RGB") else image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _upright(image):
+    from PIL import ExifTags, Image
+
+    if image.format != "JPEG":  # the others may say so at their end only
+        image.load()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+        except Exception:  # a damaged description, of which viewers make nothing
+            turn = None
+    return image.transpose(Image.Transpose[turn]) if turn else image
 
 
 def read_torchvision(root: Path, name: str, part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -151,15 +340,27 @@ def read_torchvision(root: Path, name: str, part: str) -> tuple[np.ndarray, np.n
             f"(columns image, label) into {root / name}, set LSBOOK_DATA, or use the profile smoke"
         )
     kind = getattr(_torchvision_datasets(name), DATASETS[name].torchvision)
+    _check_sizes(root / kind.__name__ / "raw", DATASETS[name])
     try:
-        data = kind(root, train=part == "train", download=False)
-    except RuntimeError:  # torchvision's "not found or corrupted"
-        download(root, name, DATASETS[name])
         try:
+            data = kind(root, train=part == "train", download=False)
+        except RuntimeError:  # torchvision's "not found or corrupted"
+            download(root, name, DATASETS[name])
             data = kind(root, train=part == "train", download=True)  # its own checks, then unpacks
-        except (RuntimeError, AssertionError, ValueError) as error:
-            raise UserError(f"the files of {name} under {root} are damaged ({error}); get them anew") from None
-    return np.asarray(data.data), np.asarray(data.targets)
+        return np.asarray(data.data), np.asarray(data.targets)
+    except UserError:
+        raise
+    except Exception as error:  # whatever its readers meet: they check CIFAR's files by their sums, MNIST's hardly
+        raise UserError(f"the files of {name} under {root} are damaged ({said(str(error))}); get them anew") from None
+
+
+def _check_sizes(folder: Path, dataset: Dataset) -> None:
+    """UserError for one of MNIST's files, which are read whole, that is larger than its images can be."""
+    most = max(dataset.examples) * math.prod(dataset.shape) + 16  # of a header
+    for path in folder.glob("*-ubyte"):
+        check_regular(path)
+        if path.stat().st_size > most:
+            raise UserError(f"{path} has {path.stat().st_size:,} bytes, more than {most:,}; get it anew")
 
 
 def download(root: Path, name: str, dataset: Dataset | Corpus) -> None:
@@ -195,6 +396,51 @@ def writable_folder(beside: Path) -> Path:
     if os.access(parent, os.W_OK) and parent.stat().st_mode & 0o200:
         return beside
     return cache_path()
+
+
+def sealed(content: bytes) -> bytes:
+    """What `unsealed` recognises as whole: the content after a line with its SHA-256."""
+    return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
+
+
+def unsealed(kept: bytes) -> bytes | None:
+    """The content of what was `sealed`; None when any byte of it has changed."""
+    checksum, _, content = kept.partition(b"\n")
+    return content if hashlib.sha256(content).hexdigest().encode() == checksum else None
+
+
+SUMMARY = "summary"  # the file of a kept folder that says what the others are
+
+
+def write_folder(folder: Path, fill: Callable[[Path], dict], only_sized: Sequence[str] = ()) -> None:
+    """Let `fill` write files into a new folder and give what is to be remembered of them; it is whole or not there.
+
+    only_sized: of these files, too large to be read each time, `read_folder` checks the size alone.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        new = Path(temporary) / "new"
+        new.mkdir()
+        notes = fill(new)
+        files = {path.name: [path.stat().st_size, _checksum(path, only_sized)] for path in new.iterdir()}
+        (new / SUMMARY).write_bytes(sealed(json.dumps({"notes": notes, "files": files}).encode()))
+        if read_folder(folder, list(files), only_sized) is None:  # unless someone else was faster
+            shutil.rmtree(folder, ignore_errors=True)
+            new.rename(folder)
+
+
+def read_folder(folder: Path, names: Sequence[str], only_sized: Sequence[str] = ()) -> dict | None:
+    """What `write_folder` remembered, when these files are as they were written, and else None."""
+    try:
+        summary = json.loads(unsealed((folder / SUMMARY).read_bytes()) or b"null")
+        found = {name: [(folder / name).stat().st_size, _checksum(folder / name, only_sized)] for name in names}
+        return summary["notes"] if found == summary["files"] else None
+    except (OSError, ValueError, KeyError, TypeError):  # a UserError among them, of a file that cannot be read
+        return None
+
+
+def _checksum(path: Path, only_sized: Sequence[str]) -> str | None:
+    return None if path.name in only_sized else sha256(path)
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -11,13 +11,16 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain, zip_longest
+from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
-from lsbook.core.errors import UserError, one_of
+from lsbook.core.errors import UserError, one_of, said
 from lsbook.core.paths import data_path
 from lsbook.core.registry import CORPORA, DATASETS, SPLITS, Corpus
 from lsbook.data import embedded, sources
+
+LONGEST = 65_535  # bytes of a line or sentence: SentencePiece learns from none that is longer
 
 Pair = tuple[str, str]
 
@@ -48,23 +51,32 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Text:
-    """One split where it lies, not yet read. files: none when embedded. stream: opens it from its start."""
+    """One split where it lies, not yet read.
+
+    files: none when embedded. stream: opens it from its start. expected: how many pairs it has, where that is known.
+    """
 
     languages: tuple[str, str]
     files: tuple[Path, ...]
     variant: str
     stream: Callable[[], Iterator[Pair]]
+    expected: int | None = None
 
     def pairs(self) -> Iterator[Pair]:
         """Each pair of sentences in turn, without the white space around it.
 
-        UserError names file and line of what is empty, without a partner, not UTF-8 or damaged.
+        UserError names file and line of what is empty, too long, without a partner, not UTF-8 or damaged, and after the
+        last pair, or the first that is too many, says that the text has another number of them.
         """
-        stream = self.stream()
-        first = next(stream, None)
-        if first is None:
+        count, most = 0, self.expected
+        for count, pair in enumerate(self.stream(), 1):
+            if most is not None and count > most:
+                raise UserError(f"{self.files[0]} has more than its {most:,} sentence pairs; get it anew")
+            yield pair
+        if count == 0:
             raise UserError(f"{self.files[0]} has no sentences")
-        yield from chain([first], stream)
+        if most is not None:
+            sources.check_count(self.files[0], "sentence pairs", count, most)
 
 
 def load(name: str, split: str) -> Pairs:
@@ -99,13 +111,17 @@ def find(name: str, split: str) -> Text:
     corpus = CORPORA.get(name) or Corpus(title=name)
     part = corpus.parts[SPLITS.index(split)]
     files = tuple(sources.parquet_files(data_path(), name, part))
+    expected = corpus.pairs[SPLITS.index(split)]
     lenient = corpus.has_gaps and split == "train"
-    if files:
-        return Text(corpus.languages, files, "Parquet copy", lambda: _from_parquet(files, corpus.languages, lenient))
-    return _find_lines(name, corpus, part, lenient)
+    if not files:
+        return _find_lines(name, corpus, part, lenient, expected)
+    if expected is not None:
+        sources.check_count(data_path() / name, f"sentence pairs of {part}", sources.rows_of(files), expected)
+    stream = partial(_from_parquet, files, corpus.languages, lenient)
+    return Text(corpus.languages, files, "Parquet copy", stream, expected)
 
 
-def _find_lines(name: str, corpus: Corpus, part: str, lenient: bool) -> Text:
+def _find_lines(name: str, corpus: Corpus, part: str, lenient: bool, expected: int | None) -> Text:
     """One file a language."""
     root = data_path()
     files = _language_files(root / name, part, corpus.languages)
@@ -121,17 +137,21 @@ def _find_lines(name: str, corpus: Corpus, part: str, lenient: bool) -> Text:
     checksums = {address.rpartition("/")[2]: checksum for _, address, checksum in corpus.archives}
     original = all(sources.sha256(path) == checksums.get(path.name) for path in files)
     variant = "original files" if original else "own files"
-    return Text(corpus.languages, files, variant, lambda: _from_lines(files, checksums, lenient))
+    return Text(corpus.languages, files, variant, partial(_from_lines, files, checksums, lenient), expected)
 
 
 def _language_files(folder: Path, part: str, languages: tuple[str, str]) -> tuple[Path, ...]:
-    """Both sides' files, or none; UserError when only one is there."""
+    """Both sides' files, or none; UserError when only one is there, or one twice."""
     endings = ("", ".gz")
     sides = [[folder / f"{part}.{language}{ending}" for ending in endings] for language in languages]
     try:
-        found = [next(filter(Path.is_file, paths), None) for paths in sides]
+        there = [list(filter(Path.is_file, paths)) for paths in sides]
     except OSError as error:
         raise sources.unreadable(folder, error) from None
+    for twice in there:
+        if len(twice) > 1:
+            raise UserError(f"{twice[0]} and {twice[1].name} are both there; keep one")
+    found = [next(iter(paths), None) for paths in there]
     if found.count(None) == 1:
         there, missing = (found[1], sides[0][0]) if found[0] is None else (found[0], sides[1][0])
         raise UserError(f"{there} has no partner: {missing} or {missing.name}.gz is missing; add it, or remove both")
@@ -155,11 +175,15 @@ def _lines(path: Path, checksum: str | None) -> Iterator[str]:
     """The sentences of one file. checksum: the expected one, for the message when it is damaged."""
     offset = 0
     try:
+        packed = path.stat().st_size
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, 1):
+            for number, line in enumerate(iter(partial(file.readline, LONGEST + 3), b""), 1):  # CR, LF and one too many
+                if len(line.rstrip(b"\r\n")) > LONGEST:
+                    raise UserError(f"{path} line {number} is longer than {LONGEST:,} bytes; split or remove it")
                 yield _sentence(path, number, offset, line)
                 offset += len(line)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                sources.check_expansion(str(path), offset, packed)
+    except (OSError, EOFError, zlib.error) as error:
         raise sources.damaged(path, error, checksum) from None
 
 
@@ -176,7 +200,9 @@ def _from_parquet(files: tuple[Path, ...], languages: tuple[str, str], lenient: 
         for row, translation in enumerate(_translations(path)):
             found = [translation.get(language) or "" for language in languages]
             if not all(isinstance(sentence, str) for sentence in found):
-                raise UserError(f"{path} row {row}: a translation must be texts by language, not {translation}")
+                raise UserError(f"{path} row {row}: a translation must be texts by language, not {said(translation)}")
+            if max(len(sentence.encode(errors="replace")) for sentence in found) > LONGEST:
+                raise UserError(f"{path} row {row} is longer than {LONGEST:,} bytes; split or remove it")
             pair = tuple(sentence.strip() for sentence in found)
             if all(pair):
                 yield pair
@@ -188,16 +214,14 @@ def _from_parquet(files: tuple[Path, ...], languages: tuple[str, str], lenient: 
 def _translations(path: Path) -> Iterator[dict[str, str]]:
     """The column `translation`, of structs or of maps, read a few rows at a time."""
     import pyarrow
-    import pyarrow.parquet
 
-    try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            if "translation" not in file.schema_arrow.names:
-                raise UserError(f"{path} has columns {', '.join(file.schema_arrow.names)}, but no translation")
-            kind = file.schema_arrow.field("translation").type
-            if not pyarrow.types.is_struct(kind) and not pyarrow.types.is_map(kind):
-                raise UserError(f"{path}: a translation must be texts by language, not {kind}")
-            for batch in file.iter_batches(batch_size=10_000, columns=["translation"]):
-                yield from (dict(row or {}) for row in batch.column(0).to_pylist())
-    except (pyarrow.ArrowException, OSError) as error:
-        raise sources.damaged(path, error) from None
+    with sources.parquet(path) as file:
+        schema = file.schema_arrow
+    if schema.names.count("translation") != 1:
+        lack = "more than one" if "translation" in schema.names else "no"
+        raise UserError(f"{path} has columns {', '.join(schema.names)[:200]}, but {lack} translation")
+    kind = schema.field("translation").type
+    if not pyarrow.types.is_struct(kind) and not pyarrow.types.is_map(kind):
+        raise UserError(f"{path}: a translation must be texts by language, not {str(kind)[:80]}")
+    for batch in sources.read_columns(path, "translation"):
+        yield from (dict(row or {}) for row in batch.column(0).to_pylist())

@@ -20,6 +20,7 @@ from lsbook.core.errors import UserError
 from lsbook.data import sources, texts
 
 SPACE = "\u2581"  # what SentencePiece has for it
+RESERVED = "\u2585"  # what it has for unknown characters: it would leave out a sentence with one
 WORDS = 500_000  # whose ids are remembered, about 100 MB
 SENTENCES = 1_000_000  # at most so many are learned from, evenly spaced over the text
 
@@ -33,6 +34,7 @@ _SETTINGS = {
     "eos_id": 2,
     "unk_id": 3,  # SentencePiece demands one; with bytes to fall back on it is never used
     "num_threads": 1,
+    "max_sentence_length": texts.LONGEST,  # it would leave out longer ones, and spell what only these have in bytes
 }
 
 
@@ -117,14 +119,13 @@ def load(name: str, size: int) -> Vocabulary:
     settings = json.dumps([size, SENTENCES, _SETTINGS, training.languages, sentencepiece.__version__])
     key = sources.content_key(training.files, settings)
     path = sources.writable_folder(training.files[0].parent / ".encoded") / f"{name}-{size}-{key}.vocabulary"
-    with suppress(OSError):
-        checksum, _, model = path.read_bytes().partition(b"\n")
-        if hashlib.sha256(model).hexdigest().encode() == checksum:
+    with suppress(OSError, RuntimeError):  # the second from SentencePiece
+        model = sources.unsealed(path.read_bytes())
+        if model and Vocabulary(model).size == size:
             return Vocabulary(model)
     vocabulary = learn(_thinned(training.pairs()), size)
     with suppress(OSError):  # a full or read-only disk costs only the next start's time
-        content = vocabulary.fingerprint.encode() + b"\n" + vocabulary.model
-        sources.write_whole(path, lambda file: file.write(content))
+        sources.write_whole(path, lambda file: file.write(sources.sealed(vocabulary.model)))
     return vocabulary
 
 
@@ -133,9 +134,10 @@ def learn(sentences: Iterable[str], size: int) -> Vocabulary:
     from sentencepiece import SentencePieceTrainer
 
     model = io.BytesIO()
+    learnable = (sentence.replace(RESERVED, " ") for sentence in sentences)
     try:
         SentencePieceTrainer.train(
-            sentence_iterator=iter(sentences), model_writer=model, vocab_size=size, minloglevel=3, **_SETTINGS
+            sentence_iterator=learnable, model_writer=model, vocab_size=size, minloglevel=3, **_SETTINGS
         )
     except RuntimeError as error:
         raise UserError(f"a vocabulary of {size} tokens is {_reason(str(error))}") from None

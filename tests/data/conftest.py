@@ -1,6 +1,21 @@
 """What the data tests share."""
 
+import dataclasses
+
 import pytest
+
+from lsbook.core.registry import CORPORA, DATASETS
+
+
+@pytest.fixture
+def register(monkeypatch):
+    """A function that makes the catalogue's entry of a name another one: that of a smaller data set or text."""
+
+    def registering(name: str, **fields) -> None:
+        table = DATASETS if name in DATASETS else CORPORA
+        monkeypatch.setitem(table, name, dataclasses.replace(table[name], **fields))
+
+    return registering
 
 
 @pytest.fixture

@@ -181,7 +181,7 @@ def test_encoding_happens_once_and_a_damaged_copy_is_made_anew(mine, monkeypatch
         patch.setattr(encoded, "encode", lambda *_: pytest.fail("encoded again"))
         assert encoded.load("mine", "train", VOCABULARY).fingerprint == first.fingerprint
     [folder] = (mine / ".encoded").iterdir()
-    for name in ("target.ids", "source.npy", "text.json"):
+    for name in ("target.ids", "source.npy", "summary"):
         content = bytearray((folder / name).read_bytes())
         content[len(content) // 2] ^= 1
         (folder / name).unlink()  # the mapped file stays as it is

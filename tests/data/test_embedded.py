@@ -192,6 +192,6 @@ def test_sentences_of_every_kind_are_well_formed():
 def test_another_process_draws_the_same():
     """Whatever the order of its hashes."""
     environment = os.environ | {"PYTHONHASHSEED": "1"}
-    command = [sys.executable, "-c", "from lsbook.data import toy; print(toy.pairs('test'))"]
+    command = [sys.executable, "-c", "from lsbook.data import embedded; print(embedded.pairs('test'))"]
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert answer.stdout == f"{embedded.pairs('test')}\n"

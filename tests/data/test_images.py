@@ -23,6 +23,7 @@ from lsbook.data import images, sources
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (12, 32, 32, 3), dtype=np.uint8)
 LABELS = np.arange(12) % 10
+CLASSES = DATASETS["cifar10"].classes
 
 
 def encoded(pixels, kind="PNG") -> bytes:
@@ -39,16 +40,16 @@ def write_parquet(path, pixels, labels, columns=("image", "label"), metadata=Non
 
 
 @pytest.fixture
-def small_heldout(monkeypatch):
-    """Two held-out examples, so that twelve are enough."""
+def small(register):
+    """Data sets of twelve training images, of which two are held out, and three test images."""
     for name in ("cifar10", "cifar100", "mnist"):
-        monkeypatch.setitem(DATASETS, name, dataclasses.replace(DATASETS[name], heldout=2))
+        register(name, examples=(12, 3), heldout=2)
 
 
 @pytest.fixture
-def cifar(data_folder, small_heldout):
+def cifar(data_folder, small):
     write_parquet(data_folder / "cifar10" / "train.parquet", PIXELS, LABELS)
-    write_parquet(data_folder / "cifar10" / "test.parquet", PIXELS[:3], LABELS[:3])
+    write_parquet(data_folder / "cifar10" / "test.parquet", 255 - PIXELS[:3], LABELS[:3])
     return data_folder / "cifar10"
 
 
@@ -65,26 +66,21 @@ def test_parquet_comes_back_as_it_was_written(cifar):
 
 
 @pytest.mark.parametrize("columns", [("img", "label"), ("image", "fine_label")])
-def test_column_names_may_vary(data_folder, small_heldout, columns):
+def test_column_names_may_vary(data_folder, small, columns):
     write_parquet(data_folder / "cifar10" / "data" / "train-00000-of-00001.parquet", PIXELS, LABELS, columns)
     np.testing.assert_array_equal(images.load("cifar10", "train").labels, LABELS[:10])
 
 
-def test_several_files_are_read_in_order(data_folder, small_heldout):
+def test_several_files_are_read_in_order(data_folder, small):
     for part, rows in enumerate((slice(0, 5), slice(5, 12))):
         write_parquet(data_folder / "cifar10" / f"train-0000{part}-of-00002.parquet", PIXELS[rows], LABELS[rows])
     np.testing.assert_array_equal(images.load("cifar10", "train").labels, LABELS[:10])
 
 
-def test_a_file_that_is_missing_among_numbered_ones_is_named(data_folder, small_heldout):
+def test_a_file_that_is_missing_among_numbered_ones_is_named(data_folder, small):
     write_parquet(data_folder / "cifar10" / "train-00001-of-00003.parquet", PIXELS, LABELS)
     with pytest.raises(UserError, match="of the 3 files of train there is no number 0, 2$"):
         images.load("cifar10", "train")
-
-
-def test_of_files_in_two_places_the_nearer_ones_are_read(cifar):
-    write_parquet(cifar / "data" / "test.parquet", PIXELS, LABELS)
-    np.testing.assert_array_equal(images.load("cifar10", "test").labels, LABELS[:3])
 
 
 @pytest.mark.parametrize(
@@ -94,9 +90,26 @@ def test_of_files_in_two_places_the_nearer_ones_are_read(cifar):
         {"huggingface": json.dumps({"info": {"features": {"label": {"names": [f"c{k}" for k in range(10)]}}}})},
     ],
 )
-def test_class_names_come_from_the_files_metadata(data_folder, small_heldout, metadata):
+def test_other_classes_than_the_catalogues_are_refused(data_folder, small, metadata):
     write_parquet(data_folder / "cifar10" / "train.parquet", PIXELS, LABELS, metadata=metadata)
-    assert images.load("cifar10", "train").classes == tuple(f"c{k}" for k in range(10))
+    with pytest.raises(UserError, match="its 10 classes are not the 10 of CIFAR-10 in their order, which begin with"):
+        images.load("cifar10", "train")
+
+
+@pytest.mark.parametrize("names", [["a", "b", "c", "d"], [*CLASSES[1:], CLASSES[0]], [*CLASSES, "deer"], ["airplane"]])
+def test_other_numbers_and_orders_of_classes_are_refused(data_folder, small, names):
+    metadata = {"label_names": json.dumps(names)}
+    write_parquet(data_folder / "cifar10" / "train.parquet", PIXELS, LABELS, metadata=metadata)
+    with pytest.raises(UserError, match=f"its {len(names)} classes are not the 10 of CIFAR-10 in their order"):
+        images.load("cifar10", "train")
+
+
+def test_a_misspelt_class_is_the_catalogues(data_folder, small):
+    """The Hub's CIFAR-100 has "cra"."""
+    names = ["cra" if name == "crab" else name.replace("_", " ").title() for name in DATASETS["cifar100"].classes]
+    metadata = {"label_names": json.dumps(names)}
+    write_parquet(data_folder / "cifar100" / "train.parquet", PIXELS, LABELS, metadata=metadata)
+    assert images.load("cifar100", "train").classes == DATASETS["cifar100"].classes
 
 
 @pytest.mark.parametrize(
@@ -109,7 +122,7 @@ def test_class_names_come_from_the_files_metadata(data_folder, small_heldout, me
         {"huggingface": json.dumps({"info": None})},
     ],
 )
-def test_metadata_without_class_names_where_they_should_be_is_refused(data_folder, small_heldout, metadata):
+def test_metadata_without_class_names_where_they_should_be_is_refused(data_folder, small, metadata):
     write_parquet(data_folder / "cifar10" / "train.parquet", PIXELS, LABELS, metadata=metadata)
     with pytest.raises(UserError, match=r"train.parquet: the class names in its metadata are no list of names"):
         images.load("cifar10", "train")
@@ -129,12 +142,12 @@ def test_a_file_that_is_none_is_named(data_folder, make, reason):
         images.load("cifar10", "train")
 
 
-def test_a_lossy_copy_says_so(data_folder, small_heldout):
+def test_a_lossy_copy_says_so(data_folder, small):
     write_parquet(data_folder / "cifar10" / "train.parquet", PIXELS, LABELS, kind="JPEG")
     assert images.load("cifar10", "train").variant == "JPEG re-encoded"
 
 
-def test_grey_images_have_one_channel(data_folder, small_heldout):
+def test_grey_images_have_one_channel(data_folder, small):
     grey = PIXELS[:, :28, :28, 0]
     write_parquet(data_folder / "mnist" / "train.parquet", grey, LABELS)
     np.testing.assert_array_equal(images.load("mnist", "train").pixels, grey[:10, None])
@@ -200,10 +213,11 @@ def test_a_truncated_parquet_file_is_one_line_with_its_checksum(cifar):
     assert "\n" not in str(caught.value)
 
 
-def refused(data_folder, column) -> str:
+def refused(data_folder, register, column) -> str:
     """What is said of a Parquet file with this column of images."""
     (data_folder / "cifar10").mkdir()
-    table = pa.table({"image": column, "label": [0] * len(column)})
+    register("cifar10", examples=(len(column), 3), heldout=1)
+    table = pa.table({"image": column, "label": pa.array([0] * len(column), pa.int64())})
     pq.write_table(table, data_folder / "cifar10" / "train.parquet")
     with pytest.raises(UserError) as caught:
         images.load("cifar10", "train")
@@ -211,26 +225,28 @@ def refused(data_folder, column) -> str:
 
 
 @pytest.mark.parametrize("broken", ["nothing", "header", "chunk"])
-def test_an_image_that_cannot_be_decoded_is_named_by_row(data_folder, small_heldout, broken):
+def test_an_image_that_cannot_be_decoded_is_named_by_row(data_folder, register, broken):
     whole = encoded(PIXELS[0])
     header, chunk = (bytearray(whole) for _ in range(2))
     header[16:24] = bytes(8)  # of width and height
     chunk[whole.index(b"IDAT") + 1] ^= 0xFF  # its name
     damaged = {"nothing": b"no image", "header": bytes(header), "chunk": bytes(chunk)}[broken]
     column = pa.array([{"bytes": whole, "path": None}, {"bytes": damaged, "path": None}])
-    assert "cifar10 row 1: the image cannot be decoded" in refused(data_folder, column)
+    assert "cifar10 row 1: the image cannot be decoded" in refused(data_folder, register, column)
 
 
 @pytest.mark.parametrize(
     ("column", "message"),
     [
         (pa.array([encoded(PIXELS[0])]), "images must be structs with `bytes`, not binary"),
-        (pa.array([{"bytes": None}], pa.struct([("bytes", pa.binary())])), "1 images have no bytes"),
-        (pa.array([], pa.struct([("bytes", pa.binary())])), "there are no images"),
+        (pa.array([{"bytes": None}], pa.struct([("bytes", pa.binary())])), "train.parquet row 0 has no bytes"),
+        (pa.array([None], pa.struct([("bytes", pa.binary())])), "train.parquet row 0 has no bytes"),
+        (pa.array([{"bytes": [137, 80]}]), "images must be structs with `bytes`, not struct<bytes: list<"),
+        (pa.array([], pa.struct([("bytes", pa.binary())])), "there must be some"),
     ],
 )
-def test_images_in_another_layout_are_refused(data_folder, small_heldout, column, message):
-    assert message in refused(data_folder, column)
+def test_images_in_another_layout_are_refused(data_folder, register, column, message):
+    assert message in refused(data_folder, register, column)
 
 
 @pytest.mark.parametrize(
@@ -238,12 +254,15 @@ def test_images_in_another_layout_are_refused(data_folder, small_heldout, column
     [
         (PIXELS, LABELS + 1, ("image", "label"), "cifar10: labels must lie in 0 … 9"),
         (PIXELS, LABELS.astype(str), ("image", "label"), "train.parquet: labels must be whole numbers, not string"),
+        (PIXELS, LABELS / 2, ("image", "label"), "train.parquet: labels must be whole numbers, not double"),
+        (PIXELS, [0, 1, None, *LABELS[3:]], ("image", "label"), "train.parquet row 2 has no label; get it anew"),
+        (PIXELS, np.array([2**64 - 1] * 12, np.uint64), ("image", "label"), "cifar10: labels must lie in 0 … 9"),
         (PIXELS[:, :30], LABELS, ("image", "label"), "expected 32 × 32 pixels, found 30 × 32"),
         (PIXELS, LABELS, ("image", "target"), "has columns image, target, but none of label, fine_label"),
         (PIXELS, LABELS, ("picture", "label"), "but none of image, img"),
     ],
 )
-def test_files_that_do_not_fit_are_refused(data_folder, small_heldout, pixels, labels, columns, message):
+def test_files_that_do_not_fit_are_refused(data_folder, small, pixels, labels, columns, message):
     write_parquet(data_folder / "cifar10" / "train.parquet", pixels, labels, columns)
     with pytest.raises(UserError, match=message):
         images.load("cifar10", "train")
@@ -268,7 +287,7 @@ def write_torchvision(root, monkeypatch, name="CIFAR10", label_key="labels") -> 
 
 
 @pytest.mark.parametrize(("name", "label_key"), [("CIFAR10", "labels"), ("CIFAR100", "fine_labels")])
-def test_torchvisions_own_files_are_read(data_folder, small_heldout, monkeypatch, name, label_key):
+def test_torchvisions_own_files_are_read(data_folder, small, monkeypatch, name, label_key):
     write_torchvision(data_folder, monkeypatch, name, label_key)
     train = images.load(name.lower(), "train")
     np.testing.assert_array_equal(train.pixels, PIXELS[:10].transpose(0, 3, 1, 2))
@@ -277,7 +296,7 @@ def test_torchvisions_own_files_are_read(data_folder, small_heldout, monkeypatch
     assert len(train.classes) == len(DATASETS[name.lower()].classes)
 
 
-def test_the_hubs_cifar100_is_read(data_folder, small_heldout):
+def test_the_hubs_cifar100_is_read(data_folder, small):
     """Its own column names, with coarse labels beside the fine ones."""
     path = data_folder / "cifar100" / "cifar100" / "train-00000-of-00001.parquet"
     write_parquet(path, PIXELS, LABELS + 80, columns=("img", "fine_label"))
@@ -287,9 +306,9 @@ def test_the_hubs_cifar100_is_read(data_folder, small_heldout):
     np.testing.assert_array_equal(train.pixels, PIXELS[:10].transpose(0, 3, 1, 2))
 
 
-def test_a_part_of_the_classes_is_taken_from_the_whole_files(data_folder, monkeypatch):
-    part = dataclasses.replace(DATASETS["tiny-imagenet-50"], classes=("bullfrog", "goldfish"), heldout=2)
-    monkeypatch.setitem(DATASETS, "tiny-imagenet-50", part)
+def test_a_part_of_the_classes_is_taken_from_the_whole_files(data_folder, register):
+    register("tiny-imagenet-32", examples=(12, 3))
+    register("tiny-imagenet-50", classes=("bullfrog", "goldfish"), examples=(8, 2), heldout=2)
     labels = np.arange(12) % 3
     write_parquet(data_folder / "tiny-imagenet-32" / "train.parquet", PIXELS, labels)
     train, heldout = (images.load("tiny-imagenet-50", split) for split in ("train", "heldout"))
@@ -314,7 +333,8 @@ def test_no_data_and_no_network_is_one_line(data_folder, monkeypatch):
 
 def offer(monkeypatch, address: str, checksum: str) -> None:
     """Let CIFAR-10 be downloaded from there."""
-    dataset = dataclasses.replace(DATASETS["cifar10"], heldout=2, archives=(("", address, checksum),))
+    archives = (("", address, checksum),)
+    dataset = dataclasses.replace(DATASETS["cifar10"], examples=(12, 12), heldout=2, archives=archives)
     monkeypatch.setitem(DATASETS, "cifar10", dataset)
 
 

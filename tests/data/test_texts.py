@@ -33,7 +33,8 @@ def mine(data_folder):
 
 
 @pytest.mark.parametrize("ending", ["", ".gz"])
-def test_a_file_a_language_comes_back_as_it_was_written(data_folder, ending):
+def test_a_file_a_language_comes_back_as_it_was_written(data_folder, register, ending):
+    register("multi30k", pairs=(3, 2, 1))
     for part, n in zip(("train", "val", "test_2016_flickr"), (3, 2, 1), strict=True):
         write_lines(data_folder / "multi30k" / f"{part}.en{ending}", ENGLISH[:n])
         write_lines(data_folder / "multi30k" / f"{part}.de{ending}", GERMAN[:n], end="\r\n")
@@ -71,7 +72,8 @@ def write_parquet(path, kind, rows, column="translation") -> None:
 
 
 @pytest.mark.parametrize("kind", [STRUCTS, MAPS], ids=["structs", "maps"])
-def test_the_hubs_parquet_is_read_file_after_file(data_folder, kind):
+def test_the_hubs_parquet_is_read_file_after_file(data_folder, register, kind):
+    register("wmt14-en-de", pairs=(None, 1, 3))
     rows = list(zip(ENGLISH, GERMAN, strict=True))
     folder = data_folder / "wmt14-en-de" / "de-en"
     write_parquet(folder / "train-00000-of-00002.parquet", kind, rows[:2])
@@ -112,7 +114,8 @@ def test_an_empty_line_is_named(mine):
     assert refused() == f"{mine}/train.de line 2 is empty; remove it and its partner"
 
 
-def test_pairs_of_a_text_from_the_web_that_lack_a_side_are_left_out_of_training_alone(data_folder):
+def test_pairs_of_a_text_from_the_web_that_lack_a_side_are_left_out_of_training_alone(data_folder, register):
+    register("wmt14-en-de", pairs=(None, 4, 4))
     english, german = ("One.", "", "Three.", "Four."), ("Eins.", "Zwei.", " ", "Vier.")
     kept = ("One.", "Four."), ("Eins.", "Vier.")
     folder = data_folder / "wmt14-en-de"
@@ -196,7 +199,8 @@ def test_translations_that_are_no_texts_by_language_are_refused(data_folder, col
     assert "a translation must be texts by language, not" in refused()
 
 
-def test_a_damaged_file_is_one_line_with_both_checksums(data_folder):
+def test_a_damaged_file_is_one_line_with_both_checksums(data_folder, register):
+    register("multi30k", pairs=(300, 2, 1))
     folder = data_folder / "multi30k"
     for language in ("en", "de"):
         write_lines(folder / f"train.{language}.gz", ENGLISH * 100)
@@ -235,7 +239,8 @@ def test_unknown_names_list_the_allowed_ones(data_folder, name, split):
 def offer(monkeypatch, address: str, checksums: dict[str, str]) -> None:
     """Let Multi30k be downloaded from there."""
     archives = tuple(("multi30k", f"{address}/{name}", checksum) for name, checksum in checksums.items())
-    monkeypatch.setitem(CORPORA, "multi30k", dataclasses.replace(CORPORA["multi30k"], archives=archives))
+    corpus = dataclasses.replace(CORPORA["multi30k"], pairs=(3, 2, 1), archives=archives)
+    monkeypatch.setitem(CORPORA, "multi30k", corpus)
 
 
 def test_no_data_and_no_network_is_one_line(data_folder, monkeypatch):

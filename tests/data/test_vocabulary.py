@@ -73,6 +73,27 @@ def test_a_vocabulary_without_room_for_the_characters_is_refused():
     assert vocabulary.learn(SENTENCES, least).size == least
 
 
+@pytest.mark.parametrize("peculiar", ["ᚠ" * 20_000, "ᚠ " * 2_500 + "\u2585", "\u2581ᚠ\u2585ᚠ " * 9, "ᚠ\0\n\tᚠ" * 50])
+def test_no_line_is_left_out(peculiar):
+    """Not one of 60 000 bytes, nor one with a character that SentencePiece keeps for itself."""
+    learned = vocabulary.learn([*SENTENCES, peculiar], 500)
+    assert "ᚠ" in [learned.pieces([i])[0] for i in range(500)]
+
+
+def test_a_line_of_the_longest_kind_is_learned_from(mine):
+    longest = "ᚠ" * 21_845
+    assert len(longest.encode()) == texts.LONGEST
+    for language, line in (("en", longest), ("de", "A line.")):
+        with (mine / f"train.{language}").open("a") as file:
+            file.write(line + "\r\n")
+    learned = vocabulary.load("mine", 400)
+    assert [learned.pieces([i])[0] for i in range(400)].count("ᚠ") == 1
+    with (mine / "train.en").open("a") as file:
+        file.write(longest + ".\n")
+    with pytest.raises(UserError, match="mine/train.en line 102 is longer than 65,535 bytes; split or remove it"):
+        vocabulary.load("mine", 400)
+
+
 def test_nothing_is_printed(capfd):
     vocabulary.learn(SENTENCES, 500)
     with pytest.raises(UserError):

@@ -11,7 +11,7 @@ from lsbook.core.config import Run
 from lsbook.core.errors import UserError
 from lsbook.core.registry import DATASETS, MODELS
 from lsbook.data.image_files import ImageFiles
-from lsbook.data.images import Images, load, train_and_heldout
+from lsbook.data.images import Images, all_splits
 from lsbook.models.base import Classifier, initialise_small
 from lsbook.training.engine import devices, distributed
 from lsbook.training.engine.optimisation import Trainer
@@ -33,7 +33,7 @@ class Splits(NamedTuple):
 
 def splits(run: Run) -> Splits:
     """The images of a run, from their files. UserError when they are missing or damaged."""
-    (train, heldout), test = train_and_heldout(run.dataset), load(run.dataset, "test")
+    train, heldout, test = all_splits(run.dataset)
     if run.label_noise:
         train, heldout = (
             replace(part, labels=noisy_labels(part.labels, len(part.classes), run.label_noise, seed))

@@ -24,7 +24,8 @@ RECIPE = Recipe(steps=6, batch=4, learning_rate=0.01, augmentation="inception", 
 @pytest.fixture(autouse=True)
 def folder(data_folder, monkeypatch):
     """Ten images of noise a class and part, one class darker than the other; four training images are held out."""
-    small = dataclasses.replace(DATASETS["imagenet"], classes=("tench", "toy poodle"), shown=(), wnids=WNIDS, heldout=4)
+    of_two = {"classes": ("tench", "toy poodle"), "shown": (), "wnids": WNIDS}
+    small = dataclasses.replace(DATASETS["imagenet"], **of_two, examples=(20, 20), heldout=4)
     monkeypatch.setitem(DATASETS, "imagenet", small)
     generator = np.random.default_rng(0)
     for part in ("train", "val"):
