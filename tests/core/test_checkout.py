@@ -77,7 +77,7 @@ def test_records_are_whole_in_a_checkout_with_converted_line_ends(tmp_path, monk
     """With core.autocrlf, as git is often set up on Windows: a record, a chapter and a module have the same bytes."""
     monkeypatch.setenv("HOME", str(tmp_path))
     record = next((PROJECT / "results").glob("mnist-mlp/*/")).relative_to(PROJECT)
-    files = ".gitattributes", "lsbook/errors.py", "book/index.ipynb", "Makefile", *map(str, record_files(record))
+    files = ".gitattributes", "lsbook/__init__.py", "book/index.ipynb", "Makefile", *map(str, record_files(record))
     for name in files:
         (tmp_path / "source" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(PROJECT / name, tmp_path / "source" / name)

@@ -307,7 +307,7 @@ def test_a_second_build_gives_the_same_bytes_and_asks_no_other_host(built, tmp_p
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value.format(home=tmp_path / "home"))
     monkeypatch.chdir(tmp_path / "home")
-    monkeypatch.setattr(paths, "__file__", str(built.parents[1] / "lsbook" / "paths.py"))
+    monkeypatch.setattr(paths, "__file__", str(built.parents[1] / "lsbook" / "core" / "paths.py"))
     (tmp_path / "sitecustomize.py").write_text(WATCHING.format(log=str(tmp_path / "asked")))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
     asking = "import socket; socket.create_connection(('host.invalid', 80))"
@@ -558,9 +558,9 @@ def test_nothing_is_executed_again_when_nothing_changed(small, monkeypatch):
     ("changed", "chapters"),
     [
         ("{small}/book/second.ipynb", ["second"]),
-        ("{library}/lsbook/page.py", ["second"]),
-        ("{library}/lsbook/plots.py", []),
-        ("{library}/lsbook/watch.py", ["first", "second"]),
+        ("{library}/lsbook/outputs/__init__.py", ["second"]),
+        ("{library}/lsbook/figures/__init__.py", []),
+        ("{library}/lsbook/site/watch.py", ["first", "second"]),
         ("{library}/results/{record}/record.json", ["second"]),
         ("{library}/results/mnist-mlp/another", ["second"]),
         ("{small}/requirements.txt", ["first", "second"]),
