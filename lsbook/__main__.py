@@ -1,5 +1,33 @@
-"""`python -m lsbook` is the command line."""
+"""`lsbook` and `python -m lsbook`: the command line. What interrupts it, even while it starts, leaves one line."""
 
-from lsbook.cli import main
+import gc
+import signal
+import sys
 
-main()
+INTERRUPTED = 128 + signal.SIGINT  # the exit code that shells give to what Ctrl-C ends
+
+
+def main() -> None:
+    """Run the command line; SIGTERM unwinds it as Ctrl-C does."""
+    code = INTERRUPTED
+    try:
+        signal.signal(signal.SIGTERM, _terminate)
+        from lsbook import cli
+
+        code = cli.main()
+    except KeyboardInterrupt:
+        pass
+    except SystemExit as end:
+        code = end.code
+    if code in (INTERRUPTED, 128 + signal.SIGTERM):
+        print("lsbook: stopped", file=sys.stderr)
+        gc.freeze()  # else the interpreter looks for garbage among all of torch, seconds long, before it ends
+    sys.exit(code)
+
+
+def _terminate(number: int, _) -> None:
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    main()

@@ -25,7 +25,7 @@ PAIRS = {"-p": "alpha 0.2", "-r": "precision float32"}  # options that take a na
 
 
 def main() -> None:
-    """Console entry point."""
+    """Read the arguments and run the command; the process ends with its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # it may be closed
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error's: not every terminal knows every letter
     try:
@@ -34,9 +34,6 @@ def main() -> None:
         _fail(str(error))
     except typer.TyperException as error:
         _fail(f"{error.format_message().rstrip('.')}; see lsbook --help")
-    except (typer.Abort, KeyboardInterrupt):
-        print("lsbook: stopped", file=sys.stderr)
-        sys.exit(130)
 
 
 def _join_pairs(arguments: list[str]) -> list[str]:

@@ -25,7 +25,8 @@ KILLS = [6, pytest.param(60, marks=pytest.mark.long)]
 
 # The command line under a tiny recipe, with a checkpoint after every step. `before`: what a test changes.
 COMMAND = """
-import os, sys
+import os, signal, sys
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
 os.environ.update(environment)
 sys.stdout = sys.stderr = open(log, "w", buffering=1)
 from lsbook.recipes import profiles

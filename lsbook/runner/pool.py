@@ -4,7 +4,9 @@ The processes are forked from a server that has imported torch once. One that lo
 ends, as on SIGTERM.
 """
 
+import atexit
 import contextlib
+import functools
 import io
 import multiprocessing
 import os
@@ -16,7 +18,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
+
+from tqdm import tqdm
 
 from lsbook.core.config import Run
 from lsbook.core.cpus import cores
@@ -29,11 +34,37 @@ NO_MEMORY = "out of memory", "ALLOC_FAILED"  # PyTorch's own word, and that of t
 PRELOADED = ["lsbook.training", "torch._dynamo", "sklearn.datasets"]
 
 
+@functools.cache
 def context() -> multiprocessing.context.ForkServerContext:
-    """Where processes come from; the server starts with the first of them."""
+    """Where processes come from, and their server, which starts with the first of them and ends with this process.
+
+    Both ignore SIGINT and SIGTERM, which a terminal or a batch system sends to all: the parent decides who ends.
+    """
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload(PRELOADED)
+    with _ignoring(signal.SIGINT, signal.SIGTERM):  # which is inherited by what is started within it
+        forkserver.ensure_running()
+    atexit.register(_end_server)
     return made
+
+
+def _end_server() -> None:
+    """Do not leave it behind for the seconds in which it imports, or forgets, all of torch."""
+    if not multiprocessing.active_children():
+        os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def _ignoring(*numbers: int) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 class Worker:
@@ -127,12 +158,16 @@ class Machine:
         return over
 
     def stop(self, workers: Sequence[Process]) -> None:
-        """Let them keep a checkpoint and end."""
+        """Let them keep a checkpoint and end; who interrupts that, too, ends them at once."""
         for worker in workers:
             worker.asked = True
             worker.process.terminate()
-        for worker in workers:
-            worker.process.join()
+        try:
+            for worker in workers:
+                worker.process.join()
+        finally:
+            for worker in workers:
+                worker.process.kill()
 
 
 @contextlib.contextmanager
@@ -167,7 +202,8 @@ def heard() -> Iterator[list[str]]:
 def _work(run: Run, store: Store, threads: int, environment: dict[str, str], messages: Connection) -> None:
     """What the process does. Its standard error goes to the parent, but for progress bars."""
     os.environ.update(environment)  # the server has those of the first process
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent has it too and sends SIGTERM
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    tqdm.set_lock(threading.RLock())  # its own is of the system, which complains of one that a killed process had
     threading.Thread(target=_follow_parent, daemon=True).start()
     said = []
 
