@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 
 from lsbook.core.config import Run
@@ -20,7 +21,8 @@ from lsbook.runner.obtain import obtain, training_side
 from lsbook.runner.pool import Worker, heard
 
 PATIENCE = 10  # seconds in which a cluster has to answer
-ENDING = 60  # seconds for tasks to end their step and keep it
+ENDING = 15  # seconds for tasks to end their step and keep it, which goes on there when they need more
+REFUSED = "InvalidAuthToken", "AuthenticationError"  # Ray's words for a token that is wrong, or missing here
 RETRIES = 5  # of a run whose process or node dies
 
 
@@ -144,19 +146,29 @@ class Cluster:
 
 def _check_answer() -> None:
     """UserError unless a cluster answers. Another process asks, since Ray itself would wait for minutes."""
-    where = os.environ.get("RAY_ADDRESS")
+    where = os.environ.get("RAY_ADDRESS") or "auto"
     start = 'start one with "ray start --head", or name another in RAY_ADDRESS'
     question = "import ray; print('asking', flush=True); ray.init('auto', log_to_driver=False)"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", question], **pipes) as child:
         child.stdout.readline()  # until here it has imported Ray, which says nothing of the cluster
-        try:
-            _, errors = child.communicate(timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            raise UserError(
-                f"the Ray cluster at {where or 'auto'} has not answered for {PATIENCE} s: {start}"
-            ) from None
+        patience = threading.Timer(PATIENCE, child.kill)
+        patience.start()
+        lines = []
+        for line in child.stderr:
+            lines.append(line.strip())
+            if any(word in line for word in REFUSED):
+                child.kill()  # it would ask again and again
+                patience.cancel()
+                raise UserError(
+                    f"the Ray cluster at {where} wants its token: set RAY_AUTH_MODE=token, and have ~/.ray/auth_token "
+                    "of its first machine at the same place here"
+                )
+        child.wait()
+        answered = patience.is_alive()
+        patience.cancel()
+    if not answered:
+        raise UserError(f"the Ray cluster at {where} has not answered for {PATIENCE} s: {start}")
     if child.returncode:
-        *_, reason = ["it gave no reason", *errors.splitlines()]
+        *_, reason = ["it gave no reason", *lines]
         raise UserError(f"no Ray cluster to be had ({reason}): {start}")

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ray._private.authentication_test_utils import reset_auth_token_state
 from ray.cluster_utils import Cluster
 
 from lsbook import cli
@@ -25,6 +27,7 @@ from lsbook.training import use_threads
 from lsbook.training.engine import checkpoints
 
 PROJECT = Path(__file__).parents[2]
+TOKEN = "0123456789abcdef" * 4
 
 
 def run(seed: int, steps: int = 2, **fields) -> Run:
@@ -34,17 +37,21 @@ def run(seed: int, steps: int = 2, **fields) -> Run:
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory):
-    """A cluster of one node with one core, known by RAY_ADDRESS. It asks nothing of other hosts."""
+    """A cluster of one node with one core, known by RAY_ADDRESS, and closed to who has not its token. It asks nothing
+    of other hosts."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         settings = {
             "LSBOOK_RUNS": str(tmp_path_factory.mktemp("runs")),
             "LSBOOK_DATA": str(tmp_path_factory.mktemp("data")),
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": TOKEN,
             "RAY_TMPDIR": folder,  # names of sockets are too long below pytest's folders
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_worker_niceness": "0",  # not behind whatever else runs here
         }
         for name, value in settings.items():
             patch.setenv(name, value)
+        reset_auth_token_state()  # of this process, in which Ray is imported already
         patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # Ray gives no node more GPUs than it names
         patch.setattr(ray_cluster, "PATIENCE", 60)  # the machine of the tests may be busy
         started = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
@@ -119,6 +126,28 @@ def test_without_a_cluster_or_ray_a_line_says_what_to_do(tmp_path, monkeypatch):
         sweep.sweep([run(0)], Store(tmp_path / "results"), on="ray")
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"RAY_AUTH_TOKEN": TOKEN[::-1]}, {"RAY_AUTH_TOKEN": None}, {"RAY_AUTH_TOKEN": None, "RAY_AUTH_MODE": None}],
+    ids=["another token", "no token", "Ray's defaults"],
+)
+def test_a_cluster_takes_no_runs_from_who_has_not_its_token(nodes, tmp_path, monkeypatch, settings):
+    monkeypatch.setenv("HOME", str(tmp_path))  # where Ray keeps one
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name)
+    with pytest.raises(UserError, match=f"the Ray cluster at {nodes.address} wants its token: set RAY_AUTH_MODE=token"):
+        sweep.sweep([run(0)], Store(tmp_path / "results"), on="ray")
+
+
+def test_what_is_advised_to_who_has_not_the_token_helps(nodes, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text(TOKEN)
+    ray_cluster._check_answer()
+
+
 def test_unknown_places_are_refused(tmp_path):
     with pytest.raises(UserError, match="unknown place 'moon': choose from local, ray"):
         sweep.sweep([run(0)], Store(tmp_path), on="moon")
@@ -167,6 +196,18 @@ def test_a_node_that_cannot_train_says_so_and_a_stopped_run_keeps_a_checkpoint(p
     assert long.failure() is None
     assert checkpoints.latest(long.run).step >= long.step
     assert not list(place.store)
+
+
+def test_ctrl_c_ends_a_sweep_and_what_its_nodes_train_with_one_line(nodes, results):
+    """As a terminal sends it: to all processes that the command has started."""
+    command = [sys.executable, "-m", "lsbook", "sweep", "projections", "--profile", "smoke", "--on", "ray"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=PROJECT, start_new_session=True, **pipes) as process:
+        wait_until(lambda: tasks(nodes.head_node) or process.poll() is not None)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.communicate() == ("", "lsbook: stopped\n")
+    assert process.returncode == 128 + signal.SIGINT
+    wait_until(lambda: not tasks(nodes.head_node))
 
 
 def test_every_run_is_recorded_once_though_a_process_dies_and_a_node_goes(place, nodes, tmp_path, monkeypatch):
