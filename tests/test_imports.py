@@ -1,6 +1,7 @@
 """Arrows point one way, and what must work without torch does."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,35 @@ def test_arrows_point_one_way(path):
     allowed = ALLOWED[owner] | {owner}
     assert imports(path, within_calls=False) <= allowed
     assert imports(path, within_calls=True) <= allowed | WITHIN_CALLS.get(owner, set())
+
+
+def arrows() -> dict[str, str]:
+    """Room -> which others it imports, as ARCHITECTURE.md has it."""
+    found = {}
+    for room in (name for name in ALLOWED if (PACKAGE / name).is_dir()):
+        at_top, within = (
+            set().union(*(imports(path, within_calls=w) for path in (PACKAGE / room).rglob("*.py")))
+            for w in (False, True)
+        )
+        text = ", ".join(sorted(at_top - {room})) or "nothing"
+        if late := ", ".join(sorted(within - at_top - {room})):
+            text += f"; within a call {late}"
+        found[room] = text
+    return found
+
+
+def test_the_architecture_shows_the_arrows_that_there_are():
+    text = (PACKAGE.parent / "ARCHITECTURE.md").read_text()
+    table = text.partition("<!-- arrows -->\n")[2].partition("<!-- end of arrows -->")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+    assert dict(rows) == {room: text for room, text in arrows().items() if room != "bench"}
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in PACKAGE.parent.glob("*.md")))
+def test_links_within_the_repository_lead_somewhere(name):
+    text = (PACKAGE.parent / name).read_text()
+    places = [place for place in re.findall(r"\]\(([^)#]+)", text) if "://" not in place]
+    assert [place for place in places if not (PACKAGE.parent / place).exists()] == []
 
 
 @pytest.mark.parametrize(
