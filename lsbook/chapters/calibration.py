@@ -18,7 +18,7 @@ from lsbook.core.registry import DATASETS, network_title
 from lsbook.core.store import Record
 from lsbook.core.wording import counted
 from lsbook.evidence import claims, literature
-from lsbook.outputs import Table, Text
+from lsbook.outputs import Markup, Table, Text
 from lsbook.recipes import profiles
 from lsbook.recipes.profiles import RECIPES
 
@@ -369,7 +369,7 @@ def _answers(record: Record) -> tuple[np.ndarray, np.ndarray]:
 
 def _other_measures(sweep: Sweep, n_bins: int) -> Iterable[tuple[str, ...]]:
     """A row that names the network, and one for each arm."""
-    yield f"**{sweep.title}**", *[""] * 10
+    yield Markup("**{}**").format(sweep.title), *[""] * 10
     for arm in sweep.arms():
         yield arm.title, *(f"{value:.3f}" for value in _of_first_seed(arm, n_bins).values()), *_temperatures(arm)
 
@@ -590,7 +590,8 @@ def carry_text(study: Study) -> Text:
             )
     if not found:
         return Text("On the networks shown here the two agree within three standard errors.")
-    return Text("They do not agree within three standard errors on\n\n" + "\n".join(f"- {line}" for line in found))
+    lines = map(Markup("- {}").format, found)
+    return Text(Markup("\n").join(["They do not agree within three standard errors on", "", *lines]))
 
 
 def harm_text(study: Study) -> Text:

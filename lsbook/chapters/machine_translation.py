@@ -1,7 +1,6 @@
 """Figures 3 and 4 and Table 3's translation row: does calibration pay in beam search? C9–C11, C17, C20."""
 
 from collections.abc import Callable
-from html import escape
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +16,7 @@ from lsbook.core.config import Run
 from lsbook.core.errors import one_of, several_of, whole_number
 from lsbook.core.store import Record
 from lsbook.evidence import claims, literature
-from lsbook.outputs import Table, Text
+from lsbook.outputs import Markup, Table, Text
 from lsbook.recipes import profiles
 
 # The network of each profile on each of its texts, the first being what "auto" means.
@@ -329,19 +328,19 @@ def example_text(arms: Arms) -> Text:
     arrays = arms.hard[0].arrays
     lines = []
     for i, (source, reference) in enumerate(zip(arrays["example_sources"], arrays["example_references"], strict=True)):
-        lines += [f"**{source}** ({reference})", ""]
-        lines += [f"- {name}: {found[i]}" for name, found in translations.items()] + [""]
-    return Text("\n".join(lines))
+        lines += [Markup("**{}** ({})").format(source, reference), ""]
+        lines += [Markup("- {}: {}").format(name, found[i]) for name, found in translations.items()] + [""]
+    return Text(Markup("\n").join(lines))
 
 
-def _marked(record: Record) -> list[str]:
-    """Each translation as HTML, with its log-probability a token in nats."""
+def _marked(record: Record) -> list[Markup]:
+    """Each translation, with its log-probability a token in nats."""
     result = []
     for tokens in example_tokens(record):
-        spans = "".join(_span(*token) for token in tokens[:-1])
         mean = np.log([max(probability, 1e-8) for _, probability in tokens]).mean()
         number = f"{mean:.2f}".replace("-", "−")
-        result.append(f"{spans.strip()} ({number} nats a token)")
+        spans = Markup("").join(_span(*token) for token in tokens[:-1])
+        result.append(Markup("{} ({} nats a token)").format(spans, number))
     return result
 
 
@@ -359,12 +358,12 @@ def example_tokens(record: Record) -> list[list[tuple[str, float]]]:
     return [tokens[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
-def _span(token: str, probability: float) -> str:
+def _span(token: str, probability: float) -> Markup:
     """A token on a background that is the darker the less probable it was."""
     strength = 0.7 * (1 - probability)
-    style = f"background-color: rgba({UNSURE}, {strength:.2f})"
-    space = " " if token.startswith(" ") else ""
-    return f'{space}<span style="{style}" title="{probability:.2f}">{escape(token.strip())}</span>'
+    span = Markup('<span style="background-color: rgba({}, {:.2f})" title="{:.2f}">{}</span>')
+    marked = span.format(UNSURE, strength, probability, token.strip())
+    return Markup(" {}").format(marked) if token.startswith(" ") else marked
 
 
 def numbers(arms: Arms, words: tuple[int, int, int]) -> dict[str, float | str]:

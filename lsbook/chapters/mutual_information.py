@@ -19,7 +19,7 @@ from lsbook.core.store import Record
 from lsbook.core.wording import listed
 from lsbook.evidence import literature
 from lsbook.evidence.claims import REPRODUCED
-from lsbook.outputs import Table
+from lsbook.outputs import Markup, Table
 from lsbook.recipes import profiles
 
 SPLITS = {"train": "training images", "heldout": "held-out images"}
@@ -203,7 +203,7 @@ def dependence_table(rows: Sequence[Shown]) -> Table:
 
     found = []
     for arms, _, panels in rows:
-        found.append((f"**{arms.title}**", *[""] * (len(columns) + 2)))
+        found.append((Markup("**{}**").format(arms.title), *[""] * (len(columns) + 2)))
         for panel, split in zip(panels, SPLITS.values(), strict=True):
             found += [row(panel, split, views, "any", both) for views, both in panel.counted.items()]
             found += [

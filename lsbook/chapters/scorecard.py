@@ -14,7 +14,7 @@ from lsbook.core.errors import one_of
 from lsbook.core.wording import counted
 from lsbook.evidence import claims, literature
 from lsbook.evidence.claims import CLAIMS, IN_ORDER, MIXED, NOT_TESTED, Verdict
-from lsbook.outputs import Html, Table, Text
+from lsbook.outputs import Markup, Table, Text
 from lsbook.recipes.profiles import PROFILES
 
 EVIDENCE = ("paper", "laptop")  # profiles that say something about the paper, the better first
@@ -123,8 +123,8 @@ def _by_verdict(outcomes: Sequence[Outcome]) -> str:
     for word in IN_ORDER:
         settings = [outcome.setting for outcome in outcomes if outcome.verdict == word]
         if settings:
-            parts.append(f"**{word}**: {'; '.join(settings)}")
-    return ". ".join(parts) or NOT_TESTED
+            parts.append(Markup("**{}**: {}").format(word, "; ".join(settings)))
+    return Markup(". ").join(parts) or NOT_TESTED
 
 
 def detail_table(findings: Sequence[Finding], chapter: str) -> Table:
@@ -133,7 +133,8 @@ def detail_table(findings: Sequence[Finding], chapter: str) -> Table:
     rows = []
     for name in names:
         ours = [_row(finding) for finding in findings if finding.verdict.claim == name]
-        rows += [(f"**{name}**", "", f"**{CLAIMS[name].text}**"), *_published(name), *ours]
+        strong = Markup("**{}**").format
+        rows += [(strong(name), "", strong(CLAIMS[name].text)), *_published(name), *ours]
     return Table(
         f"table-scorecard-{chapter.replace('_', '-')}",
         f"The claims about {subject}. Numbers are of the claim's two arms, in most rows hard → smoothed targets; ours "
@@ -153,7 +154,7 @@ def _row(finding: Finding) -> tuple[str, str, str]:
         return f"here, {captions.standing(finding.profile)}", word, text
     threshold = -CLAIMS[verdict.claim].part(verdict.part).margin
     picture = outputs.interval_picture(verdict.low, verdict.mean, verdict.high, threshold)
-    outcome = Html(f"<strong>{word}</strong><br>{picture}")
+    outcome = Markup("<strong>{}</strong><br>{}").format(word, picture)
     return f"here, {captions.standing(finding.profile)}", outcome, f"{text}, difference {difference}"
 
 
@@ -219,12 +220,13 @@ def summary_text(findings: Sequence[Finding]) -> Text:
             claim: "; ".join(o.setting for o in several if (o.verdict, o.profile) == (word, profile))
             for claim, several in found.items()
         }
-        items = [f"  - {claim}, {CLAIMS[claim].text}: {settings}" for claim, settings in listed.items() if settings]
-        lines += [f"- **{word.capitalize()}** {captions.standing(profile)}", *items] if items else []
+        item, heading = Markup("  - {}, {}: {}"), Markup("- **{}** {}")
+        items = [item.format(claim, CLAIMS[claim].text, settings) for claim, settings in listed.items() if settings]
+        lines += [heading.format(word.capitalize(), captions.standing(profile)), *items] if items else []
     untested = [claim for claim, several in found.items() if all(o.verdict == NOT_TESTED for o in several)]
     if untested:
-        lines.append(f"- **{NOT_TESTED.capitalize()}** yet: {', '.join(untested)}")
-    return Text("\n".join(lines))
+        lines.append(Markup("- **{}** yet: {}").format(NOT_TESTED.capitalize(), ", ".join(untested)))
+    return Text(Markup("\n").join(lines))
 
 
 def answers(findings: Sequence[Finding], *names: str) -> Text:
@@ -233,16 +235,17 @@ def answers(findings: Sequence[Finding], *names: str) -> Text:
     for name in names:
         found = [finding for finding in findings if finding.verdict.claim == name]
         by_profile = itertools.groupby(found, lambda finding: finding.profile)
-        said = "; ".join(
-            f"{captions.standing(profile)} {'; '.join(map(_answer, several))}" for profile, several in by_profile
+        said = Markup("; ").join(
+            Markup("{} {}").format(captions.standing(profile), Markup("; ").join(map(_answer, several)))
+            for profile, several in by_profile
         )
-        said = said or f"**{NOT_TESTED}**"
-        lines.append(f"- {name}, {CLAIMS[name].text}: {said}.")
-    return Text("\n".join(lines))
+        said = said or Markup("**{}**").format(NOT_TESTED)
+        lines.append(Markup("- {}, {}: {}.").format(name, CLAIMS[name].text, said))
+    return Text(Markup("\n").join(lines))
 
 
-def _answer(finding: Finding) -> str:
+def _answer(finding: Finding) -> Markup:
     name, _, _, difference, word = claim_tables.cells(finding.measure)
     seeds = counted(finding.verdict.seeds, "seed")
     found = seeds if finding.verdict.verdict == NOT_TESTED else f"{difference}, {seeds}"
-    return f"**{word}** on {finding.setting} ({name.partition(': ')[2]}: {found})"
+    return Markup("**{}** on {} ({}: {})").format(word, finding.setting, name.partition(": ")[2], found)

@@ -7,7 +7,7 @@ from lsbook.chapters.overview import named, network, smoothing
 from lsbook.core.paths import reference_path
 from lsbook.core.registry import TITLES
 from lsbook.core.store import Record, Store
-from lsbook.outputs import Html, Table
+from lsbook.outputs import Markup, Table
 
 
 def chapters() -> Table:
@@ -37,7 +37,7 @@ def runs(datasets: str = "all", store: Store | None = None) -> Table:
     rows = []
     for (data, name, examples, steps), records in sorted(settings.items()):
         setting = f"{data}, {name}, {examples:,} examples, {steps:,} steps"
-        rows.append((f"**{setting}**", *[""] * (len(header) - 1)))
+        rows.append((Markup("**{}**").format(setting), *[""] * (len(header) - 1)))
         rows += sorted(map(_row, records), key=lambda row: row[1:3])
     return Table(
         "table-runs",
@@ -58,7 +58,7 @@ def _setting(record: Record) -> tuple[str, str, int, int]:
 def _row(record: Record) -> tuple[str, ...]:
     run, environment = record.run, record.environment
     return (
-        Html(f'<a id="run-{run.key}" href="../records/{run.key}.json">{run.key}</a>'),
+        Markup('<a id="run-{0}" href="../records/{0}.json">{0}</a>').format(run.key),
         smoothing([record]),
         f"{run.seed}",
         environment["recorded"][:10],

@@ -1,13 +1,21 @@
-"""What a chapter's cells put on the page: numbers for its text, numbered tables, figures as SVG, parts to work."""
+"""What a chapter's cells put on the page: numbers for its text, numbered tables, figures as SVG, parts to work.
+
+Here outputs become markup. A string is data, wherever it is from, and shown as it stands, on one line; only what our
+own code wrote as `Markup` is Markdown and HTML.
+"""
 
 import base64
 import json
 import math
 import re
+import string
+from collections.abc import Iterable
 from dataclasses import dataclass
-from html import escape
+from html import escape, unescape
 
 import numpy as np
+
+from lsbook.core.errors import one_line
 
 STYLE = {
     "svg.hashsalt": "lsbook",  # makes the identifiers inside an SVG the same in every build
@@ -18,7 +26,11 @@ STYLE = {
     "ytick.labelsize": "small",
     "legend.fontsize": "small",
     "legend.frameon": False,
+    "text.parse_math": False,  # a $ in a name is a $
 }
+# Characters that mean something to Markdown, MyST, the recognition of addresses in text, or HTML, some only at the
+# beginning of a line, a full stop before a letter, a colon before what is no space.
+MEANT = re.compile(r"""[!"#$&*/<>?@\]\\^_`{|}~]|^[-+=%:(]|^\d+[.)](?=\s)|\.(?=[^\W\d])|:(?=\S)""")
 
 
 def begin() -> None:
@@ -36,22 +48,57 @@ def numbers(**values: float | str) -> None:
     from myst_nb import glue
 
     for name, value in values.items():
-        glue(name, value, display=False)
+        glue(name, one_line(value) if isinstance(value, str) else value, display=False)
+
+
+class Markup(str):
+    """MyST Markdown, and HTML within it, that our own code wrote: a constant, or one that `format` has filled in."""
+
+    def format(self, *values: object, **named: object) -> "Markup":
+        """As for other strings; what is filled in and no Markup is data."""
+        return Markup(_FILLER.vformat(self, values, named))
+
+    def join(self, parts: Iterable[str]) -> "Markup":
+        """As for other strings; parts that are no Markup are data."""
+        return Markup(super().join(map(markup, parts)))
+
+
+class _Filler(string.Formatter):
+    def format_field(self, value: object, spec: str) -> Markup:
+        return markup(value if isinstance(value, Markup) else format(value, spec))
+
+
+_FILLER = _Filler()
+
+
+def markup(text: str) -> Markup:
+    """Markup as it is; any other string as Markup that shows it as it stands, on one line.
+
+    What has a meaning becomes a numeric reference, which both Markdown and HTML show as the character.
+    """
+    if isinstance(text, Markup):
+        return text
+    return Markup(MEANT.sub(_as_references, one_line(text)))
+
+
+def _as_references(match: re.Match) -> str:
+    return "".join(character if character.isdigit() else f"&#{ord(character)};" for character in match[0])
 
 
 @dataclass(frozen=True)
 class Text:
-    """A computed paragraph, in Markdown."""
+    """A computed paragraph, or several as Markup."""
 
     markdown: str
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        return {"text/markdown": self.markdown, "text/plain": self.markdown}
+        text = self.markdown if isinstance(self.markdown, Markup) else self.markdown.strip()  # four spaces begin code
+        return {"text/markdown": markup(text), "text/plain": _plain(text)}
 
 
 @dataclass(frozen=True)
 class Table:
-    """A numbered table. rows: cells as text (Markdown), the first of each row names it; name: for references to it."""
+    """A numbered table. rows: cells, data or Markup, the first of each row names it; name: for references to it."""
 
     name: str
     caption: str
@@ -65,29 +112,34 @@ class Table:
         """For the book: a MyST directive, which numbers the table."""
         columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
         rule = ["---:" if all(map(_is_number, column)) else "---" for column in columns]
-        lines = [f"| {' | '.join(row)} |" for row in (self.header, rule, *self.rows)]
-        return "\n".join([f"```{{table}} {self.caption}", f":name: {self.name}", *lines, "```"])
+        header, *rows = ([markup(cell) for cell in row] for row in (self.header, *self.rows))
+        lines = [f"| {' | '.join(row)} |" for row in (header, rule, *rows)]
+        return "\n".join([f"```{{table}} {markup(self.caption)}", f":name: {self.name}", *lines, "```"])
 
     def html(self) -> str:
         """For a notebook."""
 
+        from markdown_it import MarkdownIt
+
+        html = MarkdownIt("commonmark").renderInline
+
         def line(tag, cells):
-            shown = (cell if isinstance(cell, Html) else escape(cell) for cell in cells)
-            return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in shown) + "</tr>"
+            return "<tr>" + "".join(f"<{tag}>{html(markup(cell))}</{tag}>" for cell in cells) + "</tr>"
 
         body = line("th", self.header) + "".join(line("td", row) for row in self.rows)
-        return f"<table><caption>{escape(self.caption)}</caption>{body}</table>"
+        return f"<table><caption>{html(markup(self.caption))}</caption>{body}</table>"
 
     def plain(self) -> str:
         """For a terminal."""
-        return "\n".join([self.caption, *("  ".join(row) for row in (self.header, *self.rows))])
+        lines = ("  ".join(map(_plain, row)) for row in (self.header, *self.rows))
+        return "\n".join([_plain(self.caption), *lines])
 
 
-class Html(str):
-    """A cell of a table that is HTML already."""
+def _plain(text: str) -> str:
+    return unescape(text) if isinstance(text, Markup) else one_line(text)
 
 
-def interval_picture(low: float, mean: float, high: float, threshold: float) -> Html:
+def interval_picture(low: float, mean: float, high: float, threshold: float) -> Markup:
     """An inline SVG: an interval with its mean beside the line of a threshold, on a scale of its own.
 
     ValueError when one of them is not finite.
@@ -97,7 +149,7 @@ def interval_picture(low: float, mean: float, high: float, threshold: float) -> 
         raise ValueError(f"interval: {ends} is not finite")
     span = (max(ends) - min(ends)) or 1.0
     left, middle, right, tick = (round(6 + 84 * (value - min(ends)) / span, 1) for value in ends)
-    return Html(
+    return Markup(
         '<svg width="96" height="14" viewBox="0 0 96 14" role="img" stroke="currentColor" aria-label="interval '
         f'{"right of" if low > threshold else "left of" if high < threshold else "across"} the threshold">'
         f'<line x1="{tick}" x2="{tick}" y1="1" y2="13"></line>'
@@ -118,7 +170,7 @@ class Part:
     data: dict
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        return {"text/html": self.html(), "text/plain": self.caption}
+        return {"text/html": self.html(), "text/plain": one_line(self.caption)}
 
     def html(self) -> str:
         """A figure that holds its data, so that it needs no server; its first paragraph gives way to the controls."""
@@ -126,7 +178,7 @@ class Part:
         return (
             f'<figure class="explorer" data-part="{escape(self.name)}">'
             "<p>This part is worked in a browser: open the built book, with scripts allowed.</p>"
-            f"<figcaption>{escape(self.caption)}</figcaption>"
+            f"<figcaption>{escape(one_line(self.caption))}</figcaption>"
             f'<script type="application/json">{data}</script></figure>'
         )
 

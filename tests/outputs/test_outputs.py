@@ -1,15 +1,24 @@
 """Tables and texts as the book, a notebook and a terminal show them."""
 
+import ast
 import json
 import math
 import re
+from pathlib import Path
 
 import matplotlib
 import pytest
+from docutils import nodes
+from docutils.core import publish_doctree
+from hypothesis import example, given
+from hypothesis import strategies as st
 from matplotlib_inline import backend_inline
+from myst_parser.parsers.docutils_ import Parser
 
+import lsbook
 from lsbook import outputs
-from lsbook.outputs import Part, Table, Text, interval_picture
+from lsbook.core.errors import one_line
+from lsbook.outputs import Markup, Part, Table, Text, interval_picture, markup
 
 TABLE = Table("table-x", "A caption.", ("name", "value", "verdict"), (("a < b", "1.5 ± 0.2", "yes"), ("c", "—", "no")))
 
@@ -20,7 +29,7 @@ def test_the_book_gets_a_numbered_table():
         ":name: table-x",
         "| name | value | verdict |",
         "| --- | ---: | --- |",
-        "| a < b | 1.5 ± 0.2 | yes |",
+        "| a &#60; b | 1.5 ± 0.2 | yes |",
         "| c | — | no |",
         "```",
     ]
@@ -29,6 +38,101 @@ def test_the_book_gets_a_numbered_table():
 def test_a_notebook_gets_html_with_its_text_escaped():
     assert "<caption>A caption.</caption>" in TABLE.html()
     assert "<td>a &lt; b</td>" in TABLE.html()
+
+
+HARMFUL = [
+    "AMD {download}`a page </etc/passwd>`",
+    "![x](/etc/passwd)",
+    "<script>alert(1)</script>",
+    "<img src=x onerror=alert(1)>",
+    "[x](javascript:alert(1))",
+    "https://example.com",
+    "www.example.com",
+    "mailto:a@example.com",
+    "{{ env }}",
+    "$x$",
+    "{ref}`x`",
+    "[^1]",
+    "a | b\\",
+    "x\n# y",
+    "x\r\n\r\n    y",
+    "```{include} /etc/passwd",
+    ":::{note}",
+    "+++",
+    "% x",
+    "1. x",
+    "(x)=",
+    "&lt;",
+    "**x**",
+    "a\x1b[2Jb\u202ec",
+    "\x00",
+]
+EXTENSIONS = ["colon_fence", "dollarmath", "linkify", "substitution", "tasklist"]  # of Jupyter Book
+
+
+def document(markdown: str) -> nodes.document:
+    """What MyST makes of it."""
+    settings = {"myst_enable_extensions": EXTENSIONS, "report_level": 5, "output_encoding": "unicode"}
+    return publish_doctree(markdown, parser=Parser(), settings_overrides=settings)
+
+
+def only_text(node: nodes.Element) -> str:
+    """What a paragraph shows. It holds nothing else."""
+    assert all(isinstance(child, nodes.Text) for child in node.children), node
+    return node.astext()
+
+
+def with_examples(test):
+    for text in HARMFUL:
+        test = example(text=text)(test)
+    return test
+
+
+@with_examples
+@given(text=st.text(st.sampled_from("ab1 .:;,()[]{}<>`*_~|\\/-+=%#!?&$@^\"'\n\t")) | st.text())
+def test_data_are_shown_as_they_stand_and_do_nothing(text):
+    """In a paragraph, within one, and in every place of a table."""
+    whole = " ".join(one_line(text).split())  # spaces as HTML shows them
+    made = document("\n".join([Text(text)._repr_mimebundle_()["text/markdown"], "", Markup("- a {} b").format(text)]))
+    assert [" ".join(only_text(node).split()) for node in made.findall(nodes.paragraph)] == [
+        *([whole] if whole else []),
+        " ".join(f"a {whole} b".split()),
+    ]
+    made = document(Table("table-x", text, ("x", text), (("y", text),)).markdown())
+    cells = [" ".join(node.astext().split()) for node in made.findall(nodes.entry)]
+    assert cells == ["x", whole, "y", whole]
+    assert [" ".join(only_text(node).split()) for node in made.findall(nodes.title)] == ([whole] if whole else [])
+    assert not list(made.findall(lambda node: isinstance(node, nodes.raw | nodes.image | nodes.reference)))
+
+
+@pytest.mark.parametrize("text", HARMFUL)
+def test_data_are_shown_as_they_stand_in_a_notebook_and_a_terminal(text):
+    table = Table("table-x", text, ("x", text), (("y", text),))
+    assert not re.search("<(?!/?(table|caption|tr|th|td)>)", table.html())
+    for shown in (table.plain(), Text(text)._repr_mimebundle_()["text/plain"], Part("x", text, {}).html()):
+        assert all(line == one_line(line) for line in shown.split("\n"))
+    assert "<script>" not in Part("x", text, {}).html()
+
+
+def test_markup_is_filled_with_data_and_other_markup():
+    strong = Markup("**{}**").format("a*b")
+    assert strong == "**a&#42;b**"
+    assert Markup("{:.1f} {} {}").format(0.25, strong, "<") == "0.2 **a&#42;b** &#60;"
+    assert Markup("; ").join(["*", strong]) == "&#42;; **a&#42;b**"
+    assert markup(strong) is strong
+    assert not isinstance(strong + "*", Markup)
+    assert isinstance(Markup("{}").format(""), Markup)
+
+
+def test_markup_is_made_of_constants():
+    """Whatever is not known when the code is written goes through `format` or `join`."""
+    calls = 0
+    for path in {*Path(lsbook.__file__).parent.rglob("*.py")} - {Path(outputs.__file__)}:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Markup":
+                calls += 1
+                assert [type(argument) for argument in node.args] == [ast.Constant], f"{path}:{node.lineno}"
+    assert calls > 10
 
 
 @pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", "<!--<script>", "a < b & c"])
@@ -70,7 +174,9 @@ def test_a_picture_of_no_interval_is_refused():
 
 def test_every_form_is_offered():
     assert set(TABLE._repr_mimebundle_()) == {"text/markdown", "text/html", "text/plain"}
-    assert Text("*x*")._repr_mimebundle_() == {"text/markdown": "*x*", "text/plain": "*x*"}
+    assert Text("*x*")._repr_mimebundle_() == {"text/markdown": "&#42;x&#42;", "text/plain": "*x*"}
+    strong = Markup("**{}**").format("a*")
+    assert Text(strong)._repr_mimebundle_() == {"text/markdown": "**a&#42;**", "text/plain": "**a***"}
 
 
 def test_an_empty_table_is_a_header():

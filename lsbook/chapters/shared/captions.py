@@ -13,6 +13,7 @@ from lsbook.core.store import Record
 from lsbook.core.wording import counted, listed
 from lsbook.evidence import literature
 from lsbook.evidence.claims import IN_ORDER, LEAST_SEEDS, NOT_TESTED, Verdict
+from lsbook.outputs import Markup
 
 STANDING = {
     "paper": "at the paper's scale",
@@ -73,9 +74,9 @@ def _different(values: Iterable[str]) -> str:
     return listed(sorted(set(values)))
 
 
-def verdict_sentence(profile: str, verdicts: Iterable[Verdict]) -> str:
+def verdict_sentence(profile: str, verdicts: Iterable[Verdict]) -> Markup:
     """What the claims came to, contradictions first."""
-    return f"By the rule, {STANDING[profile]}: {verdict_list(verdicts)}."
+    return Markup("By the rule, {}: {}.").format(STANDING[profile], verdict_list(verdicts))
 
 
 def standing(profile: str) -> str:
@@ -83,7 +84,7 @@ def standing(profile: str) -> str:
     return STANDING[profile].partition(",")[0]
 
 
-def verdict_list(verdicts: Iterable[Verdict]) -> str:
+def verdict_list(verdicts: Iterable[Verdict]) -> Markup:
     """The claims under each outcome, contradictions first."""
     verdicts = list(verdicts)
     found = []
@@ -91,8 +92,8 @@ def verdict_list(verdicts: Iterable[Verdict]) -> str:
         remark = UNTESTED if word == NOT_TESTED else ""
         claims = sorted((v.claim for v in verdicts if v.verdict == word), key=lambda claim: int(claim[1:]))
         if claims:
-            found.append(f"**{word}**{remark}: {', '.join(claims)}")
-    return "; ".join(found)
+            found.append(Markup("**{}**{}: {}").format(word, remark, ", ".join(claims)))
+    return Markup("; ").join(found)
 
 
 def with_interval(values: np.ndarray) -> str:

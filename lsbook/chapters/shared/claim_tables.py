@@ -7,7 +7,7 @@ import numpy as np
 
 from lsbook.chapters.shared import captions
 from lsbook.evidence import claims
-from lsbook.outputs import Table, Text
+from lsbook.outputs import Markup, Table, Text
 
 
 class Measure(NamedTuple):
@@ -49,8 +49,9 @@ def text(settings: Sequence[Setting]) -> Text:
     profile = settings[0].profile
     if len(settings) == 1:
         return Text(captions.verdict_sentence(profile, combined(settings[0].measures)))
-    lines = [f"- {setting.title}: {captions.verdict_list(combined(setting.measures))}" for setting in settings]
-    return Text("\n".join([f"By the rule, {captions.STANDING[profile]}:", "", *lines]))
+    line = Markup("- {}: {}")
+    lines = [line.format(setting.title, captions.verdict_list(combined(setting.measures))) for setting in settings]
+    return Text(Markup("\n").join([f"By the rule, {captions.STANDING[profile]}:", "", *lines]))
 
 
 def table(name: str, subject: str, settings: Sequence[Setting], header: tuple[str, str], made_from: str) -> Table:
@@ -60,7 +61,7 @@ def table(name: str, subject: str, settings: Sequence[Setting], header: tuple[st
     """
     rows = []
     for setting in settings:
-        rows += [(f"**{setting.title}**", "", "", "", "")] if len(settings) > 1 else []
+        rows += [(Markup("**{}**").format(setting.title), "", "", "", "")] if len(settings) > 1 else []
         rows += [cells(found) for found in setting.measures]
     return Table(
         name,
