@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from lsbook.core import checkout
 from lsbook.core.errors import UserError, needing, one_of
 from lsbook.core.paths import SETTINGS, TABLE_OF_CONTENTS, project_root, results_path
+from lsbook.core.store import Store
 from lsbook.site import isolation
 
 with needing("book", "building the book"):
@@ -248,11 +249,14 @@ def _copy(path: Path, target: Path) -> None:
 
 
 def _publish_records(source: Path) -> None:
-    """Let the pages link to what every recorded run says of itself: records/<key>.json."""
+    """Let the pages link to what every recorded run says of itself, written anew: records/<key>.json.
+
+    UserError when a record is damaged.
+    """
     folder = source / "book" / "_extra" / "records"
     folder.mkdir(parents=True)
-    for path in results_path().glob("[!.]*/*/record.json"):
-        shutil.copyfile(path, folder / f"{path.parent.name}.json")
+    for record in Store(results_path()):
+        (folder / f"{record.run.key}.json").write_text(record.text())
 
 
 def _write_provenance(source: Path, notebooks: dict, given: dict[str, dict], kept: Path) -> None:

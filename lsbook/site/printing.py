@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 from lsbook.core.errors import UserError
@@ -10,6 +11,7 @@ from lsbook.core.errors import UserError
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 PATIENCE = 30_000  # milliseconds of the page's own time in which MathJax has to be done
 LIMIT = 300  # seconds
+NO_NETWORK = ("--host-resolver-rules=MAP * ~NOTFOUND", "--disable-background-networking", "--no-first-run")
 
 
 def browser() -> str:
@@ -21,21 +23,24 @@ def browser() -> str:
 
 
 def print_page(page: Path, target: Path) -> Path:
-    """Print one page with all that it loads from its folder; returns `target`, a PDF that replaces an earlier one.
+    """Print one page; returns `target`, a PDF that replaces an earlier one.
+
+    The page shows images and runs scripts of its folder, but reads no other file, and there is no network.
 
     UserError when the browser fails.
     """
-    made = target.with_name(f".{target.name}")
-    command = [browser(), "--headless=new", "--disable-gpu", "--allow-file-access-from-files"]
-    command += ["--no-pdf-header-footer", f"--virtual-time-budget={PATIENCE}", f"--print-to-pdf={made}"]
-    if os.name == "posix" and os.geteuid() == 0:
-        command.append("--no-sandbox")  # which root cannot have
-    try:
-        done = subprocess.run(
-            [*command, page.as_uri()], capture_output=True, text=True, errors="replace", timeout=LIMIT
-        )
-    except subprocess.TimeoutExpired:
-        raise UserError(f"{command[0]} did not print {page} within {LIMIT} s") from None
-    if done.returncode or not made.is_file():
-        raise UserError(f"{command[0]} did not print {page}: {done.stderr.strip().rpartition(chr(10))[2]}")
-    return made.replace(target)
+    with tempfile.TemporaryDirectory(prefix=".printing-", dir=target.parent, ignore_cleanup_errors=True) as folder:
+        made = Path(folder) / target.name
+        command = [browser(), "--headless=new", "--disable-gpu", *NO_NETWORK, f"--user-data-dir={folder}"]
+        command += ["--no-pdf-header-footer", f"--virtual-time-budget={PATIENCE}", f"--print-to-pdf={made}"]
+        if os.name == "posix" and os.geteuid() == 0:
+            command.append("--no-sandbox")  # which root cannot have
+        try:
+            done = subprocess.run(
+                [*command, page.as_uri()], capture_output=True, text=True, errors="replace", timeout=LIMIT
+            )
+        except subprocess.TimeoutExpired:
+            raise UserError(f"{command[0]} did not print {page} within {LIMIT} s") from None
+        if done.returncode or not made.is_file():
+            raise UserError(f"{command[0]} did not print {page}: {done.stderr.strip().rpartition(chr(10))[2]}")
+        return made.replace(target)

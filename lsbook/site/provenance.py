@@ -12,7 +12,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 def details(place: str, parameters: dict, commit: str, runs: Iterable[str], page: str | None) -> str:
     """HTML that opens on a click. place: chapter and cell; page: address of the page with the recorded runs, if any."""
-    keys = [f'<a href="{page}#run-{key}">{key}</a>' if page else key for key in sorted(runs)]
+    keys = [f'<a href="{page}#run-{key}">{key}</a>' if page else key for key in map(escape, sorted(runs))]
     given = ", ".join(f"<code>{escape(f'{name} = {value!r}')}</code>" for name, value in parameters.items())
     lines = [
         escape(place),

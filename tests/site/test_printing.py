@@ -1,7 +1,10 @@
 """Pages printed by Chromium, where there is one, and by stand-ins that fail."""
 
+import http.server
 import re
+import threading
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -31,6 +34,36 @@ def test_a_page_is_printed_whole(chromium, page, tmp_path):
     assert content.startswith(b"%PDF")
     assert re.search(rb"/Count (\d+)", content)[1] == b"3"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "page.pdf"]
+
+
+class Listener(http.server.BaseHTTPRequestHandler):
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        self.send_error(404)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_page_that_is_printed_reads_no_file_and_asks_no_host(chromium, tmp_path):
+    """Its own images and scripts it has."""
+    (tmp_path / "secret.txt").write_text("secret")
+    (tmp_path / "own.js").write_text("document.write('<h1>One</h1><h1 style=\\'break-before: page\\'>Two</h1>')")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Listener) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        host = f"http://127.0.0.1:{server.server_port}"
+        page = tmp_path / "page.html"
+        page.write_text(
+            f"<script src='own.js'></script><img src='{host}/image'><iframe src='{host}/frame'></iframe><script>"
+            f"new Image().src = '{host}/script'; const file = new XMLHttpRequest(); file.open('GET', 'secret.txt');"
+            f"file.onload = () => new Image().src = '{host}/' + file.responseText; file.send()</script>"
+        )
+        printed = printing.print_page(page, tmp_path / "page.pdf").read_bytes()
+        server.shutdown()
+    assert Listener.asked == []
+    assert re.search(rb"/Count (\d+)", printed)[1] == b"2"
 
 
 @pytest.mark.parametrize("script", ["echo first >&2; echo 'no display' >&2; exit 1", "echo 'no display' >&2"])

@@ -33,4 +33,5 @@ def test_the_text_names_and_links_what_it_was_made_from():
     assert "classes = &#x27;&lt;a&gt;&#x27;" in text
     assert "commit 0123abc" in text
     assert "Recorded runs read for it: none" in provenance.details("x", {}, "c", (), None)
+    assert "<b>" not in provenance.details("<b>", {"<b>": "<b>"}, "<b>", ["<b>"], "status.html")
     assert "(1): aaa<" in provenance.details("x", {}, "c", ["aaa"], None)
