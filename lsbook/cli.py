@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from lsbook.core.errors import UserError, needing, one_line, one_of
+from lsbook.core.errors import UserError, needing, one_of, print_lines
 from lsbook.core.registry import CORPORA, DATASETS, SPLITS
 from lsbook.core.store import Store
 
@@ -73,7 +73,7 @@ def _no_pair(option: str) -> UserError:
 
 def _fail(*messages: str) -> None:
     for message in messages:
-        print("lsbook:", one_line(" ".join(message.split())), file=sys.stderr)
+        print_lines(f"lsbook: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)
 
 
@@ -92,7 +92,7 @@ def build(
     """Execute chapters and render them; prints the path of the first page."""
     from lsbook.site import build
 
-    print(
+    print_lines(
         build.build(
             chapters or (),
             profile=profile,
@@ -137,9 +137,9 @@ def train(
                 profile, dataset, model, alpha, seed, settings=settings, examples=examples, label_noise=label_noise
             )
             [record] = obtain([asked], tensorboard=tensorboard)
-            print(record.folder)
+            print_lines(record.folder)
             for name, value in record.metrics.items():
-                print(f"{name:22}{value:.4f}")
+                print_lines(f"{name:22}{value:.4f}")
 
 
 @app.command()
@@ -171,7 +171,7 @@ def sweep(
     runs = plan(chapter, profile, seeds, network)
     if not dry_run:
         sweeping.sweep(runs, budget=budget, jobs=jobs, on=on)
-    print(sweeping.table(runs))
+    print_lines(sweeping.table(runs))
 
 
 @app.command()
@@ -185,7 +185,7 @@ def verify(path: Annotated[Path | None, typer.Argument(help="Folder of records (
     problems = store.verify()
     if problems:
         _fail(*problems)
-    print(f"{len(store)} recorded runs: their files match their checksums and the schema of records")
+    print_lines(f"{len(store)} recorded runs: their files match their checksums and the schema of records")
 
 
 @app.command()
@@ -197,7 +197,7 @@ def data(names: Annotated[list[str] | None, typer.Argument(help="Data sets; all 
         parts = images.all_splits(name, decode=True) if name in DATASETS else [texts.load(name, s) for s in SPLITS]
         what = "images" if name in DATASETS else "pairs"
         for split, part in zip(SPLITS, parts, strict=True):
-            print(f"{name:16} {split:8} {len(part):6} {what}  {part.variant}  sha256 {part.fingerprint[:12]}")
+            print_lines(f"{name:16} {split:8} {len(part):6} {what}  {part.variant}  sha256 {part.fingerprint[:12]}")
 
     missing = []
     for name in names or (*DATASETS, *CORPORA):

@@ -157,6 +157,37 @@ def test_fewer_examples_are_another_run(lsbook, results):
     assert (record.run.examples, record.run.recipe.steps) == (100, 3)
 
 
+# A colour, a window's title, a code of 8 bits, the direction of writing, and the start of another line.
+HOSTILE = "a\x1b[31m\x1b]0;title\x07\x9b2J\u202eb\r\nc"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variable"),
+    [
+        (["build", HOSTILE], ""),
+        (["verify", HOSTILE], ""),
+        (["data", "cifar10"], "LSBOOK_DATA"),
+        ([*SMOKE, "--alpha", "0.1", "-r", "steps", "2"], "LSBOOK_RESULTS"),
+        (["sweep", "projections", "--profile", "smoke", "--seeds", "0", "--network", "all"], "LSBOOK_RUNS"),
+    ],
+    ids=["a chapter", "a folder", "data", "standard output", "checkpoints"],
+)
+def test_control_characters_in_names_do_not_reach_the_terminal(
+    lsbook, monkeypatch, tmp_path, data_folder, arguments, variable
+):
+    """Of folders, as of anything else; where `runs` should be is a file."""
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setitem(DATASETS, "cifar10", dataclasses.replace(DATASETS["cifar10"], archives=()))
+    if variable:
+        monkeypatch.setenv(variable, str(tmp_path / HOSTILE))
+    if variable == "LSBOOK_RUNS":
+        (tmp_path / HOSTILE).touch()
+    code, out, err = lsbook(*arguments)
+    assert code == (0 if variable == "LSBOOK_RESULTS" else 2)
+    assert "a\N{REPLACEMENT CHARACTER}" in out + err or r"a\x1b" in err
+    assert all(char.isprintable() for line in (out + err).split("\n") for char in line.rpartition("\r")[2])
+
+
 def test_a_results_folder_that_cannot_be_written_is_noticed_before_training(lsbook, results, monkeypatch):
     results.write_text("a file in its place")
     monkeypatch.setattr(training, "train", lambda *_, **__: pytest.fail("trained in vain"))

@@ -84,6 +84,16 @@ def test_links_within_the_repository_lead_somewhere(name):
     assert [place for place in places if not (PACKAGE.parent / place).exists()] == []
 
 
+def test_what_is_printed_comes_by_the_function_that_lets_no_control_characters_pass():
+    """The command line's own first and last words are constants."""
+    printing = set()
+    for path in PACKAGE.rglob("*.py"):
+        calls = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        if any(ast.unparse(call) in ("print", "sys.stdout.write", "sys.stderr.write", "typer.echo") for call in calls):
+            printing.add(str(path.relative_to(PACKAGE)))
+    assert printing == {"core/errors.py", "__main__.py"}
+
+
 @pytest.mark.parametrize(
     ("missing", "modules"),
     [

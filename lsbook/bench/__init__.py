@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from lsbook.core.errors import UserError, needing, one_of
+from lsbook.core.errors import UserError, needing, one_of, print_lines
 
 with needing("train", "a benchmark"):
     from lsbook.bench import arrays, files, images, photographs, text
@@ -55,8 +55,8 @@ def main(names: Sequence[str] = (), json_file: Path | None = None) -> None:
         machine["peak_memory_mb"] = environment.peak_memory() // 10**6
         if json_file:  # before anything is printed, which may fail
             problem = _write(report, json_file)
-        print(f"{name}: {result.ratio:.2f} times as fast as the plain way", file=sys.stderr)
-    print(table(report))
+        print_lines(f"{name}: {result.ratio:.2f} times as fast as the plain way", file=sys.stderr)
+    print_lines(table(report))
     if problem:
         raise problem
 

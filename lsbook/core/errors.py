@@ -3,12 +3,17 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import TextIO
 
 UNBREAKABLE = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}"
 
 
 class UserError(ValueError):
     """Bad input or surroundings. The command line prints it and exits with code 2."""
+
+    def __str__(self) -> str:
+        """The message as one printable line, whatever names and texts of files are in it."""
+        return one_line(super().__str__())
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows in place of a traceback (an IPython hook)."""
@@ -22,6 +27,14 @@ def one_line(text: str) -> str:
         char if char.isprintable() or char in UNBREAKABLE else " " if char.isspace() else "\N{REPLACEMENT CHARACTER}"
         for char in text
     )
+
+
+def print_lines(text: object, file: TextIO | None = None) -> None:
+    """Print text, each of its lines by `one_line`, so that no name or text from a file reaches a terminal as a command.
+
+    file: standard output when not given.
+    """
+    print("\n".join(map(one_line, str(text).split("\n"))), file=file)
 
 
 @contextmanager

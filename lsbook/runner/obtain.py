@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from lsbook.core.config import Run
-from lsbook.core.errors import UserError, needing
+from lsbook.core.errors import UserError, needing, print_lines
 from lsbook.core.store import Record, Store, aside
 
 
@@ -43,7 +43,8 @@ def _train(runs: list[Run], store: Store, tensorboard: Path | None, progress: bo
     data = data_for(training.splits)
     data(runs[0])  # if that is missing, nothing else is said
     if progress is True:
-        print(f"{len(runs)} of the runs asked for have to be trained first; {_estimate(runs, store)}", file=sys.stderr)
+        estimate = _estimate(runs, store)
+        print_lines(f"{len(runs)} of the runs asked for have to be trained first; {estimate}", file=sys.stderr)
     return {
         run: recorded(run, store, data, tensorboard=tensorboard, progress=progress)
         for run in _free_ones_first(runs, training.is_claimed)

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
+
+from lsbook.core.errors import one_line
 
 
 class Board:
@@ -24,12 +27,12 @@ class Board:
 
     def say(self, line: str) -> None:
         """A line that stays."""
-        self.console.print(line, markup=False)
+        self.console.print(one_line(line), markup=False)
 
     def show(self, headline: str, rows: Sequence[Sequence[str]]) -> None:
         """Renew the table: a headline, and the cells of each row."""
         if self.live.is_started:
             table = Table(title=headline, title_justify="left", box=None, show_header=False)
             for row in rows:
-                table.add_row(*row)
+                table.add_row(*(Text(one_line(cell)) for cell in row))
             self.live.update(table, refresh=True)

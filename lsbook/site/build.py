@@ -18,7 +18,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lsbook.core import checkout
-from lsbook.core.errors import UserError, needing, one_of
+from lsbook.core.errors import UserError, needing, one_of, print_lines
 from lsbook.core.paths import SETTINGS, TABLE_OF_CONTENTS, project_root, results_path
 from lsbook.core.store import Store
 from lsbook.site import isolation
@@ -313,7 +313,7 @@ def _render(source: Path, environment: dict, strict: bool, builder: str = "html"
     command += ["-W", "-n", "--keep-going"] if strict else []
     done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", errors="replace")
     if done.returncode:
-        print(done.stderr.replace(f"{source}/", "").strip(), file=sys.stderr)
+        print_lines(done.stderr.replace(f"{source}/", "").strip(), file=sys.stderr)
         raise UserError("Jupyter Book did not accept the chapters; its warnings are above")
     return source / "_build" / builder
 

@@ -18,7 +18,7 @@ import yaml
 from tqdm import tqdm
 
 from lsbook.core.cpus import cores
-from lsbook.core.errors import UserError
+from lsbook.core.errors import UserError, print_lines
 from lsbook.core.paths import project_root
 from lsbook.site.isolation import KERNEL
 from lsbook.site.watch import fingerprint
@@ -60,7 +60,7 @@ def _execute_stale(
     waiting = {name: notebooks[name] for name, reason in reasons.items() if reason}
     for name in notebooks:
         if name in waiting:
-            print(f"lsbook: chapter {name} is executed: {reasons[name]}", file=sys.stderr)
+            print_lines(f"lsbook: chapter {name} is executed: {reasons[name]}", file=sys.stderr)
             (kept / f"{name}.json").unlink(missing_ok=True)
         else:
             shutil.copy(kept / f"{name}.ipynb", folder)

@@ -21,7 +21,7 @@ from safetensors.torch import load, save
 from torch import Tensor, distributed
 
 from lsbook.core.config import Run
-from lsbook.core.errors import UserError
+from lsbook.core.errors import UserError, print_lines
 from lsbook.core.paths import runs_path
 from lsbook.data.sources import UNFINISHED, write_whole
 
@@ -63,9 +63,10 @@ def latest(run: Run) -> Checkpoint | None:
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             pass
         except OSError as error:
-            print(f"{run}: checkpoint {path} cannot be read and is passed over: {error.strerror}", file=sys.stderr)
+            reason = error.strerror
+            print_lines(f"{run}: checkpoint {path} cannot be read and is passed over: {reason}", file=sys.stderr)
             continue
-        print(f"{run}: checkpoint {path} is damaged and passed over", file=sys.stderr)
+        print_lines(f"{run}: checkpoint {path} is damaged and passed over", file=sys.stderr)
         _remove(run, lambda file, damaged=path.stem: file.stem == damaged)
     return None
 

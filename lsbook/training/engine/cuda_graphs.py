@@ -9,6 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lsbook.core.errors import print_lines
+
 FIRST = 3  # calls that are not repeated yet: libraries choose their algorithms and take their memory
 
 
@@ -39,6 +41,6 @@ class Repeated:
                 self.result = self.work()
         except RuntimeError as error:
             reason = str(error).splitlines()[0]
-            print(f"a step cannot be one CUDA graph ({reason}): this run goes on slower", file=sys.stderr)
+            print_lines(f"a step cannot be one CUDA graph ({reason}): this run goes on slower", file=sys.stderr)
         else:
             self.graph = graph

@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from lsbook.core.config import Run
-from lsbook.core.errors import UserError, needing
+from lsbook.core.errors import UserError, needing, print_lines
 from lsbook.core.registry import CORPORA
 from lsbook.training.engine import checkpoints, devices, distributed, environment, optimisation
 from lsbook.training.images import task as images
@@ -256,7 +256,7 @@ class _Course:
             try:
                 checkpoints.write(self.run, checkpoint)
             except OSError as error:
-                print(f"{self.run}: no checkpoint is kept at step {self.step}: {error.strerror}", file=sys.stderr)
+                print_lines(f"{self.run}: no checkpoint is kept at step {self.step}: {error.strerror}", file=sys.stderr)
 
     def _finite(self) -> bool:
         return all(bool(weight.isfinite().all()) for weight in self.task.trainer.model.parameters())
@@ -303,7 +303,7 @@ class _Course:
         self.step, self.last, self.history = found.step, found.notes["last"], found.notes["history"]
         self.seconds, self.observed = found.notes["seconds"], found.notes.get("observed", found.step)
         if not distributed.rank():
-            print(f"{self.run} goes on after step {self.step}", file=sys.stderr)
+            print_lines(f"{self.run} goes on after step {self.step}", file=sys.stderr)
 
     def _share_loss(self) -> None:
         """Let every process have the loss of all since the last point."""
