@@ -92,7 +92,9 @@ def rows_figure(rows: Sequence[tuple[str, Sequence]]) -> Figure:
 def _class_legend(figure: FigureBase, axes: Axes) -> None:
     """The names of the classes in a row below."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="medium", markerscale=2)
+    legend = figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="medium", markerscale=2)
+    for name in legend.get_texts():
+        name.set_parse_math(False)  # a $ in a name is a $
 
 
 def _limit(panels: Sequence) -> float:

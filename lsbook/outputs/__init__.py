@@ -26,7 +26,6 @@ STYLE = {
     "ytick.labelsize": "small",
     "legend.fontsize": "small",
     "legend.frameon": False,
-    "text.parse_math": False,  # a $ in a name is a $
 }
 # Characters that mean something to Markdown, MyST, the recognition of addresses in text, or HTML, some only at the
 # beginning of a line, a full stop before a letter, a colon before what is no space.

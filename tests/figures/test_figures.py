@@ -1,5 +1,6 @@
 """Figures: what is drawn is the data."""
 
+import io
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,6 +44,12 @@ def test_the_upper_row_shares_its_axes_and_the_lower_has_each_networks_own():
     limits = [axes.get_xlim()[1] for axes in grid[:4]]
     largest = 1.05 * np.abs(POINTS).max()
     np.testing.assert_allclose(limits, [largest, largest, largest, largest / 4])
+
+
+def test_names_of_classes_are_no_formulas():
+    figure = figures.projection_figure([SimpleNamespace(**vars(PANEL) | {"classes": ("$\\x$", "b", "c")}), SMALL])
+    figure.savefig(io.BytesIO())
+    assert figure.legends[0].get_texts()[0].get_text() == "$\\x$"
 
 
 def test_classes_are_drawn_by_turns(axes):
