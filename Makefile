@@ -28,7 +28,7 @@ lint: .venv/ready
 	.venv/bin/ruff format --check --quiet
 
 clean:
-	rm -rf _build .venv .venv-book lsbook.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build .venv .venv-book .pytest_cache .ruff_cache .hypothesis
 
 .venv-book/ready: EXTRAS = book
 .venv/ready: EXTRAS = book,train,cluster,test
