@@ -47,12 +47,16 @@ def needing(extra: str, purpose: str) -> Iterator[None]:
 
 
 def said(value: object) -> str:
-    """A value as a message shows it: on one line of printable characters, and no more than its beginning."""
+    """A value as a message shows it: no more than its beginning."""
     try:
-        text = repr(value)
+        return cut(repr(value), 60)
     except ValueError:  # a whole number of more digits than Python writes
         return f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
-    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def cut(text: str, most: int) -> str:
+    """At most so many characters of a text."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def one_of(what: str, value: object, allowed) -> None:

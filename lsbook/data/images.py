@@ -202,7 +202,7 @@ def _cached(parquet: list[Path], name: str, part: str, decode) -> Images:
     path = sources.writable_folder(parquet[0].parent / ".decoded") / f"{name}-{part}-{sources.content_key(parquet)}.npz"
     if path.is_file():
         # Whatever a damaged copy raises, decoding again mends it.
-        with suppress(Exception), np.load(path, allow_pickle=False) as kept:
+        with suppress(Exception), path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
             if any(part.compress_type != zipfile.ZIP_STORED for part in kept.zip.infolist()):
                 raise ValueError("unpacked it could be of any size")
             images = _images(

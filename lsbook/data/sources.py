@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from lsbook.core.errors import UserError, needing, said
+from lsbook.core.errors import UserError, cut, needing, said
 from lsbook.core.paths import cache_path
 from lsbook.core.registry import DATASETS, Corpus, Dataset
 
@@ -67,7 +67,7 @@ def content_key(files: list[Path], *settings: str) -> str:
 
 def damaged(path: Path, error: Exception, expected: str | None = None) -> UserError:
     """The one line for a file that cannot be read. expected: the SHA-256 of the whole file, where it is known."""
-    reason = "".join(c if c.isprintable() else "?" for c in str(error).partition("\n")[0])[:200]
+    reason = cut(str(error).partition("\n")[0], 200)
     expectation = f", expected {expected}" if expected else ""
     return UserError(f"{path} is damaged (SHA-256 {sha256(path)}{expectation}): {reason}; get it anew")
 
@@ -133,34 +133,26 @@ def rows_of(files: Sequence[Path]) -> int:
     return count
 
 
-def read_columns(path: Path, *columns: str) -> Iterator:
+def read_columns(path: Path, *columns: str, most: int) -> Iterator:
     """The rows of these columns of a Parquet file (PyArrow's batches), as many at a time as memory is kept for.
 
     That many would fit even if each were as large as all different values together, for a value that is repeated takes
-    no room in the file. UserError for columns that unpack to far more than their size.
+    no room in the file. most: rows at a time, at the most. UserError for a file that unpacks to far more than its size.
     """
     with parquet(path) as file:
-        sizes = [_unpacked(path, file.metadata, group, columns) for group in range(file.num_row_groups)]
-        rows = HELD // max([1, *sizes])
-        yield from file.iter_batches(max(1, min(10_000, rows)), columns=list(columns))
+        # Not asked column by column: of a damaged one PyArrow would end the process.
+        unpacked = [file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups)]
+        check_expansion(path, sum(unpacked), path.stat().st_size)
+        rows = HELD // max([1, *unpacked])
+        for batch in file.iter_batches(max(1, min(most, rows)), columns=list(columns)):
+            batch.validate(full=True)
+            yield batch
 
 
-def _unpacked(path: Path, metadata, group: int, columns: Sequence[str]) -> int:
-    """Bytes of these columns within one row group. UserError where one unpacks to too many."""
-    found = [metadata.row_group(group).column(i) for i in range(metadata.num_columns)]
-    total = 0
-    for column in found:
-        where = column.path_in_schema
-        if any(where == name or where.startswith(f"{name}.") for name in columns):
-            check_expansion(f"{path}, column {where}", column.total_uncompressed_size, column.total_compressed_size)
-            total += column.total_uncompressed_size
-    return total
-
-
-def check_expansion(where: str, unpacked: int, packed: int) -> None:
-    """UserError for what unpacks to far more bytes than anything of use does."""
+def check_expansion(path: Path, unpacked: int, packed: int) -> None:
+    """UserError for a file that unpacks to far more bytes than anything of use does."""
     if unpacked > max(UNPACKED, EXPANSION * packed):
-        raise UserError(f"{where} unpacks to more than {EXPANSION} times its {packed:,} bytes; get it anew")
+        raise UserError(f"{path} unpacks to more than {EXPANSION} times its {packed:,} bytes; get it anew")
 
 
 def check_count(where: Path | str, what: str, found: int, expected: int) -> None:
@@ -180,7 +172,7 @@ def check_images(path: Path, dataset: Dataset) -> tuple[str, str]:
     kind = schema.field(image).type
     place = kind.get_field_index("bytes") if pyarrow.types.is_struct(kind) else -1
     if place < 0 or not _is_binary(kind.field(place).type):
-        raise UserError(f"{path}: images must be structs with `bytes`, not {str(kind)[:80]}")
+        raise UserError(f"{path}: images must be structs with `bytes`, not {cut(str(kind), 80)}")
     if not pyarrow.types.is_integer(schema.field(label).type):
         raise UserError(f"{path}: labels must be whole numbers, not {schema.field(label).type}")
     check_classes(path, _class_names(path, schema, label), dataset)
@@ -214,7 +206,7 @@ def read_images(path: Path, dataset: Dataset) -> Iterator[tuple[bytes, int]]:
 
     image, label = check_images(path, dataset)
     row = 0
-    for batch in read_columns(path, image, label):
+    for batch in read_columns(path, image, label, most=100):
         encoded = pyarrow.compute.struct_field(batch.column(batch.schema.names.index(image.partition(".")[0])), [0])
         labels = batch.column(batch.schema.names.index(label))
         for what, column in (("bytes", encoded), ("label", labels)):
@@ -232,7 +224,7 @@ def _column(path: Path, present: list[str], wanted: tuple[str, ...]) -> str:
     found = next((name for name in wanted if name in present), None)
     if found is None or present.count(found) > 1:
         lack = "none of" if found is None else "not exactly one of"
-        raise UserError(f"{path} has columns {', '.join(present)[:200]}, but {lack} {', '.join(wanted)}")
+        raise UserError(f"{path} has columns {cut(', '.join(present), 200)}, but {lack} {', '.join(wanted)}")
     return found
 
 

@@ -15,7 +15,7 @@ from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
-from lsbook.core.errors import UserError, one_of, said
+from lsbook.core.errors import UserError, cut, one_of, said
 from lsbook.core.paths import data_path
 from lsbook.core.registry import CORPORA, DATASETS, SPLITS, Corpus
 from lsbook.data import embedded, sources
@@ -182,7 +182,7 @@ def _lines(path: Path, checksum: str | None) -> Iterator[str]:
                     raise UserError(f"{path} line {number} is longer than {LONGEST:,} bytes; split or remove it")
                 yield _sentence(path, number, offset, line)
                 offset += len(line)
-                sources.check_expansion(str(path), offset, packed)
+                sources.check_expansion(path, offset, packed)
     except (OSError, EOFError, zlib.error) as error:
         raise sources.damaged(path, error, checksum) from None
 
@@ -219,9 +219,9 @@ def _translations(path: Path) -> Iterator[dict[str, str]]:
         schema = file.schema_arrow
     if schema.names.count("translation") != 1:
         lack = "more than one" if "translation" in schema.names else "no"
-        raise UserError(f"{path} has columns {', '.join(schema.names)[:200]}, but {lack} translation")
+        raise UserError(f"{path} has columns {cut(', '.join(schema.names), 200)}, but {lack} translation")
     kind = schema.field("translation").type
     if not pyarrow.types.is_struct(kind) and not pyarrow.types.is_map(kind):
-        raise UserError(f"{path}: a translation must be texts by language, not {str(kind)[:80]}")
-    for batch in sources.read_columns(path, "translation"):
+        raise UserError(f"{path}: a translation must be texts by language, not {cut(str(kind), 80)}")
+    for batch in sources.read_columns(path, "translation", most=1_000):
         yield from (dict(row or {}) for row in batch.column(0).to_pylist())

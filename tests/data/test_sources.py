@@ -296,11 +296,11 @@ def test_small_files_do_not_grow_beyond_bounds(data_folder, register):
     assert peak(lambda: next(texts.find("mine", "test").pairs())) < 2**29
 
 
-def test_a_column_that_unpacks_to_far_more_than_its_size_is_named(data_folder, register, monkeypatch):
+def test_a_file_that_unpacks_to_far_more_than_its_size_is_named(data_folder, register, monkeypatch):
     monkeypatch.setattr(sources, "UNPACKED", 2**20)
     register("cifar10", examples=(10, 1))
     write(data_folder / "cifar10" / "train.parquet", [bytes(200_000)] * 10, compression="zstd", use_dictionary=False)
-    assert "train.parquet, column image.bytes unpacks to more than 100 times its " in refused()
+    assert "train.parquet unpacks to more than 100 times its " in refused()
 
 
 def test_a_text_that_unpacks_to_far_more_than_its_size_is_named(data_folder, monkeypatch):
