@@ -139,6 +139,9 @@ def site(browser, tmp_path_factory, environment) -> Path:
     }
     translated = machine_translation.run("laptop", 0.0, 0)
     store.put(translated, metrics={"test_accuracy": 0.5}, history={}, environment=environment, arrays=arrays)
+    hidden = root / "results" / "digits-mlp" / ".hidden"
+    hidden.mkdir()
+    (hidden / "record.json").symlink_to(root / "s.txt")
     project(root / "project")
     build(root)
     return root / "_build" / "html"
