@@ -1,0 +1,36 @@
+"""What is fetched to build, test and publish is named exactly, so that it changes only when a file here does.
+
+pip takes no hashes beside an editable installation ("there is no single file to hash"); where it does, they are given.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+
+PROJECT = Path(__file__).parents[1]
+
+
+def test_every_action_is_a_commit():
+    """Its tag is a comment: whoever owns the action can move it."""
+    used = [
+        line.partition("uses:")[2].strip()
+        for path in (PROJECT / ".github" / "workflows").iterdir()
+        for line in path.read_text().splitlines()
+        if "uses:" in line
+    ]
+    assert len(used) >= 4
+    assert [line for line in used if not re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} +# v\d+\.\d+\.\d+", line)] == []
+
+
+def test_what_builds_the_package_is_pinned_as_everything_else_is():
+    pins = [line for line in (PROJECT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
+    assert [line for line in pins if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
+    assert set(tomllib.loads((PROJECT / "pyproject.toml").read_text())["build-system"]["requires"]) <= set(pins)
+
+
+def test_what_is_installed_apart_from_the_package_has_a_hash():
+    lines = [line for path in (PROJECT / ".ci").iterdir() for line in path.read_text().splitlines()]
+    apart = [line for line in lines if re.search(r"^[\w.-]+==", line)]
+    assert len(apart) == 1
+    assert all(re.search(r" --hash=sha256:[0-9a-f]{64}$", line) for line in apart)
+    assert not any(re.search("install.*==", line) for line in lines)
