@@ -1,5 +1,6 @@
 """Ctrl-C and SIGTERM, to real processes: one line, the exit code that shells expect, and nobody is left behind."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -10,8 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from lsbook.__main__ import main
 from lsbook.core.config import Recipe, Run
 from lsbook.core.store import Store
+from lsbook.training.engine import loop
 
 PROJECT = Path(__file__).parents[1]
 
@@ -114,3 +117,29 @@ def test_a_build_takes_its_kernels_with_it(start, tmp_path):
     command = start("-m", "lsbook", "build", "label_smoothing", "--out", str(tmp_path / "out"))
     command.wait_for("ipykernel_launcher")
     assert command.end(signal.SIGTERM)[-1] == "lsbook: stopped"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_training_keeps_a_checkpoint(results, tmp_path, monkeypatch, capsys, number):
+    """In this process, in the middle of a step."""
+    advance = loop._Course.advance
+
+    def interrupted(course):
+        if course.step == 3:
+            signal.raise_signal(number)
+        advance(course)
+
+    monkeypatch.setattr(loop._Course, "advance", interrupted)
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
+    options = ["--dataset", "digits", "--model", "alexnet-16", "--alpha", "0.1", "--profile", "smoke"]
+    monkeypatch.setattr(sys, "argv", ["lsbook", "train", *options])
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    signal.signal(signal.SIGTERM, before)
+    gc.unfreeze()
+    assert ended.value.code == 128 + number
+    *_, said = capsys.readouterr().err.splitlines()
+    assert said == "lsbook: stopped"
+    assert [path.stem for path in tmp_path.glob("runs/*/*/checkpoints/*.safetensors")] == ["000000004"]
+    assert not list(results.glob("*/*"))
