@@ -167,10 +167,8 @@ class Store:
         return len(self._folders())
 
     def _folder(self, run: Run) -> Path:
-        """Where the run's record is or would be. An audit hook hears of it, since no other event tells of absence."""
-        folder = self.path / run.folder
-        sys.audit("lsbook.look", folder)
-        return folder
+        """Where the run's record is or would be."""
+        return self.path / run.folder
 
     def _folders(self) -> list[Path]:
         # Not even looked into: a writer's temporary folder, which may be gone the next moment.
@@ -181,9 +179,7 @@ class Store:
         """Held by one writer at a time; the system releases it when the process ends. Leftovers of killed ones go."""
         self.path.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path / ".lock"):
-            with aside():
-                leftovers = list(self.path.glob(_TEMPORARY + "*"))
-            for leftover in leftovers:
+            for leftover in list(self.path.glob(_TEMPORARY + "*")):
                 shutil.rmtree(leftover, ignore_errors=True)
             yield
 

@@ -1,8 +1,7 @@
 """The book: papermill executes the chapters of the table of contents, Jupyter Book renders them.
 
 Everything happens in a copy, `<out>/source`; the pages replace those of the build before, `<out>/html`, once they
-are complete. Chapters that nothing has changed for are taken from `<out>/executed`. The same sources and records give
-the same bytes either way.
+are complete. Every build executes every chapter; the same sources and records give the same bytes.
 """
 
 import ast
@@ -33,7 +32,6 @@ with needing("book", "building the book"):
     from lsbook.site.execute import INJECTED, source_cells
 
 SOURCES = (TABLE_OF_CONTENTS, SETTINGS, "_static", "benchmarks", "book")
-KEPT = "executed"
 PAGES_MARK = "searchindex.js"  # which Sphinx writes
 READERS = {
     "str": str,
@@ -81,13 +79,14 @@ def build(
         source = _copy_sources(out, chosen)
         environment = isolation.environment(source / ".home")
         given = {name: given[name] for name in chosen if _file(name).suffix == ".ipynb"}
-        execute.execute(given, source / "book", out / KEPT, environment, jobs)
+        notes = source / ".notes"
+        execute.execute(given, source / "book", notes, environment, jobs)
         timings = {name: _normalise(source / "book" / f"{name}.ipynb") for name in given}
         (out / "timings.json").write_text(json.dumps(timings, indent=1) + "\n")
         notebooks = {name: nbformat.read(source / "book" / f"{name}.ipynb", as_version=4) for name in given}
         made = source / "book"
         if not notebook:
-            _write_provenance(source, notebooks, given, out / KEPT)
+            _write_provenance(source, notebooks, given, notes)
             _publish_records(source)
             made = _replace(out / "html", _render(source, environment, strict=not names)) / "index.html"
         if pdf:
@@ -217,8 +216,7 @@ def _alone_in(out: Path) -> Iterator[None]:
 def _copy_sources(out: Path, chosen: list[str]) -> Path:
     """A clean copy of what the book is made from, its table of contents cut down to `chosen`."""
     source = out / "source"
-    marks = (source, TABLE_OF_CONTENTS), (out / "html", PAGES_MARK), (out / KEPT, execute.MARK)
-    for made, mark in marks:
+    for made, mark in ((source, TABLE_OF_CONTENTS), (out / "html", PAGES_MARK)):
         if made.exists() and not (made / mark).is_file() and (not made.is_dir() or _visible(made)):
             raise UserError(f"{made} is in the way and no earlier build of this book; choose another --out")
     source.mkdir(exist_ok=True)
@@ -259,14 +257,14 @@ def _publish_records(source: Path) -> None:
         (folder / f"{record.run.key}.json").write_text(record.text())
 
 
-def _write_provenance(source: Path, notebooks: dict, given: dict[str, dict], kept: Path) -> None:
+def _write_provenance(source: Path, notebooks: dict, given: dict[str, dict], notes: Path) -> None:
     """For the Sphinx extension: page -> number of execution -> what to show under the cell's figure or table."""
     commit = checkout.commit(project_root() / TABLE_OF_CONTENTS)
     page = "status.html" if "status" in notebooks else None
     texts = {}
     for name, notebook in notebooks.items():
         parameters = {parameter: default for parameter, (_, default) in declared(name).items()} | given[name]
-        behind = provenance.runs_behind(notebook.cells, execute.reads(name, kept))
+        behind = provenance.runs_behind(notebook.cells, execute.reads(name, notes))
         texts[f"book/{name}"] = {
             cell.execution_count: provenance.details(
                 f"Chapter {name}, cell {number}", parameters, commit, behind[cell.execution_count], page

@@ -1,16 +1,9 @@
-"""Chapters executed by papermill, each in a process of its own, and only when something it was made from has changed.
-
-`<kept>/<chapter>.ipynb` is a chapter as papermill left it, `<chapter>.json` what that was made from: its notebook,
-parameters, the pinned versions, the library's modules it imported, the files and records it read or looked for.
-"""
+"""Chapters executed by papermill, each in a process of its own."""
 
 import asyncio
-import hashlib
 import json
-import shutil
 import subprocess
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import nbformat
@@ -18,61 +11,38 @@ import yaml
 from tqdm import tqdm
 
 from lsbook.core.cpus import cores
-from lsbook.core.errors import UserError, print_lines
-from lsbook.core.paths import project_root
+from lsbook.core.errors import UserError
 from lsbook.site.isolation import KERNEL
-from lsbook.site.watch import fingerprint
 
 INJECTED, ERROR_MARK = "injected-parameters", "papermill-error-cell-tag"  # papermill's tags for cells it adds
 STDERR = 2  # the file descriptor
-MARK = "CACHEDIR.TAG"
-SIGNATURE = "Signature: 8a477f597d28d172789f06886806bc55\n"  # of a folder that may be deleted (bford.info/cachedir)
 
 
-def execute(notebooks: dict[str, dict], folder: Path, kept: Path, environment: dict, jobs: int) -> None:
+def execute(notebooks: dict[str, dict], folder: Path, notes: Path, environment: dict, jobs: int) -> None:
     """Put the executed notebooks (chapter -> parameters) in the place of those in `folder`.
 
-    kept: folder of earlier executions, reused and renewed. jobs: how many are executed at the same time.
+    notes: new folder for what `reads` reads. jobs: how many are executed at the same time.
     A notebook whose metadata have lsbook.last is executed after the others.
-    Raises UserError for the first chapter that fails; those done before it are kept.
+    Raises UserError for the first chapter that fails, and executes no more.
     """
-    kept.mkdir(exist_ok=True)
-    (kept / MARK).write_text(SIGNATURE)
-    notes = folder.parent / ".notes"
     notes.mkdir()
-    last = {name for name in notebooks if _is_last(folder / f"{name}.ipynb")}
-    for names in (notebooks.keys() - last, last):
-        chosen = {name: parameters for name, parameters in notebooks.items() if name in names}
-        _execute_stale(chosen, folder, kept, notes, environment, jobs)
+    last = [name for name in notebooks if _is_last(folder / f"{name}.ipynb")]
+    first = [name for name in notebooks if name not in last]
+    with tqdm(total=len(notebooks), desc="chapters", unit="chapter") as bar:
+        for names in (first, last):
+            shared = _threads(min(jobs, len(names))) | environment
+
+            async def one(chapter: str, environment=shared) -> None:
+                await _execute(chapter, notebooks[chapter], folder, notes, environment)
+                bar.set_postfix_str(f"{chapter} done", refresh=False)
+                bar.update()
+
+            asyncio.run(_all(names, one, jobs))
 
 
 def _is_last(path: Path) -> bool:
     """Whether a chapter shows what is recorded, so that it has to wait for those that may record more."""
     return bool(nbformat.read(path, as_version=4).metadata.get("lsbook", {}).get("last"))
-
-
-def _execute_stale(
-    notebooks: dict[str, dict], folder: Path, kept: Path, notes: Path, environment: dict, jobs: int
-) -> None:
-    inputs = {name: _inputs(folder / f"{name}.ipynb", parameters) for name, parameters in notebooks.items()}
-    results = Path(environment["LSBOOK_RESULTS"])
-    reasons = {name: stale(name, kept, results, inputs[name]) for name in notebooks}
-    waiting = {name: notebooks[name] for name, reason in reasons.items() if reason}
-    for name in notebooks:
-        if name in waiting:
-            print_lines(f"lsbook: chapter {name} is executed: {reasons[name]}", file=sys.stderr)
-            (kept / f"{name}.json").unlink(missing_ok=True)
-        else:
-            shutil.copy(kept / f"{name}.ipynb", folder)
-
-    shared = _threads(min(jobs, len(waiting))) | environment
-
-    async def one(chapter: str) -> None:
-        await _execute(chapter, waiting[chapter], folder, notes, shared)
-        _keep(chapter, folder, notes, kept, inputs[chapter])
-
-    if waiting:
-        asyncio.run(_all(waiting, one, jobs))
 
 
 def _threads(chapters: int) -> dict[str, str]:
@@ -84,79 +54,25 @@ def _threads(chapters: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def reads(chapter: str, kept: Path) -> list[tuple[int, int, str]]:
-    """(number of execution, line of the cell, key) of the runs that a kept chapter read."""
-    path = kept / f"{chapter}.json"
-    return [tuple(read) for read in json.loads(path.read_text())["reads"]] if path.is_file() else []
-
-
-def stale(chapter: str, kept: Path, results: Path, inputs: dict) -> str | None:
-    """Why a chapter has to be executed; None when its kept execution stands."""
-    try:
-        last = json.loads((kept / f"{chapter}.json").read_text())
-    except (OSError, ValueError):
-        return "no earlier execution is kept"
-    if last["writes"]:
-        return "it writes files of its own"
-    if last["executed"] != fingerprint(kept / f"{chapter}.ipynb"):
-        return "the one kept is damaged"
-    for name, value in inputs.items():
-        if last["inputs"].get(name) != value:
-            return f"{name} changed"
-    for root, found in ((Path(), last["files"]), (results, last["records"])):
-        for path, before in found.items():
-            if fingerprint(root / path) != before:
-                return f"{path} changed"
-    return None
-
-
-def _inputs(path: Path, parameters: dict) -> dict:
-    """What is known of a chapter before it runs."""
-    return {"its notebook": fingerprint(path), "its parameters": parameters, "the pinned versions": _versions()}
-
-
-def _versions() -> str:
-    """Digest of this Python, of the pins in requirements.txt, and of what is installed of them."""
-    path = project_root() / "requirements.txt"
-    pins = [line for line in path.read_text().split() if "==" in line] if path.is_file() else []
-    installed = []
-    for pin in pins:
-        try:
-            installed.append(metadata.version(pin.partition("==")[0]))
-        except metadata.PackageNotFoundError:
-            installed.append("none")
-    return hashlib.sha256("\n".join([sys.version, *pins, *installed]).encode()).hexdigest()
-
-
-def _keep(chapter: str, folder: Path, notes: Path, kept: Path, inputs: dict) -> None:
-    """Keep an executed notebook; without notes of what it was made from it is never reused."""
-    try:
-        made_from = json.loads((notes / f"{chapter}.json").read_text())
-    except OSError:
-        return
-    path = Path(shutil.copy(folder / f"{chapter}.ipynb", kept))
-    made_from["files"][__file__] = fingerprint(Path(__file__))
-    text = made_from | {"inputs": inputs, "executed": fingerprint(path)}
-    (kept / f"{chapter}.json").write_text(json.dumps(text, indent=1, sort_keys=True) + "\n")
+def reads(chapter: str, notes: Path) -> list[tuple[int, int, str]]:
+    """(number of execution, line of the cell, key) of the runs that an executed chapter read."""
+    return [tuple(read) for read in json.loads((notes / f"{chapter}.json").read_text())]
 
 
 async def _all(names, one, jobs: int) -> None:
     """await one(name) for all names, `jobs` at a time; the first failure stops all."""
     slots = asyncio.Semaphore(max(jobs, 1))
-    with tqdm(total=len(names), desc="chapters", unit="chapter") as bar:
 
-        async def counted(name: str) -> None:
-            async with slots:
-                await one(name)
-            bar.set_postfix_str(f"{name} done", refresh=False)
-            bar.update()
+    async def in_turn(name: str) -> None:
+        async with slots:
+            await one(name)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for name in names:
-                    group.create_task(counted(name))
-        except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+    try:
+        async with asyncio.TaskGroup() as group:
+            for name in names:
+                group.create_task(in_turn(name))
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from None
 
 
 async def _execute(chapter: str, parameters: dict, folder: Path, notes: Path, environment: dict) -> None:

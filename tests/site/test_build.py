@@ -99,31 +99,20 @@ def built(project):
 
 
 @pytest.fixture(scope="module")
-def library(tmp_path_factory):
-    """A copy of the package, which the kernels import instead, and may change."""
-    folder = tmp_path_factory.mktemp("library")
-    shutil.copytree(PROJECT / "lsbook", folder / "lsbook", ignore=shutil.ignore_patterns("__pycache__"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(folder))
-        patch.setenv("LSBOOK_RESULTS", str(folder / "results"))
-        record = next((PROJECT / "results").glob("mnist-mlp/*/record.json")).parent
-        shutil.copytree(record, folder / "results" / record.parent.name / record.name)
-        yield folder
-
-
-@pytest.fixture(scope="module")
-def small(library, tmp_path_factory):
-    """Root of a project of two chapters, of which the second uses the library and a record; and its executed build."""
+def small(tmp_path_factory):
+    """Root of a project of two chapters, of which the second uses the one recorded run; and its executed build."""
     root = tmp_path_factory.mktemp("small")
     (root / "book").mkdir()
     (root / "_static").mkdir()
     shutil.copytree(PROJECT / "benchmarks", root / "benchmarks")
     (root / "_config.yml").write_text("# read by lsbook.site.build\n")
     (root / "_toc.yml").write_text("format: jb-book\nroot: book/first\nchapters:\n  - file: book/second\n")
-    (root / "requirements.txt").write_text("numpy==1\n")
     write_chapter(root, "first", "print(alpha)")
     write_chapter(root, "second", USING)
+    record = next((PROJECT / "results").glob("mnist-mlp/*/record.json")).parent
+    shutil.copytree(record, root / "results" / record.parent.name / record.name)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LSBOOK_RESULTS", str(root / "results"))
         patch.chdir(root)
         build.build(notebook=True)
         yield root
@@ -339,7 +328,12 @@ def somebody(tmp_path):
     (tmp_path / "temporary").mkdir()
     (tmp_path / "temporary").chmod(0o777)
     environment = BARE | {"TMPDIR": str(root / "temporary")}
-    command += [sys.executable, "-OO", "-c", "import os, sys; os.chdir(sys.argv.pop(1)); import lsbook.__main__"]
+    command += [
+        sys.executable,
+        "-OO",
+        "-c",
+        "import os, sys; os.chdir(sys.argv.pop(1)); from lsbook.__main__ import main; main()",
+    ]
 
     def run(folder: str, *arguments: str) -> tuple[int, str, str]:
         done = subprocess.run([*command, folder, *arguments], cwd=tmp_path, env=environment, capture_output=True)
@@ -436,7 +430,7 @@ def test_pages_come_to_where_the_folder_is(quick, tmp_path, mount, place):
         assert found(html) == expected | ({".git": "mine"} if kept and pages["index.html"] == "2" else {})
         (html / ".git").write_text("mine")
     assert html.is_symlink() == ("link" in place)
-    assert sorted(path.name for path in out.iterdir()) == [".lock", "executed", "html", "source", "timings.json"]
+    assert sorted(path.name for path in out.iterdir()) == [".lock", "html", "source", "timings.json"]
 
 
 def test_the_sources_copy_may_be_a_link_or_full_of_what_a_build_left(quick, tmp_path):
@@ -527,67 +521,18 @@ def test_chosen_chapters_stop_at_the_executed_notebooks(project, tmp_path):
     assert "second" not in (folder.parent / "_toc.yml").read_text()
 
 
-def executed_again(monkeypatch, **arguments) -> list[str]:
-    """The chapters that a build of the project in the working directory would execute."""
-
-    async def note(chapter, *_):
-        chapters.append(chapter)
-        raise UserError("stopped")
-
-    chapters = []
-    monkeypatch.setattr(execute, "_execute", note)
-    kept = {path: path.read_bytes() for path in Path("_build/executed").iterdir()}
-    try:
-        build.build(notebook=True, **arguments)
-    except UserError as error:
-        assert str(error) == "stopped"
-    for path, content in kept.items():
-        path.write_bytes(content)
-    return sorted(chapters)
-
-
-def test_nothing_is_executed_again_when_nothing_changed(small, monkeypatch):
-    monkeypatch.chdir(small)
-    source = small / "_build" / "source" / "book"
-    before = digests(source)
-    assert executed_again(monkeypatch) == []
-    assert digests(source) == before
-
-
-@pytest.mark.parametrize(
-    ("changed", "chapters"),
-    [
-        ("{small}/book/second.ipynb", ["second"]),
-        ("{library}/lsbook/outputs/__init__.py", ["second"]),
-        ("{library}/lsbook/figures/__init__.py", []),
-        ("{library}/lsbook/site/watch.py", ["first", "second"]),
-        ("{library}/results/{record}/record.json", ["second"]),
-        ("{library}/results/mnist-mlp/another", ["second"]),
-        ("{small}/requirements.txt", ["first", "second"]),
-        ("{small}/_build/executed/second.ipynb", ["second"]),
-        ("{small}/_build/executed/second.json", ["second"]),
-    ],
-)
-def test_a_chapter_is_executed_again_exactly_when_what_it_uses_changed(small, library, monkeypatch, changed, chapters):
-    monkeypatch.chdir(small)
-    record = next((library / "results").glob("mnist-mlp/*/")).relative_to(library / "results")
-    path = Path(changed.format(small=small, library=library, record=record))
-    before = path.read_bytes() if path.exists() else None
-    path.write_bytes((before or b"") + b"\nscipy==1\n" if path.name != "second.ipynb" else before[:-1] + b" \n")
-    found = executed_again(monkeypatch)
-    path.unlink() if before is None else path.write_bytes(before)
-    assert found == chapters
-    assert executed_again(monkeypatch) == []
-
-
 def test_chapters_that_show_what_is_recorded_come_last(small, tmp_path, monkeypatch):
     rounds = []
-    monkeypatch.setattr(execute, "_execute_stale", lambda notebooks, *_: rounds.append(list(notebooks)))
+
+    async def note(names, *_):
+        rounds.append(names)
+
+    monkeypatch.setattr(execute, "_all", note)
     for name in ("first", "second"):
         notebook = nbformat.read(small / "book" / f"{name}.ipynb", as_version=4)
         notebook.metadata["lsbook"] = {"last": name == "first"}
         nbformat.write(notebook, tmp_path / f"{name}.ipynb")
-    execute.execute({"first": {}, "second": {}}, tmp_path, tmp_path / "kept", {}, 1)
+    execute.execute({"first": {}, "second": {}}, tmp_path, tmp_path / "notes", {}, 1)
     assert rounds == [["second"], ["first"]]
 
 
@@ -654,15 +599,10 @@ def test_so_many_chapters_at_a_time(jobs, most):
     assert (max(counts), len(counts)) == (most, 5)
 
 
-def test_other_parameters_execute_a_chapter_again(small, monkeypatch):
-    monkeypatch.chdir(small)
-    assert executed_again(monkeypatch, parameters={"alpha": 0.1}) == ["first", "second"]
-
-
-def test_the_runs_behind_a_cell_are_known(small, library):
-    [record] = (library / "results").glob("*/*/record.json")
-    assert execute.reads("second", small / "_build" / "executed") == [(2, 3, record.parent.name)]
-    assert execute.reads("first", small / "_build" / "executed") == []
+def test_the_runs_behind_a_cell_are_known(small):
+    [record] = (small / "results").glob("*/*/record.json")
+    assert execute.reads("second", small / "_build" / "source" / ".notes") == [(2, 3, record.parent.name)]
+    assert execute.reads("first", small / "_build" / "source" / ".notes") == []
 
 
 def test_under_a_figure_stands_where_it_comes_from(built):
