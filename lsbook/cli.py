@@ -1,4 +1,4 @@
-"""The command line: build · train · sweep · verify · data · bench. A user's mistake is one line and exit code 2."""
+"""The command line: build, train, sweep, runs, verify, data, bench. A user's mistake is one line and exit code 2."""
 
 import io
 import sys
@@ -12,6 +12,7 @@ import typer
 from lsbook.core.errors import UserError, needing, one_of, print_lines
 from lsbook.core.registry import CORPORA, DATASETS, SPLITS
 from lsbook.core.store import Store
+from lsbook.core.wording import counted
 
 app = typer.Typer(
     add_completion=False,
@@ -175,17 +176,44 @@ def sweep(
 
 
 @app.command()
+def runs(
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write every column there instead.")] = None,
+) -> None:
+    """List the recorded runs, a line each; or write all that is recorded of them, arrays aside, as CSV."""
+    from lsbook.core.frame import overview
+    from lsbook.data.sources import write_whole
+
+    frame = _recorded(Store()).frame()
+    if csv is None:
+        print(overview(frame))
+        return
+    if csv.is_symlink() or (csv.exists() and not csv.is_file()):
+        raise UserError(f"cannot write {csv}: it is not a regular file; name another one")
+    text = frame.to_csv(lineterminator="\n")
+    try:
+        write_whole(csv, lambda file: file.write(text.encode()))
+    except OSError as error:
+        raise UserError(f"cannot write {csv}: {error.strerror or error}; name a file in a folder of yours") from None
+    print(f"{counted(len(frame), 'recorded run')}, {len(frame.columns)} columns: {csv}")
+
+
+@app.command()
 def verify(path: Annotated[Path | None, typer.Argument(help="Folder of records (default results/).")] = None) -> None:
     """Check of every recorded run that its files match their checksums and the schema of records."""
-    store = Store(path)
-    if not store.path.is_dir():
-        raise UserError(f"{store.path} is not a folder of recorded runs")
-    if not len(store):
-        raise UserError(f"{store.path} has no recorded runs; name the folder that results/ is, or a copy of it")
+    store = _recorded(Store(path))
     problems = store.verify()
     if problems:
         _fail(*problems)
     print_lines(f"{len(store)} recorded runs: their files match their checksums and the schema of records")
+
+
+def _recorded(store: Store) -> Store:
+    """The store. UserError unless it has recorded runs."""
+    if not store.path.is_dir():
+        raise UserError(f"{store.path} is not a folder of recorded runs")
+    if not len(store):
+        raise UserError(f"{store.path} has no recorded runs; name the folder that results/ is, or a copy of it")
+    return store
 
 
 @app.command()

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from lsbook import cli, training
@@ -58,6 +59,7 @@ def lsbook(results, data_folder, monkeypatch, capsys):
         (["verify", "nowhere"], "nowhere is not a folder of recorded runs"),
         (["verify"], "results is not a folder of recorded runs"),
         (["verify", ".github"], ".github has no recorded runs"),
+        (["runs"], "results is not a folder of recorded runs"),
         (["build", "-palpha"], "-p takes a name and a value"),
         ([*SMOKE, "--alpha", "0.1", "-r", "steps"], "-r takes a name and a value, as in: -r precision float32"),
         ([*SMOKE, "--alpha", "0.1", "-r", "decay", "1"], "unknown field of Recipe 'decay': choose from steps, batch"),
@@ -140,6 +142,40 @@ def test_a_smoke_run_is_recorded_once_and_verified(lsbook, results):
         assert code == 2
         assert "record.json does not match its checksum" in err
         assert err.count("\n") == 1
+
+
+def test_the_recorded_runs_are_listed_and_written_as_csv(lsbook, monkeypatch, tmp_path):
+    monkeypatch.setenv("LSBOOK_RESULTS", str(PROJECT / "results"))
+    recorded = {record.run.key: record for record in Store(PROJECT / "results")}
+    code, out, err = lsbook("runs")
+    assert (code, err) == (0, "")
+    assert sorted(line.split()[0] for line in out.splitlines()[2:]) == sorted(recorded)
+
+    path = tmp_path / "runs.csv"
+    code, out, err = lsbook("runs", "--csv", str(path))
+    assert (code, err) == (0, "")
+    assert out.startswith(f"{len(recorded)} recorded runs, ")
+    frame = Store(PROJECT / "results").frame()
+    table = pd.read_csv(path, index_col="key", dtype=dict.fromkeys(("key", *frame.select_dtypes("str")), str))
+    pd.testing.assert_frame_equal(table, frame, check_dtype=False, check_exact=True)
+    for key, record in recorded.items():
+        assert table.loc[key, "test_accuracy"] == record.metrics["test_accuracy"]
+        assert table.loc[key, "recipe.steps"] == record.run.recipe.steps
+
+
+def test_csv_is_written_whole_or_not_at_all(lsbook, monkeypatch, tmp_path):
+    monkeypatch.setenv("LSBOOK_RESULTS", str(PROJECT / "results"))
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    for place in ("file/runs.csv", "link", "."):
+        code, out, err = lsbook("runs", "--csv", str(tmp_path / place))
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert err.startswith(f"lsbook: cannot write {tmp_path / place}: ")
+    monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    code, _, err = lsbook("runs", "--csv", str(tmp_path / "file"))
+    assert (code, "No space left on device" in err) == (2, True)
+    assert (tmp_path / "file").read_text() == "in the way"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "data") == ["file", "link"]
 
 
 def test_a_run_with_other_settings_is_another_run(lsbook, results):

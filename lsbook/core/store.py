@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from filelock import FileLock
@@ -25,6 +26,9 @@ from lsbook.core.config import Run, as_dict
 from lsbook.core.errors import UserError
 from lsbook.core.paths import results_path
 from lsbook.core.schema import ARRAYS, CHECKSUMS, FILES, Arrays, Damaged
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _TEMPORARY = ".writing-"
 
@@ -98,6 +102,26 @@ class Store:
     def whole(self) -> Iterator[Record]:
         """Those that are whole: others may be on their way here."""
         return filter(None, map(_whole, self._folders()))
+
+    def frame(self) -> "pd.DataFrame":
+        """All records as a pandas DataFrame, one row a run, with the run's key as index.
+
+        Columns, of which each name is what `runs.groupby` or a query takes:
+            what decides the run: its fields (`dataset`, `model`, `alpha`, `seed`, ...), those of its recipe
+                (`recipe.steps`, ...), and of a student the key of its teacher (`teacher`) and the teacher's fields
+                (`teacher.model`, `teacher.recipe.steps`, ...); of `as_soft_as` likewise. Milestones are text.
+            the metrics under the names that records give them, accuracies and ECE as fractions; a metric that is also
+                a field of a run is called `metrics.<name>`: `temperature` is a student's, `metrics.temperature` the
+                one that was fitted.
+            the environment (`environment.device`, `environment.training_seconds`, `environment.data.variant`, ...).
+        A value that a run does not have is missing (NaN).
+
+        Raises:
+            UserError: when a record is damaged.
+        """
+        from lsbook.core.frame import records_frame  # pandas takes as long to import as the rest together
+
+        return records_frame(self)
 
     def put(self, run: Run, *, metrics: dict, history: dict, environment: dict, arrays: dict) -> Record:
         """Write a record. One that is there, whole and measured as far is kept: the same run gives the same outcome.

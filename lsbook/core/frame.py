@@ -1,0 +1,109 @@
+"""Runs and their records as pandas DataFrames: one row a run, the run's key as index. See `Store.frame`."""
+
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from lsbook.core.config import Recipe, Run
+from lsbook.core.schema import Environment
+
+if TYPE_CHECKING:
+    from lsbook.core.store import Record
+
+RUN_FIELDS = [field.name for field in fields(Run)]
+# Columns that every frame has, in their order, even where no run is recorded.
+RUN_COLUMNS = [
+    *(name for name in RUN_FIELDS if name != "recipe"),
+    *(f"recipe.{field.name}" for field in fields(Recipe)),
+]
+ENVIRONMENT_COLUMNS = [
+    f"environment.{name}" for name in Environment.__annotations__ if name not in ("data", "signatures")
+]
+
+
+def runs_frame(runs: Iterable[Run]) -> pd.DataFrame:
+    """What decides each of these runs: the columns of `Store.frame` besides metrics and environment."""
+    runs = list(runs)
+    return _frame([run.key for run in runs], [_fields(run) for run in runs], RUN_COLUMNS)
+
+
+def records_frame(records: "Iterable[Record]") -> pd.DataFrame:
+    """What `Store.frame` returns, of these records."""
+    records = list(records)
+    deciding = runs_frame(record.run for record in records)
+    keys = [record.run.key for record in records]
+    metrics = _frame(keys, [_metrics(record.metrics) for record in records])
+    environments = [_flat(record.environment, "environment.") for record in records]
+    return pd.concat([deciding, metrics[sorted(metrics)], _frame(keys, environments, ENVIRONMENT_COLUMNS)], axis=1)
+
+
+def overview(frame: pd.DataFrame) -> str:
+    """A line a run, for a terminal: what tells most runs apart, test accuracy and ECE in percent, and seconds."""
+
+    def column(name: str, form: str, factor: float = 1) -> list[str]:
+        values = frame[name] if name in frame else [float("nan")] * len(frame)
+        return ["" if pd.isna(value) else form.format(factor * value) for value in values]
+
+    shown = pd.DataFrame(
+        {
+            "dataset": frame["dataset"],
+            "model": frame["model"],
+            "loss": frame["recipe.loss"],
+            "alpha": column("alpha", "{:g}"),
+            "seed": frame["seed"],
+            "steps": frame["recipe.steps"],
+            "teacher": _network(frame, "teacher"),
+            "T": column("temperature", "{:g}"),
+            "beta": column("beta", "{:g}"),
+            "as soft as": _network(frame, "as_soft_as"),
+            "accuracy, %": column("test_accuracy", "{:.2f}", 100),
+            "ECE, %": column("test_ece", "{:.2f}", 100),
+            "seconds": column("environment.training_seconds", "{:,.0f}"),
+        }
+    )
+    order = frame.assign(teacher=shown["teacher"], as_soft_as=shown["as soft as"])
+    by = ["dataset", "model", "recipe.steps", "teacher", "as_soft_as", "temperature", "beta", "alpha", "seed"]
+    return shown.loc[order.sort_values(by).index].to_string()
+
+
+def _network(frame: pd.DataFrame, role: str) -> pd.Series:
+    """The network that a run learns from in this role, such as "mlp alpha=0.1"; "" where there is none."""
+    if f"{role}.model" not in frame:
+        return pd.Series("", index=frame.index)
+    alpha = frame[f"{role}.alpha"].map(" alpha={:g}".format).where(frame[f"{role}.alpha"] > 0, "")
+    return (frame[f"{role}.model"] + alpha).fillna("")
+
+
+def _frame(keys: list[str], rows: list[dict[str, Any]], columns: list[str] | None = None) -> pd.DataFrame:
+    """One row a key. columns: those that come first, whether a row has them or not."""
+    names = list(dict.fromkeys([*(columns or ()), *(name for row in rows for name in row)]))
+    return pd.DataFrame(rows, index=pd.Index(keys, name="key", dtype=str), columns=names)
+
+
+def _fields(value: Run | Recipe, prefix: str = "") -> dict[str, Any]:
+    """The fields by name, those of a recipe or of another run below its own name; None where a field is not set."""
+    row: dict[str, Any] = {}
+    for field in fields(value):
+        name, item = prefix + field.name, getattr(value, field.name)
+        if isinstance(item, Run):
+            row[name] = item.key
+        if is_dataclass(item):
+            row |= _fields(item, f"{name}.")
+        else:
+            row[name] = (", ".join(map(str, item)) or None) if isinstance(item, tuple) else item
+    return row
+
+
+def _metrics(metrics: dict[str, float]) -> dict[str, float]:
+    """The metrics under their names; one that is also a field of a run is called `metrics.<name>`."""
+    return {f"metrics.{name}" if name in RUN_FIELDS else name: value for name, value in metrics.items()}
+
+
+def _flat(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """The values of a dictionary and of those within it, by names with dots."""
+    row: dict[str, Any] = {}
+    for name, value in values.items():
+        row |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return row
