@@ -2,6 +2,7 @@
 # make test       lint, and every test but the long ones
 # make test-all   lint, and every test
 # make test-gpu   what needs a GPU; the other tests are of the CPU and look at none
+# make bench      time our way against the plain way; make bench BENCH="store --json FILE" some of it, kept in a file
 # make lint       ruff
 # make clean      remove what the targets above have made
 # Each sets up its own virtual environment first. Another Python: make clean, then make PYTHON=python3.12 book
@@ -9,7 +10,7 @@
 PYTHON ?= python3
 ON_CPU = OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
 
-.PHONY: book test test-all test-gpu lint clean
+.PHONY: book test test-all test-gpu bench lint clean
 
 book: .venv-book/ready
 	.venv-book/bin/lsbook build
@@ -21,7 +22,10 @@ test-all: lint
 	$(ON_CPU) .venv/bin/pytest -n 2 --dist loadfile
 
 test-gpu: .venv/ready
-	.venv/bin/pytest tests/training/test_graphs.py
+	.venv/bin/pytest tests/training/engine/test_cuda_graphs.py
+
+bench: .venv/ready
+	.venv/bin/python -m benchmarks $(BENCH)
 
 lint: .venv/ready
 	.venv/bin/ruff check

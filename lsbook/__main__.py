@@ -3,18 +3,22 @@
 import gc
 import signal
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import typer
 
 INTERRUPTED = 128 + signal.SIGINT  # the exit code that shells give to what Ctrl-C ends
 
 
-def main() -> None:
-    """Run the command line; SIGTERM unwinds it as Ctrl-C does."""
+def main(commands: "typer.Typer | None" = None) -> None:
+    """Run the command line, of lsbook's commands or of others; SIGTERM unwinds it as Ctrl-C does."""
     code = INTERRUPTED
     try:
         signal.signal(signal.SIGTERM, _terminate)
         from lsbook import cli
 
-        code = cli.main()
+        code = cli.main(commands or cli.app)
     except KeyboardInterrupt:
         pass
     except SystemExit as end:

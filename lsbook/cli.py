@@ -1,4 +1,4 @@
-"""The command line: build, train, sweep, runs, verify, data, bench. A user's mistake is one line and exit code 2."""
+"""The command line: build, train, sweep, runs, verify, data. A user's mistake is one line and exit code 2."""
 
 import io
 import sys
@@ -25,16 +25,16 @@ app = typer.Typer(
 PAIRS = {"-p": "alpha 0.2", "-r": "precision float32"}  # options that take a name and a value, with an example of each
 
 
-def main() -> None:
+def main(commands: typer.Typer = app) -> None:
     """Read the arguments and run the command; the process ends with its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # it may be closed
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error's: not every terminal knows every letter
     try:
-        sys.exit(app(_join_pairs(sys.argv[1:]), standalone_mode=False))
+        sys.exit(commands(_join_pairs(sys.argv[1:]), standalone_mode=False))
     except UserError as error:
         _fail(str(error))
     except typer.TyperException as error:
-        _fail(f"{error.format_message().rstrip('.')}; see lsbook --help")
+        _fail(f"{error.format_message().rstrip('.')}; see --help")
 
 
 def _join_pairs(arguments: list[str]) -> list[str]:
@@ -236,14 +236,3 @@ def data(names: Annotated[list[str] | None, typer.Argument(help="Data sets; all 
             missing.append(str(error))
     if missing:
         _fail(*missing)
-
-
-@app.command()
-def bench(
-    names: Annotated[list[str] | None, typer.Argument(help="Benchmarks; all when none is named.")] = None,
-    json: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the results there too.")] = None,
-) -> None:
-    """Time our way against the plain way, in turn, in one process; prints medians, ratios and the machine's limits."""
-    from lsbook import bench as benchmarks
-
-    benchmarks.main(names or (), json_file=json)

@@ -55,7 +55,6 @@ def lsbook(results, data_folder, monkeypatch, capsys):
         (["build", "-p", "alpha", "abc"], "alpha takes a value of type float, not 'abc'"),
         (["build", "-p", "alpha"], "-p takes a name and a value"),
         (["build", "--out", "LICENSE"], "cannot build in"),
-        (["bench", "nothing"], "unknown benchmark 'nothing': choose from"),
         (["verify", "nowhere"], "nowhere is not a folder of recorded runs"),
         (["verify"], "results is not a folder of recorded runs"),
         (["verify", ".github"], ".github has no recorded runs"),
@@ -83,7 +82,6 @@ def lsbook(results, data_folder, monkeypatch, capsys):
             ["sweep", "projections", "--profile", "smoke", "--on", "mars", "--dry-run"],
             "unknown place 'mars': choose from",
         ),
-        (["bench", "calibration", "--json", "nowhere/b.json"], "cannot write nowhere/b.json: name a file in a folder"),
         (["build", "--out", "book/html"], "book/html is among the sources of the book; choose another --out"),
         (["build", "calibration", "-p", "n_bins", "true"], "n_bins takes a value of type int, not 'true'"),
         (["trian"], "No such command 'trian'"),
@@ -259,7 +257,6 @@ def test_missing_data_without_network_is_one_line(lsbook, results, monkeypatch):
     ("module", "arguments", "purpose"),
     [
         ("torch", [*SMOKE, "--alpha", "0.1"], "training a run"),
-        ("torch", ["bench", "store"], "a benchmark"),
         ("sklearn", ["data", "digits"], "reading data"),
         ("papermill", ["build"], "building the book"),
     ],

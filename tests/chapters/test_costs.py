@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lsbook.bench.limits import count_step
+from benchmarks.limits import count_step
 from lsbook.chapters import costs
 from lsbook.core.config import Run
 from lsbook.core.errors import UserError

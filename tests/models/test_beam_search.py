@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lsbook.bench.text import plain_translate
+from benchmarks.text import plain_translate
 from lsbook.core.errors import UserError
 from lsbook.models import beam_search
 from lsbook.models.beam_search import Search, translate

@@ -5,7 +5,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
-from lsbook.bench.timing import Benchmark
+from benchmarks.timing import Benchmark
 from lsbook.core.torchvision_operators import declare_missing
 from lsbook.training.images.augmentation import AREA, ASPECT, InceptionCrop
 

@@ -4,11 +4,11 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, logsumexp, softmax
 
+from benchmarks.limits import Counts
+from benchmarks.timing import Benchmark
 from lsbook.analysis import calibration as measures
 from lsbook.analysis.information import REACH, TERMS, mutual_information
 from lsbook.analysis.projection import project, template_plane
-from lsbook.bench.limits import Counts
-from lsbook.bench.timing import Benchmark
 
 IMAGES, CLASSES, BINS = 10_000, 100, 15  # CIFAR-100's test set
 WIDTH = 193  # of AlexNet's templates

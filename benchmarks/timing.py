@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import psutil
 import torch
 
-from lsbook.bench.limits import Counts, Limits
+from benchmarks.limits import Counts, Limits
 from lsbook.core.cpus import cores
 
 ROUNDS = 3

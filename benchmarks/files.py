@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lsbook.bench.timing import Benchmark
+from benchmarks.timing import Benchmark
 from lsbook.core.config import Recipe, Run
 from lsbook.core.cpus import cores
 from lsbook.core.errors import UserError

@@ -1,4 +1,4 @@
-"""`lsbook bench`: our way against the plain way that a careful user would write, in turn, in one process.
+"""Every benchmark by name: our way against the plain way that a careful user would write, in turn, in one process.
 
 Each benchmark does the same work both ways. The rounds alternate, so that a machine whose speed drifts slows both;
 medians are reported, and the ratio is the median of the rounds' ratios. Beside them is what the machine's arithmetic
@@ -14,9 +14,9 @@ from pathlib import Path
 from lsbook.core.errors import UserError, needing, one_of, print_lines
 
 with needing("train", "a benchmark"):
-    from lsbook.bench import arrays, files, images, photographs, text
-    from lsbook.bench.limits import Limits
-    from lsbook.bench.timing import Benchmark, Result, measure
+    from benchmarks import arrays, files, images, photographs, text
+    from benchmarks.limits import Limits
+    from benchmarks.timing import Benchmark, Result, measure
     from lsbook.core.cpus import cores
     from lsbook.training.engine import devices, environment
 
@@ -38,7 +38,7 @@ BENCHMARKS: dict[str, Callable[[], Benchmark]] = {
 }
 
 
-def main(names: Sequence[str] = (), json_file: Path | None = None) -> None:
+def run(names: Sequence[str] = (), json_file: Path | None = None) -> None:
     """Run the benchmarks of these names, all when there are none; print a table. With `json_file`
     what is measured is kept there at once, whatever becomes of the rest."""
     for name in names:
@@ -71,7 +71,7 @@ def _write(report: dict, path: Path) -> UserError | None:
 
 
 def table(report: dict) -> str:
-    """What `main` writes as JSON, as text: rates of both ways, their ratio, ours as a share of the limit, and how busy
+    """What `run` writes as JSON, as text: rates of both ways, their ratio, ours as a share of the limit, and how busy
     ours keeps the cores."""
     results, machine, limits = [Result(**r) for r in report["results"]], report["machine"], report["limits"]
     lines = [f"{'':38}{'ours':>12}{'plain':>12}{'ratio':>8}{'limit':>15}{'share':>7}{'busy':>7}"]

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,18 +14,18 @@ import pytest
 import torch
 from PIL import Image
 
-from lsbook import bench
+from benchmarks import __main__, arrays, files, images, limits, photographs, suite, text, timing
+from lsbook import cli
 from lsbook.analysis import calibration
 from lsbook.analysis.information import mutual_information
 from lsbook.analysis.projection import project, template_plane
-from lsbook.bench import arrays, files, images, limits, photographs, text, timing
 from lsbook.core.config import Recipe
 from lsbook.core.errors import UserError
 from lsbook.models.alexnet import AlexNet
 from lsbook.recipes import profiles
 from lsbook.training.images import augmentation
 
-PROJECT = Path(__file__).parents[1]
+PROJECT = Path(__file__).parents[2]
 LIMITS = limits.Limits("cpu", flops=100.0, bandwidth=10.0)
 
 
@@ -32,7 +33,6 @@ LIMITS = limits.Limits("cpu", flops=100.0, bandwidth=10.0)
 def tiny(monkeypatch):
     """Each benchmark at its least, done once."""
     monkeypatch.setattr(images, "STEPS", dict.fromkeys(images.STEPS, 1))
-    monkeypatch.setattr(images, "LANES", 2)
     monkeypatch.setattr(images, "TAUGHT", 2)
     inception = "laptop", "tiny-imagenet-5", "inception_v4"
     examples, recipe = profiles.RECIPES[inception]
@@ -137,19 +137,45 @@ def test_what_a_step_needs_is_counted():
 
 
 def test_every_benchmark_runs_and_the_table_comes_from_the_file(monkeypatch, capsys, tmp_path, results):
-    names = [name for name in bench.BENCHMARKS if name != "book"]  # which test_book.py builds
-    bench.main(names, tmp_path / "bench.json")
+    names = [name for name in suite.BENCHMARKS if name != "book"]  # which test_build.py builds
+    suite.run(names, tmp_path / "bench.json")
     report = json.loads((tmp_path / "bench.json").read_text())
     assert [result["name"] for result in report["results"]] == names
     assert all(result["ratio"] > 0 for result in report["results"])
     assert report["machine"]["peak_memory_mb"] > 0
     shown = capsys.readouterr()
-    assert shown.out == bench.table(report) + "\n"
+    assert shown.out == suite.table(report) + "\n"
     said = [line.partition(":")[0] for line in shown.err.splitlines() if line.endswith("as fast as the plain way")]
     assert said == names  # each when it is done
     assert list(results.glob("*/*")) == []
     with pytest.raises(UserError, match="cannot write"):
-        bench.main(["projection"], tmp_path)
+        suite.run(["projection"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing"], "unknown benchmark 'nothing': choose from mlp, alexnet"),
+        (["store", "--json", "nowhere/b.json"], "cannot write nowhere/b.json: name a file in a folder that exists"),
+        (["--jsn", "b.json"], "No such option: --jsn"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(monkeypatch, capsys, arguments, message):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main(__main__.app)
+    shown = capsys.readouterr()
+    assert (end.value.code, shown.out, shown.err.count("\n")) == (2, "", 1)
+    assert shown.err.startswith(f"lsbook: {message}")
+
+
+def test_without_torch_the_command_line_says_how_to_install_it(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-m", "benchmarks", "store"]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=PROJECT)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr == 'lsbook: a benchmark needs torch: pip install -e ".[train]"\n'
 
 
 class Broken(io.StringIO):
@@ -163,11 +189,11 @@ class Broken(io.StringIO):
 def test_what_is_measured_is_written_before_anything_is_printed(stream, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, stream, Broken())
     with pytest.raises((UnicodeEncodeError, BrokenPipeError)):
-        bench.main(["projection"], tmp_path / "bench.json")
+        suite.run(["projection"], tmp_path / "bench.json")
     monkeypatch.undo()
     report = json.loads((tmp_path / "bench.json").read_text())
     assert [result["name"] for result in report["results"]] == ["projection"]
-    assert "Projection" in bench.table(report)
+    assert "Projection" in suite.table(report)
 
 
 def test_what_cannot_be_written_is_printed(monkeypatch, capsys, tmp_path):
@@ -176,14 +202,14 @@ def test_what_cannot_be_written_is_printed(monkeypatch, capsys, tmp_path):
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(UserError, match="cannot write .*bench.json: No space left on device"):
-        bench.main(["projection"], tmp_path / "bench.json")
+        suite.run(["projection"], tmp_path / "bench.json")
     assert "Projection, images/s" in capsys.readouterr().out
 
 
-def test_the_readme_shows_the_last_recorded_benchmarks():
+def test_their_readme_shows_the_last_recorded_benchmarks():
     report = json.loads((PROJECT / "benchmarks" / "bfloat16.json").read_text())
-    assert bench.table(report) in (PROJECT / "README.md").read_text()
-    assert {result["name"] for result in report["results"]} == set(bench.BENCHMARKS)
+    assert suite.table(report) in (PROJECT / "benchmarks" / "README.md").read_text()
+    assert {result["name"] for result in report["results"]} == set(suite.BENCHMARKS)
 
 
 @pytest.mark.parametrize(("name", "size"), [("none", 32), ("crop24-flip", 24), ("pad4-flip", 32), ("pad4-flip", 48)])

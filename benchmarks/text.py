@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader
 
-from lsbook.bench.limits import Counts, count_flops, count_step
-from lsbook.bench.timing import Benchmark
+from benchmarks.limits import Counts, count_flops, count_step
+from benchmarks.timing import Benchmark
 from lsbook.core.registry import MODELS
 from lsbook.data.encoded import Encoded, Sentences
 from lsbook.data.vocabulary import Vocabulary

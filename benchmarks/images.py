@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from lsbook.bench.limits import Counts, count_flops, count_step
-from lsbook.bench.timing import Benchmark
+from benchmarks.limits import Counts, count_flops, count_step
+from benchmarks.timing import Benchmark
 from lsbook.chapters import distillation
 from lsbook.core.config import Run
 from lsbook.core.registry import DATASETS, MODELS

@@ -1,0 +1,1 @@
+"""Our way against the plain way: `python -m benchmarks [NAME …] [--json FILE]` in the project's folder."""
