@@ -328,12 +328,8 @@ def somebody(tmp_path):
     (tmp_path / "temporary").mkdir()
     (tmp_path / "temporary").chmod(0o777)
     environment = BARE | {"TMPDIR": str(root / "temporary")}
-    command += [
-        sys.executable,
-        "-OO",
-        "-c",
-        "import os, sys; os.chdir(sys.argv.pop(1)); from lsbook.__main__ import main; main()",
-    ]
+    start = "import os, sys; os.chdir(sys.argv.pop(1)); from lsbook.__main__ import main; main()"
+    command += [sys.executable, "-OO", "-c", start]
 
     def run(folder: str, *arguments: str) -> tuple[int, str, str]:
         done = subprocess.run([*command, folder, *arguments], cwd=tmp_path, env=environment, capture_output=True)
