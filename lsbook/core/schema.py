@@ -68,7 +68,10 @@ class Data(TypedDict):
 
 
 class Environment(TypedDict):
-    """Where and with what a run was made: versions, machine, seconds, memory in 10⁶ bytes, joules."""
+    """Where and with what a run was made: versions, machine, seconds, memory in 10⁶ bytes, joules.
+
+    flops_per_example: floating-point operations of a training step for each image, or each token of a text.
+    """
 
     __pydantic_config__ = STRICT
 
@@ -91,6 +94,7 @@ class Environment(TypedDict):
     evaluation_seconds: NotRequired[Amount]
     gpu_memory_mb: NotRequired[Count]
     gpu_joules: NotRequired[Amount]
+    flops_per_example: NotRequired[Count]
     signatures: NotRequired[dict[Line, Line]]
 
 

@@ -17,6 +17,7 @@ from lsbook.core.config import Run
 from lsbook.core.errors import UserError, needing, print_lines
 from lsbook.core.registry import CORPORA
 from lsbook.training.engine import checkpoints, devices, distributed, environment, optimisation
+from lsbook.training.engine.flops import count_flops_per_example
 from lsbook.training.images import task as images
 from lsbook.training.images.teachers import save_weights
 from lsbook.training.losses import Loss
@@ -58,6 +59,10 @@ class Task(Protocol):
 
     def load_state(self, tensors: dict[str, torch.Tensor]) -> None:
         """The inverse of `state`."""
+
+    def sample_inputs(self) -> tuple[tuple[torch.Tensor, ...], int]:
+        """What the network can be called with, of two images or sentence pairs, and the number of examples in it, in
+        the unit of a recipe's batch."""
 
     def result(self, seconds: float) -> tuple[dict[str, float], dict[str, np.ndarray], dict]:
         """Metrics, arrays, and what the environment says besides; seconds: of steps, measures and probes."""
@@ -182,6 +187,7 @@ def _outcome(course: "_Course", data: images.Splits | text.Texts) -> Outcome:
             "train_sha256": data.train.fingerprint,
             "test_sha256": data.test.fingerprint,
         },
+        "flops_per_example": count_flops_per_example(task.trainer.model, *task.sample_inputs()),
     }
     return Outcome(metrics, course.history, where, arrays)
 

@@ -84,7 +84,7 @@ class ImageTask:
         """loss: the recipe's, with the run's alpha, when None."""
         self.run, self.data = run, data
         self.view = augmentation.of(run.recipe)
-        shape = self.view.shape(data.train.shape)
+        self.shape = shape = self.view.shape(data.train.shape)
         try:
             model = MODELS[run.model].build(shape, len(data.train.classes))
         except ValueError as error:
@@ -121,6 +121,9 @@ class ImageTask:
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         if self.logit_differences:
             self.logit_differences.load_state(tensors)
+
+    def sample_inputs(self) -> tuple[tuple[Tensor, ...], int]:
+        return (torch.zeros(2, *self.shape, device=self.trainer.device),), 2
 
     def result(self, seconds: float) -> tuple[dict, dict, dict]:
         measured = self.data._replace(train=self.data.train.first(min(TRAIN_MEASURED, len(self.data.train))))

@@ -94,6 +94,14 @@ class TextTask:
     def load_state(self, tensors: dict[str, Tensor]) -> None:
         """Nothing."""
 
+    def sample_inputs(self) -> tuple[tuple[Tensor, ...], int]:
+        """Sentences of the training text's mean lengths."""
+        sides = [
+            torch.full((2, round(1 + float(side.lengths().mean()))), Vocabulary.eos, device=self.trainer.device)
+            for side in (self.data.train.source, self.data.train.target)
+        ]
+        return tuple(sides), sum(side.numel() for side in sides)
+
     def result(self, seconds: float) -> tuple[dict, dict, dict]:
         run, data = self.run, self.data
         translator = Translator(

@@ -18,6 +18,7 @@ from lsbook.data.images import load
 from lsbook.recipes import profiles
 from lsbook.training import Splits, splits, train
 from lsbook.training.engine import checkpoints, devices, loop, optimisation
+from lsbook.training.engine.flops import count_flops_per_example
 from lsbook.training.images.task import ImageTrainer
 from lsbook.training.images.views import Order
 from lsbook.training.losses import Batch, smoothed_cross_entropy
@@ -136,6 +137,17 @@ def test_the_environment_says_what_ran(outcome, data):
     assert environment["data"]["train_sha256"] == data.train.fingerprint
     assert environment["precision"] in ("float32", "bfloat16")
     assert environment["training_seconds"] > 0
+    model = MODELS["alexnet-16"].build((1, 24, 24), 10)
+    assert environment["flops_per_example"] == count_flops_per_example(model, (torch.zeros(2, 1, 24, 24),), 2)
+
+
+def test_counting_operations_changes_nothing_that_is_recorded(data, outcome, monkeypatch):
+    monkeypatch.setattr(loop, "count_flops_per_example", lambda *_: 0)
+    without = train(run(0.1), data, progress=False)
+    assert without.environment["flops_per_example"] == 0 < outcome.environment["flops_per_example"]
+    assert (without.metrics, without.history) == (outcome.metrics, outcome.history)
+    for name, array in outcome.arrays.items():
+        np.testing.assert_array_equal(without.arrays[name], array)
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,8 @@ def test_next_tokens_are_those_of_each_sentence_alone(data, network):
 
 def test_training_learns_and_its_record_agrees_with_itself(outcome, data):
     metrics, arrays = outcome.metrics, outcome.arrays
+    weights = sum(weight.numel() for weight in MODELS["transformer-64"].build(SIZE, 0).parameters())
+    assert 0 < outcome.environment["flops_per_example"] < 6 * weights  # each product with a weight is of one side
     assert outcome.history["loss"][-1] < np.log(SIZE) - 0.5  # a uniform guess costs log SIZE
     assert metrics["test_nll"] < np.log(SIZE)
     assert np.mean(arrays["test_hit"]) == pytest.approx(metrics["test_accuracy"])
