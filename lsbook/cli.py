@@ -185,7 +185,7 @@ def runs(
 
     frame = _recorded(Store()).frame()
     if csv is None:
-        print(overview(frame))
+        print_lines(overview(frame))
         return
     if csv.is_symlink() or (csv.exists() and not csv.is_file()):
         raise UserError(f"cannot write {csv}: it is not a regular file; name another one")
@@ -194,7 +194,7 @@ def runs(
         write_whole(csv, lambda file: file.write(text.encode()))
     except OSError as error:
         raise UserError(f"cannot write {csv}: {error.strerror or error}; name a file in a folder of yours") from None
-    print(f"{counted(len(frame), 'recorded run')}, {len(frame.columns)} columns: {csv}")
+    print_lines(f"{counted(len(frame), 'recorded run')}, {len(frame.columns)} columns: {csv}")
 
 
 @app.command()
