@@ -80,8 +80,10 @@ def one(tmp_path_factory) -> Store:
     """What this process records alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LSBOOK_RUNS", str(tmp_path_factory.mktemp("runs")))
-        for name, value in {"loop.POINTS": 100, "loop.SHARE": 1000, "text.MEASURED": 21, "images.MEASURED": 21}.items():
-            patch.setattr(f"lsbook.training.{name}", value)
+        patch.setattr("lsbook.training.engine.loop.POINTS", 100)
+        patch.setattr("lsbook.training.engine.loop.SHARE", 1000)
+        for kind in ("images", "text"):
+            patch.setattr(f"lsbook.training.{kind}.task.MEASURED", 21)
         patch.setattr("lsbook.training.text.summary.BLEU_TEMPERATURES", (1.0,))
         patch.setattr("lsbook.training.text.summary.BEAMS", (4,))
         patch.setitem(TRANSLATED, "grammar", 5)
