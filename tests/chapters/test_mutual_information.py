@@ -16,6 +16,7 @@ from lsbook.core.errors import UserError
 from lsbook.core.paths import project_root
 from lsbook.core.store import Store
 from lsbook.evidence import claims
+from lsbook.figures import curves
 
 N, VIEWS = 40, 10
 CLASSES = 10
@@ -205,7 +206,7 @@ def test_figures_draw_what_was_measured(rows, arms):
     assert band.max() == pytest.approx(train.courses[0].plug_in.max())
     assert band.min() == pytest.approx(train.courses[0].leave_one_out.min())
     assert [text.get_text().strip() for text in panel.texts] == ["log N", "log 2"]
-    many = figures.information(Figure().subplots(), train._replace(examples=10_000))
+    many = curves.draw_information(Figure().subplots(), train._replace(examples=10_000))
     assert many.texts[0].get_text() == " log N = 9.21 ↑"
     assert many.texts[0].get_position()[1] < many.get_ylim()[1] < 9
     bias = mutual_information.bias()

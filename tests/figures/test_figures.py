@@ -11,6 +11,7 @@ from lsbook import figures
 from lsbook.analysis.calibration import Reliability
 from lsbook.analysis.statistics import mean_interval
 from lsbook.analysis.targets import optimal_logit_gap, smallest_loss
+from lsbook.figures import curves, intervals, projection, reliability, style
 
 POINTS = np.random.default_rng(0).normal(size=(30, 2))
 PANEL = SimpleNamespace(
@@ -30,7 +31,7 @@ def axes():
 
 
 def test_a_panel_shows_every_point_and_template_on_centred_axes(axes):
-    assert figures.projection(PANEL, axes, limit=5) is axes
+    assert projection.draw_projection(PANEL, axes, limit=5) is axes
     offsets = [np.asarray(collection.get_offsets()) for collection in axes.collections]
     np.testing.assert_allclose(np.concatenate(offsets[:3]), PANEL.templates)
     drawn = np.concatenate(offsets[3:])
@@ -55,13 +56,13 @@ def test_names_of_classes_are_no_formulas():
 def test_classes_are_drawn_by_turns(axes):
     points = np.zeros((60, 2))
     many = SimpleNamespace(**vars(PANEL) | {"points": points, "labels": np.repeat([0, 1, 2], 20)})
-    colours = [tuple(c.get_facecolor()[0][:3]) for c in figures.projection(many, axes, limit=5).collections[3:]]
+    colours = [tuple(c.get_facecolor()[0][:3]) for c in projection.draw_projection(many, axes, limit=5).collections[3:]]
     assert len(set(colours[:3])) == 3
     assert colours == colours[:3] * 10
 
 
 def test_templates_that_are_not_seen_are_counted(axes):
-    assert [text.get_text() for text in figures.projection(PANEL, axes, limit=0.9).texts][0].endswith(
+    assert [text.get_text() for text in projection.draw_projection(PANEL, axes, limit=0.9).texts][0].endswith(
         "3 templates outside"
     )
 
@@ -76,7 +77,7 @@ def test_a_point_far_from_all_others_is_counted_beyond_the_axes():
 
 def test_dots_are_seeds_and_the_bar_is_students(axes):
     hard, smoothed = np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.7])
-    figures.seeds(axes, hard, smoothed, "title", "unit")
+    intervals.draw_seeds(axes, hard, smoothed, "title", "unit")
     np.testing.assert_allclose(axes.lines[0].get_ydata(), hard)
     interval = mean_interval(hard)
     [segment] = axes.containers[0].lines[2][0].get_segments()
@@ -85,7 +86,7 @@ def test_dots_are_seeds_and_the_bar_is_students(axes):
 
 
 def test_one_seed_has_no_bar(axes):
-    figures.seeds(axes, np.array([1.0]), np.array([2.0]), "title", "unit")
+    intervals.draw_seeds(axes, np.array([1.0]), np.array([2.0]), "title", "unit")
     assert len(axes.containers) == 0
 
 
@@ -95,19 +96,19 @@ def test_a_figure_has_one_diagram_for_each_quantity():
 
 
 def test_the_marked_minima_are_the_lowest_points_of_their_curves(axes):
-    figures.loss_against_gap(axes, 10, (0, 0.05, 0.1, 0.3))
-    curves = [line for line in axes.lines if len(line.get_xdata()) > 1]
+    curves.draw_loss_against_gap(axes, 10, (0, 0.05, 0.1, 0.3))
+    lines = [line for line in axes.lines if len(line.get_xdata()) > 1]
     dots = [line for line in axes.lines if len(line.get_xdata()) == 1]
-    assert len(curves) == 4
-    for alpha, curve, dot in zip((0.05, 0.1, 0.3), curves[1:], dots, strict=True):
+    assert len(lines) == 4
+    for alpha, curve, dot in zip((0.05, 0.1, 0.3), lines[1:], dots, strict=True):
         assert dot.get_xdata()[0] == optimal_logit_gap(10, alpha)
         assert dot.get_ydata()[0] == pytest.approx(curve.get_ydata().min(), abs=1e-3)
         assert dot.get_ydata()[0] == pytest.approx(smallest_loss(10, alpha))
-    assert (np.diff(curves[0].get_ydata()) < 0).all()  # the hard loss has no minimum
+    assert (np.diff(lines[0].get_ydata()) < 0).all()  # the hard loss has no minimum
 
 
 def test_the_best_gap_falls_with_alpha(axes):
-    figures.gap_against_alpha(axes, (10, 100, 1_000), [(10, 0.1, 4.5)])
+    curves.draw_gap_against_alpha(axes, (10, 100, 1_000), [(10, 0.1, 4.5)])
     assert [len(line.get_xdata()) for line in axes.lines] == [200, 200, 200, 1]
     assert all((np.diff(line.get_ydata()) < 0).all() for line in axes.lines[:3])
 
@@ -123,7 +124,7 @@ SEEDS = [
 
 
 def test_a_reliability_diagram_shows_the_mean_and_the_range_of_well_filled_bins(axes):
-    figures.reliability(axes, SEEDS, "black")
+    reliability.draw_reliability(axes, SEEDS, "black")
     _, points = axes.lines
     np.testing.assert_allclose(points.get_xydata(), [[0.25, 0.15], [0.9, 0.7]])  # the middle bin has 9 and 0 examples
     corners = axes.collections[0].get_paths()[0].vertices
@@ -131,7 +132,7 @@ def test_a_reliability_diagram_shows_the_mean_and_the_range_of_well_filled_bins(
 
 
 def test_confidences_are_shares_in_percent(axes):
-    figures.confidences(axes, SEEDS, "black")
+    reliability.draw_confidences(axes, SEEDS, "black")
     heights = [bar.get_height() for bar in axes.patches]
     np.testing.assert_allclose(heights, 100 * np.array([45, 4.5, 150]) / 199.5)
     assert [bar.get_x() for bar in axes.patches] == pytest.approx([0, 1 / 3, 2 / 3])
@@ -144,7 +145,7 @@ def test_every_network_has_its_row_of_three_arms():
     titles = [axes.get_title() for axes in figure.subfigs[1].axes]
     assert titles == ["hard", "scaled", "smoothed", "", "", ""]
     colours = [axes.lines[1].get_color() for axes in figure.subfigs[0].axes[:3]]
-    assert colours == [figures.HARD, figures.SCALED, figures.SMOOTHED]
+    assert colours == [style.HARD, style.SCALED, style.SMOOTHED]
 
 
 def test_factors_have_means_and_intervals_over_the_seeds():
@@ -155,7 +156,7 @@ def test_factors_have_means_and_intervals_over_the_seeds():
     interval = mean_interval(ece[1])
     np.testing.assert_allclose(left.containers[0].lines[2][0].get_segments()[1][:, 1], [interval.low, interval.high])
     np.testing.assert_allclose(right.containers[0].lines[0].get_ydata(orig=False), [20, 10])
-    assert left.containers[1].lines[0].get_color() == figures.HARD
+    assert left.containers[1].lines[0].get_color() == style.HARD
     assert left.containers[1].lines[0].get_xydata().tolist() == [[0.0, pytest.approx(0.2)]]
 
 
@@ -165,7 +166,7 @@ def test_lengths_have_a_line_for_each_number_of_images(axes):
             images=images, passes=passes, hard=np.array([hard, hard]), smoothed=np.array([hard + 1] * 2)
         )
 
-    figures.lengths(axes, [length(100, 5, 0.1), length(100, 20, 0.2), length(400, 10, 0.3)])
+    intervals.draw_lengths(axes, [length(100, 5, 0.1), length(100, 20, 0.2), length(400, 10, 0.3)])
     drawn = {c.get_label(): c.lines[0].get_xydata().tolist() for c in axes.containers}
     assert drawn["hard, 100 images"] == [[5, 0.1], [20, 0.2]]
     assert drawn["smoothed, 400 images"] == [[10, 1.3]]
@@ -178,9 +179,9 @@ COURSE = SimpleNamespace(
 
 
 def test_the_course_is_the_mean_over_the_seeds(axes):
-    figures.course(axes, COURSE)
+    curves.draw_course(axes, COURSE)
     np.testing.assert_allclose(axes.lines[0].get_xydata(), [[1, 1.5], [2, 4]])
-    assert axes.lines[1].get_color() == figures.SMOOTHED
+    assert axes.lines[1].get_color() == style.SMOOTHED
 
 
 @pytest.mark.parametrize(
@@ -216,8 +217,8 @@ def test_sample_sizes_show_all_three_estimates():
 
 def test_a_colour_has_one_meaning():
     """The student alone is what the others are compared with, so it is neutral."""
-    kinds = [colour for kind, colour in figures.KINDS.items() if kind != "alone"]
-    others = [colour for colour in figures.FACTORS if colour not in kinds]
-    colours = [*kinds, *others, *figures.CLASSES, figures.NEUTRAL, figures.CORRECTED]
+    kinds = [colour for kind, colour in style.KINDS.items() if kind != "alone"]
+    others = [colour for colour in style.FACTORS if colour not in kinds]
+    colours = [*kinds, *others, *style.CLASSES, style.NEUTRAL, style.CORRECTED]
     assert len(set(colours)) == len(colours)
-    assert figures.KINDS["alone"] == figures.NEUTRAL
+    assert style.KINDS["alone"] == style.NEUTRAL

@@ -1,0 +1,220 @@
+"""Curves: a quantity against another one, along a training, or against the temperature; bands are ranges over seeds."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lsbook.analysis.targets import cross_entropy, optimal_logit_gap, smallest_loss, smooth_targets
+from lsbook.figures.intervals import draw_lengths
+from lsbook.figures.style import CORRECTED, FACTORS, KINDS, NEUTRAL, SMOOTHED, arm_colour
+
+
+def draw_loss_against_gap(axes: Axes, n_classes: int, alphas: Sequence[float]) -> Axes:
+    """The loss of one example against the gap of its true logit to each other one, with the minimum of each curve."""
+    gaps = np.linspace(0, 14, 281)
+    logits = np.zeros((len(gaps), n_classes))
+    logits[:, 0] = gaps
+    for alpha, colour in zip(alphas, FACTORS, strict=True):
+        targets = np.repeat(smooth_targets(np.array([0]), n_classes, alpha), len(gaps), axis=0)
+        name = f"α = {alpha:g}" if alpha else "hard"
+        axes.plot(gaps, cross_entropy(logits, targets), color=colour, label=name)
+        if alpha:
+            axes.plot(optimal_logit_gap(n_classes, alpha), smallest_loss(n_classes, alpha), "o", color=colour)
+    axes.set_xlabel("true logit − each other logit (nats)")
+    axes.set_ylabel("loss (nats)")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    return axes
+
+
+def draw_gap_against_alpha(
+    axes: Axes, class_counts: Sequence[int], checked: Sequence[tuple[int, float, float]] = ()
+) -> Axes:
+    """The best logit gap against α for several numbers of classes; checked: (K, α, gap found by optimisation)."""
+    alphas = np.geomspace(1e-3, 0.9, 200)
+    for n_classes, style in zip(class_counts, ("-", "--", ":", "-."), strict=False):
+        gaps = [optimal_logit_gap(n_classes, alpha) for alpha in alphas]
+        axes.plot(alphas, gaps, style, color=NEUTRAL, label=f"{n_classes} classes")
+    for _, alpha, gap in checked:
+        axes.plot(alpha, gap, "o", color=SMOOTHED)
+    axes.set_xscale("log")
+    axes.set_xlabel("smoothing factor α")
+    axes.set_ylabel("best logit gap (nats)")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    return axes
+
+
+def smoothing_figure(n_classes: int, alphas: Sequence[float], checked: Sequence[tuple[int, float, float]]) -> Figure:
+    """The loss against the gap beside the best gap against α."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    draw_loss_against_gap(left, n_classes, alphas)
+    draw_gap_against_alpha(right, sorted({k for k, _, _ in checked}), checked)
+    return figure
+
+
+def draw_course(axes: Axes, course) -> Axes:
+    """ECE along one training: mean over the seeds, and a band from the lowest to the highest.
+
+    course: title, passes (P,), hard and smoothed (S, P).
+    """
+    for name in ("hard", "smoothed"):
+        values, colour = getattr(course, name), arm_colour(name == "smoothed")
+        axes.plot(course.passes, values.mean(axis=0), color=colour, label=name)
+        axes.fill_between(course.passes, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.25, lw=0)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("passes done of the full training")
+    axes.set_ylabel("ECE on held-out images")
+    axes.legend()
+    return axes
+
+
+def length_figure(trainings: Sequence, along) -> Figure:
+    """Trainings of several lengths, beside the course of one; without other lengths the course alone."""
+    figure = Figure(figsize=(9, 3.8) if trainings else (4.5, 3.8), layout="constrained")
+    *left, right = figure.subplots(1, 2 if trainings else 1, squeeze=False)[0]
+    for axes in left:
+        draw_lengths(axes, trainings)
+    draw_course(right, along)
+    return figure
+
+
+def draw_likelihood(axes: Axes, curves: Sequence) -> Axes:
+    """Test NLL against the temperature; a dot at the temperature fitted on held-out data.
+
+    curves: title, kind, temperatures (T,), nll (T,), fitted, best.
+    """
+    for curve in curves:
+        axes.plot(curve.temperatures, curve.nll, color=KINDS[curve.kind], label=curve.title)
+        axes.plot(curve.fitted, curve.best, "o", color=KINDS[curve.kind])
+    axes.axvline(1, color=NEUTRAL, linestyle=":", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
+    axes.minorticks_off()
+    axes.set_xlabel("temperature T")
+    axes.legend()
+    return axes
+
+
+def likelihood_figure(networks: Sequence[tuple[str, Sequence]]) -> Figure:
+    """A panel for each (title, curves), at most three in a row."""
+    rows = math.ceil(len(networks) / 3)
+    columns = math.ceil(len(networks) / rows)
+    figure = Figure(figsize=(max(4.5, 3.2 * columns), 3.6 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(networks) :]:
+        axes.remove()
+    for axes, (title, curves) in zip(grid.flat, networks, strict=False):
+        draw_likelihood(axes, curves)
+        axes.set_title(title.replace(", ", ",\n", 1))
+    for axes in grid[:, 0]:
+        axes.set_ylabel("test NLL (nats)")
+    return figure
+
+
+def sample_size_figure(estimates) -> Figure:
+    """What samples of a calibrated model show: sizes, plain, expected and debiased, each (N,)."""
+    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    axes = figure.subplots()
+    axes.plot(estimates.sizes, estimates.plain, "o", color=NEUTRAL, label="ECE, mean of many samples")
+    axes.plot(estimates.sizes, estimates.expected, "-", color=NEUTRAL, label="what chance alone should give")
+    axes.plot(estimates.sizes, estimates.debiased, "^--", color=CORRECTED, label="debiased (root of mean square)")
+    axes.set_xscale("log")
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("test examples")
+    axes.set_ylabel("calibration error")
+    axes.legend()
+    return figure
+
+
+def draw_information(axes: Axes, panel) -> Axes:
+    """Mutual information along the training, both arms: the middle of the two estimates, mean over the seeds, and a
+    band from the lowest leave-one-out to the highest plug-in estimate of any seed. Lines at log 2 and log N, or how far
+    above the curves the latter is.
+
+    panel: title, examples, courses with title, smoothed, steps (P,), plug_in, leave_one_out and middle (S, P).
+    """
+    for course in panel.courses:
+        colour = arm_colour(course.smoothed)
+        axes.plot(course.steps, course.middle.mean(axis=0), "o-", color=colour, markersize=3, label=course.title)
+        low, high = course.leave_one_out.min(axis=0), course.plug_in.max(axis=0)
+        axes.fill_between(course.steps, low, high, color=colour, alpha=0.2, lw=0)
+    top = 1.15 * max(np.log(2), *(course.plug_in.max() for course in panel.courses))
+    for value, name in ((np.log(panel.examples), "log N"), (np.log(2), "log 2")):
+        axes.axhline(value, color=NEUTRAL, linestyle=":", linewidth=1)
+        above = value > top
+        name = f" {name} = {value:.2f} ↑" if above else f" {name}"
+        axes.text(
+            1, 0.98 * top if above else value, name, fontsize="small", color=NEUTRAL, va="top" if above else "bottom"
+        )
+    axes.set_xscale("log")
+    axes.set_ylim(0, top)
+    axes.set_title(panel.title)
+    axes.set_xlabel("training step")
+    return axes
+
+
+def information_figure(rows: Sequence[Sequence]) -> Figure:
+    """A row for each network, a panel for each split."""
+    figure = Figure(figsize=(9, 4 * len(rows)), layout="constrained")
+    for grid, panels in zip(figure.subplots(len(rows), len(rows[0]), squeeze=False), rows, strict=True):
+        for axes, panel in zip(grid, panels, strict=True):
+            draw_information(axes, panel)
+        grid[0].set_ylabel("mutual information (nats)")
+        grid[0].legend()
+    return figure
+
+
+def bias_figure(bias) -> Figure:
+    """Both estimates less the truth, a panel for each number of views: spreads, truth, plug_in and leave_one_out."""
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    panels = figure.subplots(1, len(bias.plug_in), sharey=True)
+    for axes, views in zip(panels, bias.plug_in, strict=True):
+        both = bias.plug_in[views], bias.leave_one_out[views]
+        for values, style, name in ((both[0], "^-", "plug-in"), (both[1], "v-", "leave-one-out")):
+            axes.plot(bias.spreads, values - bias.truth, style, color=NEUTRAL, markersize=4, label=name, alpha=0.7)
+        middle = np.mean(both, axis=0) - bias.truth
+        axes.plot(bias.spreads, middle, "o-", color=CORRECTED, markersize=4, label="middle")
+        axes.axhline(0, color=NEUTRAL, linestyle=":", linewidth=1)
+        axes.set_xscale("log")
+        axes.set_title(f"L = {views}")
+    figure.supxlabel("spread of the means in units of the noise")
+    panels[0].set_ylabel("estimate − truth (nats)")
+    panels[-1].legend()
+    return figure
+
+
+def draw_against_temperature(axes: Axes, curves: Sequence, title: str) -> Axes:
+    """A quantity against the temperature: the mean over the seeds, and a band from the lowest to the highest.
+
+    curves: title, kind, temperatures (T,), values (S, T), fitted and reached (S,). A filled mark is at T = 1, an open
+    one at each seed's temperature fitted on validation text.
+    """
+    for curve in curves:
+        colour, mean = KINDS[curve.kind], curve.values.mean(axis=0)
+        axes.plot(curve.temperatures, mean, color=colour, label=curve.title)
+        axes.fill_between(
+            curve.temperatures, curve.values.min(axis=0), curve.values.max(axis=0), color=colour, alpha=0.25, lw=0
+        )
+        axes.plot(1, mean[curve.temperatures == 1], "o", color=colour)
+        axes.plot(curve.fitted, curve.reached, "D", color=colour, markerfacecolor="none")
+    axes.set_xscale("log")
+    axes.set_xticks([0.5, 0.7, 1, 1.4, 2], ["0.5", "0.7", "1", "1.4", "2"])
+    axes.minorticks_off()
+    axes.set_xlabel("temperature T")
+    axes.set_ylabel(title)
+    return axes
+
+
+def temperature_figure(quantities: Sequence[tuple[str, Sequence]]) -> Figure:
+    """A panel for each (title, curves)."""
+    figure = Figure(figsize=(3.2 * len(quantities), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(quantities), squeeze=False)[0]
+    for axes, (title, curves) in zip(panels, quantities, strict=True):
+        draw_against_temperature(axes, curves, title)
+    panels[0].legend()
+    return figure

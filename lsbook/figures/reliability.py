@@ -1,0 +1,54 @@
+"""Reliability diagrams: accuracy against confidence, bin by bin, and how many examples a bin has."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lsbook.analysis.calibration import Reliability
+from lsbook.figures.style import KINDS, NEUTRAL
+
+LEAST_IN_BIN = 10  # examples behind a point of a reliability diagram
+
+
+def draw_reliability(axes: Axes, diagrams: Sequence[Reliability], colour: str) -> Axes:
+    """Accuracy against confidence, bin by bin: the mean over the seeds, and a band from the lowest to the highest.
+
+    diagrams: one a seed, all with the same bins. Bins with fewer than LEAST_IN_BIN examples in some seed are left out.
+    """
+    confidence, accuracy, count = (np.stack(part) for part in zip(*diagrams, strict=True))
+    shown = count.min(axis=0) >= LEAST_IN_BIN
+    x = confidence[:, shown].mean(axis=0)
+    axes.plot([0, 1], [0, 1], ":", color=NEUTRAL, linewidth=1)
+    axes.fill_between(x, accuracy[:, shown].min(axis=0), accuracy[:, shown].max(axis=0), color=colour, alpha=0.25, lw=0)
+    axes.plot(x, accuracy[:, shown].mean(axis=0), "o-", color=colour, markersize=4)
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    return axes
+
+
+def draw_confidences(axes: Axes, diagrams: Sequence[Reliability], colour: str) -> Axes:
+    """Share of the examples in each bin of confidence, in percent, mean over the seeds."""
+    count = np.mean([diagram.count for diagram in diagrams], axis=0)
+    edges = np.linspace(0, 1, len(count) + 1)
+    axes.bar(edges[:-1], 100 * count / count.sum(), np.diff(edges), align="edge", color=colour, alpha=0.6, ec="white")
+    axes.set(xlim=(0, 1), ylim=(0, 100))
+    return axes
+
+
+def reliability_figure(rows: Sequence[tuple[str, Sequence[tuple[str, str, Sequence[Reliability]]]]]) -> Figure:
+    """A row for each network (title, arms), an arm being (title, kind, one diagram a seed); histograms below each."""
+    columns = max(len(arms) for _, arms in rows)
+    figure = Figure(figsize=(3 * columns, 4.4 * len(rows)), layout="constrained")
+    parts = np.atleast_1d(figure.subfigures(len(rows), 1))
+    for part, (title, arms) in zip(parts, rows, strict=True):
+        part.suptitle(title)
+        grid = part.subplots(2, len(arms), height_ratios=(3, 1), squeeze=False)
+        for (above, below), (name, kind, diagrams) in zip(grid.T, arms, strict=True):
+            draw_reliability(above, diagrams, KINDS[kind])
+            draw_confidences(below, diagrams, KINDS[kind])
+            above.set_title(name, color=KINDS[kind])
+            below.set_xlabel("confidence")
+        grid[0, 0].set_ylabel("accuracy")
+        grid[1, 0].set_ylabel("examples (%)")
+    return figure
