@@ -8,6 +8,7 @@
 # Each sets up its own virtual environment first. Another Python: make clean, then make PYTHON=python3.12 book
 
 PYTHON ?= python3
+PINS ?= --constraint requirements.txt
 ON_CPU = OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
 
 .PHONY: book test test-all test-gpu bench lint clean
@@ -32,7 +33,7 @@ lint: .venv/ready
 	.venv/bin/ruff format --check --quiet
 
 clean:
-	rm -rf _build .venv .venv-book .pytest_cache .ruff_cache .hypothesis
+	rm -rf _build .venv .venv-book .pytest_cache .ruff_cache .hypothesis .coverage*
 
 .venv-book/ready: EXTRAS = book
 .venv/ready: EXTRAS = book,train,cluster,test
@@ -40,5 +41,5 @@ clean:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 2))' || \
 	  { echo "lsbook needs Python 3.11.2 or newer; name one, as in: make PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --constraint requirements.txt --editable ".[$(EXTRAS)]"
+	$(@D)/bin/python -m pip install --quiet $(PINS) --editable ".[$(EXTRAS)]"
 	touch $@
