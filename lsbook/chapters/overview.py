@@ -1,56 +1,90 @@
-"""What the landing page shows: which runs are recorded."""
+"""What the landing page shows: which runs are recorded, a row for each setting."""
 
-from collections import Counter, defaultdict
+import pandas as pd
 
-from lsbook.core.config import Run
+from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import one_of
+from lsbook.core.frame import setting_columns
 from lsbook.core.registry import MODELS, TITLES
-from lsbook.core.store import Record, Store
+from lsbook.core.store import Store
 from lsbook.outputs import Table
+
+SHOWN = ["dataset", "network", "examples", "recipe.steps"]
 
 
 def recorded(datasets: str = "all", store: Store | None = None) -> Table:
-    """One row a setting (data set, network, number of examples and steps, α, teacher) with its runs and their cost.
+    """One row a setting, which is all that decides a run but its seed, with the number of its runs and their cost.
 
     datasets: "all", or names separated by commas. UserError for an unknown one.
     """
-    wanted = named(datasets)
-    settings: dict[tuple, list[Record]] = defaultdict(list)
-    for record in Store() if store is None else store:
-        run = record.run
-        if run.dataset in wanted:
-            settings[run.dataset, network(run), run.examples, run.recipe.steps, run.alpha].append(record)
-    devices = Counter(record.environment["device"] for records in settings.values() for record in records)
+    runs = described(datasets, store)
+    devices = runs["environment.device"].value_counts().sort_index()
+    settings = runs.groupby([*SHOWN, "alpha", "setting"])
     return Table(
         "table-recorded",
         "The recorded runs behind this book. Time is the median of one training, with what is measured along it. As "
         "soft as another network: with labels smoothed by the γ of its answers, or with a teacher's answers at the "
         "temperature that gives them this γ. Trained on: "
-        + (", ".join(f"{device} ({count})" for device, count in sorted(devices.items())) or "—")
+        + (", ".join(f"{device} ({count})" for device, count in devices.items()) or "—")
         + ".",
         ("data, network", "examples", "steps", "α", "runs", "test accuracy, %", "time, s"),
-        tuple(_row(*setting[:-1], records) for setting, records in sorted(settings.items())),
+        tuple(_row(*setting[: len(SHOWN)], alike) for setting, alike in settings),
     )
 
 
-def network(run: Run) -> str:
-    """The network, which others its targets are from, and whether its information was measured along the training."""
-    return _named(run) + ("" if run.measured == "none" else ", information measured")
+def described(datasets: str, store: Store | None) -> pd.DataFrame:
+    """The recorded runs of some data sets, each with its setting.
+
+    Args:
+        datasets: "all", or names separated by commas.
+        store: the project's own when None.
+
+    Returns:
+        their `Store.frame` with two further columns: `setting`, a number that only runs have in common which agree in
+        all that decides them but seed and α, and in what was measured along them; and `network`, its name in words.
+
+    Raises:
+        UserError: for an unknown data set, and when a record is damaged.
+    """
+    wanted = named(datasets)
+    runs = (Store() if store is None else store).frame()
+    runs = runs[runs["dataset"].isin(wanted)].copy()
+    runs["measured"] = runs["probe"].where(runs["probe"] != "none", runs["recipe.probe"])
+    deciding = [name for name in setting_columns(runs) if name != "alpha"]
+    runs["setting"] = runs.groupby([*deciding, "measured"], dropna=False, sort=False).ngroup()
+    runs["network"] = pd.Series({key: network(run) for key, run in runs.iterrows()}, dtype=str)
+    for _, alike in runs.groupby(SHOWN):
+        differing = [name for name in deciding if alike[name].nunique(dropna=False) > 1]
+        for key, run in alike.iterrows():
+            runs.loc[key, "network"] += "".join(_difference(name, run[name]) for name in differing)
+    return runs
 
 
-def _named(run: Run) -> str:
-    others = {"student of": run.teacher, "as soft as": run.as_soft_as}
-    return ", ".join(
-        [
-            MODELS[run.model].title,
-            *(f"{how} {_teacher(other)}" for how, other in others.items() if other),
-            *([f"T = {run.temperature:g}, β = {run.beta:g}"] if run.temperature is not None else []),
-        ]
-    )
+def network(run: pd.Series) -> str:
+    """A row's network, which others its targets are from, and whether information was measured along its training."""
+    measured = run["recipe.probe"] if run["probe"] == "none" else run["probe"]
+    return _named(run) + ("" if measured == "none" else ", information measured")
 
 
-def _teacher(run: Run) -> str:
-    return _named(run) + (f", α = {run.alpha:g}" if run.alpha else "")
+def _named(run: pd.Series, role: str = "") -> str:
+    """The network of a run, or of another one that it learns from; role: the beginning of that one's columns."""
+    parts = [MODELS[run[f"{role}model"]].title]
+    for name, how in {"teacher": "student of", "as_soft_as": "as soft as"}.items():
+        if pd.notna(run[f"{role}{name}"]):
+            alpha = run[f"{role}{name}.alpha"]
+            parts.append(f"{how} {_named(run, f'{role}{name}.')}" + (f", α = {alpha:g}" if alpha else ""))
+    if pd.notna(run[f"{role}temperature"]):
+        parts.append(f"T = {run[f'{role}temperature']:g}, β = {run[f'{role}beta']:g}")
+    return ", ".join(parts)
+
+
+def _difference(column: str, value: object) -> str:
+    """How a field that is not at its default is said after a network's name, such as ", loss maxsup"; else ""."""
+    name = column.rpartition(".")[2]
+    default = getattr(Recipe if column.startswith("recipe.") else Run, name, None)
+    if value == default or pd.isna(value):
+        return ""
+    return f", {column.removeprefix('recipe.').replace('_', ' ')} {value}"
 
 
 def named(datasets: str) -> list[str]:
@@ -61,23 +95,21 @@ def named(datasets: str) -> list[str]:
     return names
 
 
-def smoothing(records: list[Record]) -> str:
+def smoothing(runs: pd.DataFrame) -> str:
     """α of the labels of runs alike; the mean γ where labels are smoothed by that of another network's answers."""
-    run = records[0].run
-    if run.as_soft_as and not run.teacher:
-        return f"γ = {sum(record.metrics['teacher_smoothness'] for record in records) / len(records):.2f}"
-    return f"{run.alpha:g}"
+    run = runs.iloc[0]
+    if pd.notna(run["as_soft_as"]) and pd.isna(run["teacher"]):
+        return f"γ = {runs['teacher_smoothness'].mean():.2f}"
+    return f"{run['alpha']:g}"
 
 
-def _row(dataset: str, network: str, examples: int, steps: int, records: list[Record]) -> tuple[str, ...]:
-    seconds = sorted(record.environment["training_seconds"] for record in records)
-    accuracy = sum(100 * record.metrics["test_accuracy"] for record in records) / len(records)
+def _row(dataset: str, network: str, examples: int, steps: int, runs: pd.DataFrame) -> tuple[str, ...]:
     return (
         f"{TITLES[dataset]}, {network}",
         f"{examples:,}",
         f"{steps:,}",
-        smoothing(records),
-        f"{len(records)}",
-        f"{accuracy:.1f}",
-        f"{seconds[len(seconds) // 2]:,.0f}",
+        smoothing(runs),
+        f"{len(runs)}",
+        f"{100 * runs['test_accuracy'].mean():.1f}",
+        f"{runs['environment.training_seconds'].median():,.0f}",
     )

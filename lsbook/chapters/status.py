@@ -1,12 +1,13 @@
 """What the status page shows: when each chapter was executed, how long that took, and every recorded run."""
 
 import json
-from collections import defaultdict
 
-from lsbook.chapters.overview import named, network, smoothing
+import pandas as pd
+
+from lsbook.chapters.overview import described, smoothing
 from lsbook.core.paths import reference_path
 from lsbook.core.registry import TITLES
-from lsbook.core.store import Record, Store
+from lsbook.core.store import Store
 from lsbook.outputs import Markup, Table
 
 
@@ -28,17 +29,14 @@ def runs(datasets: str = "all", store: Store | None = None) -> Table:
 
     datasets: "all", or names separated by commas. UserError for an unknown one.
     """
-    wanted = named(datasets)
-    settings: dict[tuple, list[Record]] = defaultdict(list)
-    for record in Store() if store is None else store:
-        if record.run.dataset in wanted:
-            settings[_setting(record)].append(record)
+    recorded = described(datasets, store)
+    recorded["data"] = recorded["dataset"].map(TITLES) + " (" + recorded["environment.data.variant"] + ")"
     header = "run", "α", "seed", "recorded", "trained on", "commit"
     rows = []
-    for (data, name, examples, steps), records in sorted(settings.items()):
+    for (data, name, examples, steps), alike in recorded.groupby(["data", "network", "examples", "recipe.steps"]):
         setting = f"{data}, {name}, {examples:,} examples, {steps:,} steps"
         rows.append((Markup("**{}**").format(setting), *[""] * (len(header) - 1)))
-        rows += sorted(map(_row, records), key=lambda row: row[1:3])
+        rows += [_row(alike.loc[[key]]) for key in alike.sort_values(["alpha", "seed"]).index]
     return Table(
         "table-runs",
         "Every recorded run. Its name leads to what its record says: the recipe, all numbers, the data, the machine. "
@@ -48,20 +46,14 @@ def runs(datasets: str = "all", store: Store | None = None) -> Table:
     )
 
 
-def _setting(record: Record) -> tuple[str, str, int, int]:
-    """Data, network, numbers of examples and steps."""
-    run = record.run
-    data = f"{TITLES[run.dataset]} ({record.environment['data']['variant']})"
-    return data, network(run), run.examples, run.recipe.steps
-
-
-def _row(record: Record) -> tuple[str, ...]:
-    run, environment = record.run, record.environment
+def _row(one: pd.DataFrame) -> tuple[str, ...]:
+    """The cells of the run in a frame of one row."""
+    [(key, run)] = one.iterrows()
     return (
-        Markup('<a id="run-{0}" href="../records/{0}.json">{0}</a>').format(run.key),
-        smoothing([record]),
-        f"{run.seed}",
-        environment["recorded"][:10],
-        f"{environment['device']}, {environment['precision']}",
-        environment["commit"],
+        Markup('<a id="run-{0}" href="../records/{0}.json">{0}</a>').format(key),
+        smoothing(one),
+        f"{run['seed']}",
+        run["environment.recorded"][:10],
+        f"{run['environment.device']}, {run['environment.precision']}",
+        run["environment.commit"],
     )

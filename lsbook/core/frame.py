@@ -76,6 +76,15 @@ def _network(frame: pd.DataFrame, role: str) -> pd.Series:
     return (frame[f"{role}.model"] + alpha).fillna("")
 
 
+def setting_columns(frame: pd.DataFrame) -> list[str]:
+    """The columns that decide a run, apart from seeds: runs that agree in them are repetitions of one setting.
+
+    The keys of teachers are left out, which differ by their seeds, and so is what is only measured along a training.
+    """
+    left_out = ("seed", "probe", "teacher", "as_soft_as")
+    return [name for name in frame if name.partition(".")[0] in RUN_FIELDS and name.rpartition(".")[2] not in left_out]
+
+
 def _frame(keys: list[str], rows: list[dict[str, Any]], columns: list[str] | None = None) -> pd.DataFrame:
     """One row a key. columns: those that come first, whether a row has them or not."""
     names = list(dict.fromkeys([*(columns or ()), *(name for row in rows for name in row)]))
