@@ -123,6 +123,11 @@ class Sweep:
         return tuple(np.array([r.metrics["temperature"] for r in self.records[alpha]]) for alpha in (0.0, self.alpha))
 
     @property
+    def compared(self) -> list[Record]:
+        """Those of hard targets and of the compared factor."""
+        return [*self.records[0.0], *self.records[self.alpha]]
+
+    @property
     def scaled_smoothed(self) -> Arm:
         """Smoothed targets, and scaled."""
         return Arm("smoothed, scaled", "smoothed", self.records[self.alpha], scaled=True)
@@ -150,6 +155,21 @@ class Study:
         """Where the numbers of these sweeps come from."""
         every = [record for sweep in sweeps for records in sweep.records.values() for record in records]
         return captions.made_from(self.profile, {record.run: record for record in every}.values())
+
+    @property
+    def every(self) -> list[Record]:
+        """Of all factors of all networks."""
+        return [record for sweep in self.sweeps for records in sweep.records.values() for record in records]
+
+    @property
+    def compared(self) -> list[Record]:
+        """Of hard targets and of the factor compared with them, of all networks."""
+        return [record for sweep in self.sweeps for record in sweep.compared]
+
+    @property
+    def first_compared(self) -> list[Record]:
+        """The same of the first seeds with logits."""
+        return [record for sweep in self.with_logits for record in sweep.first.compared]
 
     @property
     def with_logits(self) -> list[Sweep]:
@@ -202,7 +222,16 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 
 def measured(study: Study) -> list[Setting]:
     """Each network with its claims."""
-    return [Setting("calibration", study.profile, sweep.title, measure(sweep, study.n_bins)) for sweep in study.sweeps]
+    return [
+        Setting(
+            "calibration",
+            study.profile,
+            sweep.title,
+            measure(sweep, study.n_bins),
+            [*sweep.compared, *sweep.records.get(sweep.accuracy_alpha, ())],
+        )
+        for sweep in study.sweeps
+    ]
 
 
 def _networks(profile: str, dataset: str) -> list[Network]:
@@ -319,6 +348,7 @@ def ece_table(study: Study) -> Table:
         + study.made_from(study.sweeps),
         captions.ECE_HEADER,
         tuple(rows),
+        study.compared,
     )
 
 
@@ -344,6 +374,7 @@ def likelihood_table(study: Study) -> Table:
         "interval. " + study.made_from(study.sweeps),
         ("network", "hard", "hard, scaled", "smoothed", "smoothed, scaled", "difference, scaled"),
         tuple(rows),
+        study.compared,
     )
 
 
@@ -359,6 +390,7 @@ def measures_table(study: Study) -> Table:
         ("network", "ECE", "equal mass", "largest", "class-wise", "debiased", "Brier", "reliability", "resolution")
         + ("T, NLL", "T, ECE"),
         tuple(rows),
+        study.first_compared,
     )
 
 
@@ -442,14 +474,23 @@ class Course(NamedTuple):
 
 def lengths(study: Study) -> list[Length]:
     """Trainings of one network of several lengths, the recipe's own among them; by number of images and of passes."""
-    others = [(sweep.run.dataset, sweep.run.model, sweep.alpha) for sweep in study.lengths]
-    own = [sweep for sweep in study.sweeps if (sweep.run.dataset, sweep.run.model, sweep.alpha) in others]
-    sweeps = sorted([*study.lengths, *own], key=lambda sweep: (sweep.run.examples, sweep.passes))
+    sweeps = sorted(_of_lengths(study), key=lambda sweep: (sweep.run.examples, sweep.passes))
     return [
         Length(sweep.run.examples, sweep.passes, hard.ece(study.n_bins), smoothed.ece(study.n_bins))
         for sweep in sweeps
         for hard, _, smoothed in [sweep.arms()]
     ]
+
+
+def _of_lengths(study: Study) -> list[Sweep]:
+    others = [(sweep.run.dataset, sweep.run.model, sweep.alpha) for sweep in study.lengths]
+    own = [sweep for sweep in study.sweeps if (sweep.run.dataset, sweep.run.model, sweep.alpha) in others]
+    return [*study.lengths, *own]
+
+
+def length_records(study: Study) -> list[Record]:
+    """What `lengths` and `course` are from."""
+    return [record for sweep in (*_of_lengths(study), study.sweeps[0]) for record in sweep.compared]
 
 
 def course(study: Study) -> Course:

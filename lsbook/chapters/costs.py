@@ -7,7 +7,7 @@ import pandas as pd
 
 from lsbook.chapters.plans import CHAPTERS, plan
 from lsbook.core.errors import one_of
-from lsbook.core.frame import runs_frame
+from lsbook.core.frame import records_frame, runs_frame
 from lsbook.core.registry import MODELS, TITLES
 from lsbook.core.store import Store
 from lsbook.core.wording import counted
@@ -53,13 +53,15 @@ def table(profile: str = "auto", store: Store | None = None) -> Table:
     """
     one_of("profile", profile, ("auto", *PROFILES))
     store = Store() if store is None else store
-    recorded = store.frame()
+    records = list(store)
+    recorded = records_frame(records)
     recorded["environment.processes"] = recorded["environment.processes"].astype(float).fillna(1)
     recorded["step_seconds"] = recorded[SECONDS] / recorded["recipe.steps"]
     names = PROFILES if profile == "auto" else (profile,)
     plans = pd.concat([planned(name, store, recorded) for name in names])
     kinds = plans.groupby(["profile", *NETWORK, "recipe.steps"], sort=False)
     rows = [_row(kind, runs["record"].notna(), recorded) for kind, runs in kinds]
+    networks = set(plans[NETWORK].itertuples(index=False, name=None))
     header = ("profile", "data, network", "steps", "recorded", "seconds a run", "operations a run", "trained on")
     shown = pd.DataFrame(rows, columns=list(header))
     if recorded["environment.flops_per_example"].isna().all():
@@ -71,6 +73,7 @@ def table(profile: str = "auto", store: Store | None = None) -> Table:
         "training. Where only other lengths of a network are recorded, they are its median seconds a step × steps.",
         tuple(shown.columns),
         tuple(shown.itertuples(index=False, name=None)),
+        [one for one in records if (one.run.dataset, one.run.model, one.run.recipe.batch) in networks],
     )
 
 

@@ -138,7 +138,12 @@ class Study:
     @property
     def made_from(self) -> str:
         """Where the numbers come from."""
-        return captions.made_from(self.profile, [record for records in self.roles.values() for record in records])
+        return captions.made_from(self.profile, self.records)
+
+    @property
+    def records(self) -> list[Record]:
+        """Of all roles."""
+        return [record for records in self.roles.values() for record in records]
 
     def errors(self, role: str, arm: str = "hard") -> np.ndarray:
         """Test error in percent, one value a seed."""
@@ -186,7 +191,8 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 def measured(study: Study) -> list[Setting]:
     """The claim."""
     title = network_title(PLANS[study.profile].dataset, TEACHERS["smoothed"], "mlp-800")
-    return [Setting("distillation", study.profile, title, measure(study))]
+    records = [record for role in ("teacher", "student") for arm in TEACHERS for record in study.roles[role, arm]]
+    return [Setting("distillation", study.profile, title, measure(study), records)]
 
 
 def best(search: Mapping[tuple[float, float], Record]) -> tuple[float, float]:
@@ -208,6 +214,7 @@ def search_table(study: Study) -> Table:
         + captions.made_from(study.profile, study.search.values()),
         ("", *(f"T = {t:g}" for t in temperatures)),
         tuple(rows),
+        list(study.search.values()),
     )
 
 
@@ -228,6 +235,7 @@ def mnist_table(study: Study) -> Table:
         f"and β = {plan.beta:g}; 95 % Student t intervals over seeds. " + study.made_from,
         ("", "hard teacher", "its student", "smoothed teacher", "its student", "student alone"),
         tuple(rows),
+        study.records,
     )
 
 
@@ -250,6 +258,7 @@ def temperature_table(study: Study) -> Table | Text:
         + captions.made_from(study.profile, every),
         ("", "hard", "smoothed", "difference", "γ, hard", "γ, smoothed"),
         tuple(rows),
+        every,
     )
 
 

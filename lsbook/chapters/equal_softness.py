@@ -111,7 +111,12 @@ class Study:
     @property
     def made_from(self) -> str:
         """Where the numbers come from."""
-        return captions.made_from(self.profile, [record for records in self.points.values() for record in records])
+        return captions.made_from(self.profile, self.records)
+
+    @property
+    def records(self) -> list[Record]:
+        """Of all points."""
+        return [record for records in self.points.values() for record in records]
 
     def accuracies(self, kind: str, alpha: float) -> np.ndarray:
         """Test accuracy in percent, one value a seed."""
@@ -146,7 +151,9 @@ def measured(study: Study) -> list[Setting]:
     """The claims."""
     plan = PLANS[study.profile]
     title = network_title(plan.dataset, plan.teacher[0], plan.student[0])
-    return [Setting("equal_softness", study.profile, title, measure(study))]
+    unused = {("alone", 0.0)} | {("teacher", alpha) for kind, alpha in study.points if alpha not in (0.0, ALPHA)}
+    records = [record for point, found in study.points.items() if point not in unused for record in found]
+    return [Setting("equal_softness", study.profile, title, measure(study), records)]
 
 
 class Curve(NamedTuple):

@@ -48,23 +48,25 @@ def projection(arms: Arms, study: Study, classes: tuple[int, int, int]) -> Part:
         "The networks were trained on the same images from the same seed, and the same images are shown. A line runs "
         "from the origin through each class's template. "
     )
-    return Part("projection", caption + captions.made_from(arms.profile, recorded.values()), data)
+    records = list(recorded.values())
+    return Part("projection", caption + captions.made_from(arms.profile, records), data, records)
 
 
 def temperature(study: Study) -> Part:
     """Test logits of every network of the calibration chapter, to be divided by any temperature."""
     networks = [_network(sweep) for sweep in study.with_logits]
+    records = [record for sweep in study.with_logits for record in _with_logits(sweep)]
     shown = "; ".join(f"{network['title']}: {len(network['labels']):,}" for network in networks)
     caption = (
         f"The first test images ({shown}). Bars: accuracy of the predictions in a bin of confidence; circles: their "
         "mean confidence; faint: fewer than 10 images. On the dashed line confidence is as high as accuracy. "
     )
-    return Part("temperature", caption + study.made_from(study.with_logits), {"networks": networks})
+    return Part("temperature", caption + study.made_from(study.with_logits), {"networks": networks}, records)
 
 
 def _network(sweep: Sweep) -> dict:
     """Labels, and of each factor's first network the logits and the fitted temperature."""
-    recorded = [records[0] for records in sweep.records.values() if "test_logits" in records[0].arrays]
+    recorded = _with_logits(sweep)
     return {
         "name": f"{sweep.run.dataset}-{sweep.run.model}",
         "title": sweep.title,
@@ -73,6 +75,11 @@ def _network(sweep: Sweep) -> dict:
             {"alpha": r.run.alpha, "fitted": r.metrics["temperature"], "logits": shown_logits(r)[0]} for r in recorded
         ],
     }
+
+
+def _with_logits(sweep: Sweep) -> list[Record]:
+    """Each factor's first, where its logits are kept."""
+    return [records[0] for records in sweep.records.values() if "test_logits" in records[0].arrays]
 
 
 def shown_logits(record: Record) -> tuple[np.ndarray, np.ndarray]:
@@ -108,4 +115,4 @@ def _translations(profile: str, alpha: float, hard: Record, smoothed: Record) ->
         "Under each token its probability after those before it; the last is the end of the sentence. The sentences "
         "are this book's own. "
     )
-    return Part("translation", caption + captions.made_from(profile, (hard, smoothed)), data)
+    return Part("translation", caption + captions.made_from(profile, (hard, smoothed)), data, (hard, smoothed))

@@ -199,7 +199,7 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 
 def measured(arms: Arms, words: tuple[int, int, int]) -> list[Setting]:
     """The claims."""
-    return [Setting("machine_translation", arms.profile, arms.title, measure(arms, words))]
+    return [Setting("machine_translation", arms.profile, arms.title, measure(arms, words), arms.records)]
 
 
 def claim_table(arms: Arms, settings: list[Setting]) -> Table:
@@ -233,6 +233,7 @@ def ece_table(arms: Arms) -> Table:
         "dagger marks a number that was not checked in its source. " + _made_from(arms),
         captions.ECE_HEADER,
         tuple(rows),
+        arms.records,
     )
 
 
@@ -260,6 +261,7 @@ def quality_table(arms: Arms) -> Table:
         f"sacreBLEU's signatures: {signatures}. " + _made_from(arms),
         ("test text", "hard", "smoothed", "difference, seeds", "difference, sentences"),
         rows,
+        arms.records,
     )
 
 

@@ -169,7 +169,10 @@ def measure(train: Panel) -> list[Measure]:
 
 def measured(rows: Sequence[Shown]) -> list[Setting]:
     """Each network with the claim."""
-    return [Setting("mutual_information", row.arms.profile, row.arms.title, measure(row.panels[0])) for row in rows]
+    return [
+        Setting("mutual_information", arms.profile, arms.title, measure(panels[0]), arms.records)
+        for arms, _, panels in rows
+    ]
 
 
 def settings(profile: str, seeds: str) -> list[Setting]:
@@ -217,12 +220,18 @@ def dependence_table(rows: Sequence[Shown]) -> Table:
         "highest point of a run to its end. " + made_from(rows),
         ("images", "views", "shift", *columns),
         tuple(found),
+        records(rows),
     )
 
 
 def made_from(rows: Sequence[Shown]) -> str:
     """Where the numbers come from."""
-    return captions.made_from(rows[0].arms.profile, [record for row in rows for record in row.arms.records])
+    return captions.made_from(rows[0].arms.profile, records(rows))
+
+
+def records(rows: Sequence[Shown]) -> list[Record]:
+    """Of all networks."""
+    return [record for row in rows for record in row.arms.records]
 
 
 def class_names(arms: Arms) -> tuple[str, ...]:
@@ -236,8 +245,8 @@ def every_pair(arms: Arms) -> tuple[np.ndarray, np.ndarray]:
     """
     pairs = arms.hard[0].arrays["probe_pairs"].T
     result = np.full((2, len(class_names(arms)), len(class_names(arms))), np.nan)
-    for values, records in zip(result, (arms.hard, arms.smoothed), strict=True):
-        ends = np.mean([record.arrays["train_information"][-1, :, -1].mean(axis=1) for record in records], axis=0)
+    for values, arm in zip(result, (arms.hard, arms.smoothed), strict=True):
+        ends = np.mean([record.arrays["train_information"][-1, :, -1].mean(axis=1) for record in arm], axis=0)
         values[*pairs] = values[*pairs[::-1]] = ends
     return result[0], result[1]
 

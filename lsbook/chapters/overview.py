@@ -29,6 +29,7 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
         + ".",
         ("data, network", "examples", "steps", "α", "runs", "test accuracy, %", "time, s"),
         tuple(_row(*setting[: len(SHOWN)], alike) for setting, alike in settings),
+        runs.index.tolist(),
     )
 
 

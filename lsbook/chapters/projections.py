@@ -141,6 +141,11 @@ def further(rows: Sequence[Shown]) -> list[tuple[str, list[Panel]]]:
     return [(row.title.replace(", ", "\n"), panels(row.arms, row.classes)) for row in rows[1:]]
 
 
+def further_records(rows: Sequence[Shown]) -> list[Record]:
+    """What `further` is from."""
+    return [record for row in rows[1:] for record in row.arms.first.records]
+
+
 def named_panels(arms: Arms, classes: tuple[int, int, int], names: tuple[str, ...]) -> list[Panel]:
     """The same, of classes that the data set itself has no names for."""
     return [
@@ -195,10 +200,11 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 
 def measured(rows: Sequence[Shown]) -> list[Setting]:
     """Each network with its claims, those of all its rows."""
-    found: dict[str, list[Measure]] = {}
+    found: dict[str, Setting] = {}
     for row in rows:
-        found.setdefault(row.title, []).extend(measure(row))
-    return [Setting("projections", rows[0].arms.profile, title, measures) for title, measures in found.items()]
+        setting = Setting("projections", row.arms.profile, row.title, [], row.arms.records)
+        found.setdefault(row.title, setting).measures.extend(measure(row))
+    return list(found.values())
 
 
 def _arc_ratio(points: np.ndarray, places: np.ndarray) -> float:
@@ -309,4 +315,5 @@ def accuracy_table(rows: Sequence[Shown]) -> Table:
         "training file. The replication's ResNet-56 is wider. " + _made_from(rows),
         ("Network", "", "Hard", "Smoothed", "α"),
         tuple(cells),
+        [record for row in rows for record in row.arms.records],
     )

@@ -11,6 +11,7 @@ from lsbook.chapters.shared import captions, claim_tables
 from lsbook.chapters.shared.claim_tables import Measure
 from lsbook.chapters.shared.comparison import RECORDED, is_recorded
 from lsbook.core.errors import one_of
+from lsbook.core.store import Record
 from lsbook.core.wording import counted
 from lsbook.evidence import claims, literature
 from lsbook.evidence.claims import CLAIMS, IN_ORDER, MIXED, NOT_TESTED, Verdict
@@ -30,12 +31,16 @@ CLAIMS_OF = {
 
 
 class Finding(NamedTuple):
-    """A part of a claim, measured in a chapter in a profile. setting: networks and data as the reader knows them."""
+    """A part of a claim, measured in a chapter in a profile.
+
+    setting: networks and data as the reader knows them; records: what the chapter measured its claims there on.
+    """
 
     chapter: str
     profile: str
     setting: str
     measure: Measure
+    records: Sequence[Record] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -68,7 +73,11 @@ def findings(profile: str = "auto", seeds: str = RECORDED) -> list[Finding]:
 
 
 def _flat(settings: Iterable[claim_tables.Setting]) -> list[Finding]:
-    return [Finding(*setting[:-1], measure) for setting in settings for measure in setting.measures]
+    return [
+        Finding(setting.chapter, setting.profile, setting.title, measure, setting.records)
+        for setting in settings
+        for measure in setting.measures
+    ]
 
 
 class Outcome(NamedTuple):
@@ -110,7 +119,12 @@ def summary_table(findings: Sequence[Finding]) -> Table:
         "Not tested: no runs are recorded yet, or too few.",
         ("claim", *map(captions.standing, profiles)),
         tuple(rows),
+        _records(findings),
     )
+
+
+def _records(findings: Iterable[Finding]) -> list[Record]:
+    return [record for finding in findings for record in finding.records]
 
 
 def _profiles(findings: Sequence[Finding]) -> list[str]:
@@ -143,6 +157,7 @@ def detail_table(findings: Sequence[Finding], chapter: str) -> Table:
         "right of the line. A dagger marks a number that was not checked in its source.",
         ("source", "verdict", "finding"),
         tuple(rows),
+        _records(finding for finding in findings if finding.verdict.claim in names),
     )
 
 

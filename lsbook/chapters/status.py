@@ -43,6 +43,7 @@ def runs(datasets: str = "all", store: Store | None = None) -> Table:
         "The arrays lie beside it in the folder of that name below results/ of the sources.",
         header,
         tuple(rows),
+        recorded.index.tolist(),
     )
 
 

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,16 +63,6 @@ class Record:
 def serves(record: Record, run: Run) -> bool:
     """Whether a record of this training has what is to be measured along it; one with more serves who asks for less."""
     return run.probe in ("none", record.run.measured)
-
-
-@contextmanager
-def aside() -> Iterator[None]:
-    """Within it an audit hook is told to hear nothing: what is read is no part of what is made from it."""
-    sys.audit("lsbook.aside", True)
-    try:
-        yield
-    finally:
-        sys.audit("lsbook.aside", False)
 
 
 class Store:

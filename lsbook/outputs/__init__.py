@@ -1,5 +1,6 @@
 """What a chapter's cells put on the page: numbers for its text, numbered tables, figures as SVG, parts to work.
 
+Tables, figures and parts carry the recorded runs that they were made from; the page lists them underneath.
 Here outputs become markup. A string is data, wherever it is from, and shown as it stands, on one line; only what our
 own code wrote as `Markup` is Markdown and HTML.
 """
@@ -9,13 +10,18 @@ import json
 import math
 import re
 import string
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from html import escape, unescape
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lsbook.core.errors import one_line
+from lsbook.core.store import Record
+
+if TYPE_CHECKING:
+    import matplotlib.figure
 
 STYLE = {
     "svg.hashsalt": "lsbook",  # makes the identifiers inside an SVG the same in every build
@@ -84,6 +90,11 @@ def _as_references(match: re.Match) -> str:
     return "".join(character if character.isdigit() else f"&#{ord(character)};" for character in match[0])
 
 
+def _runs(records: Iterable[Record | str]) -> dict:
+    """Metadata of a notebook's output: the keys of the runs that it was made from."""
+    return {"lsbook": {"runs": sorted({record if isinstance(record, str) else record.run.key for record in records})}}
+
+
 @dataclass(frozen=True)
 class Text:
     """A computed paragraph, or several as Markup."""
@@ -97,15 +108,19 @@ class Text:
 
 @dataclass(frozen=True)
 class Table:
-    """A numbered table. rows: cells, data or Markup, the first of each row names it; name: for references to it."""
+    """A numbered table. rows: cells, data or Markup, the first of each row names it; name: for references to it;
+    records: what its numbers are from, or their keys, as the index of a frame has them.
+    """
 
     name: str
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    records: Sequence[Record] | Sequence[str] = field(default=(), repr=False)
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        return {"text/markdown": self.markdown(), "text/html": self.html(), "text/plain": self.plain()}
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict[str, str], dict]:
+        shown = {"text/markdown": self.markdown(), "text/html": self.html(), "text/plain": self.plain()}
+        return shown, _runs(self.records)
 
     def markdown(self) -> str:
         """For the book: a MyST directive, which numbers the table."""
@@ -158,18 +173,34 @@ def interval_picture(low: float, mean: float, high: float, threshold: float) -> 
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A figure that is drawn, shown as matplotlib's own are. records: what it shows."""
+
+    drawn: "matplotlib.figure.Figure"
+    records: Sequence[Record] = field(repr=False)
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict[str, str], dict]:
+        from IPython import get_ipython
+
+        shown, metadata = get_ipython().display_formatter.format(self.drawn)
+        return shown, metadata | _runs(self.records)
+
+
+@dataclass(frozen=True)
 class Part:
     """Something that the reader works, drawn by `book/_extra/explorer` from what is recorded.
 
-    name: which; caption: Markdown is not read in it; data: what JSON can hold, and arrays of float16, float32, uint16.
+    name: which; caption: Markdown is not read in it; data: what JSON can hold, and arrays of float16, float32, uint16;
+    records: what the data are from.
     """
 
     name: str
     caption: str
     data: dict
+    records: Sequence[Record] = field(default=(), repr=False)
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
-        return {"text/html": self.html(), "text/plain": one_line(self.caption)}
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict[str, str], dict]:
+        return {"text/html": self.html(), "text/plain": one_line(self.caption)}, _runs(self.records)
 
     def html(self) -> str:
         """A figure that holds its data, so that it needs no server; its first paragraph gives way to the controls."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lsbook.core.config import Run
 from lsbook.core.errors import UserError, needing, print_lines
-from lsbook.core.store import Record, Store, aside
+from lsbook.core.store import Record, Store
 
 
 def obtain(
@@ -135,8 +135,7 @@ def training_side():
 
 def _estimate(runs: list[Run], store: Store) -> str:
     """How long the runs take, in words."""
-    with aside():
-        costs = Costs(store)
+    costs = Costs(store)
     seconds = [costs.seconds(run) for run in runs]
     if None in seconds:
         return "the first one's bar will tell how long each takes"

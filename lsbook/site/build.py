@@ -79,14 +79,13 @@ def build(
         source = _copy_sources(out, chosen)
         environment = isolation.environment(source / ".home")
         given = {name: given[name] for name in chosen if _file(name).suffix == ".ipynb"}
-        notes = source / ".notes"
-        execute.execute(given, source / "book", notes, environment, jobs)
+        execute.execute(given, source / "book", environment, jobs)
         timings = {name: _normalise(source / "book" / f"{name}.ipynb") for name in given}
         (out / "timings.json").write_text(json.dumps(timings, indent=1) + "\n")
         notebooks = {name: nbformat.read(source / "book" / f"{name}.ipynb", as_version=4) for name in given}
         made = source / "book"
         if not notebook:
-            _write_provenance(source, notebooks, given, notes)
+            _write_provenance(source, notebooks, given)
             _publish_records(source)
             made = _replace(out / "html", _render(source, environment, strict=not names)) / "index.html"
         if pdf:
@@ -257,17 +256,16 @@ def _publish_records(source: Path) -> None:
         (folder / f"{record.run.key}.json").write_text(record.text())
 
 
-def _write_provenance(source: Path, notebooks: dict, given: dict[str, dict], notes: Path) -> None:
+def _write_provenance(source: Path, notebooks: dict, given: dict[str, dict]) -> None:
     """For the Sphinx extension: page -> number of execution -> what to show under the cell's figure or table."""
     commit = checkout.commit(project_root() / TABLE_OF_CONTENTS)
     page = "status.html" if "status" in notebooks else None
     texts = {}
     for name, notebook in notebooks.items():
         parameters = {parameter: default for parameter, (_, default) in declared(name).items()} | given[name]
-        behind = provenance.runs_behind(notebook.cells, execute.reads(name, notes))
         texts[f"book/{name}"] = {
             cell.execution_count: provenance.details(
-                f"Chapter {name}, cell {number}", parameters, commit, behind[cell.execution_count], page
+                f"Chapter {name}, cell {number}", parameters, commit, provenance.runs_behind(cell), page
             )
             for number, cell in source_cells(notebook)
             if cell.cell_type == "code"

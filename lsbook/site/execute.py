@@ -1,7 +1,6 @@
 """Chapters executed by papermill, each in a process of its own."""
 
 import asyncio
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -18,14 +17,13 @@ INJECTED, ERROR_MARK = "injected-parameters", "papermill-error-cell-tag"  # pape
 STDERR = 2  # the file descriptor
 
 
-def execute(notebooks: dict[str, dict], folder: Path, notes: Path, environment: dict, jobs: int) -> None:
+def execute(notebooks: dict[str, dict], folder: Path, environment: dict, jobs: int) -> None:
     """Put the executed notebooks (chapter -> parameters) in the place of those in `folder`.
 
-    notes: new folder for what `reads` reads. jobs: how many are executed at the same time.
+    jobs: how many are executed at the same time.
     A notebook whose metadata have lsbook.last is executed after the others.
     Raises UserError for the first chapter that fails, and executes no more.
     """
-    notes.mkdir()
     last = [name for name in notebooks if _is_last(folder / f"{name}.ipynb")]
     first = [name for name in notebooks if name not in last]
     with tqdm(total=len(notebooks), desc="chapters", unit="chapter") as bar:
@@ -33,7 +31,7 @@ def execute(notebooks: dict[str, dict], folder: Path, notes: Path, environment: 
             shared = _threads(min(jobs, len(names))) | environment
 
             async def one(chapter: str, environment=shared) -> None:
-                await _execute(chapter, notebooks[chapter], folder, notes, environment)
+                await _execute(chapter, notebooks[chapter], folder, environment)
                 bar.set_postfix_str(f"{chapter} done", refresh=False)
                 bar.update()
 
@@ -54,11 +52,6 @@ def _threads(chapters: int) -> dict[str, str]:
     return {"OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def reads(chapter: str, notes: Path) -> list[tuple[int, int, str]]:
-    """(number of execution, line of the cell, key) of the runs that an executed chapter read."""
-    return [tuple(read) for read in json.loads((notes / f"{chapter}.json").read_text())]
-
-
 async def _all(names, one, jobs: int) -> None:
     """await one(name) for all names, `jobs` at a time; the first failure stops all."""
     slots = asyncio.Semaphore(max(jobs, 1))
@@ -75,7 +68,7 @@ async def _all(names, one, jobs: int) -> None:
         raise failures.exceptions[0] from None
 
 
-async def _execute(chapter: str, parameters: dict, folder: Path, notes: Path, environment: dict) -> None:
+async def _execute(chapter: str, parameters: dict, folder: Path, environment: dict) -> None:
     """Execute one notebook in a process of its own, which ends when this call is cancelled."""
     path = folder / f"{chapter}.ipynb"  # papermill would read braces in a whole path as names of parameters
     command = [sys.executable, "-P", "-m", "papermill", path.name, path.name, "--kernel", KERNEL]
@@ -84,7 +77,7 @@ async def _execute(chapter: str, parameters: dict, folder: Path, notes: Path, en
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=folder,
-        env=environment | {"LSBOOK_NOTES": str(notes / f"{chapter}.json")},
+        env=environment,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=STDERR,
         stderr=subprocess.PIPE,

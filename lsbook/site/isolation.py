@@ -57,12 +57,8 @@ def _packages() -> list[str]:
 
 
 def _write_settings(home: Path) -> None:
-    """A kernel of this interpreter, and an IPython profile that loads lsbook.site.watch."""
+    """A kernel of this interpreter."""
     kernel = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}
-    settings = {
-        f"jupyter/kernels/{KERNEL}/kernel.json": json.dumps(kernel | {"display_name": KERNEL}),
-        "ipython/profile_default/ipython_config.py": 'c.InteractiveShellApp.extensions = ["lsbook.site.watch"]\n',
-    }
-    for name, text in settings.items():
-        (home / name).parent.mkdir(parents=True)
-        (home / name).write_text(text, encoding="utf-8")
+    path = home / "jupyter" / "kernels" / KERNEL / "kernel.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(kernel | {"display_name": KERNEL}), encoding="utf-8")

@@ -3,11 +3,10 @@
 The data, seeds and device of those runs are in the captions and, run by run, on the page that lists them.
 """
 
-import ast
 from collections.abc import Iterable
 from html import escape
 
-from IPython.core.inputtransformer2 import TransformerManager
+from lsbook.core.wording import counted
 
 
 def details(place: str, parameters: dict, commit: str, runs: Iterable[str], page: str | None) -> str:
@@ -18,30 +17,12 @@ def details(place: str, parameters: dict, commit: str, runs: Iterable[str], page
         escape(place),
         f"Parameters: {given or 'none'}",
         f"Sources: commit {escape(commit)}",
-        f"Recorded runs read for it ({len(keys)}): {', '.join(keys)}" if keys else "Recorded runs read for it: none",
+        f"Made from {counted(len(keys), 'recorded run')}{': ' * bool(keys)}{', '.join(keys)}",
     ]
     return f'<details class="provenance"><summary>Where this comes from</summary>{"<br>".join(lines)}</details>'
 
 
-def runs_behind(cells, reads: Iterable[tuple[int, int, str]]) -> dict[int, set[str]]:
-    """Number of execution -> keys of the runs that a code cell's values were made from.
-
-    cells: a notebook's, executed. reads: (number of execution, line of the cell, key). A value has the runs that the
-    statement which made it has read, and those of the values it was made from.
-    """
-    transform = TransformerManager().transform_cell
-    known: dict[str, set[str]] = {}
-    behind = {}
-    for cell in cells:
-        if cell.cell_type != "code":
-            continue
-        here = [(line, key) for number, line, key in reads if number == cell.execution_count]
-        behind[cell.execution_count] = set()
-        for statement in ast.parse(transform(cell.source)).body:
-            names = [node for node in ast.walk(statement) if isinstance(node, ast.Name)]
-            runs = {key for line, key in here if statement.lineno <= line <= statement.end_lineno}
-            used = [name for name in names if isinstance(name.ctx, ast.Load) or isinstance(statement, ast.AugAssign)]
-            runs = runs.union(*(known.get(name.id, ()) for name in used))
-            known |= {name.id: runs for name in names if isinstance(name.ctx, ast.Store)}
-            behind[cell.execution_count] |= runs
-    return behind
+def runs_behind(cell) -> set[str]:
+    """Keys of the runs that the outputs of an executed code cell were made from, as they say themselves."""
+    carried = [output.get("metadata", {}).get("lsbook", {}) for output in cell.outputs]
+    return {key for own in carried for key in own.get("runs", ())}

@@ -34,6 +34,12 @@ def run_papermill(source: str, target: Path, folder: Path, results: Path, *param
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
 
 
+def runs_of_shown(outputs) -> list[set[str]]:
+    """Keys of the runs that each figure and table carries."""
+    shown = [o for o in outputs if {"image/svg+xml", "text/html"} & o.get("data", {}).keys()]
+    return [set(o.metadata.get("lsbook", {}).get("runs", ())) for o in shown]
+
+
 @pytest.mark.parametrize("folder", [".", "book"])
 def test_a_chapter_reruns_with_other_parameters_from_anywhere(trained, tmp_path, folder):
     source = os.path.relpath(PROJECT / "book" / "projections.ipynb", PROJECT / folder)
@@ -44,6 +50,7 @@ def test_a_chapter_reruns_with_other_parameters_from_anywhere(trained, tmp_path,
     outputs = [o for cell in nbformat.reads(text, as_version=4).cells for o in cell.get("outputs", [])]
     assert any("α = 0.2" in o.get("data", {}).get("text/plain", "") for o in outputs)
     assert sum("image/svg+xml" in o.get("data", {}) for o in outputs) == 3
+    assert runs_of_shown(outputs) == [{record.run.key for record in Store(trained)}] * 5
     assert sorted((r.run.alpha, r.run.seed) for r in Store(trained)) == [(0.0, 0), (0.2, 0)]
 
 
@@ -60,6 +67,9 @@ def test_calibration_reruns_on_another_data_set_with_a_factor_never_recorded(tmp
     )
     assert answer.returncode == 0, answer.stderr
     text = (tmp_path / "out.ipynb").read_text()
+    outputs = [o for cell in nbformat.reads(text, as_version=4).cells for o in cell.get("outputs", [])]
+    every = {record.run.key for record in Store(tmp_path / "results")}
+    assert runs_of_shown(outputs) == [set(), *[every] * 8]  # first the study of samples, of no network
     assert "Here: 20 bins" in text
     assert "MLP 2 × 1200, MNIST" in text
     assert sorted((r.run.alpha, r.run.dataset) for r in Store(tmp_path / "results")) == [
@@ -126,7 +136,7 @@ def test_parameters_are_typed_and_explained(path):
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
 def test_every_figure_has_name_caption_and_alt_text(path):
     for cell in nbformat.read(path, as_version=4).cells:
-        if cell.cell_type == "code" and "plots." in cell.source:
+        if cell.cell_type == "code" and "_figure(" in cell.source:
             described = cell.metadata["mystnb"]
             assert described["figure"]["name"].startswith("figure-")
             assert len(described["figure"]["caption"]) > 40

@@ -5,20 +5,24 @@ import json
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
-import matplotlib
+import matplotlib.figure
 import pytest
 from docutils import nodes
 from docutils.core import publish_doctree
 from hypothesis import example, given
 from hypothesis import strategies as st
+from IPython.core.formatters import DisplayFormatter
 from matplotlib_inline import backend_inline
 from myst_parser.parsers.docutils_ import Parser
 
 import lsbook
 from lsbook import outputs
 from lsbook.core.errors import one_line
-from lsbook.outputs import Markup, Part, Table, Text, interval_picture, markup
+from lsbook.core.store import Record
+from lsbook.outputs import Figure, Markup, Part, Table, Text, interval_picture, markup
+from lsbook.recipes import profiles
 
 TABLE = Table("table-x", "A caption.", ("name", "value", "verdict"), (("a < b", "1.5 ± 0.2", "yes"), ("c", "—", "no")))
 
@@ -173,10 +177,28 @@ def test_a_picture_of_no_interval_is_refused():
 
 
 def test_every_form_is_offered():
-    assert set(TABLE._repr_mimebundle_()) == {"text/markdown", "text/html", "text/plain"}
+    assert set(TABLE._repr_mimebundle_()[0]) == {"text/markdown", "text/html", "text/plain"}
     assert Text("*x*")._repr_mimebundle_() == {"text/markdown": "&#42;x&#42;", "text/plain": "*x*"}
     strong = Markup("**{}**").format("a*")
     assert Text(strong)._repr_mimebundle_() == {"text/markdown": "**a&#42;**", "text/plain": "**a***"}
+
+
+def test_what_is_made_from_records_carries_their_keys(monkeypatch):
+    """Each once, in order, whatever shows them; a figure is shown as matplotlib's own are."""
+    runs = [profiles.run("smoke", "digits", "alexnet-16", 0.1, seed) for seed in (1, 0, 1)]
+    records = [Record(run, {}, {}, {}, Path()) for run in runs]
+    drawn = matplotlib.figure.Figure()
+    formatter = DisplayFormatter()
+    formatter.formatters["image/svg+xml"].for_type(matplotlib.figure.Figure, lambda _: "<svg/>")
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(display_formatter=formatter))
+    shown, carried = formatter.format(Figure(drawn, records))
+    assert shown == {"image/svg+xml": "<svg/>", "text/plain": repr(drawn)}
+    expected = {"lsbook": {"runs": sorted({run.key for run in runs})}}
+    assert carried == expected
+    assert Table("t", "c", ("a",), (), records)._repr_mimebundle_()[1] == expected
+    assert Table("t", "c", ("a",), (), [run.key for run in runs])._repr_mimebundle_()[1] == expected
+    assert Part("x", "c", {}, records)._repr_mimebundle_()[1] == expected
+    assert TABLE._repr_mimebundle_()[1] == {"lsbook": {"runs": []}}
 
 
 def test_an_empty_table_is_a_header():

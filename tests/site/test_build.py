@@ -16,7 +16,7 @@ import pytest
 
 from lsbook.core import paths
 from lsbook.core.errors import UserError
-from lsbook.site import build, execute, isolation
+from lsbook.site import build, execute, isolation, provenance
 
 PROJECT = Path(__file__).parents[2]
 PARAMETERS = """\
@@ -40,7 +40,7 @@ USING = """\
 from lsbook.core.store import Store
 from lsbook.outputs import Table
 [record] = Store()
-Table("table-seed", "A run.", ("seed",), ((str(record.run.seed),),))
+Table("table-seed", "A run.", ("seed",), ((str(record.run.seed),),), [record])
 """
 REFUSING = """\
 from lsbook.core.errors import UserError
@@ -439,7 +439,7 @@ def test_the_sources_copy_may_be_a_link_or_full_of_what_a_build_left(quick, tmp_
     for text in ("1", "2"):
         quick(out, **{"index.html": text})
         assert sorted(path.name for path in elsewhere.iterdir() if path.name != ".home") == sorted(
-            ["_build", "_config.yml", "_static", "_toc.yml", "benchmarks", "book", "provenance.json", ".notes"]
+            ["_build", "_config.yml", "_static", "_toc.yml", "benchmarks", "book", "provenance.json"]
         )
         assert not (elsewhere / "book" / "old").exists()
 
@@ -528,7 +528,7 @@ def test_chapters_that_show_what_is_recorded_come_last(small, tmp_path, monkeypa
         notebook = nbformat.read(small / "book" / f"{name}.ipynb", as_version=4)
         notebook.metadata["lsbook"] = {"last": name == "first"}
         nbformat.write(notebook, tmp_path / f"{name}.ipynb")
-    execute.execute({"first": {}, "second": {}}, tmp_path, tmp_path / "notes", {}, 1)
+    execute.execute({"first": {}, "second": {}}, tmp_path, {}, 1)
     assert rounds == [["second"], ["first"]]
 
 
@@ -561,7 +561,7 @@ def test_kernels_find_the_projects_records_data_and_weights(small, tmp_path, mon
 def test_chapters_share_the_cores(small, monkeypatch, jobs, threads):
     """Two chapters are executed, on eight cores; what the reader has set stays."""
 
-    async def note(chapter, parameters, folder, notes, environment):
+    async def note(chapter, parameters, folder, environment):
         names = "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "OPENBLAS_NUM_THREADS"
         seen.append(tuple(environment[name] for name in names))
         raise UserError("stopped")
@@ -597,8 +597,9 @@ def test_so_many_chapters_at_a_time(jobs, most):
 
 def test_the_runs_behind_a_cell_are_known(small):
     [record] = (small / "results").glob("*/*/record.json")
-    assert execute.reads("second", small / "_build" / "source" / ".notes") == [(2, 3, record.parent.name)]
-    assert execute.reads("first", small / "_build" / "source" / ".notes") == []
+    for name, expected in (("first", set()), ("second", {record.parent.name})):
+        notebook = nbformat.read(small / "_build" / "source" / "book" / f"{name}.ipynb", as_version=4)
+        assert provenance.runs_behind(notebook.cells[-1]) == expected
 
 
 def test_under_a_figure_stands_where_it_comes_from(built):

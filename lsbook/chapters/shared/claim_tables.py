@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lsbook.chapters.shared import captions
+from lsbook.core.store import Record
 from lsbook.evidence import claims
 from lsbook.outputs import Markup, Table, Text
 
@@ -20,12 +21,16 @@ class Measure(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """What claims were measured on in a profile. chapter: where; title: networks and data as the reader knows them."""
+    """What claims were measured on in a profile.
+
+    chapter: where; title: networks and data as the reader knows them; records: of all measures.
+    """
 
     chapter: str
     profile: str
     title: str
     measures: list[Measure]
+    records: Sequence[Record]
 
 
 def measure(
@@ -70,6 +75,7 @@ def table(name: str, subject: str, settings: Sequence[Setting], header: tuple[st
         "seeds. " + made_from,
         ("claim", *header, "difference", "verdict"),
         tuple(rows),
+        [record for setting in settings for record in setting.records],
     )
 
 
