@@ -31,7 +31,7 @@ with needing("book", "building the book"):
     from lsbook.site import execute, figure_reference, printing, provenance
     from lsbook.site.execute import INJECTED, source_cells
 
-SOURCES = (TABLE_OF_CONTENTS, SETTINGS, "_static", "benchmarks", "book")
+SOURCES = (TABLE_OF_CONTENTS, SETTINGS, "_static", "book")
 PAGES_MARK = "searchindex.js"  # which Sphinx writes
 READERS = {
     "str": str,

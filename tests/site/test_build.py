@@ -79,7 +79,6 @@ def project(tmp_path_factory):
     (root / "_toc.yml").write_text(TABLE_OF_CONTENTS)
     shutil.copy(PROJECT / "_config.yml", root)
     shutil.copytree(PROJECT / "_static", root / "_static")
-    shutil.copytree(PROJECT / "benchmarks", root / "benchmarks")
     shutil.copytree(PROJECT / "book" / "_extra", root / "book" / "_extra")
     shutil.copy(PROJECT / "book" / "references.bib", root / "book")
     (root / "book" / "index.md").write_text(
@@ -104,7 +103,6 @@ def small(tmp_path_factory):
     root = tmp_path_factory.mktemp("small")
     (root / "book").mkdir()
     (root / "_static").mkdir()
-    shutil.copytree(PROJECT / "benchmarks", root / "benchmarks")
     (root / "_config.yml").write_text("# read by lsbook.site.build\n")
     (root / "_toc.yml").write_text("format: jb-book\nroot: book/first\nchapters:\n  - file: book/second\n")
     write_chapter(root, "first", "print(alpha)")
@@ -439,7 +437,7 @@ def test_the_sources_copy_may_be_a_link_or_full_of_what_a_build_left(quick, tmp_
     for text in ("1", "2"):
         quick(out, **{"index.html": text})
         assert sorted(path.name for path in elsewhere.iterdir() if path.name != ".home") == sorted(
-            ["_build", "_config.yml", "_static", "_toc.yml", "benchmarks", "book", "provenance.json"]
+            ["_build", "_config.yml", "_static", "_toc.yml", "book", "provenance.json"]
         )
         assert not (elsewhere / "book" / "old").exists()
 
