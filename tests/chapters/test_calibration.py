@@ -342,7 +342,7 @@ def test_a_data_set_that_is_not_there_is_refused(profile, dataset, message):
         ("0", "alpha must be above 0 here"),
         (0.0, "above 0 here"),
         ("many", "or \"auto\", not 'many'"),
-        (1, "in \\[0, 1"),
+        (1, "alpha must be below 1, not 1"),
         (None, 'or "auto", not None'),
     ],
 )
