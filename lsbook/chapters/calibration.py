@@ -13,7 +13,7 @@ from lsbook.chapters.shared import captions, claim_tables
 from lsbook.chapters.shared.claim_tables import Measure, Setting
 from lsbook.chapters.shared.comparison import MOST_BINS, Group, ask
 from lsbook.core.config import Recipe, Run
-from lsbook.core.errors import UserError, one_of, whole_number
+from lsbook.core.errors import UserError, number, one_of, said, whole_number
 from lsbook.core.registry import DATASETS, network_title
 from lsbook.core.store import Record
 from lsbook.core.wording import counted
@@ -252,9 +252,9 @@ def _compared(alpha: float | str, profile: str, network: Network, claim: str = "
         factor, own = claims.CLAIMS[claim].alpha_on(network[0]), FACTORS[profile].get(network)
         return factor if own is None or factor in own else own[0]
     try:
-        factor = float(alpha)
-    except (TypeError, ValueError):
-        raise UserError(f'alpha must be a number above 0 and below 1, or "auto", not {alpha!r}') from None
+        factor = number("alpha", alpha)
+    except UserError:
+        raise UserError(f'alpha must be a number above 0 and below 1, or "auto", not {said(alpha)}') from None
     if factor == 0:
         raise UserError("alpha must be above 0 here: smoothed networks are compared with hard ones")
     return factor
@@ -278,7 +278,8 @@ def groups(profile: str, dataset: str = "all", alpha: float | str = "auto") -> l
     if network in networks:
         compared = _compared("auto", profile, network)
         for seeds, length in lengths:
-            result.append(_group(seeds, profile, network, [(a, of) for of in (None, length) for a in (0.0, compared)]))
+            group = _group(seeds, profile, network, [(a, of) for of in (None, length) for a in (0.0, compared)])
+            result.append(group._replace(extra=True))
     return result
 
 

@@ -134,10 +134,22 @@ def groups(profile: str, *grids: str | float) -> list[Group]:
 
 
 def study(
-    profile: str = "auto", seeds: str = "auto", teachers: str | float = "auto", students: str | float = "auto"
+    profile: str = "auto",
+    seeds: str = "auto",
+    teachers: str | float = "auto",
+    students: str | float = "auto",
+    classes: str = "auto",
 ) -> Study:
-    """The recorded runs of the chapter, trained where they are missing. teachers, students: as for `runs`."""
-    profile, [answer] = ask(profile, seeds, lambda name: groups(name, teachers, students))
+    """The recorded runs of the chapter, trained where they are missing.
+
+    teachers, students: as for `runs`. classes: that `panels` will show; UserError unless there are such.
+    """
+    profile, [answer] = ask(
+        profile,
+        seeds,
+        lambda name: groups(name, teachers, students),
+        check=lambda dataset: projections.three_classes(dataset, classes),
+    )
     keys = runs(profile, 0, teachers, students)
     return Study(profile, dict(zip(keys, map(list, zip(*answer, strict=True)), strict=True)))
 

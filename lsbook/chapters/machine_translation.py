@@ -18,6 +18,7 @@ from lsbook.core.store import Record
 from lsbook.evidence import claims, literature
 from lsbook.outputs import Markup, Table, Text
 from lsbook.recipes import profiles
+from lsbook.recipes.profiles import PROFILES
 
 # The network of each profile on each of its texts, the first being what "auto" means.
 NETWORKS = {
@@ -30,11 +31,16 @@ NETWORK = "wmt14-en-de", "transformer"  # in the published tables
 UNSURE = "213, 94, 0"  # red, green and blue of the colour that marks tokens of little confidence
 
 
-def arms(profile: str = "auto", dataset: str = "auto", alpha: float = 0.1, seeds: str = "auto") -> Arms:
+def arms(
+    profile: str = "auto", dataset: str = "auto", alpha: float = 0.1, seeds: str = "auto", n_bins: int = 15
+) -> Arms:
     """The recorded runs of the chapter, trained where they are missing.
 
-    dataset: a text of the profile; "auto": its first. UserError when the profile has no network for the text.
+    dataset: a text of the profile; "auto": its first. n_bins: that `diagrams` will have. UserError when the profile has
+    no network for the text, and for numbers of bins that are none.
     """
+    whole_number("n_bins", n_bins, 1, MOST_BINS)
+    one_of("profile", profile, ("auto", *PROFILES))
     every = dict.fromkeys(name for texts in NETWORKS.values() for name in texts)
     one_of("text", dataset, ["auto", *every])
     own_seeds = {name: SEEDS[name] for name, texts in NETWORKS.items() if dataset in ("auto", *texts)}

@@ -109,9 +109,9 @@ def shown(
 
     classes: two of the data set, such as "cat,dog"; "auto": the paper's. UserError unless they are two different ones.
     """
-    if networks := NETWORKS.get("laptop" if profile == "auto" else profile):
-        chosen_pair(networks[0][0], classes)  # refused before anything is trained
-    profile, found = ask(profile, seeds, lambda name: groups(name, alpha))
+    profile, found = ask(
+        profile, seeds, lambda name: groups(name, alpha), check=lambda dataset: chosen_pair(dataset, classes)
+    )
     rows = []
     for arms in arms_of(profile, alpha, found):
         pair = chosen_pair(arms.network[0], classes)

@@ -92,9 +92,9 @@ def rows(
     profile: str = "auto", alpha: float = 0.1, seeds: str = "auto", classes: str = "auto", store: Store | None = None
 ) -> list[Shown]:
     """The rows that the chapter shows, trained where they are missing. classes: in place of those of the first row."""
-    if profile in NETWORKS:  # refused before anything is trained
-        three_classes(NETWORKS[profile][0].dataset, classes)
-    profile, found = ask(profile, seeds, lambda name: groups(name, alpha), store)
+    profile, found = ask(
+        profile, seeds, lambda name: groups(name, alpha), store, check=lambda dataset: three_classes(dataset, classes)
+    )
     arms = arms_of(profile, alpha, found)
     similar = {network[:2]: network.similar for network in NETWORKS[profile]}
     asked = [classes, *["auto"] * (len(arms) - 1)]

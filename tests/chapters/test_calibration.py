@@ -14,6 +14,7 @@ from lsbook.core.errors import UserError
 from lsbook.core.registry import DATASETS
 from lsbook.core.store import Store
 from lsbook.evidence import claims, literature
+from lsbook.runner import obtain
 
 TEMPERATURE = 2.0  # of the hard networks below
 ASKED = {("cifar10", "alexnet"): (0.05, 0.1), ("mnist", "mlp"): (0.05, 0.1, 0.3)}
@@ -357,3 +358,18 @@ def test_another_factor_joins_the_recorded_ones():
 
     assert asked("smoke", "0.07") == [[0.0, 0.07]]
     assert asked("laptop", 0.07) == [[0.0, 0.07], *([0.0, 0.07, other] for other in ASKED["mnist", "mlp"])]
+
+
+def test_a_factor_of_the_readers_is_trained_where_only_other_lengths_are_recorded(store, monkeypatch):
+    """Those are compared at the chapter's own factor: no answer to what is asked."""
+
+    class Trained(Exception):
+        pass
+
+    def train(runs, *_):
+        raise Trained({run.alpha for run in runs})
+
+    monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
+    monkeypatch.setattr(obtain, "_train", train)
+    with pytest.raises(Trained, match="{0.55}"):
+        calibration.study(alpha=0.55)

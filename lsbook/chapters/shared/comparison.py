@@ -72,17 +72,23 @@ class Group(NamedTuple):
     """Runs that are compared with each other: `runs` gives those of one seed. seeds: the group's own, such as "0-4".
 
     named: whether the reader has named something of it, so that it is not left out where it is not recorded. aside: it
-    is left out of seeds that the reader names, too, unless it is recorded with all of them.
+    is left out of seeds that the reader names, too, unless it is recorded with all of them. extra: it is no answer to
+    what the reader has named, so a profile is not chosen for it.
     """
 
     seeds: str
     runs: Callable[[int], tuple[Run, ...]]
     named: bool = False
     aside: bool = False
+    extra: bool = False
 
 
 def ask(
-    profile: str, seeds: str, groups_of: Callable[[str], Sequence[Group]], store: Store | None = None
+    profile: str,
+    seeds: str,
+    groups_of: Callable[[str], Sequence[Group]],
+    store: Store | None = None,
+    check: Callable[[str], object] = lambda dataset: None,
 ) -> tuple[str, list[list[tuple[Record, ...]]]]:
     """The profile that was chosen and, for each group of it, one tuple of records a seed.
 
@@ -92,6 +98,7 @@ def ask(
         trained; or "auto": the same, but of a profile that was named, or when nothing is recorded, all of a group's own
         where these are too few for a verdict.
     groups_of: profile -> groups; none when the profile has nothing of what is asked.
+    check: called with the first run's data set before anything is trained; it raises UserError for what does not fit.
     UserError when only what is recorded was asked for, and nothing is.
     """
     one_of("profile", profile, ("auto", *PROFILES))
@@ -108,15 +115,22 @@ def ask(
     groups = []
     if profile == "auto":
         found = {name: recorded(name) for name in reversed(PROFILES)}
-        best = max(found, key=lambda name: min(LEAST_SEEDS, max(map(len, found[name]), default=0)))
-        if any(found[best]):
+        answers = {
+            name: [len(runs) for runs, group in zip(found[name], groups_of(name), strict=True) if not group.extra]
+            for name in found
+        }
+        best = max(answers, key=lambda name: min(LEAST_SEEDS, max(answers[name], default=0)))
+        if any(answers[best]):
             named = [group.named for group in groups_of(best)]
             groups = [r or a if n else r for r, a, n in zip(found[best], asked(best, seeds), named, strict=True)]
         profile = best if groups else "laptop"
     groups = groups or asked(profile, seeds)
     if seeds == RECORDED and not any(groups):
         raise UserError(f"nothing of what is asked is recorded in the profile {profile}")
-    records = iter(obtain([run for group in groups for runs in group for run in runs], store))
+    every = [run for group in groups for runs in group for run in runs]
+    if every:
+        check(every[0].dataset)
+    records = iter(obtain(every, store))
     return profile, [[tuple(itertools.islice(records, len(runs))) for runs in group] for group in groups]
 
 
