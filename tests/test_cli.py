@@ -84,6 +84,10 @@ def lsbook(results, data_folder, monkeypatch, capsys):
         ),
         (["build", "--out", "book/html"], "book/html is among the sources of the book; choose another --out"),
         (["build", "calibration", "-p", "n_bins", "true"], "n_bins takes a value of type int, not 'true'"),
+        (["build", "calibration", "-p", "n_bins", "9" * 5_000], "n_bins takes a value of type int, not '999"),
+        (["data", "x" * 5_000], "unknown data set 'xxx"),
+        (["data", "../data"], "unknown data set '../data': choose from"),
+        (["train", "--dataset", "x" * 5_000, "--model", "mlp", "--alpha", "0"], "profile laptop has no recipe for xxx"),
         (["trian"], "No such command 'trian'"),
     ],
 )
@@ -95,6 +99,7 @@ def test_bad_input_is_one_line_and_exit_code_2(lsbook, results, monkeypatch, arg
     assert err.startswith("lsbook: ")
     assert message in err
     assert err.count("\n") == 1
+    assert len(err) < 1_000
     assert not results.exists()
 
 

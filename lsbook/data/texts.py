@@ -8,6 +8,7 @@ not have is read as an English–German text with the parts train, heldout and t
 
 import gzip
 import hashlib
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -104,7 +105,7 @@ def add(sha256, pairs: Iterable[Pair]):
 def find(name: str, split: str) -> Text:
     """Where a split's sentences are; downloads them when the catalogue knows from where. UserError when nowhere."""
     one_of("split", split, SPLITS)
-    if name not in CORPORA and not (data_path() / name).is_dir():
+    if name not in CORPORA and not (re.fullmatch(r"\w[\w.-]{,99}", name) and (data_path() / name).is_dir()):
         one_of("data set", name, [*DATASETS, *CORPORA])
     if name == "grammar":
         return Text(CORPORA[name].languages, (), "embedded", lambda: iter(embedded.pairs(split)))

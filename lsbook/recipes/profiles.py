@@ -7,7 +7,7 @@ networks become overconfident as large ones do. paper: the paper's protocol.
 import dataclasses
 
 from lsbook.core.config import Recipe, Run, changed
-from lsbook.core.errors import UserError, one_of
+from lsbook.core.errors import UserError, cut, one_of
 
 PROFILES = ("smoke", "laptop", "paper")  # from the cheapest to the best evidence
 SEEDS = {"smoke": "0-2", "laptop": "0-4", "paper": "0-4"}
@@ -167,7 +167,8 @@ def run(
     one_of("profile", profile, PROFILES)
     if (profile, dataset, model) not in RECIPES:
         pairs = [f"{d} {m}" for p, d, m in RECIPES if p == profile]
-        raise UserError(f"profile {profile} has no recipe for {dataset} {model}; it has {', '.join(pairs)}")
+        network = cut(f"{dataset} {model}", 80)
+        raise UserError(f"profile {profile} has no recipe for {network}; it has {', '.join(pairs)}")
     of_recipe, recipe = RECIPES[profile, dataset, model]
     if length:
         of_recipe, passes = length
