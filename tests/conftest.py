@@ -4,6 +4,7 @@ import contextlib
 import functools
 import http.server
 import os
+import signal
 import threading
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from lsbook.core.torchvision_operators import declare_missing
 from lsbook.site import printing
 
 declare_missing()  # torchmetrics imports torchvision
+# What is started in the background ignores Ctrl-C, and so would all processes that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis.settings.register_profile("lsbook", deadline=None)  # no test decides on time
 hypothesis.settings.load_profile("lsbook")
 

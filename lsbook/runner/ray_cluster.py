@@ -8,6 +8,7 @@ the teacher too, unless its weights are there: let LSBOOK_RUNS name a folder tha
 import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -56,6 +57,8 @@ def train(run: Run, notes) -> tuple[dict[str, bytes], list[str]]:
     """
     import ray
 
+    # By which Ray cancels a task. A node that was started in the background ignores it, and so would what it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with tempfile.TemporaryDirectory() as folder, heard() as said:
             training_side().use_threads(1)
