@@ -62,7 +62,7 @@ class ImageTrainer(Trainer):
     def __init__(self, run: Run, model: Classifier, images: Images | ImageFiles, loss: Loss):
         super().__init__(model, run.recipe)
         self.criterion = loss
-        self.batch = min(run.recipe.batch, len(images))
+        self.batch = run.recipe.batch
         if self.batch < distributed.count():
             raise distributed.Shared(f"a batch of {self.batch} images is too small for {distributed.count()} processes")
         self.batches = views.batches(images, augmentation.of(run.recipe), run.seed, self.batch, self.device)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lsbook.analysis import translation
 from lsbook.core.config import Run
+from lsbook.core.errors import UserError
 from lsbook.core.registry import MODELS
 from lsbook.data import encoded, texts, vocabulary
 from lsbook.data.batches import Batches
@@ -38,9 +39,15 @@ class Texts(NamedTuple):
 
 
 def splits(run: Run) -> Texts:
-    """The text of a run, from its files. UserError when they are missing or damaged, or support no such vocabulary."""
+    """The text of a run, from its files.
+
+    UserError when they are missing or damaged, or support no such vocabulary or batch.
+    """
     words = vocabulary.load(run.dataset, run.vocabulary)
     train = encoded.load(run.dataset, "train", words).first(run.examples)
+    tokens = int(sum(side.lengths().sum() for side in (train.source, train.target)))
+    if run.recipe.batch > tokens:
+        raise UserError(f"batch: at most the {tokens} tokens of the training text, not {run.recipe.batch}")
     return Texts(train, *(texts.load(run.dataset, split) for split in ("heldout", "test")), words)
 
 

@@ -1,5 +1,6 @@
 """Several processes train as one: real ones, which torchrun starts, on a CPU; and parts of batches without any."""
 
+import itertools
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from lsbook.core.config import from_dict
-from lsbook.core.registry import MODELS
+from lsbook.core.registry import CORPORA, MODELS
 from lsbook.core.store import Store
 from lsbook.data import texts
 from lsbook.runner.obtain import obtain
@@ -105,10 +106,11 @@ def two(tmp_path_factory) -> tuple[Store, str]:
         for name in names:
             place = folder / f"data{rank}" / name
             place.mkdir(parents=True)
-            for part in ("train", "val", "test_2016_flickr", "validation", "test"):
+            for part, size in zip(CORPORA[name].parts, CORPORA[name].pairs, strict=True):
                 for language, sentences in zip(("en", "de"), (pairs.source, pairs.target), strict=True):
-                    first = "Another one." if rank and part == "val" else sentences[0]
-                    (place / f"{part}.{language}").write_text("\n".join([first, *sentences[1:]]))
+                    lines = list(itertools.islice(itertools.cycle(sentences), size or len(sentences)))
+                    lines[0] = "Another one." if rank and part == "val" else lines[0]
+                    (place / f"{part}.{language}").write_text("\n".join(lines))
     refused = [
         TEXT | {"dataset": "multi30k"},
         TEXT | {"dataset": "wmt14-en-de"},

@@ -336,6 +336,10 @@ def test_splits_are_the_runs():
     assert parts.vocabulary.size == SIZE
     with pytest.raises(UserError, match="a vocabulary of 100000 tokens is larger than the text supports"):
         splits(dataclasses.replace(run(), vocabulary=100_000))
+    tokens = int(parts.train.source.lengths().sum() + parts.train.target.lengths().sum())
+    assert splits(run(recipe=dataclasses.replace(RECIPE, batch=tokens))).train.fingerprint == parts.train.fingerprint
+    with pytest.raises(UserError, match=f"batch: at most the {tokens} tokens of the training text, not {tokens + 1}"):
+        splits(run(recipe=dataclasses.replace(RECIPE, batch=tokens + 1)))
 
 
 def test_every_text_recipe_fits_its_network():
