@@ -1,7 +1,7 @@
 """Images too many to be decoded at once: they stay encoded on disk, and each is decoded when it is seen.
 
 Two layouts are read: torchvision's, a folder for each class (`<name>/train/<WordNet id>/*.JPEG` and `<name>/val/…`),
-and the Hub's Parquet files (`<name>/train*.parquet` and `<name>/validation*.parquet`, also one folder further down).
+and the Hub's Parquet files (`sources.parquet_files`, of the parts train and validation).
 Of Parquet a single row cannot be had cheaply, so the encoded images are copied once into one file beside them.
 """
 
@@ -144,7 +144,7 @@ def load(name: str, part: str) -> ImageFiles:
         if not files:
             raise UserError(
                 f"{name} not found under {data_path()}: put the folders train and val, of a folder for each WordNet "
-                f"id, or train*.parquet and validation*.parquet into {root}, or set LSBOOK_DATA"
+                f"id, or train.parquet and validation.parquet (or several) into {root}, or set LSBOOK_DATA"
             )
         for path in files:
             sources.check_images(path, dataset)

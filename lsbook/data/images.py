@@ -1,7 +1,7 @@
-"""Image data sets as arrays: found, checked, decoded once. Those that are too large for it are `files.ImageFiles`.
+"""Image data sets as arrays: found, checked, decoded once. Those too large for it are `image_files.ImageFiles`.
 
 A data set is looked for under `LSBOOK_DATA` or `data/`, in this order: Parquet files in the Hub's image layout
-(`<name>/<split>*.parquet`), torchvision's own files, a download through torchvision. `digits` comes with scikit-learn.
+(`sources.parquet_files`), torchvision's own files, a download through torchvision. `digits` comes with scikit-learn.
 """
 
 import functools

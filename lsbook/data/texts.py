@@ -1,8 +1,8 @@
 """Parallel texts: found, checked and read as a stream of sentence pairs.
 
 A text is looked for under `LSBOOK_DATA` or `data/`, in this order: Parquet files in the Hub's translation layout
-(`<name>/<part>*.parquet` with a column `translation` of {language: sentence}), one file a language with a sentence a
-line (`<name>/<part>.<language>`, plain or .gz), a download. `grammar` is our own, and a folder that the catalogue does
+(`sources.parquet_files`, with a column `translation` of {language: sentence}), one file a language with a sentence a
+line (`<name>/<part>.<language>`, plain or .gz), a download. `grammar` is our own, and a folder that the registry does
 not have is read as an English–German text with the parts train, heldout and test.
 """
 
@@ -132,7 +132,7 @@ def _find_lines(name: str, corpus: Corpus, part: str, lenient: bool, expected: i
     if not files:
         wanted = " and ".join(f"{part}.{language}[.gz]" for language in corpus.languages)
         raise UserError(
-            f"{name} not found under {root}: put {part}*.parquet or {wanted} into {root / name}, set LSBOOK_DATA, "
+            f"{name} not found under {root}: put {part}.parquet or {wanted} into {root / name}, set LSBOOK_DATA, "
             "or use the profile smoke"
         )
     checksums = {address.rpartition("/")[2]: checksum for _, address, checksum in corpus.archives}

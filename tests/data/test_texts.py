@@ -224,7 +224,7 @@ def test_damaged_parquet_is_one_line(data_folder):
 def test_missing_files_say_what_to_do(data_folder):
     message = refused("wmt14-en-de", "heldout")
     assert message.startswith(
-        f"wmt14-en-de not found under {data_folder}: put validation*.parquet or validation.en[.gz]"
+        f"wmt14-en-de not found under {data_folder}: put validation.parquet or validation.en[.gz]"
     )
     assert "LSBOOK_DATA" in message
     assert "profile smoke" in message
