@@ -31,7 +31,7 @@ os.environ.update(environment)
 sys.stdout = sys.stderr = open(log, "w", buffering=1)
 from lsbook.recipes import profiles
 from lsbook.training.engine import checkpoints
-checkpoints.INTERVAL = 0
+checkpoints.INTERVAL, checkpoints.PATIENCE = 0, 600
 profiles.RECIPES["smoke", "digits", "alexnet-16"] = 60, recipe
 exec(before)
 sys.argv = ["lsbook", *arguments]

@@ -14,7 +14,7 @@ import pytest
 from lsbook.__main__ import main
 from lsbook.core.config import Recipe, Run
 from lsbook.core.store import Store
-from lsbook.training.engine import loop
+from lsbook.training.engine import checkpoints, loop
 
 PROJECT = Path(__file__).parents[1]
 
@@ -130,6 +130,7 @@ def test_a_training_keeps_a_checkpoint(results, tmp_path, monkeypatch, capsys, n
         advance(course)
 
     monkeypatch.setattr(loop._Course, "advance", interrupted)
+    monkeypatch.setattr(checkpoints, "PATIENCE", 600)  # the machine of the tests may be busy
     monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
     options = ["--dataset", "digits", "--model", "alexnet-16", "--alpha", "0.1", "--profile", "smoke"]
     monkeypatch.setattr(sys, "argv", ["lsbook", "train", *options])

@@ -1,6 +1,7 @@
 """Images decoded in worker processes, by PyTorch's DataLoader."""
 
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -12,6 +13,7 @@ from lsbook.core.cpus import cores
 from lsbook.core.errors import UserError
 from lsbook.data.image_files import ImageFiles
 
+DEFERRED = 6  # seconds, in which a step ends or is given up
 Item = tuple  # the number of an image, and what its view is called with besides the image
 
 
@@ -28,6 +30,7 @@ def decoded(
         batch_sampler=batches,
         num_workers=_cores() if workers is None else workers,
         collate_fn=_stack,
+        worker_init_fn=_defer_signals,
         pin_memory=torch.cuda.is_available(),  # or a copy to a GPU could not go on beside the computing
         generator=torch.Generator(),  # or each pass would draw a number that the training's own come after
     )
@@ -48,6 +51,14 @@ class _Views(Dataset):
 
 def _stack(views: list[np.ndarray | UserError]) -> Tensor | list[UserError]:
     return [view for view in views if isinstance(view, UserError)] or torch.from_numpy(np.stack(views))
+
+
+def _defer_signals(_: int) -> None:
+    """A signal to the whole group is for the process that asks for images, which may need them to end its step: this
+    one goes when that does, or a little later."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(DEFERRED))
 
 
 def _cores() -> int:

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import signal
 
 import numpy as np
 import pyarrow as pa
@@ -98,6 +99,27 @@ def test_worker_processes_decode_in_order(layout):
 
 def colour(image: Image.Image) -> np.ndarray:
     return np.asarray(image).mean(axis=(0, 1))
+
+
+def test_a_signal_to_the_whole_group_leaves_the_workers_at_work(folders, monkeypatch):
+    """They have what they were asked for when the training wants to end its step; it is who ends them."""
+    received = []
+    before = {n: signal.signal(n, lambda number, _: received.append(number)) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        [found] = decoded(images.load("imagenet", "test"), [[(3,)]], shouting, workers=1)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert received == []
+    assert found.tolist() == [[False, True]]  # whether they are about to end
+
+
+def shouting(_: Image.Image) -> np.ndarray:
+    left = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.raise_signal(number)
+        left.append(signal.getitimer(signal.ITIMER_REAL)[0] > 0)
+    return np.array(left)
 
 
 def test_parquet_is_copied_once(parquet, monkeypatch):

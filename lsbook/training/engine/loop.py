@@ -67,6 +67,9 @@ class Task(Protocol):
     def result(self, seconds: float) -> tuple[dict[str, float], dict[str, np.ndarray], dict]:
         """Metrics, arrays, and what the environment says besides; seconds: of steps, measures and probes."""
 
+    def close(self) -> None:
+        """End the processes that bring what a step learns from."""
+
 
 def splits(run: Run) -> images.Splits | text.Texts:
     """The data of a run, from their files. UserError when they are missing or damaged."""
@@ -155,6 +158,7 @@ def _train(
             checkpoints.interruptions as signals,
             _scalars(tensorboard, run, course.history) as write,
             _bar(run, progress) as bar,
+            contextlib.closing(course.task),
         ):
             bar.update(course.step)
             while course.observed < run.recipe.steps:
@@ -163,6 +167,8 @@ def _train(
                     course.go_on(write, bar)
                 course.seconds += time.perf_counter() - began
                 due, signal = distributed.largest(not distributed.rank() and clock.due(), signals[0] if signals else 0)
+                if signal:
+                    course.task.close()  # they may have it, too, and end in the middle of what comes
                 if due or signal:
                     course.keep()
                 if signal:

@@ -125,6 +125,9 @@ class ImageTask:
     def sample_inputs(self) -> tuple[tuple[Tensor, ...], int]:
         return (torch.zeros(2, *self.shape, device=self.trainer.device),), 2
 
+    def close(self) -> None:
+        self.trainer.batches.close()
+
     def result(self, seconds: float) -> tuple[dict, dict, dict]:
         measured = self.data._replace(train=self.data.train.first(min(TRAIN_MEASURED, len(self.data.train))))
         train, heldout, test = (self._respond(images) for images in measured)

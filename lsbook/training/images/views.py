@@ -50,6 +50,9 @@ class FromMemory:
         views = Views(*views)
         return self.view.take(self.pixels, index, views), Batch(index, self.labels[index], views)
 
+    def close(self) -> None:
+        """Nothing."""
+
     def _draw(self, block: int) -> list[Tensor]:
         """Of each step in a block: the images (S, B), and the parts of their views, likewise."""
         device = self.pixels.device
@@ -81,6 +84,10 @@ class FromFiles:
         """Views (B, C, h, w) of the loaded step, and what they are of."""
         views, index, labels = self._loaded
         return views, Batch(index, labels, None)
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self._step, self._decoded = None, None
 
     def _items(self, step: int) -> list[tuple[int, int]]:
         index = self._order(step)

@@ -109,6 +109,9 @@ class TextTask:
         ]
         return tuple(sides), sum(side.numel() for side in sides)
 
+    def close(self) -> None:
+        """Nothing."""
+
     def result(self, seconds: float) -> tuple[dict, dict, dict]:
         run, data = self.run, self.data
         translator = Translator(

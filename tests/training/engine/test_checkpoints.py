@@ -38,6 +38,7 @@ def data() -> Splits:
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(checkpoints, "PATIENCE", 600)  # the machine of the tests may be busy
 
 
 def interrupt(monkeypatch, steps, number=signal.SIGTERM):
@@ -146,19 +147,18 @@ def test_a_step_that_takes_too_long_is_given_up_and_the_last_checkpoint_stays(da
 
 
 def test_a_checkpoint_is_waited_for(data, monkeypatch):
-    """However long it takes to write."""
+    """However long it takes to write: nothing is given up any more."""
+    left, write_whole = [], checkpoints.write_whole
 
-    def slow(*arguments):
-        time.sleep(0.2)
+    def noted(*arguments):
+        left.append(signal.getitimer(signal.ITIMER_REAL)[0])
         write_whole(*arguments)
 
-    write_whole = checkpoints.write_whole
-    monkeypatch.setattr(checkpoints, "write_whole", slow)
-    monkeypatch.setattr(checkpoints, "PATIENCE", 0.1)
+    monkeypatch.setattr(checkpoints, "write_whole", noted)
     interrupt(monkeypatch, (3,))
     with pytest.raises(SystemExit):
         train(run(), data, progress=False)
-    assert checkpoints.latest(run()).step == 4
+    assert left == [0, 0]
 
 
 def test_an_ignored_signal_stays_ignored(data, monkeypatch):

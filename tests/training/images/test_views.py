@@ -1,6 +1,8 @@
 """Batches of images that stay in their files: the same whenever they are asked for, and a training on them."""
 
 import dataclasses
+import multiprocessing
+import signal
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from lsbook.core.errors import UserError
 from lsbook.core.registry import DATASETS
 from lsbook.data import images
 from lsbook.training import splits, train
+from lsbook.training.engine import checkpoints, loop
 from lsbook.training.images.augmentation import AUGMENTATIONS, InceptionCrop, standardise
 from lsbook.training.images.views import FromMemory, batches, evaluation
 from lsbook.training.losses import Batch
@@ -110,6 +113,39 @@ def test_a_training_on_files_is_the_same_twice():
     assert outcomes[0].metrics == outcomes[1].metrics
     assert outcomes[0].arrays["templates"].shape[0] == 2
     assert len(outcomes[0].arrays["test_hit"]) == 20
+
+
+def test_closed_batches_leave_no_worker_and_are_loaded_again():
+    batches = from_files()
+    first = at(batches, 1)[0]
+    assert multiprocessing.active_children()
+    batches.close()
+    assert not multiprocessing.active_children()
+    torch.testing.assert_close(at(batches, 1)[0], first, rtol=0, atol=0)
+    batches.close()
+
+
+def test_workers_have_ended_when_an_interrupted_training_keeps_its_checkpoint(monkeypatch, tmp_path):
+    """The signal may be theirs as well; without them, none of their ends disturbs the writing."""
+    monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
+    advance, write, left = loop._Course.advance, checkpoints.write, []
+
+    def interrupted(course):
+        signal.raise_signal(signal.SIGTERM)
+        advance(course)
+        assert multiprocessing.active_children()
+
+    def noted(*arguments):
+        left.extend(multiprocessing.active_children())
+        return write(*arguments)
+
+    monkeypatch.setattr(loop._Course, "advance", interrupted)
+    monkeypatch.setattr(checkpoints, "write", noted)
+    monkeypatch.setattr(checkpoints, "PATIENCE", 600)  # the machine of the tests may be busy
+    with pytest.raises(SystemExit):
+        train(run(), splits(run()), progress=False)
+    assert left == []
+    assert checkpoints.steps_done(run()) == 1
 
 
 def test_a_broken_image_ends_a_training_in_one_line(folder):
