@@ -5,7 +5,7 @@ import json
 import nbformat
 import pytest
 
-from lsbook.core.paths import TABLE_OF_CONTENTS
+from lsbook.core.paths import SETTINGS, TABLE_OF_CONTENTS
 from lsbook.site import figure_reference
 
 
@@ -30,6 +30,7 @@ def project(tmp_path, monkeypatch):
     """An empty project, the working directory meanwhile."""
     (tmp_path / "book").mkdir()
     (tmp_path / TABLE_OF_CONTENTS).touch()
+    (tmp_path / SETTINGS).write_text("lsbook.site")  # by which a book is ours
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
