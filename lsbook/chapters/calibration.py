@@ -158,17 +158,17 @@ class Study:
 
     @property
     def every(self) -> list[Record]:
-        """Of all factors of all networks."""
+        """The records of every smoothing factor of every network."""
         return [record for sweep in self.sweeps for records in sweep.records.values() for record in records]
 
     @property
     def compared(self) -> list[Record]:
-        """Of hard targets and of the factor compared with them, of all networks."""
+        """The records of every network with hard targets and with the factor that is compared with them."""
         return [record for sweep in self.sweeps for record in sweep.compared]
 
     @property
     def first_compared(self) -> list[Record]:
-        """The same of the first seeds with logits."""
+        """The compared records of first seeds, of the networks whose logits are kept."""
         return [record for sweep in self.with_logits for record in sweep.first.compared]
 
     @property
