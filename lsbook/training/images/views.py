@@ -5,6 +5,7 @@ processes each has its share of them.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 
 import numpy as np
@@ -74,7 +75,8 @@ class FromFiles:
     def load(self, step: int) -> None:
         """Have the views of a step in the device's memory. UserError names a broken image."""
         if step != self._step:
-            self._decoded = decoded(self.images, map(self._items, count(step)), self.view)
+            items = map(partial(_items, self._order, self.seed), count(step))
+            self._decoded = decoded(self.images, items, self.view)  # without a way back here: its workers end with it
         self._step = step + 1
         index = distributed.share(self._order(step))
         views = _on_device(next(self._decoded), self.view, self.device)
@@ -89,10 +91,12 @@ class FromFiles:
         """End the worker processes."""
         self._step, self._decoded = None, None
 
-    def _items(self, step: int) -> list[tuple[int, int]]:
-        index = self._order(step)
-        pairs = zip(index.tolist(), seeds(self.seed, "views", step, len(index)).tolist(), strict=True)
-        return distributed.share(list(pairs))
+
+def _items(order: "Order", seed: int, step: int) -> list[tuple[int, int]]:
+    """(image, seed of its view) of this process's share of a step's batch."""
+    index = order(step)
+    pairs = zip(index.tolist(), seeds(seed, "views", step, len(index)).tolist(), strict=True)
+    return distributed.share(list(pairs))
 
 
 def batches(images: Images | ImageFiles, view, seed: int, batch: int, device: torch.device) -> FromMemory | FromFiles:
