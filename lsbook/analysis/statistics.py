@@ -7,7 +7,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import stdtrit
+from scipy.special import stdtr, stdtrit
 
 
 class Interval(NamedTuple):
@@ -39,12 +39,23 @@ def welch_interval(hard: np.ndarray, smoothed: np.ndarray, level: float = 0.95) 
 
     Neither equal variances nor equal numbers are assumed. Errors as for `mean_interval`, for either arm.
     """
-    mean_0, variance_0, freedom_0 = _moments("hard", hard)
-    mean_1, variance_1, freedom_1 = _moments("smoothed", smoothed)
-    variance = variance_0 + variance_1
-    share = variance_0 / variance if variance else 0.5
-    freedom = 1 / (share**2 / freedom_0 + (1 - share) ** 2 / freedom_1)  # Welch and Satterthwaite
-    return _student(mean_1 - mean_0, variance, freedom, level)
+    return _student(*_difference(hard, smoothed), level)
+
+
+def paired_p_value(differences: np.ndarray, threshold: float = 0.0) -> float:
+    """Two-sided p-value of Student's t-test that the mean of differences (S,) is at a threshold.
+
+    It is below 0.05 exactly where the threshold is outside of `paired_interval`. Errors as for `mean_interval`.
+    """
+    return _p_value(*_moments("differences", differences), threshold)
+
+
+def welch_p_value(hard: np.ndarray, smoothed: np.ndarray, threshold: float = 0.0) -> float:
+    """Two-sided p-value of Welch's t-test that mean(smoothed) − mean(hard), of arms (S,) and (S',), is at a threshold.
+
+    It is below 0.05 exactly where the threshold is outside of `welch_interval`. Errors as for `mean_interval`.
+    """
+    return _p_value(*_difference(hard, smoothed), threshold)
 
 
 def seeds(name: str, values: np.ndarray) -> np.ndarray:
@@ -62,6 +73,21 @@ def _moments(name: str, values) -> tuple[float, float, int]:
         raise ValueError(f"{name}: an interval needs two values or more, not {values.size}")
     shifted = values - values[0]  # so that equal values have variance 0 exactly
     return values[0] + shifted.mean(), shifted.var(ddof=1) / values.size, values.size - 1
+
+
+def _difference(hard: np.ndarray, smoothed: np.ndarray) -> tuple[float, float, float]:
+    """Mean of smoothed − hard, its squared standard error, degrees of freedom (Welch and Satterthwaite)."""
+    mean_0, variance_0, freedom_0 = _moments("hard", hard)
+    mean_1, variance_1, freedom_1 = _moments("smoothed", smoothed)
+    variance = variance_0 + variance_1
+    share = variance_0 / variance if variance else 0.5
+    return mean_1 - mean_0, variance, 1 / (share**2 / freedom_0 + (1 - share) ** 2 / freedom_1)
+
+
+def _p_value(mean: float, variance: float, freedom: float, threshold: float) -> float:
+    if not variance:
+        return float(mean == threshold)
+    return float(2 * stdtr(freedom, -abs(mean - threshold) / np.sqrt(variance)))
 
 
 def _student(mean: float, variance: float, freedom: float, level: float) -> Interval:

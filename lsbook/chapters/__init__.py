@@ -8,11 +8,14 @@ from types import ModuleType
 
 __all__ = [
     "calibration",
+    "conclusion",
     "costs",
     "distillation",
     "equal_softness",
     "explorer",
+    "findings",
     "label_smoothing",
+    "landing",
     "machine_translation",
     "mutual_information",
     "overview",

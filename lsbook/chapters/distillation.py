@@ -147,7 +147,7 @@ class Study:
 
     def errors(self, role: str, arm: str = "hard") -> np.ndarray:
         """Test error in percent, one value a seed."""
-        return _errors(self.roles[role, arm])
+        return errors(self.roles[role, arm])
 
 
 def groups(profile: str, temperatures: str | float = "auto", beta: str | float = "auto") -> list[Group]:
@@ -245,7 +245,7 @@ def temperature_table(study: Study) -> Table | Text:
         return Text("Students at other temperatures are not recorded with these seeds.")
     rows = []
     for t in sorted({t for t, _ in study.students}):
-        hard, smoothed = (_errors(study.students[t, arm]) for arm in TEACHERS)
+        hard, smoothed = (errors(study.students[t, arm]) for arm in TEACHERS)
         softness = (f"{_softness(study.students[t, arm]).mean():.2f}" for arm in TEACHERS)
         compared = map(captions.with_interval, (hard, smoothed))
         rows.append((f"T = {t:g}", *compared, captions.difference(hard, smoothed), *softness))
@@ -262,7 +262,8 @@ def temperature_table(study: Study) -> Table | Text:
     )
 
 
-def _errors(records: list[Record]) -> np.ndarray:
+def errors(records: list[Record]) -> np.ndarray:
+    """Test errors in percent, one a record."""
     return np.array([100 * (1 - record.metrics["test_accuracy"]) for record in records])
 
 
@@ -272,9 +273,13 @@ def _softness(records: list[Record]) -> np.ndarray:
 
 def measure(study: Study) -> list[Measure]:
     """Both parts of C12."""
+    plan = PLANS[study.profile]
+    trained = {"teacher": f"α = {ALPHA:g}", "student": f"α = {ALPHA:g}, T = {plan.temperature:g}, β = {plan.beta:g}"}
     return [
-        claim_tables.measure("C12", role, f"error of the {role}", *(study.errors(role, arm) for arm in TEACHERS))
-        for role in ("teacher", "student")
+        claim_tables.measure(
+            "C12", role, f"error of the {role}", *(study.errors(role, arm) for arm in TEACHERS), conditions=conditions
+        )
+        for role, conditions in trained.items()
     ]
 
 

@@ -203,18 +203,20 @@ def measure(study: Study) -> list[Measure]:
         return np.mean([study.accuracies(kind, alpha) for alpha in study.grid], axis=0)
 
     hard, smoothed, alone = mean("hard teacher"), mean("smoothed teacher"), mean("equally soft")
+    grid = f"mean of α = {', '.join(f'{alpha:g}' for alpha in study.grid)}; T such that γ is equal"
     return [
         claim_tables.measure(
             "C13", "", "teacher, α = 0 and 0.1", study.accuracies("teacher", 0.0), study.accuracies("teacher", ALPHA)
         ),
-        claim_tables.measure("C14", "", "student alone and of the hard teacher", alone, hard),
-        claim_tables.measure("C15", "", "student of smoothed and of hard teacher", smoothed, hard),
+        claim_tables.measure("C14", "", "student alone and of the hard teacher", alone, hard, conditions=grid),
+        claim_tables.measure("C15", "", "student of smoothed and of hard teacher", smoothed, hard, conditions=grid),
         claim_tables.measure(
             "C19",
             "",
             "student of the smoothed teacher and alone, α = 0.1",
             study.accuracies("smoothed teacher", ALPHA),
             study.accuracies("alone", ALPHA),
+            conditions=f"α = {ALPHA:g}, T = 1",
         ),
     ]
 

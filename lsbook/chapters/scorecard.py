@@ -1,176 +1,213 @@
-"""All claims in all settings: the paper's numbers, the replication's, ours with intervals, and the verdicts."""
+"""The scorecard: every claim on every network as a grid of marks, and every interval of a unit on one axis.
 
-import itertools
+Beside ours stands what the paper and its replication report.
+"""
+
 import math
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
-from lsbook import outputs
-from lsbook.chapters.plans import CHAPTERS
-from lsbook.chapters.shared import captions, claim_tables
-from lsbook.chapters.shared.claim_tables import Measure
-from lsbook.chapters.shared.comparison import RECORDED, is_recorded
-from lsbook.core.errors import one_of
-from lsbook.core.store import Record
+import numpy as np
+
+from lsbook.analysis.multiplicity import benjamini_hochberg, holm
+from lsbook.analysis.statistics import paired_p_value, welch_p_value
+from lsbook.chapters.findings import Finding
+from lsbook.chapters.shared import captions
+from lsbook.chapters.topics import PAPER, TOPICS, Topic, by_network, data_name, network_name, topic
+from lsbook.core.registry import DATASETS, MODELS
 from lsbook.core.wording import counted
-from lsbook.evidence import claims, literature
-from lsbook.evidence.claims import CLAIMS, IN_ORDER, MIXED, NOT_TESTED, Verdict
-from lsbook.outputs import Markup, Table, Text
-from lsbook.recipes.profiles import PROFILES
+from lsbook.evidence import literature
+from lsbook.evidence.claims import CLAIMS, CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED, Part
+from lsbook.figures.forest import Group, Row, forest_table
+from lsbook.figures.marks import WORDS, hidden, mark
+from lsbook.outputs import Html, Markup, Text
 
-EVIDENCE = ("paper", "laptop")  # profiles that say something about the paper, the better first
-# Chapter -> what its claims are about, and which they are.
-CLAIMS_OF = {
-    "projections": ("accuracy and projections", ("C1", "C2", "C3", "C4", "C5", "C8", "C18")),
-    "calibration": ("calibration", ("C6", "C7")),
-    "machine_translation": ("translation", ("C9", "C10", "C11", "C17", "C20")),
-    "distillation": ("distillation", ("C12",)),
-    "equal_softness": ("distillation at equal softness", ("C13", "C14", "C15", "C19")),
-    "mutual_information": ("information", ("C16",)),
-}
+UNITS = {"fraction": "fraction of 1", "ratio": "a ratio, without unit"}
 
 
-class Finding(NamedTuple):
-    """A part of a claim, measured in a chapter in a profile.
-
-    setting: networks and data as the reader knows them; records: what the chapter measured its claims there on.
-    """
-
-    chapter: str
-    profile: str
-    setting: str
-    measure: Measure
-    records: Sequence[Record] = ()
-
-    @property
-    def verdict(self) -> Verdict:
-        return self.measure.verdict
-
-
-def findings(profile: str = "auto", seeds: str = RECORDED) -> list[Finding]:
-    """What the chapters measured; of a part that two of them measured in one setting, that with more seeds.
-
-    A profile that asks for a better one's runs adds nothing.
-
-    profile: a name, or "auto": all that are evidence. seeds: as chapters take them; by default nothing is trained.
-    UserError for an unknown profile.
-    """
-    one_of("profile", profile, ("auto", *PROFILES))
-    best: dict[tuple, Finding] = {}
-    seen = []
-    for name in EVIDENCE if profile == "auto" else (profile,):
-        for chapter in CHAPTERS.values():
-            groups = chapter.groups(name)
-            asked = [group.runs(0) for group in groups]
-            if asked in seen or (seeds == RECORDED and not is_recorded(groups)):
-                continue
-            seen.append(asked)
-            for found in _flat(chapter.settings(name, seeds)):
-                part = found.profile, found.setting, found.verdict.claim, found.verdict.part
-                if part not in best or best[part].verdict.seeds < found.verdict.seeds:
-                    best[part] = found
-    return list(best.values())
+def grid(findings: Sequence[Finding], page: str = "") -> Html:
+    """The claims by topic in rows, the networks in columns. page: where the scorecard is, if not on this page."""
+    shown = [finding for finding in findings if finding.verdict.verdict != NOT_TESTED]
+    networks = list(dict.fromkeys(finding.network for finding in shown))
+    columns = Markup("").join(
+        Markup('<th scope="col"><span class="upright">{} <small>{}</small></span></th>').format(
+            MODELS[model].short, data_name(dataset)
+        )
+        for dataset, model in networks
+    )
+    body = Markup("").join(_grid_topic(topic, findings, networks, page) for topic in TOPICS)
+    html = Markup(
+        '{}<table class="verdict-grid"><caption class="visually-hidden">The claims by network. Every mark links to its '
+        "row in the scorecard.</caption><thead><tr><td></td>{}</tr></thead><tbody>{}</tbody></table>"
+    ).format(legend(), columns, body)
+    return Html(html, [record for finding in shown for record in finding.records])
 
 
-def _flat(settings: Iterable[claim_tables.Setting]) -> list[Finding]:
+def legend() -> Markup:
+    """What each mark means."""
+    words = [Markup("<li>{} {}</li>").format(mark(verdict), word) for verdict, word in WORDS.items()]
+    shapes = [
+        Markup("<li>{} {}</li>").format(mark("reproduced", profile == PAPER), captions.standing(profile))
+        for profile in ("laptop", PAPER)
+    ]
+    return Markup('<ul class="legend">{}</ul>').format(Markup("").join([*words, *shapes]))
+
+
+def _grid_topic(topic: Topic, findings: Sequence[Finding], networks: Sequence[tuple[str, str]], page: str) -> Markup:
+    heading = Markup('<tr class="topic"><th scope="rowgroup" colspan="{}">{}</th></tr>').format(
+        len(networks) + 1, topic.title
+    )
+    return Markup("").join([heading, *(_grid_row(claim, findings, networks, page) for claim in topic.claims)])
+
+
+def _grid_row(claim: str, findings: Sequence[Finding], networks: Sequence[tuple[str, str]], page: str) -> Markup:
+    found = by_network(findings, claim)
+    cells = []
+    for network in networks:
+        links = [
+            Markup('<a href="{}#{}">{}{}</a>').format(
+                page,
+                finding.id,
+                mark(outcome.verdict, outcome.profile == PAPER),
+                hidden(f"{WORDS[outcome.verdict]}, {captions.standing(outcome.profile)}"),
+            )
+            for outcome, finding in found.get(network, ())
+        ]
+        cells.append(Markup("<td>{}</td>").format(Markup("").join(links) or hidden("not asked of this network")))
+    text = CLAIMS[claim].text
+    return Markup('<tr><th scope="row">{}</th>{}</tr>').format(text[0].upper() + text[1:], Markup("").join(cells))
+
+
+def forest(name: str, findings: Sequence[Finding]) -> Html:
+    """The claims of a topic, a table for each unit. name: the topic's."""
+    found = [finding for claim in topic(name).claims for finding in findings if finding.verdict.claim == claim]
+    by_unit: dict[str, list[Finding]] = {}
+    for finding in found:
+        by_unit.setdefault(_part(finding).units, []).append(finding)
+    tables = [
+        forest_table(f"Differences, smoothed − hard unless said, in {UNITS.get(unit, unit)}", _groups(several))
+        for unit, several in by_unit.items()
+    ]
+    return Html(
+        Markup("").join([*tables, _reported(name)]), [record for finding in found for record in finding.records]
+    )
+
+
+def _part(finding: Finding) -> Part:
+    return CLAIMS[finding.verdict.claim].part(finding.verdict.part)
+
+
+def _groups(findings: Sequence[Finding]) -> list[Group]:
+    quantities: dict[tuple[str, str], list[Finding]] = {}
+    for finding in findings:
+        quantities.setdefault((finding.verdict.claim, finding.verdict.part), []).append(finding)
     return [
-        Finding(setting.chapter, setting.profile, setting.title, measure, setting.records)
-        for setting in settings
-        for measure in setting.measures
+        Group(sentence_case(CLAIMS[claim].text), CLAIMS[claim].part(part).quantity, list(map(_row, several)))
+        for (claim, part), several in quantities.items()
     ]
 
 
-class Outcome(NamedTuple):
-    """The verdict on a claim in one setting, its parts combined; the setting names those that decide, if not all do."""
-
-    profile: str
-    setting: str
-    verdict: str
-
-
-def outcomes(findings: Sequence[Finding], claim: str) -> list[Outcome]:
-    """One for each setting in which the claim was measured."""
-    found = [finding for finding in findings if finding.verdict.claim == claim]
-    by_setting = itertools.groupby(found, lambda finding: (finding.profile, finding.setting))
-    return [_outcome(*setting, [finding.measure for finding in parts]) for setting, parts in by_setting]
-
-
-def _outcome(profile: str, setting: str, parts: Sequence[Measure]) -> Outcome:
-    verdict = claims.combine([part.verdict for part in parts]).verdict
-    if verdict == MIXED:
-        named = "; ".join(f"{part.title}: {part.verdict.verdict}" for part in parts)
-        return Outcome(profile, f"{setting} ({named})", verdict)
-    deciding = [part.title for part in parts if part.verdict.verdict == verdict]
-    named = f" ({', '.join(deciding)})" if len(deciding) < len(parts) else ""
-    return Outcome(profile, setting + named, verdict)
-
-
-def summary_table(findings: Sequence[Finding]) -> Table:
-    """Every claim in a row: what it says and what it came to, in each kind of evidence."""
-    profiles = _profiles(findings) or ["laptop"]
-    rows = []
-    for claim in CLAIMS.values():
-        found = outcomes(findings, claim.id)
-        cells = [_by_verdict([outcome for outcome in found if outcome.profile == name]) for name in profiles]
-        rows.append((f"{claim.id}: {claim.text}", *cells))
-    return Table(
-        "table-scorecard",
-        "The paper's claims and what they came to here: the verdict by the rule, with the settings in which it holds. "
-        "Not tested: no runs are recorded yet, or too few.",
-        ("claim", *map(captions.standing, profiles)),
-        tuple(rows),
-        _records(findings),
+def _row(finding: Finding) -> Row:
+    part, verdict = _part(finding), finding.verdict
+    tested = verdict.verdict != NOT_TESTED
+    threshold = -part.sign * part.margin or 0.0  # no −0
+    words = WORDS[verdict.verdict]
+    return Row(
+        id=finding.id,
+        label=network_name(finding.network),
+        detail=f"{finding.conditions}; {counted(verdict.seeds, 'seed')}",
+        interval=tuple(finding.change) if tested else None,
+        threshold=threshold,
+        upward=part.sign > 0,
+        shown=captions.signed(*finding.change) if tested else "—",
+        required=f"{'>' if part.sign > 0 else '<'} {threshold:g}".replace("-", "−"),
+        verdict=Markup("{} {}").format(mark(verdict.verdict, finding.profile == PAPER), words),
+        paper_protocol=finding.profile == PAPER,
     )
 
 
-def _records(findings: Iterable[Finding]) -> list[Record]:
-    return [record for finding in findings for record in finding.records]
+def sentence_case(text: str) -> str:
+    """With a capital letter at its beginning."""
+    return text[0].upper() + text[1:]
 
 
-def _profiles(findings: Sequence[Finding]) -> list[str]:
-    return list(dict.fromkeys(finding.profile for finding in findings))
+def _reported(name: str) -> Markup:
+    """What the paper and the replication have on the topic's claims, folded away."""
+    rows = Markup("").join(
+        Markup('<tr><th scope="row">{}</th><td>{}</td><td>{}</td><td>{}</td></tr>').format(
+            sentence_case(CLAIMS[claim].text), source, outcome, numbers
+        )
+        for claim in topic(name).claims
+        for source, outcome, numbers in _published(claim)
+    )
+    return Markup(
+        '<details><summary>What the paper and the replication report</summary><table class="reported"><thead><tr>'
+        '<th scope="col">claim</th><th scope="col">source</th><th scope="col">outcome</th><th scope="col">numbers, '
+        "hard → smoothed</th></tr></thead><tbody>{}</tbody></table></details>"
+    ).format(rows)
 
 
-def _by_verdict(outcomes: Sequence[Outcome]) -> str:
-    """Verdicts with their settings, contradictions first."""
-    parts = []
-    for word in IN_ORDER:
-        settings = [outcome.setting for outcome in outcomes if outcome.verdict == word]
-        if settings:
-            parts.append(Markup("**{}**: {}").format(word, "; ".join(settings)))
-    return Markup(". ").join(parts) or NOT_TESTED
+def tally_text(findings: Sequence[Finding]) -> Text:
+    """How many parts came to what, in which kind of evidence."""
+    sentences = []
+    for profile in dict.fromkeys(finding.profile for finding in findings):
+        own = [f.verdict.verdict for f in findings if f.profile == profile and f.verdict.verdict != NOT_TESTED]
+        if own:
+            counts = [(WORDS[word], own.count(word)) for word in (REPRODUCED, CONTRADICTED, UNDECIDED)]
+            said = ", ".join(f"{n} {_verb(word, n)}" for word, n in counts)
+            sentences.append(
+                f"{captions.standing(profile)[0].upper()}{captions.standing(profile)[1:]}, of "
+                f"{counted(len(own), 'tested part')} of claims {said}."
+            )
+    return Text(" ".join(sentences) or "Nothing is tested yet.")
 
 
-def detail_table(findings: Sequence[Finding], chapter: str) -> Table:
-    """The claims of a chapter, each with what the paper and the replication report and what each setting here found."""
-    subject, names = CLAIMS_OF[chapter]
-    rows = []
-    for name in names:
-        ours = [_row(finding) for finding in findings if finding.verdict.claim == name]
-        strong = Markup("**{}**").format
-        rows += [(strong(name), "", strong(CLAIMS[name].text)), *_published(name), *ours]
-    return Table(
-        f"table-scorecard-{chapter.replace('_', '-')}",
-        f"The claims about {subject}. Numbers are of the claim's two arms, in most rows hard → smoothed targets; ours "
-        "are means with 95 % Student t intervals over seeds, then comes the difference, second − first, with its 95 % "
-        "interval. An arrow upward or downward gives the claimed direction; in the picture the claimed side is to the "
-        "right of the line. A dagger marks a number that was not checked in its source.",
-        ("source", "verdict", "finding"),
-        tuple(rows),
-        _records(finding for finding in findings if finding.verdict.claim in names),
+def _verb(word: str, n: int) -> str:
+    """A verdict as a verb for so many."""
+    plural = {"holds": "hold", "does not hold": "do not hold", "open": "are open"}
+    singular = {"open": "is open"}
+    return singular.get(word, word) if n == 1 else plural[word]
+
+
+def multiplicity_text(findings: Sequence[Finding]) -> Text:
+    """How many decided parts stay decided when it is taken into account that many are tested."""
+    tested = [f for f in findings if f.verdict.verdict != NOT_TESTED]
+    decided = np.array([f.verdict.verdict != UNDECIDED for f in tested])
+    values = np.array([_p(f) for f in tested])
+    stay = [int((decided & (adjust(values) < 0.05)).sum()) for adjust in (holm, benjamini_hochberg)]
+    return Text(
+        f"{len(tested)} parts are tested at 5 % each. Of the {decided.sum()} that are decided, {stay[0]} stay so by "
+        f"Holm’s correction, which makes a single wrong decision improbable, and {stay[1]} by Benjamini and "
+        "Hochberg’s, which bounds the share of wrong ones."
     )
 
 
-def _row(finding: Finding) -> tuple[str, str, str]:
-    name, first, second, difference, word = claim_tables.cells(finding.measure)
-    verdict = finding.verdict
-    text = f"{finding.setting}, {counted(verdict.seeds, 'seed')}: {name.partition(': ')[2]} {first} → {second}"
-    if math.isnan(verdict.mean):
-        return f"here, {captions.standing(finding.profile)}", word, text
-    threshold = -CLAIMS[verdict.claim].part(verdict.part).margin
-    picture = outputs.interval_picture(verdict.low, verdict.mean, verdict.high, threshold)
-    outcome = Markup("<strong>{}</strong><br>{}").format(word, picture)
-    return f"here, {captions.standing(finding.profile)}", outcome, f"{text}, difference {difference}"
+def _p(finding: Finding) -> float:
+    """Of the test that the difference is at the threshold."""
+    part, claim = _part(finding), CLAIMS[finding.verdict.claim]
+    first, second = finding.measure.hard, finding.measure.smoothed
+    threshold = -part.sign * part.margin
+    if claim.design == "paired":
+        return paired_p_value(second - first, threshold)
+    return welch_p_value(first, second, threshold)
+
+
+def sampling_text(findings: Sequence[Finding]) -> Text:
+    """What the intervals leave out, with the size of what can be computed: the choice of test images."""
+    accuracies = [f for f in findings if f.verdict.claim == "C1" and f.verdict.verdict != NOT_TESTED]
+    sizes = [f"±{_sampling(f):.1f} points on {network_name(f.network)}" for f in accuracies]
+    size = f" (of accuracy about {', '.join(sizes)})" if sizes else ""
+    return Text(
+        "The intervals are over trainings from other seeds, all on the same training images and tested on the same "
+        f"images: they leave out the choice of the former, and of the latter{size}; that part is shared by both sides "
+        "of a difference."
+    )
+
+
+def _sampling(finding: Finding) -> float:
+    """Half of the 95 % interval of an accuracy, in points, over the choice of test images."""
+    accuracy = finding.measure.hard.mean() / 100
+    _, tested = DATASETS[finding.network[0]].examples
+    return 196 * math.sqrt(accuracy * (1 - accuracy) / tested)
 
 
 _MNIST = {
@@ -224,43 +261,3 @@ def _numbers(row: str | tuple[str, ...], arms: dict[str, literature.Published], 
     shown = [arms[first], *(number for arm, number in arms.items() if "smoothed" in arm)]
     head, *rest = (number.shown for number in shown)
     return f"{setting} {head} → {' or '.join(rest)}"
-
-
-def summary_text(findings: Sequence[Finding]) -> Text:
-    """The claims under each verdict and kind of evidence, contradictions first, as a list."""
-    found = {claim: outcomes(findings, claim) for claim in CLAIMS}
-    lines = []
-    for word, profile in itertools.product(IN_ORDER[:-1], _profiles(findings)):
-        listed = {
-            claim: "; ".join(o.setting for o in several if (o.verdict, o.profile) == (word, profile))
-            for claim, several in found.items()
-        }
-        item, heading = Markup("  - {}, {}: {}"), Markup("- **{}** {}")
-        items = [item.format(claim, CLAIMS[claim].text, settings) for claim, settings in listed.items() if settings]
-        lines += [heading.format(word.capitalize(), captions.standing(profile)), *items] if items else []
-    untested = [claim for claim, several in found.items() if all(o.verdict == NOT_TESTED for o in several)]
-    if untested:
-        lines.append(Markup("- **{}** yet: {}").format(NOT_TESTED.capitalize(), ", ".join(untested)))
-    return Text(Markup("\n").join(lines))
-
-
-def answers(findings: Sequence[Finding], *names: str) -> Text:
-    """Each of the claims with its verdict and difference in every kind of evidence and setting, as a list."""
-    lines = []
-    for name in names:
-        found = [finding for finding in findings if finding.verdict.claim == name]
-        by_profile = itertools.groupby(found, lambda finding: finding.profile)
-        said = Markup("; ").join(
-            Markup("{} {}").format(captions.standing(profile), Markup("; ").join(map(_answer, several)))
-            for profile, several in by_profile
-        )
-        said = said or Markup("**{}**").format(NOT_TESTED)
-        lines.append(Markup("- {}, {}: {}.").format(name, CLAIMS[name].text, said))
-    return Text(Markup("\n").join(lines))
-
-
-def _answer(finding: Finding) -> Markup:
-    name, _, _, difference, word = claim_tables.cells(finding.measure)
-    seeds = counted(finding.verdict.seeds, "seed")
-    found = seeds if finding.verdict.verdict == NOT_TESTED else f"{difference}, {seeds}"
-    return Markup("**{}** on {} ({}: {})").format(word, finding.setting, name.partition(": ")[2], found)

@@ -27,6 +27,7 @@ class Dataset:
     unknown: other data sets whose test images a network trained on this one does not know, each with those of its
         classes that are left out because they are like ours.
     transfer: another data set, on which the features of a network trained on this one are tried.
+    short: its title where there is little room.
     """
 
     title: str
@@ -45,9 +46,11 @@ class Dataset:
     remark: str = ""
     unknown: dict[str, tuple[str, ...]] = field(default_factory=dict)
     transfer: str | None = None
+    short: str = ""
 
     def __post_init__(self):
         object.__setattr__(self, "shown", self.shown or self.classes)
+        object.__setattr__(self, "short", self.short or self.title)
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ class Corpus:
     pairs: how many sentence pairs each split has, where that is known.
     archives: for each file to download its folder, address and SHA-256.
     has_gaps: whether training pairs may lack a side, as some of a text from the web do; they are left out.
+    short: its title where there is little room.
     """
 
     title: str
@@ -68,6 +72,10 @@ class Corpus:
     size: str = ""
     archives: tuple[tuple[str, str, str], ...] = ()
     has_gaps: bool = False
+    short: str = ""
+
+    def __post_init__(self):
+        object.__setattr__(self, "short", self.short or self.title)
 
 
 @dataclass(frozen=True)
@@ -75,12 +83,17 @@ class Model:
     """Where a network is defined (`module:class`) and its arguments besides those that the data decide.
 
     reads: "images" or "text".
+    short: its title where there is little room.
     """
 
     title: str
     factory: str
     arguments: dict = field(default_factory=dict)
     reads: str = "images"
+    short: str = ""
+
+    def __post_init__(self):
+        object.__setattr__(self, "short", self.short or self.title)
 
     def build(self, *data):
         """The network, freshly initialised from torch's random state.
@@ -209,6 +222,7 @@ DATASETS = {
     ),
     "tiny-imagenet-32": Dataset(
         title="Tiny ImageNet at 32 × 32",
+        short="Tiny ImageNet, 200 classes",
         classes=_tiny_imagenet(200),
         shape=(3, 32, 32),
         examples=(100_000, 10_000),
@@ -221,6 +235,7 @@ DATASETS = {
     # Half of the images of fifty classes: the role of CIFAR-100 (many classes, little data of each) at a small cost.
     "tiny-imagenet-50": Dataset(
         title="Tiny ImageNet at 32 × 32, 50 classes",
+        short="Tiny ImageNet",
         classes=_tiny_imagenet(50),
         shape=(3, 32, 32),
         examples=(25_000, 2_500),
@@ -233,6 +248,7 @@ DATASETS = {
     # Of ImageNet's kind at a small cost: two breeds that look alike, two others, and something quite different.
     "tiny-imagenet-5": Dataset(
         title="Tiny ImageNet at 32 × 32, 5 classes",
+        short="Tiny ImageNet, 5 classes",
         classes=("goldfish", "Yorkshire terrier", "golden retriever", "Labrador retriever", "standard poodle"),
         shape=(3, 32, 32),
         examples=(2_500, 250),
@@ -250,6 +266,7 @@ DATASETS = {
     ),
     "digits": Dataset(
         title="digits (scikit-learn)",
+        short="digits",
         classes=tuple("0123456789"),
         shape=(1, 32, 32),
         examples=(1_497, 300),
@@ -260,6 +277,7 @@ DATASETS = {
 CORPORA = {
     "multi30k": Corpus(
         title="Multi30k, English to German",
+        short="Multi30k",
         parts=("train", "val", "test_2016_flickr"),
         pairs=(29_000, 1_014, 1_000),
         size="1.3 MB",
@@ -275,9 +293,10 @@ CORPORA = {
             }.items()
         ),
     ),
-    "grammar": Corpus(title="English–German grammar of our own"),
+    "grammar": Corpus(title="English–German grammar of our own", short="grammar"),
     "wmt14-en-de": Corpus(
         title="WMT14, English to German",
+        short="WMT14",
         parts=("train", "validation", "test"),
         pairs=(None, 3_000, 3_003),  # copies of the training text differ in how it was cleaned
         has_gaps=True,
@@ -287,29 +306,38 @@ CORPORA = {
 TITLES = {name: source.title for name, source in (DATASETS | CORPORA).items()}
 
 MODELS = {
-    "mlp": Model("MLP 2 × 1200", "lsbook.models.mlp:MLP", {"hidden": 1200}),
-    "mlp-dropout": Model("MLP 2 × 1200 with dropout", "lsbook.models.mlp:MLP", {"hidden": 1200, "dropout": 0.5}),
+    "mlp": Model("MLP 2 × 1200", "lsbook.models.mlp:MLP", {"hidden": 1200}, short="MLP"),
+    "mlp-dropout": Model(
+        "MLP 2 × 1200 with dropout", "lsbook.models.mlp:MLP", {"hidden": 1200, "dropout": 0.5}, short="MLP"
+    ),
     "mlp-800": Model("MLP 2 × 800", "lsbook.models.mlp:MLP", {"hidden": 800}),
     "alexnet": Model("AlexNet", "lsbook.models.alexnet:AlexNet"),
     "resnet56": Model("ResNet-56", "lsbook.models.resnet:ResNet", {"depth": 56}),
     "resnet56-first7": Model(
-        "ResNet-56, first convolution 7 × 7", "lsbook.models.resnet:ResNet", {"depth": 56, "first_kernel": 7}
+        "ResNet-56, first convolution 7 × 7",
+        "lsbook.models.resnet:ResNet",
+        {"depth": 56, "first_kernel": 7},
+        short="ResNet-56",
     ),
     "resnet8": Model("ResNet-8", "lsbook.models.resnet:ResNet", {"depth": 8}),
     "inception_v4": Model("Inception-v4", "lsbook.models.inception:InceptionV4"),
     "alexnet-16": Model("narrow AlexNet", "lsbook.models.alexnet:AlexNet", {"width": 16}),
-    "transformer-base": Model("Transformer, base size", "lsbook.models.transformer:Transformer", reads="text"),
+    "transformer-base": Model(
+        "Transformer, base size", "lsbook.models.transformer:Transformer", reads="text", short="Transformer"
+    ),
     "transformer-256": Model(
         "Transformer, 3 + 3 layers of width 256",
         "lsbook.models.transformer:Transformer",
         {"layers": 3, "width": 256, "heads": 4, "hidden": 512, "dropout": 0.2},
         reads="text",
+        short="Transformer",
     ),
     "transformer-64": Model(
         "Transformer, 2 + 2 layers of width 64",
         "lsbook.models.transformer:Transformer",
         {"layers": 2, "width": 64, "heads": 4, "hidden": 256, "dropout": 0.1},
         reads="text",
+        short="Transformer",
     ),
 }
 

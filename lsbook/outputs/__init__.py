@@ -7,7 +7,6 @@ own code wrote as `Markup` is Markdown and HTML.
 
 import base64
 import json
-import math
 import re
 import string
 from collections.abc import Iterable, Sequence
@@ -107,6 +106,22 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Html:
+    """HTML of our own making, for what Markdown has no form for. records: what it shows."""
+
+    html: Markup
+    records: Sequence[Record] = field(default=(), repr=False)
+
+    def __post_init__(self):
+        if not isinstance(self.html, Markup):
+            raise TypeError("html: only Markup is shown as it is; a string is data")
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict[str, str], dict]:
+        text = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", self.html))).strip()
+        return {"text/html": str(self.html), "text/plain": text}, _runs(self.records)
+
+
+@dataclass(frozen=True)
 class Table:
     """A numbered table. rows: cells, data or Markup, the first of each row names it; name: for references to it;
     records: what its numbers are from, or their keys, as the index of a frame has them.
@@ -153,25 +168,6 @@ def _plain(text: str) -> str:
     return unescape(text) if isinstance(text, Markup) else one_line(text)
 
 
-def interval_picture(low: float, mean: float, high: float, threshold: float) -> Markup:
-    """An inline SVG: an interval with its mean beside the line of a threshold, on a scale of its own.
-
-    ValueError when one of them is not finite.
-    """
-    ends = low, mean, high, threshold
-    if not all(map(math.isfinite, ends)):
-        raise ValueError(f"interval: {ends} is not finite")
-    span = (max(ends) - min(ends)) or 1.0
-    left, middle, right, tick = (round(6 + 84 * (value - min(ends)) / span, 1) for value in ends)
-    return Markup(
-        '<svg width="96" height="14" viewBox="0 0 96 14" role="img" stroke="currentColor" aria-label="interval '
-        f'{"right of" if low > threshold else "left of" if high < threshold else "across"} the threshold">'
-        f'<line x1="{tick}" x2="{tick}" y1="1" y2="13"></line>'
-        f'<line x1="{left}" x2="{right}" y1="7" y2="7" stroke-width="3"></line>'
-        f'<circle cx="{middle}" cy="7" r="3.5" fill="currentColor"></circle></svg>'
-    )
-
-
 @dataclass(frozen=True)
 class Figure:
     """A figure that is drawn, shown as matplotlib's own are. records: what it shows."""
@@ -204,13 +200,18 @@ class Part:
 
     def html(self) -> str:
         """A figure that holds its data, so that it needs no server; its first paragraph gives way to the controls."""
-        data = json.dumps(self.data, default=_array, ensure_ascii=False).replace("<", r"\u003c")
+        data = embedded_json(self.data)
         return (
             f'<figure class="explorer" data-part="{escape(self.name)}">'
             "<p>This part is worked in a browser: open the built book, with scripts allowed.</p>"
             f"<figcaption>{escape(one_line(self.caption))}</figcaption>"
             f'<script type="application/json">{data}</script></figure>'
         )
+
+
+def embedded_json(data: object) -> Markup:
+    """Data as JSON for a <script> of a page, in which nothing ends the script or begins a comment."""
+    return Markup(json.dumps(data, default=_array, ensure_ascii=False).replace("<", r"\u003c"))
 
 
 def _array(values: np.ndarray) -> dict:

@@ -1,157 +1,91 @@
-"""Verdicts of all chapters side by side: on invented findings, and on the records that come with the sources."""
+"""The grid and the forest plots: every mark leads to its row, and every row has its numbers."""
 
-import numpy as np
+import re
+from html import unescape
+
 import pytest
 
-from lsbook.chapters import distillation, scorecard
-from lsbook.chapters.plans import CHAPTERS
-from lsbook.chapters.scorecard import Finding
-from lsbook.chapters.shared import claim_tables
-from lsbook.core.errors import UserError
-from lsbook.core.store import Store
-from lsbook.evidence import literature
+from lsbook.chapters import scorecard
+from lsbook.chapters.findings import collect
+from lsbook.chapters.topics import TOPICS
 from lsbook.evidence.claims import CLAIMS
-
-ALEXNET, MLP = "AlexNet, CIFAR-10", "MLP 2 × 1200, MNIST"
-
-
-def finding(claim, difference, setting=ALEXNET, profile="laptop", part="", seeds=3, chapter="calibration"):
-    """Three networks an arm, a hundredth apart; smoothed − hard is `difference`."""
-    hard = np.arange(seeds) / 100
-    measure = claim_tables.measure(claim, part, f"the {part or 'quantity'}", hard, hard + difference, n_test=10_000)
-    return Finding(chapter, profile, setting, measure)
-
+from tests.chapters.invented import MLP, finding
 
 FINDINGS = [
     finding("C1", -5),
     finding("C1", +5, MLP),
-    finding("C1", 0, profile="paper", seeds=2),
+    finding("C1", 5, profile="paper"),
     finding("C6", -5),
-    finding("C6", -5, MLP),
-    finding("C2", 0.001),
-    finding("C12", -1, MLP, part="teacher"),
-    finding("C12", -1, MLP, part="student"),
+    finding("C7", 0, seeds=2),
+    finding("C18", -1, part="variation"),
+    finding("C18", +1, part="optimum"),
 ]
 
 
-def test_every_claim_belongs_to_one_chapter_and_is_stated_somewhere():
-    listed = [name for _, names in scorecard.CLAIMS_OF.values() for name in names]
-    assert sorted(listed) == sorted(CLAIMS)
-    assert scorecard.CLAIMS_OF.keys() == CHAPTERS.keys()
-    assert literature.STATED.keys() == CLAIMS.keys()
+def test_every_claim_has_its_row_and_belongs_to_one_topic():
+    assert sorted(claim for topic in TOPICS for claim in topic.claims) == sorted(CLAIMS)
+    html = scorecard.grid(FINDINGS).html
+    rows = re.findall(r'<th scope="row">(.*?)</th>', html)
+    assert len(rows) == len(CLAIMS)
+    assert rows[0] == "Smoothing does not cost accuracy"
 
 
-def test_the_summary_has_every_claim_once_and_contradictions_first():
-    table = scorecard.summary_table(FINDINGS)
-    assert table.header == ("claim", "in the reduced regime", "at the paper's scale")
-    rows = {row[0].partition(":")[0]: row[1:] for row in table.rows}
-    assert list(rows) == list(CLAIMS)
-    assert rows["C1"][0] == "**contradicted**: AlexNet, CIFAR-10. **reproduced**: MLP 2 × 1200, MNIST"
-    assert rows["C1"][1] == "**not tested**: AlexNet, CIFAR-10"
-    assert rows["C2"][0] == "**undecided**: AlexNet, CIFAR-10"
-    assert rows["C3"] == ("not tested", "not tested")
+@pytest.mark.parametrize("findings", [FINDINGS, None], ids=["invented", "recorded"])
+def test_every_mark_of_the_grid_leads_to_a_row(findings):
+    findings = findings or collect()
+    links = re.findall(r'href="scorecard.html#([^"]+)"', unescape(scorecard.grid(findings, "scorecard.html").html))
+    rows = [re.findall(r'<tr id="([^"]+)"', scorecard.forest(topic.name, findings).html) for topic in TOPICS]
+    rows = [row for several in rows for row in several]
+    assert len(set(rows)) == len(rows) == len(findings)
+    assert links
+    assert set(links) <= set(rows)
 
 
-def test_a_claim_whose_parts_disagree_is_mixed_and_says_which_is_which():
-    [outcome] = scorecard.outcomes(FINDINGS, "C12")
-    assert outcome.verdict == "mixed"
-    assert outcome.setting == f"{MLP} (the teacher: reproduced; the student: contradicted)"
-    both = [finding("C12", sign, MLP, part=part) for part, sign in (("teacher", -1), ("student", +1))]
-    assert scorecard.outcomes(both, "C12")[0].setting == MLP
-
-
-def test_the_text_names_contradictions_first_and_what_is_untested():
-    lines = scorecard.summary_text(FINDINGS).markdown.splitlines()
-    first = "- **Contradicted** in the reduced regime", "  - C1, smoothing does not cost accuracy: AlexNet, CIFAR-10"
-    assert tuple(lines[:2]) == first
-    reproduced = lines[lines.index("- **Reproduced** in the reduced regime") :]
-    assert "  - C6, smoothing lowers the calibration error: AlexNet, CIFAR-10; MLP 2 × 1200, MNIST" in reproduced
-    assert lines[-1].startswith("- **Not tested** yet: C3, C4, C5, C7")
-    mixed = [*FINDINGS, finding("C6", -5, profile="paper")]
-    lines = scorecard.summary_text(mixed).markdown.splitlines()
-    place = lines.index("- **Reproduced** at the paper's scale")
-    assert lines[place + 1 : place + 2] == ["  - C6, smoothing lowers the calibration error: AlexNet, CIFAR-10"]
-    assert lines[place + 2] == "- **Undecided** in the reduced regime"
-
-
-def test_details_put_the_sources_beside_ours():
-    rows = scorecard.detail_table(FINDINGS, "calibration").rows
-    rows = rows[: next(place for place, row in enumerate(rows) if row[0] == "**C7**")]
-    assert rows[0] == ("**C6**", "", "**smoothing lowers the calibration error**")
-    assert rows[1] == (
-        "paper, Table 3",
-        "claimed",
-        "ResNet-56, CIFAR-100 0.15 → 0.024; Inception-v4, ImageNet 0.071 → 0.035",
-    )
-    assert rows[2][0] == "replication"
-    assert rows[2][2].startswith("ResNet-56, CIFAR-100 0.207 → 0.053 or 0.043; AlexNet, CIFAR-10 0.097 → 0.026; ")
-    assert rows[-1][0] == "here, in the reduced regime"
-    text = rows[-1][2].replace("\N{NO-BREAK SPACE}", " ")
-    assert text.startswith(
-        "MLP 2 × 1200, MNIST, 3 seeds: the quantity ↓ 0.010 ± 0.025 → -4.990 ± 0.025, difference −5.000 ["
-    )
-    assert rows[-1][1].startswith("<strong>reproduced</strong><br><svg")
-    assert 'aria-label="interval right of the threshold"' in rows[-1][1]
-
-
-def test_too_few_seeds_have_no_picture():
-    [row] = [row for row in scorecard.detail_table(FINDINGS, "projections").rows if "2 seeds" in row[2]]
-    assert row[0] == "here, at the paper's scale"
-    assert row[1] == "not tested"
-    assert "difference" not in row[2]
-
-
-def test_a_claim_without_numbers_says_where_it_is_stated():
-    rows = scorecard.detail_table([], "mutual_information").rows
-    assert rows[1:] == (("paper, Figure 6", "claimed", "—"), ("replication", "not reproduced", "—"))
-
-
-def test_details_of_every_chapter_are_whole():
-    for chapter in CHAPTERS:
-        table = scorecard.detail_table(FINDINGS, chapter)
-        assert all(len(row) == len(table.header) for row in table.rows)
-        shown = {row[0].strip("*") for row in table.rows if row[0].startswith("**")}
-        assert shown == set(scorecard.CLAIMS_OF[chapter][1])
-
-
-def test_answers_give_the_difference():
-    text = scorecard.answers(FINDINGS, "C6", "C20", "C1").markdown.splitlines()
-    begin = "- C6, smoothing lowers the calibration error: in the reduced regime **reproduced** on AlexNet, CIFAR-10 ("
-    assert text[0].startswith(begin)
-    assert "−5.000 [−5.0" in text[0]
-    assert text[1] == "- C20, temperature raises the hard model's BLEU: **not tested**."
-    assert "at the paper's scale **not tested** on AlexNet, CIFAR-10 (the quantity, points ↑: 2 seeds)" in text[2]
-
-
-def test_the_records_of_the_sources_are_found_and_nothing_is_trained(monkeypatch):
-    def refuse(*_):
-        raise AssertionError("a training was begun")
-
-    monkeypatch.setattr("lsbook.runner.obtain._train", refuse)
-    found = scorecard.findings()
-    parts = [(f.profile, f.setting, f.verdict.claim, f.verdict.part) for f in found]
-    assert len(set(parts)) == len(parts)
-    assert ("laptop", ALEXNET, "C2", "") in parts
-    assert ("laptop", MLP, "C6", "") in parts
-    [accuracy] = [f for f in found if (f.profile, f.setting, f.verdict.claim) == ("laptop", ALEXNET, "C1")]
-    assert accuracy.verdict.seeds == 5  # the projections' five, not the calibration's three
-    seeds = [
-        r
-        for r in Store()
-        if (r.run.dataset, r.run.model) == ("cifar10", "alexnet") and r.run.alpha == 0.1 and not r.run.teacher
+def test_a_cell_tells_the_kinds_of_evidence_apart_in_words():
+    html = scorecard.grid(FINDINGS).html
+    cell = re.search(r"Smoothing does not cost accuracy</th>(.*?)</tr>", html)[1]
+    words = re.findall(r'visually-hidden">(.*?)</span>', cell)
+    assert words[:3] == [
+        "does not hold, in the reduced regime",
+        "holds, at the paper's scale",
+        "holds, in the reduced regime",
     ]
-    assert len(seeds) >= 5
+    assert "holds in part, in the reduced regime" in html  # C18, whose parts disagree
+    assert "not tested, in the reduced regime" in html  # C7
 
 
-def test_runs_that_two_profiles_share_are_evidence_for_the_better_one_only(put, tmp_path, monkeypatch):
-    monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
-    group, _ = distillation.groups("laptop")
-    for run in {run for seed in range(3) for run in group.runs(seed)}:
-        metrics = {"test_accuracy": 0.99 + run.seed / 1e4}
-        put(Store(tmp_path), run, metrics=metrics)
-    assert [found.profile for found in scorecard.findings()] == ["paper", "paper"]
+def test_a_row_has_threshold_conditions_seeds_and_difference():
+    html = unescape(scorecard.forest("accuracy", FINDINGS).html).replace("\N{NO-BREAK SPACE}", " ")
+    row = re.search(r'<tr id="c1-cifar10-alexnet-laptop">(.*?)</tr>', html)[1]
+    assert "AlexNet (CIFAR-10) <small>α = 0.1; 3 seeds</small>" in row
+    assert '<td data-label="must be">> −0.5</td>' in row
+    assert "−5.000 [−5.023, −4.977]" in row
+    assert "does not hold" in row
+    paper = re.search(r'<tr id="c1-cifar10-alexnet-paper">(.*?)</tr>', html)[1]
+    assert 'class="mean square"' in paper
 
 
-def test_an_unknown_profile_is_refused():
-    with pytest.raises(UserError, match="profile"):
-        scorecard.findings("large")
+def test_what_others_report_is_folded_away():
+    html = scorecard.forest("calibration", FINDINGS).html
+    assert "<details><summary>What the paper and the replication report" in html
+    assert "ResNet-56, CIFAR-100 0.15 → 0.024; Inception-v4, ImageNet 0.071 → 0.035" in html
+    assert "paper, Table 3" in html
+
+
+def test_counts_are_in_words():
+    text = scorecard.tally_text(FINDINGS).markdown
+    assert "of 5 tested parts of claims 3 hold, 2 do not hold, 0 are open" in text
+    assert "of 1 tested part of claims 1 holds, 0 do not hold, 0 are open" in text
+    assert scorecard.tally_text([]).markdown == "Nothing is tested yet."
+
+
+def test_corrections_for_many_tests_never_decide_more():
+    text = scorecard.multiplicity_text(FINDINGS).markdown
+    tested, decided, holm, hochberg = map(int, re.findall(r"(\d+) (?:parts|that are|stay|by Benj)", text))
+    assert tested == decided == 6
+    assert holm <= hochberg <= decided
+
+
+def test_the_choice_of_test_images_has_its_size():
+    """±1.96 √(a (1 − a) / N): with 0.11 % right of 10,000 images 0.07 points."""
+    assert "±0.1 points on AlexNet (CIFAR-10)" in scorecard.sampling_text(FINDINGS).markdown

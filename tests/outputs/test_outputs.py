@@ -2,7 +2,6 @@
 
 import ast
 import json
-import math
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,7 +20,7 @@ import lsbook
 from lsbook import outputs
 from lsbook.core.errors import one_line
 from lsbook.core.store import Record
-from lsbook.outputs import Figure, Markup, Part, Table, Text, interval_picture, markup
+from lsbook.outputs import Figure, Html, Markup, Part, Table, Text, markup
 from lsbook.recipes import profiles
 
 TABLE = Table("table-x", "A caption.", ("name", "value", "verdict"), (("a < b", "1.5 ± 0.2", "yes"), ("c", "—", "no")))
@@ -148,32 +147,12 @@ def test_data_in_a_page_end_no_script_and_begin_no_comment(text):
     assert json.loads(content) == {text: [text]}
 
 
-def test_a_picture_is_drawn_in_a_notebook_and_in_the_book():
-    picture = interval_picture(1, 2, 3, threshold=0)
-    table = Table("t", "c", ("claim", "picture"), (("C1", picture),))
-    assert f"<td>{picture}</td>" in table.html()
-    assert f"| C1 | {picture} |" in table.markdown()
-
-
-@pytest.mark.parametrize(
-    ("interval", "threshold", "words"),
-    [((1, 2, 3), 0, "right of"), ((1, 2, 3), 4, "left of"), ((1, 2, 3), 1.5, "across"), ((1, 1, 1), 1, "across")],
-)
-def test_a_picture_keeps_the_order_of_its_numbers(interval, threshold, words):
-    picture = interval_picture(*interval, threshold)
-    assert f'aria-label="interval {words} the threshold"' in picture
-    low, high, mean, tick = (
-        float(re.search(f'{name}="([0-9.]+)"', part)[1])
-        for name, part in zip(("x1", "x2", "cx", "x1"), (picture.split("<line")[2],) * 2 + (picture,) * 2, strict=True)
-    )
-    drawn, given = (low, mean, high, tick), (*interval, threshold)
-    assert [a < b for a in drawn for b in drawn] == [a < b for a in given for b in given]
-    assert all(0 < place < 96 for place in drawn)
-
-
-def test_a_picture_of_no_interval_is_refused():
-    with pytest.raises(ValueError, match="interval: .*nan"):
-        interval_picture(math.nan, math.nan, math.nan, 0)
+def test_html_is_shown_only_where_our_own_code_made_it_markup():
+    shown, metadata = Html(Markup("<b>{}</b>").format("<i>x"), ["abc"])._repr_mimebundle_()
+    assert shown == {"text/html": "<b>&#60;i&#62;x</b>", "text/plain": "<i>x"}
+    assert metadata == {"lsbook": {"runs": ["abc"]}}
+    with pytest.raises(TypeError, match="Markup"):
+        Html("<script>")
 
 
 def test_every_form_is_offered():

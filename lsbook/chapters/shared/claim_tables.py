@@ -12,12 +12,16 @@ from lsbook.outputs import Markup, Table, Text
 
 
 class Measure(NamedTuple):
-    """A part of a claim, measured on both arms: one value a seed. title: in a few words, for a diagram or a row."""
+    """A part of a claim, measured on both arms: one value a seed. title: in a few words, for a diagram or a row.
+
+    conditions: such as "α = 0.1, T = 8"; empty where only the claim's own α says under which.
+    """
 
     title: str
     verdict: claims.Verdict
     hard: np.ndarray
     smoothed: np.ndarray
+    conditions: str = ""
 
 
 class Setting(NamedTuple):
@@ -34,11 +38,18 @@ class Setting(NamedTuple):
 
 
 def measure(
-    claim: str, part: str, title: str, hard: Iterable[float], smoothed: Iterable[float], n_test: int = 0
+    claim: str,
+    part: str,
+    title: str,
+    hard: Iterable[float],
+    smoothed: Iterable[float],
+    n_test: int = 0,
+    conditions: str = "",
 ) -> Measure:
     """The verdict on one part of a claim from its quantity on each run of both arms."""
     hard, smoothed = np.array(list(hard)), np.array(list(smoothed))
-    return Measure(title, claims.decide(claims.CLAIMS[claim], hard, smoothed, part, n_test), hard, smoothed)
+    verdict = claims.decide(claims.CLAIMS[claim], hard, smoothed, part, n_test)
+    return Measure(title, verdict, hard, smoothed, conditions)
 
 
 def combined(measures: Sequence[Measure]) -> list[claims.Verdict]:

@@ -1,0 +1,162 @@
+"""What to do, by what was found: rules that choose a sentence for each situation of a reader's."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lsbook.analysis.statistics import welch_interval
+from lsbook.chapters import calibration, distillation
+from lsbook.chapters.findings import Finding
+from lsbook.chapters.shared import captions
+from lsbook.chapters.topics import PAPER, network_name
+from lsbook.core.wording import counted, listed
+from lsbook.evidence.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED
+
+
+class Advice(NamedTuple):
+    """A row of the decision table. because: with its numbers; page: the chapter that has the evidence."""
+
+    situation: str
+    advice: str
+    because: str
+    page: str
+
+
+def advice(findings: Sequence[Finding], study: calibration.Study, taught: distillation.Study) -> list[Advice]:
+    """What to do in at most six situations, by what was found; where nothing is tested there is no advice.
+
+    study: for calibration by length of training; taught: for students by temperature.
+    """
+    rows = (
+        _for_accuracy(findings),
+        _with_held_out_data(findings),
+        _without_held_out_data(findings),
+        _when_not_overconfident(findings, study),
+        _for_translation(findings),
+        _for_teaching(taught),
+    )
+    return [row for row in rows if row]
+
+
+def _tested(findings: Sequence[Finding], claim: str, part: str = "") -> list[Finding]:
+    """The tested ones of a part of a claim, the paper's protocol first, then by seeds."""
+    found = [f for f in findings if (f.verdict.claim, f.verdict.part) == (claim, part)]
+    tested = [f for f in found if f.verdict.verdict != NOT_TESTED]
+    return sorted(tested, key=lambda f: (f.profile != PAPER, -f.verdict.seeds))
+
+
+def _change_on(finding: Finding) -> str:
+    return f"{captions.signed(*finding.change)} on {network_name(finding.network)}"
+
+
+def _for_accuracy(findings: Sequence[Finding]) -> Advice | None:
+    tested = _tested(findings, "C1")
+    if not tested:
+        return None
+    gains = [f for f in tested if f.change.low > 0]
+    losses = [f for f in tested if f.change.high < 0]
+    if gains and not losses:
+        networks = counted(len(tested), "network")
+        advice = f"Try {gains[0].conditions}: it gained on {len(gains)} of {networks}, and lost on none"
+    elif gains:
+        advice = f"Try it, and compare: it gained on {len(gains)} and lost on {len(losses)} of {len(tested)} networks"
+    elif losses:
+        advice = f"Leave it out: it lost on {len(losses)} of {counted(len(tested), 'network')}, and gained on none"
+    else:
+        advice = "Do not expect a difference: none was seen"
+    because = f"Test accuracy in points: {'; '.join(map(_change_on, tested))}."
+    return Advice("You want accuracy, and nothing else", advice, because, "projections")
+
+
+def _errors(findings: Sequence[Finding]) -> list[tuple[Finding, float, float, float]]:
+    """Of each network on which C6 and C7 are tested the mean calibration error: hard, smoothed, hard and scaled."""
+    scaled = {(f.network, f.profile): f.measure.hard.mean() for f in _tested(findings, "C7")}
+    return [
+        (f, f.measure.hard.mean(), f.measure.smoothed.mean(), scaled[f.network, f.profile])
+        for f in _tested(findings, "C6")
+        if (f.network, f.profile) in scaled
+    ]
+
+
+def _with_held_out_data(findings: Sequence[Finding]) -> Advice | None:
+    found = _errors(findings)
+    if not found:
+        return None
+    better = [scaled < smoothed for _, _, smoothed, scaled in found]
+    if all(better):
+        advice = "Fit a temperature; no smoothing is needed for it"
+    elif any(better):
+        advice = f"Fit a temperature: it was better than smoothing on {sum(better)} of {len(better)} networks"
+    else:
+        advice = "Smooth: a fitted temperature was no better on any network"
+    finding, hard, smoothed, scaled = found[0]
+    because = (
+        f"Calibration error on {network_name(finding.network)}: {hard:.3f} with hard targets, {smoothed:.3f} smoothed "
+        f"({finding.conditions}), {scaled:.3f} with hard targets and a fitted temperature."
+    )
+    return Advice("You will use the probabilities, and have held-out data", advice, because, "calibration")
+
+
+def _without_held_out_data(findings: Sequence[Finding]) -> Advice | None:
+    helped = [f for f in _tested(findings, "C6") if f.verdict.verdict == REPRODUCED]
+    if not helped:
+        return None
+    errors = [
+        f"{f.measure.hard.mean():.3f} → {f.measure.smoothed.mean():.3f} on {network_name(f.network)} ({f.conditions})"
+        for f in helped
+    ]
+    return Advice(
+        "You will use the probabilities, training is long for its data, and nothing is held out",
+        f"Smooth, {listed(sorted({f.conditions for f in helped}))}",
+        f"Calibration error: {'; '.join(errors)}.",
+        "calibration",
+    )
+
+
+def _when_not_overconfident(findings: Sequence[Finding], study: calibration.Study) -> Advice | None:
+    harmed = [_change_on(f) for f in _tested(findings, "C6") if f.verdict.verdict == CONTRADICTED]
+    for length in calibration.lengths(study):
+        if min(len(length.hard), len(length.smoothed)) > 1:
+            change = welch_interval(length.hard, length.smoothed)
+            if change.low > 0:
+                trained = f"after {length.passes:.0f} epochs of {length.images:,} images"
+                harmed.append(f"{captions.signed(*change)} on {network_name(study.lengths[0].network)} {trained}")
+    if not harmed:
+        return None
+    because = f"Such networks are not overconfident. Smoothing changes the calibration error by {'; '.join(harmed)}."
+    return Advice("Training is short, or the task is easy", "Leave it out", because, "calibration")
+
+
+def _for_translation(findings: Sequence[Finding]) -> Advice | None:
+    tested = _tested(findings, "C10")
+    if not tested:
+        return None
+    advice = {
+        REPRODUCED: f"Smooth, {tested[0].conditions}",
+        UNDECIDED: "Try both: a gain beyond a temperature’s is not decided",
+        CONTRADICTED: "Fit a temperature instead",
+    }[tested[0].verdict.verdict]
+    because = f"BLEU, each network at its best temperature: {'; '.join(map(_change_on, tested))}."
+    return Advice("You translate with beam search", advice, because, "machine_translation")
+
+
+def _for_teaching(taught: distillation.Study) -> Advice | None:
+    """By the temperatures at which the smoothed teacher's student makes more errors."""
+    changes = {
+        t: welch_interval(*(distillation.errors(taught.students[t, arm]) for arm in distillation.TEACHERS))
+        for t in sorted({t for t, _ in taught.students})
+        if len(taught.students[t, "hard"]) > 1
+    }
+    if not changes:
+        return None
+    harmful = [t for t, change in changes.items() if change.low > 0]
+    if not harmful:
+        advice = "Smooth the teacher or not: no harm was seen at any temperature"
+    elif len(harmful) == len(changes):
+        advice = "Do not smooth the teacher"
+    else:
+        advice = f"Do not smooth the teacher if T is {listed([f'{t:g}' for t in harmful])}"
+        if harmful == [t for t in changes if t >= harmful[0]]:
+            advice = f"Do not smooth the teacher if T is {harmful[0]:g} or more"
+    because = "; ".join(f"{captions.signed(*change)} points at T = {t:g}" for t, change in changes.items())
+    because = f"Test error of the student on MNIST, smoothed teacher − hard: {because}."
+    return Advice("The network will teach another", advice, because, "distillation")

@@ -1,0 +1,266 @@
+"""The first page: the question, a moving picture, five answers, and what to do with them."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lsbook.analysis import projection
+from lsbook.chapters import calibration, distillation, projections
+from lsbook.chapters.advice import advice
+from lsbook.chapters.findings import Finding
+from lsbook.chapters.shared import captions
+from lsbook.chapters.topics import (
+    PAPER,
+    TOPICS,
+    Answer,
+    answer,
+    data_name,
+    network_name,
+)
+from lsbook.core.registry import MODELS
+from lsbook.core.store import Record, Store
+from lsbook.core.wording import counted, listed
+from lsbook.evidence import literature
+from lsbook.evidence.claims import CONTRADICTED, MIXED, NOT_TESTED, REPRODUCED
+from lsbook.evidence.literature import TABLE_2, TABLE_3
+from lsbook.figures.marks import WORDS, hidden, mark
+from lsbook.outputs import Html, Markup, Text, embedded_json
+from lsbook.recipes import profiles
+
+NETWORK = ("cifar10", "alexnet")  # of the moving picture: the first row of the paper's Figure 1
+PROFILE = "laptop"
+POINTS = 80  # of a class
+WIDTH, HEIGHT = 380, 280  # of the picture, in its own units
+
+# Topic -> what smoothing does by the verdict on it, to be read after "Here smoothing".
+_IN_SHORT = {
+    "geometry": {
+        REPRODUCED: "tightens clusters",
+        MIXED: "tightens most clusters",
+        CONTRADICTED: "loosens clusters",
+    },
+    "accuracy": {
+        REPRODUCED: "costs no accuracy to speak of",
+        MIXED: "costs little accuracy or none",
+        CONTRADICTED: "costs accuracy",
+    },
+    "calibration": {
+        REPRODUCED: "makes confidence more believable",
+        MIXED: "makes confidence believable only where training had made it too high",
+        CONTRADICTED: "makes confidence less believable",
+    },
+    "translation": {REPRODUCED: "raises BLEU", MIXED: "raises BLEU in part", CONTRADICTED: "lowers BLEU"},
+    "distillation": {
+        REPRODUCED: "makes a worse teacher",
+        MIXED: "can spoil a teacher",
+        CONTRADICTED: "makes a better teacher",
+    },
+}
+
+
+def lede(findings: Sequence[Finding]) -> Text:
+    """What smoothing is, what this book is, and what came out: three sentences."""
+    said = [
+        _IN_SHORT[name].get(answer(topic, findings).verdict) for topic in TOPICS if (name := topic.name) in _IN_SHORT
+    ]
+    outcome = f"Here smoothing {listed([text for text in said if text])}." if any(said) else "Nothing is recorded yet."
+    return Text(
+        Markup(
+            "Label smoothing moves a share α of every target from the true class to all classes equally. This book "
+            "repeats what Müller, Kornblith and Hinton {{cite}}`muller2019` did with it, without published code, and "
+            "computes every number from recorded trainings. {}"
+        ).format(outcome)
+    )
+
+
+def first_screen(findings: Sequence[Finding], store: Store | None = None) -> Html:
+    """The moving picture beside the five answers."""
+    records = moving_records(Store() if store is None else store)
+    picture = _picture(records) if len(records) > 1 else Markup("")
+    answers = [answer(topic, findings) for topic in TOPICS if topic.sentences]
+    cards = Markup("").join(map(_card, answers))
+    html = Markup(
+        '<div class="first-screen">{}<section class="answers" aria-labelledby="five-answers"><h2 id="five-answers">'
+        "Five answers: do the paper’s claims hold?</h2><ul>{}</ul></section></div>"
+    ).format(picture, cards)
+    shown = [record for found in answers for finding in found.findings for record in finding.records]
+    return Html(html, [*records, *shown])
+
+
+def _card(found: Answer) -> Markup:
+    """An answer: mark, topic, tally, sentences, and a small mark for each network."""
+    tested = [finding for finding in found.findings if finding.verdict.verdict != NOT_TESTED]
+    holding = sum(finding.verdict.verdict == REPRODUCED for finding in tested)
+    tally = f": {holding} of {counted(len(tested), 'network')}" if found.verdict == MIXED else ""
+    marks = Markup("").join(
+        Markup("<li>{}{}{}</li>").format(
+            mark(finding.verdict.verdict, finding.profile == PAPER),
+            _brief(finding.network, [other.network for other in tested[:i]]),
+            hidden(f": {WORDS[finding.verdict.verdict]}, {captions.standing(finding.profile)}"),
+        )
+        for i, finding in enumerate(tested)
+    )
+    return Markup(
+        '<li><h3>{} <a href="{}.html">{}</a> <span class="tally">{}</span></h3><p>{}</p><ul class="marks">{}</ul></li>'
+    ).format(
+        mark(found.verdict), found.topic.page, found.topic.title, WORDS[found.verdict] + tally, found.sentence, marks
+    )
+
+
+def _brief(network: tuple[str, str], before: Sequence[tuple[str, str]]) -> str:
+    """A network by its model, or where one before it is the same model by its data."""
+    known = {MODELS[model].short for _, model in before}
+    return data_name(network[0]) if MODELS[network[1]].short in known else MODELS[network[1]].short
+
+
+def moving_records(store: Store) -> list[Record]:
+    """The first seed's recorded networks by α, from hard targets up; those whose activations are kept."""
+    factors = (0.0, *calibration.FACTORS[PROFILE][NETWORK])
+    runs = [profiles.run(PROFILE, *NETWORK, alpha, 0) for alpha in factors]
+    records = [store.get(run) for run in runs]
+    return [record for record in records if record and "train_activations" in record.arrays]
+
+
+class View(NamedTuple):
+    """A network's picture: points (N, 2) and corners (3, 2) of the triangle of the clusters' centroids, both scaled to
+    that triangle; and the three measures of section 2."""
+
+    alpha: float
+    points: np.ndarray
+    corners: np.ndarray
+    measures: tuple[float, float, float]
+
+
+def view(record: Record) -> View:
+    """The first images of three classes, seen in the plane of their templates."""
+    classes = projections.three_classes(record.run.dataset, "auto")
+    points, places, _ = projections.projected(record, "train", classes)
+    measures = (
+        projection.within_between_scatter(points, places),
+        projection.triangle_regularity(points, places),
+        projection.mean_distance(points),
+    )
+    kept = np.concatenate([np.flatnonzero(places == k)[:POINTS] for k in range(3)])
+    corners = np.stack([points[places == k].mean(axis=0) for k in range(3)])
+    middle = corners.mean(axis=0)
+    size = np.sqrt(np.mean(np.sum((corners - middle) ** 2, axis=1)))
+    scale = HEIGHT / 4 / size
+    to_stage = np.array([scale, -scale])  # the page's second axis points down
+    centre = np.array([WIDTH / 2, HEIGHT / 2])
+    moved = [(part - middle) * to_stage + centre for part in (points[kept], corners)]
+    return View(record.run.alpha, *moved, measures)
+
+
+MEASURES = ("scatter within ÷ between", "shortest ÷ longest side", "distance from the origin")
+
+
+def _picture(records: Sequence[Record]) -> Markup:
+    """The figure at the factor of the claims; its script plays the way there from hard targets."""
+    views = [view(record) for record in records]
+    shown = next((i for i, v in enumerate(views) if v.alpha == 0.1), len(views) - 1)
+    classes = projections.three_classes(NETWORK[0], "auto")
+    names = [projections.DATASETS[NETWORK[0]].classes[k] for k in classes]
+    data = [
+        {
+            "alpha": v.alpha,
+            "points": np.round(v.points, 1).tolist(),
+            "corners": np.round(v.corners, 1).tolist(),
+            "measures": [f"{value:.2f}" for value in v.measures[:2]] + [f"{v.measures[2]:.1f}"],
+        }
+        for v in views
+    ]
+    now = views[shown]
+    n = len(now.points) // 3
+    dots = Markup("").join(Markup('<circle cx="{:.1f}" cy="{:.1f}" r="2.6"/>').format(x, y) for x, y in now.points)
+    labels = Markup("").join(
+        Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text>').format(x, _label_place(k, now), names[k])
+        for k, (x, _) in enumerate(now.corners)
+    )
+    rows = Markup("").join(
+        Markup('<tr><th scope="row">{}</th><td>{}</td><td data-measure="{}">{}</td></tr>').format(
+            title, data[0]["measures"][i], i, data[shown]["measures"][i]
+        )
+        for i, title in enumerate(MEASURES)
+    )
+    stops = Markup("").join(Markup("<span>{}</span>").format("hard" if v.alpha == 0 else f"{v.alpha:g}") for v in views)
+    return Markup(
+        '<figure class="moving"><svg viewBox="0 0 {width} {height}" role="img" aria-label="{alt}">{dots}'
+        '<polygon class="hard" points="{hard}"/><polygon class="now" points="{now}"/>{labels}</svg>'
+        '<div class="controls"><label for="smoothing-factor">Smoothing factor <output>α = {alpha:g}</output></label>'
+        '<button type="button" hidden>Play</button>'
+        '<input id="smoothing-factor" type="range" min="0" max="{last}" step="1" value="{shown}" disabled>'
+        '<div class="stops" aria-hidden="true">{stops}</div></div>'
+        '<table><thead><tr><td></td><th scope="col" class="hard">hard</th><th scope="col" class="now">α = {alpha:g}'
+        "</th></tr></thead><tbody>{rows}</tbody></table>"
+        "<figcaption>{images} training images, {network}, one seed, in the plane of three classes. Each picture is "
+        "scaled to the triangle of its cluster centres; dashed: that of hard targets.</figcaption>"
+        '<script type="application/json">{data}</script></figure>'
+    ).format(
+        width=WIDTH,
+        height=HEIGHT,
+        alt=f"Three clusters of training images, {listed(names)}, at α = {now.alpha:g}; with hard targets they are "
+        "wider.",
+        dots=dots,
+        hard=_corners(views[0]),
+        now=_corners(now),
+        labels=labels,
+        alpha=now.alpha,
+        last=len(views) - 1,
+        shown=shown,
+        stops=stops,
+        rows=rows,
+        images=3 * n,
+        network=network_name(NETWORK),
+        data=embedded_json(data),
+    )
+
+
+def _label_place(k: int, now: View) -> float:
+    """Below the clusters at the bottom, above that at the top."""
+    low = now.corners[k, 1] > HEIGHT / 2
+    of_class = now.points[k * (len(now.points) // 3) : (k + 1) * (len(now.points) // 3), 1]
+    return min(of_class.max() + 14, HEIGHT - 2) if low else max(of_class.min() - 6, 10)
+
+
+def _corners(v: View) -> str:
+    return " ".join(f"{x:.1f},{y:.1f}" for x, y in v.corners)
+
+
+def decision_table(findings: Sequence[Finding], study: calibration.Study, taught: distillation.Study) -> Html:
+    """The advice with its reasons and where the evidence is."""
+    body = Markup("").join(
+        Markup(
+            '<tr><th scope="row">{}</th><td data-label="do"><strong>{}</strong></td>'
+            '<td data-label="because">{} <a href="{}.html">Evidence</a></td></tr>'
+        ).format(row.situation, row.advice, row.because, row.page)
+        for row in advice(findings, study, taught)
+    )
+    html = Markup(
+        '<table class="decisions"><thead><tr><th scope="col">Your situation</th><th scope="col">What to do</th>'
+        '<th scope="col">Because</th></tr></thead><tbody>{}</tbody></table>'
+    ).format(body)
+    records = [record for finding in findings for record in finding.records]
+    return Html(html, [*records, *study.compared, *taught.records])
+
+
+def evidence_text(findings: Sequence[Finding]) -> Text:
+    """What kind of evidence this is: three sentences."""
+    tested = [finding for finding in findings if finding.verdict.verdict != NOT_TESTED]
+    small = [finding for finding in tested if finding.profile != PAPER]
+    protocol = list(dict.fromkeys(network_name(f.network) for f in tested if f.profile == PAPER))
+    done = {f.network for f in tested if f.profile == PAPER}
+    wanted = dict.fromkeys(network for table in (TABLE_2, TABLE_3) for network in table[literature.PAPER])
+    missing = [
+        f"{literature.TITLES[model]} on {literature.TITLES[data]}"
+        for data, model in wanted
+        if not any(data == dataset and trained.startswith(model) for dataset, trained in done)
+    ]
+    return Text(
+        f"{len(small)} of the {len(tested)} tested parts of claims come from a small-scale setting, mostly 10,000 "
+        "training images seen many times, because that makes small networks as overconfident as large ones become; it "
+        "was chosen after a first try with more images and fewer epochs had turned the sign of the calibration result. "
+        f"At the paper’s protocol are {listed(protocol) if protocol else 'none'}; missing there are {listed(missing)}. "
+        "Intervals cover repeated training from other seeds; they leave out the choice of training images and of test "
+        "images."
+    )

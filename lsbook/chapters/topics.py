@@ -1,0 +1,165 @@
+"""The questions that the book answers, and the sentences that answer them, chosen by what was found."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lsbook.chapters.findings import Finding, Outcome, outcomes
+from lsbook.chapters.shared import captions
+from lsbook.core.registry import CORPORA, DATASETS, MODELS
+from lsbook.evidence.claims import CONTRADICTED, MIXED, NOT_TESTED, REPRODUCED, UNDECIDED
+
+PAPER = "paper"  # the profile of the paper's protocol
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A question. title: in a word; claims: all of the topic; page: the chapter about it.
+
+    sentences: for each (claim, part) that decides the answer on the first page one for each verdict, with `network`,
+    `conditions`, `change` (signed, with its interval) and `size` (the same without the sign) to fill in.
+    """
+
+    name: str
+    title: str
+    claims: tuple[str, ...]
+    page: str
+    sentences: dict[tuple[str, str], dict[str, str]]
+
+
+_ACCURACY = {
+    REPRODUCED: "On {network} accuracy does not fall by half a point: {change} points.",
+    UNDECIDED: "On {network} it is open whether accuracy falls by half a point: {change} points.",
+    CONTRADICTED: "On {network} accuracy falls by more than half a point: {change} points.",
+}
+_TIGHTNESS = {
+    REPRODUCED: "On {network} clusters get tighter: scatter within ÷ between falls by {size}.",
+    UNDECIDED: "On {network} it is open whether clusters get tighter: {change}.",
+    CONTRADICTED: "On {network} clusters get looser: scatter within ÷ between rises by {size}.",
+}
+_CALIBRATION = {
+    REPRODUCED: "On {network} smoothing lowers the calibration error by {size}.",
+    UNDECIDED: "On {network} it is open whether smoothing lowers the calibration error: {change}.",
+    CONTRADICTED: "On {network} smoothing raises the calibration error by {size}.",
+}
+_BLEU = {
+    REPRODUCED: "On {network} smoothing raises BLEU by {size}, and no temperature makes up for it.",
+    UNDECIDED: "On {network} it is open whether smoothing raises BLEU by more than a temperature does: {change}.",
+    CONTRADICTED: "On {network} smoothing lowers BLEU by {size}, each network at its best temperature.",
+}
+_STUDENT_ERROR = {
+    REPRODUCED: "On {network} the smoothed teacher’s student makes more errors: {change} points ({conditions}).",
+    UNDECIDED: "On {network} it is open whether the smoothed teacher’s student makes more errors: {change} points "
+    "({conditions}).",
+    CONTRADICTED: "On {network} the smoothed teacher’s student makes fewer errors: {change} points ({conditions}).",
+}
+_STUDENT_ACCURACY = {
+    REPRODUCED: "With a teacher {network} the hard teacher’s student is ahead by {size} points at equal γ.",
+    UNDECIDED: "With a teacher {network} it is open whose student is better at equal γ: {change} points.",
+    CONTRADICTED: "With a teacher {network} the smoothed teacher’s student is ahead by {size} points at equal γ.",
+}
+
+TOPICS = (
+    Topic("accuracy", "Accuracy", ("C1",), "projections", {("C1", ""): _ACCURACY}),
+    Topic("geometry", "Geometry", ("C2", "C3", "C4", "C5", "C8", "C18"), "projections", {("C2", ""): _TIGHTNESS}),
+    Topic("calibration", "Calibration", ("C6", "C7"), "calibration", {("C6", ""): _CALIBRATION}),
+    Topic(
+        "translation", "Translation", ("C9", "C10", "C20", "C11", "C17"), "machine_translation", {("C10", ""): _BLEU}
+    ),
+    Topic(
+        "distillation",
+        "Distillation",
+        ("C12", "C13", "C14", "C15", "C19"),
+        "distillation",
+        {("C12", "student"): _STUDENT_ERROR, ("C15", ""): _STUDENT_ACCURACY},
+    ),
+    Topic("information", "Information", ("C16",), "mutual_information", {}),
+)
+
+
+def topic(name: str) -> Topic:
+    """The topic of that name. Raises KeyError when there is none."""
+    return {topic.name: topic for topic in TOPICS}[name]
+
+
+def network_name(network: tuple[str, str]) -> str:
+    """In few words, such as "AlexNet" or "the MLP on MNIST": the data are named where the network is known on several.
+
+    network: data set and model.
+    """
+    return f"{MODELS[network[1]].short} ({data_name(network[0])})"
+
+
+def data_name(dataset: str) -> str:
+    """A data set or text in few words."""
+    return (DATASETS | CORPORA)[dataset].short
+
+
+def overall(verdicts: Iterable[str]) -> str:
+    """One verdict on several networks.
+
+    Reproduced or contradicted where all are that were tested; mixed where some are reproduced and others are not;
+    undecided where none is reproduced and not all are contradicted; not tested where nothing is.
+    """
+    tested = [verdict for verdict in verdicts if verdict != NOT_TESTED]
+    if not tested:
+        return NOT_TESTED
+    if len(set(tested)) == 1:
+        return tested[0]
+    return MIXED if {REPRODUCED, MIXED} & set(tested) else UNDECIDED
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a topic: the verdict on what decides it over all networks, and the findings on each of them."""
+
+    topic: Topic
+    verdict: str
+    findings: Sequence[Finding]
+
+    @property
+    def sentence(self) -> str:
+        """One sentence on the strongest evidence, and one on the first finding that contradicts it, if one does."""
+        tested = [finding for finding in self.findings if finding.verdict.verdict != NOT_TESTED]
+        if not tested:
+            return "Not tested: too few runs are recorded."
+        opposite = {REPRODUCED: CONTRADICTED, CONTRADICTED: REPRODUCED}.get(tested[0].verdict.verdict)
+        others = [finding for finding in tested if finding.verdict.verdict == opposite]
+        return " ".join(self._about(finding) for finding in (tested[0], *others[:1]))
+
+    def _about(self, finding: Finding) -> str:
+        change, verdict = finding.change, finding.verdict
+        return self.topic.sentences[verdict.claim, verdict.part][verdict.verdict].format(
+            network=network_name(finding.network),
+            conditions=finding.conditions,
+            change=captions.signed(*change),
+            size=magnitude(*change),
+        )
+
+
+def magnitude(mean: float, low: float, high: float) -> str:
+    """The size of a change whose sign is decided, with its interval: what a verb such as "falls by" leaves to be said.
+
+    A change whose interval holds 0 keeps its signs.
+    """
+    if low < 0 < high:
+        return captions.signed(mean, low, high)
+    ends = sorted((abs(low), abs(high)))
+    return captions.signed(abs(mean), *ends).replace("+", "")
+
+
+def answer(topic: Topic, findings: Sequence[Finding]) -> Answer:
+    """The answer to a topic's question. The paper's protocol comes first, then what has most seeds."""
+    found = [f for f in findings if (f.verdict.claim, f.verdict.part) in topic.sentences]
+    found.sort(key=lambda finding: (finding.profile != PAPER, -finding.verdict.seeds))
+    return Answer(topic, overall(finding.verdict.verdict for finding in found), found)
+
+
+def by_network(findings: Sequence[Finding], claim: str) -> dict[tuple[str, str], list[tuple[Outcome, Finding]]]:
+    """Network -> the outcome of a claim in every profile, and the finding on its first part."""
+    result: dict[tuple[str, str], list[tuple[Outcome, Finding]]] = {}
+    for network in dict.fromkeys(finding.network for finding in findings if finding.verdict.claim == claim):
+        own = [f for f in findings if f.verdict.claim == claim and f.network == network]
+        for outcome in outcomes(own, claim):
+            first = next(finding for finding in own if finding.profile == outcome.profile)
+            result.setdefault(network, []).append((outcome, first))
+    return result

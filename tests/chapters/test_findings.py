@@ -1,0 +1,70 @@
+"""Verdicts of all chapters side by side: on invented findings, and on the records that come with the sources."""
+
+import pytest
+
+from lsbook.chapters import distillation, findings
+from lsbook.core.errors import UserError
+from lsbook.core.store import Store
+from lsbook.evidence import literature
+from lsbook.evidence.claims import CLAIMS
+from tests.chapters.invented import ALEXNET, MLP, finding
+
+TITLES = {ALEXNET: "AlexNet, CIFAR-10", MLP: "MLP 2 × 1200, MNIST"}
+
+
+def test_every_claim_is_stated_somewhere():
+    assert literature.STATED.keys() == CLAIMS.keys()
+
+
+def test_a_claim_whose_parts_disagree_is_mixed_and_says_which_is_which():
+    apart = [finding("C12", -1, MLP, part=part) for part in ("teacher", "student")]
+    [outcome] = findings.outcomes(apart, "C12")
+    assert outcome.verdict == "mixed"
+    assert outcome.setting == f"{TITLES[MLP]} (the teacher: reproduced; the student: contradicted)"
+    both = [finding("C12", sign, MLP, part=part) for part, sign in (("teacher", -1), ("student", +1))]
+    assert findings.outcomes(both, "C12")[0].setting == TITLES[MLP]
+
+
+def test_a_finding_knows_its_network_its_conditions_and_its_change():
+    found = finding("C6", -0.05)
+    assert found.network == ALEXNET
+    assert found.conditions.replace("\N{NO-BREAK SPACE}", " ") == "α = 0.05"  # of C6 on CIFAR-10
+    assert finding("C1", 1, MLP).conditions.replace("\N{NO-BREAK SPACE}", " ") == "α = 0.1"
+    assert found.change.mean == pytest.approx(-0.05)  # although the claim's sign is −1
+    assert found.change.low < found.change.mean < found.change.high
+    assert found.id == "c6-cifar10-alexnet-laptop"
+    assert finding("C18", 1, part="variation").id == "c18-cifar10-alexnet-laptop-variation"
+
+
+def test_the_records_of_the_sources_are_found_and_nothing_is_trained(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a training was begun")
+
+    monkeypatch.setattr("lsbook.runner.obtain._train", refuse)
+    found = findings.collect()
+    parts = [(f.profile, f.setting, f.verdict.claim, f.verdict.part) for f in found]
+    assert len(set(parts)) == len(parts)
+    assert ("laptop", TITLES[ALEXNET], "C2", "") in parts
+    assert ("laptop", TITLES[MLP], "C6", "") in parts
+    [accuracy] = [f for f in found if (f.profile, f.setting, f.verdict.claim) == ("laptop", TITLES[ALEXNET], "C1")]
+    assert accuracy.verdict.seeds == 5  # the projections' five, not the calibration's three
+    seeds = [
+        r
+        for r in Store()
+        if (r.run.dataset, r.run.model) == ("cifar10", "alexnet") and r.run.alpha == 0.1 and not r.run.teacher
+    ]
+    assert len(seeds) >= 5
+
+
+def test_runs_that_two_profiles_share_are_evidence_for_the_better_one_only(put, tmp_path, monkeypatch):
+    monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
+    group, _ = distillation.groups("laptop")
+    for run in {run for seed in range(3) for run in group.runs(seed)}:
+        metrics = {"test_accuracy": 0.99 + run.seed / 1e4}
+        put(Store(tmp_path), run, metrics=metrics)
+    assert [found.profile for found in findings.collect()] == ["paper", "paper"]
+
+
+def test_an_unknown_profile_is_refused():
+    with pytest.raises(UserError, match="profile"):
+        findings.collect("large")

@@ -1,0 +1,144 @@
+"""The first page and the conclusion: sentences chosen by what was found, and none that speaks in codes."""
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+
+from lsbook.chapters import advice, calibration, conclusion, distillation, landing
+from lsbook.chapters.findings import collect
+from lsbook.chapters.topics import TOPICS, answer, magnitude, overall
+from lsbook.core.store import Store
+from lsbook.evidence.claims import CLAIMS
+from tests.chapters.invented import MLP, finding
+
+RESNET = ("cifar10", "resnet56")
+CODE = re.compile(r"\b[CL]\d+\b")
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return collect(), calibration.study(), distillation.study()
+
+
+def differences(part) -> list[float]:
+    """A second − first that reproduces the part, one that leaves it open, one that contradicts it."""
+    return [part.sign * (1 - part.margin), -part.sign * part.margin, -part.sign * (1 + part.margin)]
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
+def test_every_sentence_has_words_and_no_code(topic):
+    """All sentences that a topic's template can produce: each verdict alone, and with each other one beside it."""
+    for (claim, part), sentences in topic.sentences.items():
+        found = [finding(claim, d, part=part) for d in differences(CLAIMS[claim].part(part))]
+        assert [f.verdict.verdict for f in found] == ["reproduced", "undecided", "contradicted"]
+        for first, second in itertools.permutations(found, 2):
+            other = second._replace(records=finding("C1", 0, MLP).records)
+            said = answer(topic, [first, other]).sentence
+            assert sentences[first.verdict.verdict].partition("{")[0] in said
+            assert not CODE.search(said)
+            assert "{" not in said
+            assert said[0].isupper()
+            assert said.endswith(".")
+    every = [
+        finding(claim, d, part=part.name)
+        for claim in topic.claims
+        for part in CLAIMS[claim].parts
+        for d in differences(part)[:1]
+    ]
+    reason = conclusion.reason(topic.name, every).markdown
+    assert not CODE.search(reason)
+    assert reason.endswith(".")
+
+
+def test_the_answer_names_a_contradiction_beside_the_strongest_evidence():
+    calibration = TOPICS[2]
+    found = answer(calibration, [finding("C6", -1), finding("C6", 1, MLP, seeds=4), finding("C6", 0, RESNET)])
+    assert found.verdict == "mixed"
+    assert found.sentence.startswith("On MLP (MNIST) smoothing raises the calibration error by 1.000 [")
+    assert "On AlexNet (CIFAR-10) smoothing lowers the calibration error by 1.0" in found.sentence
+    assert answer(calibration, []).sentence == "Not tested: too few runs are recorded."
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        (["reproduced", "reproduced", "not tested"], "reproduced"),
+        (["contradicted"], "contradicted"),
+        (["reproduced", "undecided"], "mixed"),
+        (["reproduced", "contradicted"], "mixed"),
+        (["mixed", "undecided"], "mixed"),
+        (["contradicted", "undecided"], "undecided"),
+        (["not tested"], "not tested"),
+        ([], "not tested"),
+    ],
+)
+def test_several_networks_have_one_verdict_by_a_rule(verdicts, expected):
+    assert overall(verdicts) == expected
+
+
+def test_a_change_whose_sign_is_decided_is_said_by_the_verb():
+    assert magnitude(-0.2, -0.3, -0.1).replace("\N{NO-BREAK SPACE}", " ") == "0.20 [0.10, 0.30]"
+    assert magnitude(-0.2, -0.5, 0.1).replace("\N{NO-BREAK SPACE}", " ") == "−0.20 [−0.50, +0.10]"
+
+
+def test_advice_follows_what_was_found(recorded):
+    _, lengths, students = recorded
+    rows = advice.advice(
+        [
+            finding("C1", 1),
+            finding("C1", -1, MLP),
+            finding("C6", -0.05),
+            finding("C6", 0.05, MLP),
+            finding("C7", -0.05),
+            finding("C7", 0.05, MLP),
+            finding("C10", -1),
+        ],
+        lengths,
+        students,
+    )
+    assert len(rows) == 6
+    by_page = [(row.page, row.advice) for row in rows]
+    assert by_page[0] == ("projections", "Try it, and compare: it gained on 1 and lost on 1 of 2 networks")
+    assert "better than smoothing on" in by_page[1][1]
+    assert by_page[4] == ("machine_translation", "Fit a temperature instead")
+    assert not any(CODE.search(" ".join(row)) for row in rows)
+
+
+def test_advice_that_nothing_supports_is_left_out(recorded):
+    _, lengths, students = recorded
+    rows = advice.advice([], lengths, students)
+    assert [row.page for row in rows] == ["calibration", "distillation"]  # by length of training, by temperature
+
+
+def test_the_recorded_pages_speak_without_codes(recorded):
+    found, lengths, students = recorded
+    pages = [
+        landing.lede(found).markdown,
+        landing.decision_table(found, lengths, students).html,
+        landing.evidence_text(found).markdown,
+        conclusion.in_short(found, lengths, students).markdown,
+        *(conclusion.reason(topic.name, found).markdown for topic in TOPICS),
+    ]
+    assert not [CODE.search(page)[0] for page in pages if CODE.search(page)]
+
+
+def test_the_moving_picture_is_scaled_to_the_triangle_of_its_centres():
+    views = [landing.view(record) for record in landing.moving_records(Store())]
+    assert [v.alpha for v in views] == sorted(v.alpha for v in views)
+    assert views[0].alpha == 0
+    for v in views:
+        middle = v.corners.mean(axis=0)
+        np.testing.assert_allclose(middle, [landing.WIDTH / 2, landing.HEIGHT / 2])
+        radius = np.sqrt(np.mean(np.sum((v.corners - middle) ** 2, axis=1)))
+        assert radius == pytest.approx(landing.HEIGHT / 4)
+        assert len(v.points) == 3 * landing.POINTS
+    assert views[0].measures[0] > views[-1].measures[0]  # tighter
+
+
+def test_a_store_without_runs_still_gives_a_page(tmp_path):
+    empty = landing.first_screen([], Store(tmp_path))
+    assert "figure" not in empty.html
+    assert "Not tested: too few runs are recorded." in empty.html
+    assert landing.lede([]).markdown.endswith("Nothing is recorded yet.")
