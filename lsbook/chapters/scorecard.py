@@ -101,9 +101,14 @@ def _groups(findings: Sequence[Finding]) -> list[Group]:
     for finding in findings:
         quantities.setdefault((finding.verdict.claim, finding.verdict.part), []).append(finding)
     return [
-        Group(sentence_case(CLAIMS[claim].text), CLAIMS[claim].part(part).quantity, list(map(_row, several)))
+        Group(sentence_case(CLAIMS[claim].text), _quantity(claim, part), list(map(_row, several)))
         for (claim, part), several in quantities.items()
     ]
+
+
+def _quantity(claim: str, part: str) -> str:
+    """What is measured, with the caveat that belongs to it."""
+    return f"{CLAIMS[claim].part(part).quantity}. {CLAIMS[claim].caveat}".strip()
 
 
 def _row(finding: Finding) -> Row:

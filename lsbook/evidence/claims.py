@@ -39,6 +39,7 @@ class Claim:
     alpha: smoothing factor of the smoothed arm; see `alpha_on`.
     design: "independent" (networks trained apart, Welch), "paired" (runs of one teacher or network), None: either.
     least_test: fewest test examples on which the claim can be tested.
+    caveat: a sentence that belongs to the verdict wherever that stands.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Claim:
     alpha: float = 0.1
     design: str | None = "independent"
     least_test: int = 0
+    caveat: str = ""
 
     def alpha_on(self, dataset: str) -> float:
         """Smoothing factor on a data set: 0.05 for C6 and C7 on CIFAR and Tiny ImageNet, else 0.1."""
@@ -163,6 +165,7 @@ _CLAIMS = (
         "C5",
         "two similar classes form an arc",
         (Part("sd of arc length over sd of radius, seen from the third class's training centroid", +1, "ratio"),),
+        caveat="This ratio rises for nearly every pair of classes, similar or not.",
     ),
     Claim(
         "C6",
@@ -181,6 +184,7 @@ _CLAIMS = (
         "C8",
         "validation activations spread toward the centre",
         (Part("validation over training within-class scatter in the plane", +1, "ratio"),),
+        caveat="This ratio rises as well where training clusters merely tighten.",
     ),
     Claim("C9", "smoothing calibrates translation", (Part("next-token ECE at T = 1", -1, "fraction"),)),
     Claim(
@@ -237,6 +241,7 @@ _CLAIMS = (
             Part("sd over mean of true − other logits, training", -1, "ratio", name="variation"),
             Part("distance of the mean gap from the smoothed optimum, training", -1, "nats", name="optimum"),
         ),
+        caveat="It is asked of networks that fit their training images.",
     ),
     Claim(
         "C19",

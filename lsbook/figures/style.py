@@ -1,16 +1,15 @@
-"""How the figures look: the colours, each of which keeps one meaning through the book, and the marks of classes.
+"""How the figures look: which colour of the palette stands for what, and the marks of classes.
 
-Colours are Okabe and Ito's, which colour-blind readers can tell apart, with a grey and a dark red. What matplotlib is
-set to (`lsbook.outputs.STYLE`) a chapter's first cell does.
+What matplotlib is set to (`lsbook.outputs.STYLE`) a chapter's first cell does.
 """
 
-HARD, SMOOTHED, SCALED = "#0072B2", "#D55E00", "#56B4E9"
-NEUTRAL = "#666666"  # neither arm: what both are compared with
-CORRECTED = "#882255"  # an estimate less its bias
-KINDS = {"hard": HARD, "scaled": SCALED, "smoothed": SMOOTHED, "teacher": "#000000", "alone": NEUTRAL}
-CLASSES = ("#009E73", "#CC79A7", "#E69F00")
+from lsbook.outputs.palette import CLASSES, CORRECTED, DEEP, HARD, INK, NEUTRAL, PALE, SCALED, SMOOTHED
+
+__all__ = ["CLASSES", "CORRECTED", "FACTORS", "HARD", "KINDS", "MARKERS", "NEUTRAL", "SCALED", "SMOOTHED", "arm_colour"]
+
+KINDS = {"hard": HARD, "scaled": SCALED, "smoothed": SMOOTHED, "teacher": INK, "alone": NEUTRAL}
 MARKERS = ("o", "^", "s")
-FACTORS = (HARD, "#F0A36B", SMOOTHED, "#7A3B00")  # four smoothing factors, from hard targets up
+FACTORS = (HARD, PALE, SMOOTHED, DEEP)  # four smoothing factors, from hard targets up
 
 
 def arm_colour(smoothed: bool) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 
 from lsbook.core.errors import one_line
 from lsbook.core.store import Record
+from lsbook.outputs.palette import for_both
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -38,13 +39,20 @@ MEANT = re.compile(r"""[!"#$&*/<>?@\]\\^_`{|}~]|^[-+=%:(]|^\d+[.)](?=\s)|\.(?=[^
 
 
 def begin() -> None:
-    """Show figures in the book's style, as SVG the same in every build. Called once, in a chapter's first cell."""
-    import matplotlib
+    """Show figures in the book's style, as SVG the same in every build and made for light and dark pages.
+
+    Called once, in a chapter's first cell.
+    """
+    import matplotlib.figure
+    from IPython import get_ipython
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     matplotlib.rcdefaults()  # not what a matplotlibrc of the reader's says
     matplotlib.rcParams.update(STYLE)
     set_matplotlib_formats("svg", metadata={"Date": None})
+    as_svg = get_ipython().display_formatter.formatters["image/svg+xml"]
+    draw = as_svg.lookup_by_type(matplotlib.figure.Figure)
+    as_svg.for_type(matplotlib.figure.Figure, lambda figure: for_both(draw(figure)))
 
 
 def numbers(**values: float | str) -> None:

@@ -32,6 +32,7 @@ with needing("book", "building the book"):
     from lsbook.site.execute import INJECTED, source_cells
 
 SOURCES = (TABLE_OF_CONTENTS, SETTINGS, "_static", "book")
+SERVERS = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
 PAGES_MARK = "searchindex.js"  # which Sphinx writes
 READERS = {
     "str": str,
@@ -223,11 +224,22 @@ def _copy_sources(out: Path, chosen: list[str]) -> Path:
         shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
     for name in SOURCES:
         _copy(project_root() / name, source / name)
+    settings = yaml.safe_load((source / SETTINGS).read_text(encoding="utf-8")) or {}
+    if (settings.get("repository") or {}).get("url"):
+        (source / SETTINGS).write_text(yaml.safe_dump(_with_links(settings)), encoding="utf-8")
     if chosen != chapters():
         kept = {key: value for key, value in _contents().items() if key not in ("parts", "chapters")}
         kept["chapters"] = [{"file": f"book/{name}"} for name in chosen[1:]]
         (source / TABLE_OF_CONTENTS).write_text(yaml.safe_dump(kept), encoding="utf-8")
     return source
+
+
+def _with_links(settings: dict) -> dict:
+    """The settings of a book whose sources are published: each page leads to them, to their issues and to a notebook
+    server. Without an address there is nothing to lead to, and no page hints at it."""
+    html = {name: True for name in ("use_repository_button", "use_issues_button", "use_edit_page_button")}
+    launch = {"notebook_interface": "jupyterlab", **SERVERS}
+    return settings | {"html": settings["html"] | html, "launch_buttons": launch}
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -184,9 +184,14 @@ def test_an_empty_table_is_a_header():
     assert Table("t", "c", ("a", "b"), ()).markdown().splitlines()[2:4] == ["| a | b |", "| ---: | ---: |"]
 
 
-def test_figures_have_the_books_style_and_not_the_readers(monkeypatch):
+def test_figures_have_the_books_style_and_not_the_readers_and_colours_for_dark_pages(monkeypatch):
+    formatter = DisplayFormatter()
+    svg = formatter.formatters["image/svg+xml"]
+    svg.for_type(matplotlib.figure.Figure, lambda _: '<svg><path style="fill: #000000"/></svg>')
+    monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(display_formatter=formatter))
     monkeypatch.setattr(backend_inline, "set_matplotlib_formats", lambda *_, **__: None)
     with matplotlib.rc_context({"lines.linewidth": 9, "font.size": 30}):
         outputs.begin()
         found = matplotlib.rcParams["lines.linewidth"], matplotlib.rcParams["font.size"]
     assert found == (matplotlib.rcParamsDefault["lines.linewidth"], outputs.STYLE["font.size"])
+    assert "prefers-color-scheme: dark" in svg(matplotlib.figure.Figure())

@@ -253,6 +253,26 @@ def test_no_page_loads_anything_from_another_host(built):
     assert (built / "mathjax" / "tex-svg.js").is_file()
 
 
+def test_pages_lead_to_published_sources_where_there_are_any_and_else_hint_at_none(project, built, tmp_path):
+    settings = project / "_config.yml"
+    before = settings.read_text()
+    address = "https://github.com/somebody/lsbook"
+    try:
+        settings.write_text(before.replace('url: ""', f'url: "{address}"'))
+        page = (build.build(["first"], out=tmp_path).parent / "book" / "first.html").read_text()
+    finally:
+        settings.write_text(before)
+    wanted = [
+        f"{address}/edit/main/book/first.ipynb",
+        f"{address}/issues/new",
+        "https://mybinder.org/v2/gh/somebody/lsbook/main",
+        "https://colab.research.google.com/github/somebody/lsbook/blob/main/book/first.ipynb",
+    ]
+    assert [link for link in wanted if link not in page] == []
+    without = (built / "book" / "first.html").read_text()
+    assert [word for word in ("mybinder", "colab", "issues/new", "/edit/") if word in without] == []
+
+
 # What a reader may have in their home, and in their environment, that would change what chapters do.
 AT_HOME = {
     ".config/matplotlib/matplotlibrc": "lines.linewidth: 9\naxes.facecolor: red\n",
