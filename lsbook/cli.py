@@ -1,6 +1,8 @@
-"""The command line: build, train, sweep, runs, verify, data. A user's mistake is one line and exit code 2."""
+"""The command line: build, assess, train, sweep, runs, verify, data. A user's mistake is one line and exit code 2."""
 
 import io
+import json
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -106,6 +108,22 @@ def build(
             renew=renew,
         )
     )
+
+
+@app.command()
+def assess(
+    predictions: Annotated[list[Path], typer.Argument(help="Files of labels and logits: .npz, .csv or .parquet.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the page (default _build/assessment).")] = None,
+) -> None:
+    """Say of your own model's predictions whether to scale, trust or teach with them; prints the path of the page."""
+    from lsbook import assess as assessing
+    from lsbook.chapters.your_model import NAMED
+    from lsbook.core.paths import project_root
+    from lsbook.site import build
+
+    assessing.files(*predictions)  # a mistake is said before anything runs
+    os.environ[NAMED] = json.dumps([str(path.absolute()) for path in predictions])
+    print_lines(build.build(["your_model"], out=out or project_root() / "_build" / "assessment", alone=True))
 
 
 @app.command()

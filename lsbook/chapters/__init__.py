@@ -22,6 +22,7 @@ __all__ = [
     "projections",
     "scorecard",
     "status",
+    "your_model",
 ]
 
 

@@ -1,36 +1,42 @@
-"""Every figure, by kind: a `*_figure` takes data and lays one out; the modules' `draw_*` each draw into one Axes."""
+"""Every figure, by kind: a `*_figure` takes data and lays one out; the modules' `draw_*` each draw into one Axes.
 
-from lsbook.figures.curves import (
-    bias_figure,
-    information_figure,
-    length_figure,
-    likelihood_figure,
-    sample_size_figure,
-    smoothing_figure,
-    temperature_figure,
-)
-from lsbook.figures.intervals import beams_figure, distillation_figure, factors_figure, seeds_figure
-from lsbook.figures.maps import pairs_figure
-from lsbook.figures.projection import projection_figure, rows_figure
-from lsbook.figures.reliability import reliability_figure
-from lsbook.figures.style import CLASSES, KINDS
+A module is imported when one of its names is first asked for: sweeps need the chapters, but no matplotlib.
+"""
 
-__all__ = [
-    "CLASSES",
-    "KINDS",
-    "beams_figure",
-    "bias_figure",
-    "distillation_figure",
-    "factors_figure",
-    "information_figure",
-    "length_figure",
-    "likelihood_figure",
-    "pairs_figure",
-    "projection_figure",
-    "reliability_figure",
-    "rows_figure",
-    "sample_size_figure",
-    "seeds_figure",
-    "smoothing_figure",
-    "temperature_figure",
-]
+from importlib import import_module
+
+_NAMES = {
+    "curves": (
+        "bias_figure",
+        "information_figure",
+        "length_figure",
+        "likelihood_figure",
+        "sample_size_figure",
+        "smoothing_figure",
+        "temperature_figure",
+    ),
+    "intervals": (
+        "beams_figure",
+        "distillation_figure",
+        "factors_figure",
+        "seeds_figure",
+    ),
+    "maps": ("pairs_figure",),
+    "projection": (
+        "projection_figure",
+        "rows_figure",
+    ),
+    "reliability": ("reliability_figure",),
+    "style": (
+        "CLASSES",
+        "KINDS",
+    ),
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

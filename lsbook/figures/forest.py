@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from matplotlib.ticker import MaxNLocator
 
 from lsbook.outputs import Markup
 
@@ -50,6 +49,8 @@ class Axis:
     """
 
     def __init__(self, values: Sequence[float]):
+        from matplotlib.ticker import MaxNLocator
+
         if not len(values) or not np.isfinite(values).all():
             raise ValueError("values: an axis needs finite ones")
         low, high = min(values), max(values)

@@ -53,8 +53,11 @@ def build(
     pdf=False,
     check_figures=False,
     renew=False,
+    alone=False,
 ) -> Path:
     """Build the book, or only the chapters `names`, each with the index page; return its index.html.
+
+    alone: leave the index page out, so that the first of the names is the book's first page.
 
     profile: the chapters' parameter of that name.
     parameters: name -> value, given to those of the chapters that declare it.
@@ -67,7 +70,7 @@ def build(
     Raises UserError for an unknown chapter or parameter, an unfit value, a folder that cannot be
     written, and the first chapter that fails; the pages built before then stay as they are.
     """
-    chosen = _chosen(names)
+    chosen = _chosen(names, alone)
     given = _share_out(({} if profile is None else {"profile": profile}) | (parameters or {}), chosen)
     if check_figures or renew:
         if profile or parameters:
@@ -179,11 +182,11 @@ def _contents() -> dict:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def _chosen(names) -> list[str]:
+def _chosen(names, alone: bool = False) -> list[str]:
     known = chapters()
     for name in names:
         one_of("chapter", name, known)
-    return [name for name in known if not names or name in names or name == known[0]]
+    return [name for name in known if not names or name in names or (name == known[0] and not alone)]
 
 
 def _file(chapter: str) -> Path:
@@ -229,7 +232,9 @@ def _copy_sources(out: Path, chosen: list[str]) -> Path:
         (source / SETTINGS).write_text(yaml.safe_dump(_with_links(settings)), encoding="utf-8")
     if chosen != chapters():
         kept = {key: value for key, value in _contents().items() if key not in ("parts", "chapters")}
-        kept["chapters"] = [{"file": f"book/{name}"} for name in chosen[1:]]
+        kept["root"] = f"book/{chosen[0]}"
+        if chosen[1:]:
+            kept["chapters"] = [{"file": f"book/{name}"} for name in chosen[1:]]
         (source / TABLE_OF_CONTENTS).write_text(yaml.safe_dump(kept), encoding="utf-8")
     return source
 
@@ -237,7 +242,7 @@ def _copy_sources(out: Path, chosen: list[str]) -> Path:
 def _with_links(settings: dict) -> dict:
     """The settings of a book whose sources are published: each page leads to them, to their issues and to a notebook
     server. Without an address there is nothing to lead to, and no page hints at it."""
-    html = {name: True for name in ("use_repository_button", "use_issues_button", "use_edit_page_button")}
+    html = dict.fromkeys(("use_repository_button", "use_issues_button", "use_edit_page_button"), True)
     launch = {"notebook_interface": "jupyterlab", **SERVERS}
     return settings | {"html": settings["html"] | html, "launch_buttons": launch}
 

@@ -132,6 +132,100 @@ def test_tables_and_parameters_are_seen_whole_on_a_desktop(visits):
     assert [page for page, _ in cut] == ["status.html"], cut  # the table of all runs
 
 
+@pytest.mark.parametrize(("screen", "screens"), [({"width": 1440, "height": 900}, 1), (NARROW, 2)])
+def test_question_picture_and_five_answers_are_in_the_first_screen(browser, address, screen, screens):
+    """Of a desktop; of a phone in the first two."""
+    page = browser.new_page(viewport=screen, reduced_motion="reduce")
+    page.goto(f"{address}/book/index.html")
+    ends = [
+        page.locator(part).evaluate_all("nodes => nodes.map((node) => node.getBoundingClientRect().bottom)")
+        for part in ("h1", "figure.moving svg", ".answers > ul > li")
+    ]
+    page.close()
+    assert [len(found) for found in ends] == [1, 1, 5]
+    assert max(bottom for found in ends for bottom in found) <= screens * screen["height"]
+
+
+def test_the_first_page_weighs_less_than_a_megabyte(browser, address):
+    page = browser.new_page(viewport=WIDE)
+    sizes = []
+    page.on("requestfinished", lambda request: sizes.append(len(request.response().body())))
+    page.goto(f"{address}/book/index.html", wait_until="networkidle")
+    page.close()
+    assert len(sizes) > 3
+    assert sum(sizes) < 1_000_000
+
+
+def test_the_picture_plays_once_from_hard_targets_to_the_smoothing_factor(browser, address):
+    page = browser.new_page(viewport=WIDE, reduced_motion="no-preference")
+    page.clock.install()
+    page.goto(f"{address}/book/index.html")
+    slider, shown = page.locator("#smoothing-factor"), page.locator("figure.moving output")
+    page.clock.run_for(100)
+    assert (slider.input_value(), shown.inner_text()) == ("0", "hard targets")
+    first = page.locator("figure.moving circle").first.get_attribute("cx")
+    page.clock.run_for(5_000)
+    assert shown.inner_text() == "α = 0.1"
+    moved = page.locator("figure.moving circle").first.get_attribute("cx")
+    assert moved != first
+    slider.press("End")
+    page.clock.run_for(1_000)
+    assert shown.inner_text() == "α = 0.3"
+    page.get_by_role("button", name="Play").click()
+    page.clock.run_for(5_000)
+    assert shown.inner_text() == "α = 0.1"
+    assert page.locator("figure.moving circle").first.get_attribute("cx") == moved
+    page.close()
+
+
+def test_the_picture_stands_still_where_motion_is_unwanted(browser, address):
+    page = browser.new_page(viewport=WIDE, reduced_motion="reduce")
+    page.goto(f"{address}/book/index.html")
+    assert page.locator("figure.moving output").inner_text() == "α = 0.1"
+    assert page.get_by_role("button", name="Play").count() == 0
+    before = page.locator("figure.moving svg").inner_html()
+    page.wait_for_timeout(300)
+    assert page.locator("figure.moving svg").inner_html() == before
+    page.locator("#smoothing-factor").press("Home")
+    assert page.locator("figure.moving output").inner_text() == "hard targets"
+    page.close()
+
+
+def test_every_mark_of_the_grid_leads_to_its_row(browser, address):
+    page = browser.new_page(viewport=WIDE)
+    page.goto(f"{address}/book/index.html")
+    links = page.locator(".verdict-grid a").evaluate_all("nodes => nodes.map((node) => node.href)")
+    assert len(links) > 30
+    page.goto(f"{address}/book/scorecard.html")
+    rows = set(page.locator(".forest tr[id]").evaluate_all("nodes => nodes.map((node) => node.id)"))
+    assert {urldefrag(link).url for link in links} == {f"{address}/book/scorecard.html"}
+    assert {urldefrag(link).fragment for link in links} <= rows
+    page.goto(links[5])
+    assert page.locator("tr:target").bounding_box()["y"] < WIDE["height"]
+    page.close()
+
+
+def test_the_forest_plots_draw_what_was_measured(browser, address):
+    """In every table of a unit the places in pixels are one linear function of the values."""
+    page = browser.new_page(viewport=WIDE)
+    page.goto(f"{address}/book/scorecard.html")
+    drawn = page.evaluate("""() => [...document.querySelectorAll("table.forest")].map((table) =>
+        [...table.querySelectorAll("tr[id]")].filter((row) => row.querySelector(".line")).map((row) => {
+            const box = (name) => row.querySelector(name).getBoundingClientRect();
+            const [line, mean] = [box(".line"), box(".mean")];
+            return [row.id, line.left, (mean.left + mean.right) / 2, line.right, box(".threshold").left];
+        }))""")
+    page.close()
+    found = {finding.id: finding for finding in chapters.findings.collect()}
+    assert sum(map(len, drawn)) == sum(not np.isnan(finding.change.mean) for finding in found.values())
+    for rows in filter(None, drawn):
+        places = np.array([row[1:4] for row in rows])
+        changes = [found[row[0]].change for row in rows]
+        values = np.array([(change.low, change.mean, change.high) for change in changes])
+        slope, start = np.polyfit(values.ravel(), places.ravel(), 1)
+        np.testing.assert_allclose(places, slope * values + start, atol=1.5)  # pixels
+
+
 def test_the_site_is_small(built):
     assert sum(map(len, contents(built).values())) < 30_000_000
 

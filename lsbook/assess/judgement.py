@@ -1,0 +1,263 @@
+"""What can be said of somebody's predictions: the book's measures on their examples, with bootstrap intervals."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lsbook.analysis import calibration, distillation, selective
+from lsbook.analysis.calibration import Reliability
+from lsbook.analysis.statistics import Interval
+from lsbook.assess.predictions import Predictions
+
+N_BINS = 15
+RISK = 0.05  # the share of errors at which coverage is given
+CONFIDENT = 0.75  # quantile of the confidences above which smoothing shows
+EVEN = 0.65  # evenness from which targets were probably smoothed; see `Judgement.evenness`
+RESAMPLES, RESAMPLED_VALUES = 200, 2 * 10**7  # of the bootstrap, fewer where examples are very many
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number of an assessment. title: as a table has it; unit: "" for fractions and ratios; smaller: is better."""
+
+    title: str
+    unit: str = ""
+    smaller: bool = True
+
+
+METRICS = {
+    "accuracy": Metric("accuracy", "%", smaller=False),
+    "ece": Metric("ECE, 15 bins"),
+    "debiased_ece": Metric("ECE (l2), bias-corrected"),
+    "smooth_ece": Metric("smooth ECE"),
+    "scaled_ece": Metric("ECE at the fitted temperature"),
+    "nll": Metric("negative log-likelihood", "nats"),
+    "scaled_nll": Metric("negative log-likelihood at the fitted temperature", "nats"),
+    "brier": Metric("Brier score"),
+    "augrc": Metric("AUGRC by the largest probability"),
+    "normalised_augrc": Metric("AUGRC by the normalised logit"),
+    "aurc": Metric("AURC by the largest probability"),
+    "auroc": Metric("AUROC of right against wrong", smaller=False),
+    "coverage": Metric("coverage at 5 % risk", "%", smaller=False),
+}
+
+
+class Judgement:
+    """The measures of one model's predictions. Parameters are fitted on validation data, or else cross-fitted: on each
+    half of the examples for the other."""
+
+    def __init__(self, predictions: Predictions):
+        self.predictions = predictions
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return self.predictions.name
+
+    @property
+    def fitted_on(self) -> str:
+        """Where temperature and normalisation come from."""
+        return "validation data" if self.predictions.validation else "the other half of the same examples"
+
+    @cached_property
+    def _parts(self) -> list[tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]]:
+        """Rows to apply parameters to, and the labels and logits that these are fitted on."""
+        labels, logits = self.predictions.labels, self.predictions.logits
+        if self.predictions.validation:
+            return [(np.arange(len(labels)), self.predictions.validation)]
+        shuffled = np.random.default_rng(0).permutation(len(labels))  # files may be sorted by class
+        halves = np.array_split(shuffled, 2)
+        return [(rows, (labels[other], logits[other])) for rows, other in zip(halves, halves[::-1], strict=True)]
+
+    @cached_property
+    def temperatures(self) -> list[float]:
+        """One, or one for each half."""
+        return [calibration.fit_temperature(logits, labels) for _, (labels, logits) in self._parts]
+
+    @property
+    def temperature(self) -> float:
+        """Their geometric mean."""
+        return float(np.exp(np.mean(np.log(self.temperatures))))
+
+    @cached_property
+    def normalisations(self) -> list[selective.Normalisation]:
+        """p and centring of the normalised logit, one or one for each half."""
+        return [selective.fit_normalisation(*_few(logits, labels)) for _, (labels, logits) in self._parts]
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """(N,) largest probabilities at T = 1."""
+        return _confidence(self.predictions.logits, 1.0)
+
+    @cached_property
+    def scaled_confidence(self) -> np.ndarray:
+        """(N,) largest probabilities at the fitted temperature."""
+        result = np.empty(len(self.predictions.labels))
+        for (rows, _), temperature in zip(self._parts, self.temperatures, strict=True):
+            result[rows] = _confidence(self.predictions.logits[rows], temperature)
+        return result
+
+    @cached_property
+    def scores(self) -> dict[str, np.ndarray]:
+        """(N,) scores of trust: the largest probability's log-odds, the normalised logit."""
+        logits = self.predictions.logits
+        normalised = np.empty(len(logits))
+        for (rows, _), choice in zip(self._parts, self.normalisations, strict=True):
+            normalised[rows] = _by_rows(lambda part, c=choice: selective.normalised_max_logit(part, *c), logits[rows])
+        return {"probability": _by_rows(selective.max_probability, logits), "normalised logit": normalised}
+
+    @cached_property
+    def reliability(self) -> Reliability:
+        """At T = 1."""
+        return calibration.confidence_reliability(self.confidence, self.predictions.correct, N_BINS)
+
+    @cached_property
+    def scaled_reliability(self) -> Reliability:
+        """At the fitted temperature."""
+        return calibration.confidence_reliability(self.scaled_confidence, self.predictions.correct, N_BINS)
+
+    @cached_property
+    def smoothness(self) -> float:
+        """γ of the predictions as distillation targets at T = 1."""
+        probabilities = calibration.softmax(self.predictions.logits[: 10**4])
+        return distillation.smoothness_index(probabilities, self.predictions.labels[: 10**4])
+
+    @cached_property
+    def brier(self) -> calibration.BrierScore:
+        """With its parts, summed over the classes."""
+        logits = self.predictions.logits
+        return calibration.brier_score(calibration.softmax(logits), self.predictions.labels)
+
+    @cached_property
+    def evenness(self) -> float:
+        """How evenly the most confident quarter of the predictions share what they leave to the other classes.
+
+        The mean entropy of the other classes' probabilities, as a share of its largest value log(K − 1): smoothed
+        targets ask for 1. NaN for two classes, which have one other.
+        """
+        logits = self.predictions.logits[self.confidence >= np.quantile(self.confidence, CONFIDENT)][: 10**4]
+        if logits.shape[1] < 3:
+            return float("nan")
+        others = np.sort(logits.astype(np.float64), axis=1)[:, :-1]
+        p = calibration.softmax(others)
+        entropy = -np.sum(p * np.log(np.maximum(p, np.finfo(float).tiny)), axis=1)
+        return float(entropy.mean() / np.log(p.shape[1]))
+
+    @property
+    def smoothing_factor(self) -> float:
+        """The α whose best confidence 1 − α + α/K is the upper quartile of the confidences."""
+        k = self.predictions.logits.shape[1]
+        return float((1 - np.quantile(self.confidence, CONFIDENT)) * k / (k - 1))
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """The numbers of METRICS, in their units, without those that do not exist for these examples."""
+        correct, labels, logits = self.predictions.correct, self.predictions.labels, self.predictions.logits
+        score = self.scores["probability"]
+        found = {
+            "accuracy": 100 * correct.mean(),
+            "ece": self.reliability.ece,
+            "debiased_ece": np.sqrt(max(self.reliability.debiased_squared_error, 0)),
+            "smooth_ece": calibration.smooth_ece(self.confidence, correct, whole_ends=True),
+            "scaled_ece": self.scaled_reliability.ece,
+            "nll": calibration.negative_log_likelihood(logits, labels),
+            "scaled_nll": self._scaled_nll,
+            "brier": self.brier.score,
+            "augrc": selective.augrc(score, correct),
+            "normalised_augrc": selective.augrc(self.scores["normalised logit"], correct),
+            "aurc": selective.aurc(score, correct),
+            "coverage": 100 * selective.coverage_at_risk(score, correct, RISK),
+        }
+        if 0 < correct.sum() < len(correct):
+            found["auroc"] = selective.ranking_auroc(score, correct)
+        return {name: float(found[name]) for name in METRICS if name in found}
+
+    @property
+    def _scaled_nll(self) -> float:
+        """At the fitted temperature, or temperatures."""
+        logits, labels = self.predictions.logits, self.predictions.labels
+        parts = zip(self._parts, self.temperatures, strict=True)
+        sums = [
+            len(rows) * calibration.negative_log_likelihood(logits[rows], labels[rows], t) for (rows, _), t in parts
+        ]
+        return sum(sums) / len(labels)
+
+    @cached_property
+    def resampled(self) -> dict[str, np.ndarray]:
+        """Metrics (R,) of R bootstrap resamples of the examples, the same resamples for every model on as many."""
+        n = len(self.predictions.labels)
+        correct = self.predictions.correct
+        orders = {name: np.argsort(-score, kind="stable") for name, score in self.scores.items()}
+        draws = []
+        for weights in resamples(n):
+            draws.append(
+                {
+                    "accuracy": 100 * weights @ correct / n,
+                    "ece": _weighted_ece(self.confidence, correct, weights),
+                    "scaled_ece": _weighted_ece(self.scaled_confidence, correct, weights),
+                    "augrc": _weighted_augrc(orders["probability"], correct, weights),
+                    "normalised_augrc": _weighted_augrc(orders["normalised logit"], correct, weights),
+                }
+            )
+        return {name: np.array([draw[name] for draw in draws]) for name in draws[0]}
+
+    def interval(self, name: str) -> Interval | None:
+        """A metric with its 95 % bootstrap interval, None for one that is not resampled."""
+        return _pivotal(self.metrics[name], self.resampled[name]) if name in self.resampled else None
+
+    @property
+    def gain_of_normalising(self) -> Interval:
+        """By how much the AUGRC is smaller by the normalised logit than by the largest probability."""
+        value = self.metrics["augrc"] - self.metrics["normalised_augrc"]
+        return _pivotal(value, self.resampled["augrc"] - self.resampled["normalised_augrc"])
+
+
+def resamples(n: int) -> Iterator[np.ndarray]:
+    """How often each of n examples is drawn, (n,) for each resample. Always the same ones."""
+    generator = np.random.default_rng(0)
+    for _ in range(max(20, min(RESAMPLES, RESAMPLED_VALUES // n))):
+        yield np.bincount(generator.integers(n, size=n), minlength=n).astype(np.float64)
+
+
+def difference(second: Judgement, first: Judgement, name: str) -> Interval | None:
+    """A metric of the second less that of the first on the same examples, with its paired bootstrap interval."""
+    if name not in second.resampled or name not in first.resampled:
+        return None
+    return _pivotal(second.metrics[name] - first.metrics[name], second.resampled[name] - first.resampled[name])
+
+
+def _pivotal(value: float, drawn: np.ndarray) -> Interval:
+    """The basic bootstrap interval, the percentiles mirrored at the value: resampling raises a calibration error as
+    sampling has raised it before (Davison and Hinkley 1997, section 5.2)."""
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return Interval(value, float(2 * value - high), float(2 * value - low))
+
+
+def _weighted_ece(confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray) -> float:
+    bins = np.minimum(np.ceil(confidence * N_BINS).astype(int) - 1, N_BINS - 1).clip(0)
+    return float(np.abs(np.bincount(bins, weights * (correct - confidence), N_BINS)).sum() / weights.sum())
+
+
+def _weighted_augrc(order: np.ndarray, correct: np.ndarray, weights: np.ndarray) -> float:
+    """Of examples that count several times, those of one beside each other."""
+    w, wrong = weights[order], ~correct[order]
+    errors_before = np.cumsum(w * wrong) - w * wrong
+    return float(np.sum(w * errors_before + wrong * w * (w + 1) / 2) / weights.sum() ** 2)
+
+
+def _confidence(logits: np.ndarray, temperature: float) -> np.ndarray:
+    return _by_rows(lambda part: calibration.softmax(part, temperature).max(axis=1), logits)
+
+
+def _by_rows(function: Callable[[np.ndarray], np.ndarray], logits: np.ndarray) -> np.ndarray:
+    """`function` of blocks of rows, so that no copy in float64 of all logits is made."""
+    step = max(1, 2**22 // logits.shape[1])
+    return np.concatenate([function(logits[start : start + step]) for start in range(0, len(logits), step)])
+
+
+def _few(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """So many examples that 20 normalisations of them are compared within seconds."""
+    most = max(1_000, 2**21 // logits.shape[1])
+    return logits[:most], labels[:most]

@@ -1,0 +1,271 @@
+"""Somebody's predictions, read from a file: labels and logits or probabilities, and what else is there.
+
+A file is .npz (arrays by name), .csv or .parquet (a row an example). Whatever is in it is data: names are text, nothing
+is unpickled, and sizes are looked at before contents.
+"""
+
+import csv
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.lib import format as npy
+
+from lsbook.core.errors import UserError, needing, said
+
+MOST_VALUES = 2**28  # in a file: 50 000 examples of 5 000 classes
+MOST_CLASSES = 50_000
+SUM_TOLERANCE = 5e-3  # of a row of probabilities: those of float16, and those printed with three digits
+LABELS = ("labels", "label", "target", "targets", "y", "y_true", "class")
+SPLIT = ("split", "subset", "partition")
+VALIDATION = ("validation", "valid", "val", "heldout", "dev")
+PREFIXES = {"logit": "logits", "logits": "logits", "probability": "probabilities", "probabilities": "probabilities"}
+PREFIXES |= {"prob": "probabilities", "probs": "probabilities", "p": "probabilities"}
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one model says of N examples of K classes.
+
+    logits: (N, K), float32 or float64; where probabilities were given, their logarithms. given: "logits" or
+    "probabilities". validation: labels and logits of examples that parameters may be fitted on. features: (N, d) of the
+    penultimate layer; templates: (K, d), or (K, d + 1) with the biases last. notes: what was done to what was read.
+    """
+
+    name: str
+    labels: np.ndarray
+    logits: np.ndarray
+    given: str
+    classes: tuple[str, ...]
+    validation: tuple[np.ndarray, np.ndarray] | None = None
+    features: np.ndarray | None = None
+    templates: np.ndarray | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def correct(self) -> np.ndarray:
+        """(N,) whether the largest logit, the first of equals, is the label's."""
+        return self.logits.argmax(axis=1) == self.labels
+
+
+def read(path: Path | str) -> Predictions:
+    """The predictions in a file. UserError, one line that names file and fault, for anything that is not such."""
+    path = Path(path)
+    readers = {".npz": _from_npz, ".csv": _from_csv, ".tsv": _from_csv, ".parquet": _from_parquet}
+    if path.suffix.lower() not in readers:
+        raise UserError(f"{path}: predictions are read from {', '.join(readers)}, not from {said(path.suffix)}")
+    if not path.is_file():
+        raise UserError(f"{path} is no file")
+    try:
+        return readers[path.suffix.lower()](path)
+    except UserError:
+        raise
+    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile, MemoryError, csv.Error) as error:
+        raise UserError(f"{path}: {said(error)}") from None
+
+
+def from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Predictions:
+    """Predictions of arrays by the names that an .npz file has: labels, logits or probabilities; class_names, features,
+    templates; val_labels, val_logits or val_probabilities. UserError for what is missing or does not fit."""
+    arrays = {known.lower(): np.asarray(array) for known, array in arrays.items()}
+    labels = next((arrays.pop(known) for known in LABELS if known in arrays), None)
+    if labels is None:
+        raise UserError(f"{name}: no labels; name an array {LABELS[0]}")
+    logits, given, notes = _scores(name, arrays, "")
+    classes = tuple(str(text) for text in arrays.pop("class_names", np.arange(logits.shape[1])).tolist())
+    if len(classes) != logits.shape[1]:
+        raise UserError(f"{name}: {len(classes)} class names for {logits.shape[1]} classes")
+    labels = _labels(name, labels, classes, len(logits))
+    validation = None
+    held_out = next((arrays.pop(f"val_{known}") for known in LABELS if f"val_{known}" in arrays), None)
+    if held_out is not None:
+        own, _, _ = _scores(name, arrays, "val_")
+        if own.shape[1] != logits.shape[1]:
+            raise UserError(f"{name}: validation data have {own.shape[1]} classes, the others {logits.shape[1]}")
+        validation = _labels(f"{name}, validation data", held_out, classes, len(own)), own
+    features = _optional(name, arrays, "features", len(labels))
+    templates = _optional(name, arrays, "templates", logits.shape[1])
+    if arrays:
+        notes.append(f"not used: {', '.join(sorted(arrays))}")
+    return Predictions(name, labels, logits, given, classes, validation, features, templates, tuple(notes))
+
+
+def _scores(name: str, arrays: dict[str, np.ndarray], prefix: str) -> tuple[np.ndarray, str, list[str]]:
+    """Logits (N, K), what was given, and notes; what is used is taken from the arrays."""
+    for known, kind in PREFIXES.items():
+        if len(known) > 1 and f"{prefix}{known}" in arrays:
+            return *_as_logits(name, arrays.pop(f"{prefix}{known}"), kind), []
+    raise UserError(f"{name}: no {prefix}logits and no {prefix}probabilities, an array (N, K)")
+
+
+def _as_logits(name: str, values: np.ndarray, kind: str) -> tuple[np.ndarray, str]:
+    """Logits of logits or probabilities (N, K)."""
+    if values.ndim != 2 or values.shape[1] < 2 or not len(values):
+        raise UserError(f"{name}: {kind} have the shape {values.shape}; expected (N, K) with two classes or more")
+    if not np.issubdtype(values.dtype, np.number) or np.issubdtype(values.dtype, np.complexfloating):
+        raise UserError(f"{name}: {kind} are {values.dtype}, not numbers")
+    values = values.astype(np.float64 if values.dtype == np.float64 else np.float32)
+    if not np.isfinite(values).all():
+        row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
+        raise UserError(f"{name}: {kind} of example {row} are not finite numbers")
+    if kind == "logits":
+        return values, kind
+    sums = values.sum(axis=1, dtype=np.float64)
+    wrong = np.flatnonzero((values.min(axis=1) < 0) | (np.abs(sums - 1) > SUM_TOLERANCE))
+    if wrong.size:
+        row = wrong[0]
+        raise UserError(
+            f"{name}: probabilities of example {row} sum to {sums[row]:.4g}, the smallest is {values[row].min():.4g}; "
+            "if these are logits, name them so"
+        )
+    return np.log(np.maximum(values, np.finfo(np.float32).tiny)), kind
+
+
+def _labels(name: str, labels: np.ndarray, classes: tuple[str, ...], n: int) -> np.ndarray:
+    """Class indices (n,) of indices or of names of classes."""
+    if labels.shape != (n,):
+        raise UserError(f"{name}: labels have the shape {labels.shape}, but there are {n} examples")
+    if labels.dtype.kind in "US" or labels.dtype == object:
+        places = {known: place for place, known in enumerate(classes)}
+        texts = [str(label).strip() for label in labels.tolist()]
+        unknown = next((text for text in texts if text not in places), None)
+        if unknown is None:
+            return np.array([places[text] for text in texts])
+        raise UserError(f"{name}: the label {said(unknown)} is no class; classes are {said(', '.join(classes))}")
+    if not np.all(np.isfinite(labels)) or np.any(labels != np.floor(labels)):
+        raise UserError(f"{name}: labels must be whole numbers from 0 or names of classes")
+    labels = labels.astype(np.int64)
+    if labels.min() < 0 or labels.max() >= len(classes):
+        raise UserError(
+            f"{name}: labels are from {labels.min()} to {labels.max()}, classes from 0 to {len(classes) - 1}"
+        )
+    return labels
+
+
+def _optional(name: str, arrays: dict[str, np.ndarray], what: str, n: int) -> np.ndarray | None:
+    """An array (n, d) of finite numbers that need not be there."""
+    array = arrays.pop(what, None)
+    if array is None:
+        return None
+    if array.ndim != 2 or len(array) != n or not np.issubdtype(array.dtype, np.floating):
+        raise UserError(f"{name}: {what} have the shape {array.shape}; expected ({n}, d), of floats")
+    if not np.isfinite(array).all():
+        raise UserError(f"{name}: {what} are not finite everywhere")
+    return array.astype(np.float64)
+
+
+def _from_npz(path: Path) -> Predictions:
+    """Shapes and types are read, and bounded, before any array is."""
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        members = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+        total = 0
+        for info in members:
+            with archive.open(info) as file:
+                version = npy.read_magic(file)
+                header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+                shape, _, dtype = header(file)
+            if dtype.hasobject:
+                raise UserError(f"{path}: {said(info.filename)} holds Python objects, which are not read")
+            total += int(np.prod(shape, dtype=np.float64))
+            if total > MOST_VALUES:
+                raise UserError(f"{path}: more than {MOST_VALUES:,} numbers; keep fewer examples")
+        for info in members:
+            with archive.open(info) as file:
+                arrays[info.filename.removesuffix(".npy")] = npy.read_array(file, allow_pickle=False)
+    return from_arrays(path.name, arrays)
+
+
+def _from_csv(path: Path) -> Predictions:
+    """Of any of the separators and encodings that spreadsheets write, Excel's semicolons and decimal commas too."""
+    text = _text(path)
+    first = text.partition("\n")[0]
+    separator = max(",;\t|", key=first.count)
+    decimal = "," if separator == ";" and "," in text[len(first) : len(first) + 2_000] else "."
+    frame = pd.read_csv(io.StringIO(text), sep=separator, decimal=decimal, skipinitialspace=True)
+    return _from_frame(path.name, frame)
+
+
+def _text(path: Path) -> str:
+    """A text file's content: UTF-8 with or without a mark, UTF-16 with one, or else Latin-1."""
+    if path.stat().st_size > 8 * MOST_VALUES:
+        raise UserError(f"{path}: larger than {8 * MOST_VALUES:,} bytes; write .npz or .parquet instead")
+    content = path.read_bytes()
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
+def _from_parquet(path: Path) -> Predictions:
+    with needing("train", "reading Parquet"):
+        import pyarrow
+        from pyarrow import parquet
+    try:
+        file = parquet.ParquetFile(path)
+        if file.metadata.num_rows * file.metadata.num_columns > MOST_VALUES:
+            raise UserError(f"{path}: more than {MOST_VALUES:,} numbers; keep fewer examples")
+        return _from_frame(path.name, file.read().to_pandas())
+    except pyarrow.ArrowException as error:
+        raise UserError(f"{path}: {said(error)}") from None
+
+
+def _from_frame(name: str, frame: pd.DataFrame) -> Predictions:
+    """A row an example: a column of labels, maybe one of splits, and a column a class, or one of lists."""
+    frame = frame.rename(columns={column: str(column).strip() for column in frame.columns})
+    lower = {column.lower(): column for column in frame.columns}
+    label = next((lower[known] for known in LABELS if known in lower), None)
+    if label is None:
+        raise UserError(
+            f"{name}: no column of labels; name one {LABELS[0]} (there are {said(', '.join(frame.columns))})"
+        )
+    if frame[label].isna().any():
+        raise UserError(f"{name}: row {int(np.flatnonzero(frame[label].isna())[0])} has no label")
+    split = next((lower[known] for known in SPLIT if known in lower), None)
+    scores, classes, kind = _class_columns(name, frame.drop(columns=[c for c in (label, split) if c]))
+    labels = frame[label].to_numpy()
+    if labels.dtype == object or labels.dtype.kind not in "iuf":
+        labels = frame[label].astype(str).to_numpy(dtype=object)
+    held_out = np.zeros(len(frame), dtype=bool)
+    if split:
+        held_out = frame[split].astype(str).str.strip().str.lower().isin(VALIDATION).to_numpy()
+    if held_out.all():
+        raise UserError(f"{name}: all rows are validation data; there is nothing to assess")
+    arrays = {"labels": labels[~held_out], kind: scores[~held_out], "class_names": np.array(classes, dtype=object)}
+    if held_out.any():
+        arrays |= {"val_labels": labels[held_out], f"val_{kind}": scores[held_out]}
+    return from_arrays(name, arrays)
+
+
+def _class_columns(name: str, frame: pd.DataFrame) -> tuple[np.ndarray, Sequence[str], str]:
+    """Scores (N, K), names of classes, and whether they are logits or probabilities.
+
+    A column of lists is named logits or probabilities; columns of numbers begin with logit_ or probability_, or are all
+    that are numbers: probabilities if every row is a distribution.
+    """
+    for column in frame.columns:
+        if column.lower() in PREFIXES and frame[column].dtype == object and len(frame):
+            lists = frame[column].tolist()
+            if len({len(row) for row in lists if hasattr(row, "__len__")}) != 1:
+                raise UserError(f"{name}: the lists in {column} are not equally long")
+            return np.array(lists), list(range(len(lists[0]))), PREFIXES[column.lower()]
+    numbers = frame.select_dtypes("number")
+    parted = {column: column.partition("_") for column in numbers.columns}
+    for kind in ("logits", "probabilities"):
+        named = {c: rest for c, (head, _, rest) in parted.items() if rest and PREFIXES.get(head.lower()) == kind}
+        if len(named) > 1:
+            return numbers[list(named)].to_numpy(), list(named.values()), kind
+    if numbers.shape[1] < 2:
+        texts = [column for column in frame.columns if column not in numbers.columns]
+        hint = f"; {said(', '.join(texts))} are no numbers" if texts else ""
+        raise UserError(f"{name}: no column for each class, such as logit_cat and logit_dog{hint}")
+    values = numbers.to_numpy(dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # what is no number is said of the row
+        distributions = values.min() >= 0 and np.all(np.abs(values.sum(axis=1) - 1) <= SUM_TOLERANCE)
+    return values, list(numbers.columns), "probabilities" if distributions else "logits"
