@@ -1,7 +1,6 @@
 """Many tests at once: p-values adjusted for how many there are."""
 
 import numpy as np
-from scipy import stats
 
 from lsbook.analysis.checks import array
 
@@ -13,10 +12,10 @@ def holm(p_values: np.ndarray) -> np.ndarray:
         ValueError: for none, or values outside [0, 1].
     """
     p_values = _checked(p_values)
-    order = np.argsort(p_values)
-    multiplied = p_values[order] * np.arange(len(p_values), 0, -1)
+    rising = np.argsort(p_values)
+    multiplied = p_values[rising] * np.arange(len(p_values), 0, -1)
     adjusted = np.empty_like(p_values)
-    adjusted[order] = np.minimum(np.maximum.accumulate(multiplied), 1)
+    adjusted[rising] = np.minimum(np.maximum.accumulate(multiplied), 1)
     return adjusted
 
 
@@ -26,7 +25,13 @@ def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: for none, or values outside [0, 1].
     """
-    return stats.false_discovery_control(_checked(p_values), method="bh")
+    p_values = _checked(p_values)
+    m = len(p_values)
+    falling = np.argsort(-p_values)
+    multiplied = p_values[falling] * m / np.arange(m, 0, -1)
+    adjusted = np.empty_like(p_values)
+    adjusted[falling] = np.minimum.accumulate(multiplied)
+    return adjusted
 
 
 def _checked(p_values: np.ndarray) -> np.ndarray:

@@ -48,6 +48,11 @@ def test_adjusted_p_values_are_those_one_can_redo():
     assert holm(np.array([0.6, 0.9])).tolist() == [1, 1]
 
 
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_benjamini_and_hochbergs_values_are_scipys(p):
+    np.testing.assert_allclose(benjamini_hochberg(np.array(p)), stats.false_discovery_control(p, method="bh"))
+
+
 @pytest.mark.parametrize("adjust", [holm, benjamini_hochberg])
 @pytest.mark.parametrize("values", [[], [1.5], [-0.1], [float("nan")]])
 def test_what_is_no_p_value_is_refused(adjust, values):
