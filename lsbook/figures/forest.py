@@ -56,6 +56,8 @@ class Axis:
         low, high = min(values), max(values)
         margin = 0.06 * ((high - low) or abs(high) or 1.0)
         self.low, self.high = low - margin, high + margin
+        from matplotlib.ticker import MaxNLocator  # which a sweep, that draws nothing, does without
+
         found = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
         self.ticks = [tick for tick in found if self.low <= tick <= self.high]
 
