@@ -1,29 +1,14 @@
 """What each chapter asks: which runs, which tables. Recorded runs are used; only missing ones are trained.
 
+A chapter is a module with the name of its notebook. One that asks for runs has a `CHAPTER`; see `shared.chapter`.
 A module is imported when it is first named, so that a chapter depends on what it uses alone.
 """
 
 from importlib import import_module
+from pkgutil import iter_modules
 from types import ModuleType
 
-__all__ = [
-    "calibration",
-    "conclusion",
-    "costs",
-    "distillation",
-    "equal_softness",
-    "explorer",
-    "findings",
-    "label_smoothing",
-    "landing",
-    "machine_translation",
-    "mutual_information",
-    "overview",
-    "projections",
-    "scorecard",
-    "status",
-    "your_model",
-]
+__all__ = [module.name for module in iter_modules(__path__)]
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -69,9 +69,9 @@ def _for_accuracy(findings: Sequence[Finding]) -> Advice | None:
 
 def _errors(findings: Sequence[Finding]) -> list[tuple[Finding, float, float, float]]:
     """Of each network on which C6 and C7 are tested the mean calibration error: hard, smoothed, hard and scaled."""
-    scaled = {(f.network, f.profile): f.measure.hard.mean() for f in _tested(findings, "C7")}
+    scaled = {(f.network, f.profile): f.measure.first.mean() for f in _tested(findings, "C7")}
     return [
-        (f, f.measure.hard.mean(), f.measure.smoothed.mean(), scaled[f.network, f.profile])
+        (f, f.measure.first.mean(), f.measure.second.mean(), scaled[f.network, f.profile])
         for f in _tested(findings, "C6")
         if (f.network, f.profile) in scaled
     ]
@@ -101,7 +101,7 @@ def _without_held_out_data(findings: Sequence[Finding]) -> Advice | None:
     if not helped:
         return None
     errors = [
-        f"{f.measure.hard.mean():.3f} → {f.measure.smoothed.mean():.3f} on {network_name(f.network)} ({f.conditions})"
+        f"{f.measure.first.mean():.3f} → {f.measure.second.mean():.3f} on {network_name(f.network)} ({f.conditions})"
         for f in helped
     ]
     return Advice(
@@ -115,8 +115,9 @@ def _without_held_out_data(findings: Sequence[Finding]) -> Advice | None:
 def _when_not_overconfident(findings: Sequence[Finding], study: calibration.Study) -> Advice | None:
     harmed = [_change_on(f) for f in _tested(findings, "C6") if f.verdict.verdict == CONTRADICTED]
     for length in calibration.lengths(study):
-        if min(len(length.hard), len(length.smoothed)) > 1:
-            change = welch_interval(length.hard, length.smoothed)
+        hard, smoothed, *_ = (arm.values for arm in length.arms)
+        if min(len(hard), len(smoothed)) > 1:
+            change = welch_interval(hard, smoothed)
             if change.low > 0:
                 trained = f"after {length.passes:.0f} epochs of {length.images:,} images"
                 harmed.append(f"{captions.signed(*change)} on {network_name(study.lengths[0].network)} {trained}")
@@ -142,7 +143,7 @@ def _for_translation(findings: Sequence[Finding]) -> Advice | None:
 def _for_teaching(taught: distillation.Study) -> Advice | None:
     """By the temperatures at which the smoothed teacher's student makes more errors."""
     changes = {
-        t: welch_interval(*(distillation.errors(taught.students[t, arm]) for arm in distillation.TEACHERS))
+        t: welch_interval(*(distillation.errors(taught.students[t, arm]) for arm in ("hard", "smoothed")))
         for t in sorted({t for t, _ in taught.students})
         if len(taught.students[t, "hard"]) > 1
     }

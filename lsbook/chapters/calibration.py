@@ -1,7 +1,8 @@
 """Figure 2 and Table 3's classification rows: can the networks' confidences be believed, and what mends them?"""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,16 +11,27 @@ from lsbook.analysis import calibration
 from lsbook.analysis.calibration import Reliability
 from lsbook.analysis.statistics import standard_errors_apart, welch_interval
 from lsbook.chapters.shared import captions, claim_tables
+from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Measure, Setting
-from lsbook.chapters.shared.comparison import MOST_BINS, Group, ask
+from lsbook.chapters.shared.comparison import (
+    MOST_BINS,
+    Arm,
+    ArmValues,
+    Comparison,
+    compare,
+    further_arms,
+    loss_arm,
+    smoothing_arm,
+    smoothing_arms,
+)
+from lsbook.chapters.shared.selection import Group, select_runs
 from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import UserError, number, one_of, said, whole_number
-from lsbook.core.registry import DATASETS, network_title
+from lsbook.core.registry import DATASETS
 from lsbook.core.store import Record
 from lsbook.core.wording import counted
 from lsbook.evidence import claims, literature
-from lsbook.outputs import Markup, Table, Text
-from lsbook.recipes import profiles
+from lsbook.outputs import Markup, Table, Text, cell_frame
 from lsbook.recipes.profiles import RECIPES
 
 Network = tuple[str, str]  # data set and model
@@ -56,90 +68,110 @@ SAMPLES = (100, 300, 1_000, 3_000, 10_000, 30_000)  # examples of a calibrated m
 REPEATS = 40
 
 
-class Arm(NamedTuple):
-    """Networks whose confidences are read in one way. scaled: at each one's own fitted temperature, else at 1."""
+class Training(NamedTuple):
+    """Names a run in the chapter's groups, for every seed alike.
 
-    title: str
-    kind: str
-    records: list[Record]
-    scaled: bool = False
+    length: number of images and of epochs, if not the recipe's; alpha, settings: as an arm has them.
+    """
 
-    @property
-    def reading(self) -> str:
-        """How a record names what it keeps of the test set, read so."""
-        return "test_scaled" if self.scaled else "test"
-
-    def metric(self, name: str) -> np.ndarray:
-        """A recorded metric of the test set, such as "nll", one value a seed."""
-        return np.array([record.metrics[f"{self.reading}_{name}"] for record in self.records])
-
-    def reliability(self, n_bins: int) -> list[Reliability]:
-        """The reliability diagram of the test set, one a seed."""
-        kept = [[r.arrays[f"{self.reading}_{name}"] for name in ("confidence", "hit")] for r in self.records]
-        return [calibration.confidence_reliability(c.astype(np.float64), hit, n_bins) for c, hit in kept]
-
-    def ece(self, n_bins: int) -> np.ndarray:
-        """Expected calibration error of the test set, one a seed."""
-        return np.array([diagram.ece for diagram in self.reliability(n_bins)])
+    network: Network
+    length: tuple[int, int] | None
+    alpha: float
+    settings: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """One network. records: those of each smoothing factor, in the order of the seeds; alpha: the compared factor.
+    """One network: what is compared of it, and every smoothing factor that is recorded.
 
+    records: those of each smoothing factor, 0 for hard targets, in the order of the seeds.
     accuracy_alpha: the factor of C1, which has its own.
     """
 
+    comparison: Comparison
     records: dict[float, list[Record]]
-    alpha: float
     accuracy_alpha: float
 
     @property
+    def alpha(self) -> float:
+        """The smoothing factor that is compared with hard targets."""
+        return self.comparison.main.alpha
+
+    @property
     def run(self) -> Run:
-        return self.records[0.0][0].run
+        """The first run with hard targets."""
+        return self.comparison.reference.records[0].run
 
     @property
     def network(self) -> Network:
-        return self.run.dataset, self.run.model
+        """Data set and model."""
+        return self.comparison.network
 
     @property
     def title(self) -> str:
         """Model and data set as the reader knows them."""
-        return network_title(*self.network)
+        return self.comparison.title
 
     @property
-    def passes(self) -> float:
+    def epochs(self) -> float:
         """How often the training went through its images."""
         return self.run.recipe.steps * self.run.recipe.batch / self.run.examples
 
     @property
-    def first(self) -> "Sweep":
+    def first_seed(self) -> "Sweep":
         """The runs of the first seed alone."""
-        return replace(self, records={alpha: found[:1] for alpha, found in self.records.items()})
+        records = {alpha: found[:1] for alpha, found in self.records.items()}
+        return replace(self, comparison=self.comparison.first_seed, records=records)
 
     @property
-    def temperatures(self) -> tuple[np.ndarray, np.ndarray]:
-        """Fitted on held-out data to the hard and to the smoothed networks, one a seed."""
-        return tuple(np.array([r.metrics["temperature"] for r in self.records[alpha]]) for alpha in (0.0, self.alpha))
+    def readings(self) -> list[Arm]:
+        """What Figure 2 shows: the reference, the same scaled, and the other arms as they are."""
+        reference = self.comparison.reference
+        return [reference, scaled(reference), *self.comparison.others]
 
     @property
-    def compared(self) -> list[Record]:
-        """Those of hard targets and of the compared factor."""
-        return [*self.records[0.0], *self.records[self.alpha]]
+    def factors(self) -> list[Arm]:
+        """An arm for each smoothing factor, 0 for hard targets among them."""
+        return [
+            replace(loss_arm(Recipe.loss, alpha, "smoothed", f"α = {alpha:g}"), records=records)
+            for alpha, records in self.records.items()
+        ]
 
     @property
-    def scaled_smoothed(self) -> Arm:
-        """Smoothed targets, and scaled."""
-        return Arm("smoothed, scaled", "smoothed", self.records[self.alpha], scaled=True)
+    def every_arm(self) -> list[Arm]:
+        """Each smoothing factor, and what is compared beside smoothing."""
+        return [*self.factors, *self.comparison.others[1:]]
 
-    def arms(self) -> tuple[Arm, Arm, Arm]:
-        """Hard targets, the same scaled, and smoothed ones: the three of Figure 2."""
-        hard, smoothed = self.records[0.0], self.records[self.alpha]
-        return (
-            Arm("hard targets", "hard", hard),
-            Arm("hard, scaled", "scaled", hard, scaled=True),
-            Arm(f"smoothed, α = {self.alpha:g}", "smoothed", smoothed),
-        )
+
+def scaled(arm: Arm) -> Arm:
+    """The networks of an arm, each divided by its fitted temperature."""
+    name = f"{arm.name}, scaled"
+    return replace(arm, name=name, label=name, short_label="", colour="scaled", scaled=True)
+
+
+def read_metric(arm: Arm, name: str) -> np.ndarray:
+    """A recorded metric (S,) of the test set, such as "nll", at the temperature at which the arm is read."""
+    return arm.metric(f"{_reading(arm)}_{name}")
+
+
+def reliability(arm: Arm, n_bins: int) -> list[Reliability]:
+    """The reliability diagram of the test set, one a seed."""
+    return [_reliability(record, _reading(arm), n_bins) for record in arm.records]
+
+
+def ece(arm: Arm, n_bins: int) -> np.ndarray:
+    """Expected calibration error (S,) of the test set, a fraction."""
+    return np.array([diagram.ece for diagram in reliability(arm, n_bins)])
+
+
+def _reading(arm: Arm) -> str:
+    """How a record names what it keeps of the test set at the temperature at which the arm is read."""
+    return "test_scaled" if arm.scaled else "test"
+
+
+def _reliability(record: Record, reading: str, n_bins: int) -> Reliability:
+    confidence, hit = record.arrays[f"{reading}_confidence"], record.arrays[f"{reading}_hit"]
+    return calibration.confidence_reliability(confidence.astype(np.float64), hit, n_bins)
 
 
 @dataclass(frozen=True)
@@ -152,39 +184,44 @@ class Study:
     lengths: list[Sweep]
 
     def made_from(self, sweeps: Iterable[Sweep]) -> str:
-        """Where the numbers of these sweeps come from."""
-        every = [record for sweep in sweeps for records in sweep.records.values() for record in records]
-        return captions.made_from(self.profile, {record.run: record for record in every}.values())
+        """Where the numbers of these sweeps come from, and which arms are compared, if more than two."""
+        sweeps = list(sweeps)
+        records = {record.run: record for sweep in sweeps for arm in sweep.every_arm for record in arm.records}
+        return captions.made_from(self.profile, records.values()) + further_arms([s.comparison for s in sweeps])
 
     @property
     def every(self) -> list[Record]:
-        """The records of every smoothing factor of every network."""
-        return [record for sweep in self.sweeps for records in sweep.records.values() for record in records]
+        """The records of every smoothing factor and further arm of every network."""
+        return [record for sweep in self.sweeps for arm in sweep.every_arm for record in arm.records]
 
     @property
     def compared(self) -> list[Record]:
-        """The records of every network with hard targets and with the factor that is compared with them."""
-        return [record for sweep in self.sweeps for record in sweep.compared]
+        """The records of every network with hard targets and of what is compared with them."""
+        return [record for sweep in self.sweeps for record in sweep.comparison.records]
 
     @property
     def first_compared(self) -> list[Record]:
         """The compared records of first seeds, of the networks whose logits are kept."""
-        return [record for sweep in self.with_logits for record in sweep.first.compared]
+        return [record for sweep in self.with_logits for record in sweep.comparison.first_seed.records]
 
     @property
     def with_logits(self) -> list[Sweep]:
         """Networks of whose first seed logits are kept. UserError when there is none."""
-        found = [s for s in self.sweeps if all("test_logits" in s.records[a][0].arrays for a in (0.0, s.alpha))]
+        found = [
+            sweep
+            for sweep in self.sweeps
+            if all("test_logits" in arm.records[0].arrays for arm in sweep.comparison.arms)
+        ]
         if not found:
             raise UserError("seeds must begin with 0 here: only that seed's record keeps the logits of all classes")
         return found
 
     @property
     def first_made_from(self) -> str:
-        """The same of the first seeds' logits, and of which networks only part of the images has kept them."""
-        parts = [self.made_from(sweep.first for sweep in self.with_logits)]
+        """Where the first seeds' logits come from, and of which networks only part of the images has kept them."""
+        parts = [self.made_from(sweep.first_seed for sweep in self.with_logits)]
         for sweep in self.with_logits:
-            arrays = sweep.records[0.0][0].arrays
+            arrays = sweep.comparison.reference.records[0].arrays
             kept, every = (len(arrays[name]) for name in ("test_targets", "test_hit"))
             if kept < every:
                 parts.append(f"Of {sweep.title} the first {kept:,} of {every:,} test images are used.")
@@ -192,27 +229,67 @@ class Study:
 
 
 def study(
-    profile: str = "auto", dataset: str = "all", alpha: float | str = "auto", seeds: str = "auto", n_bins: int = 15
+    profile: str = "auto",
+    dataset: str = "all",
+    alpha: float | str = "auto",
+    seeds: str = "auto",
+    n_bins: int = 15,
+    other_losses: str = "none",
 ) -> Study:
     """The recorded runs of the chapter, trained where they are missing.
 
-    dataset: "all", or the name of one; alpha: the factor compared with hard targets, "auto" for the claims' own.
-    UserError for fewer bins than one, an alpha that is no factor, and a data set that the profile has no network for.
+    Args:
+        profile: as for `select_runs`.
+        dataset: "all", or the name of one.
+        alpha: the factor compared with hard targets; "auto" for the claims' own.
+        seeds: as for `select_runs`.
+        n_bins: of confidence.
+        other_losses: as for `smoothing_arms`.
+
+    Raises:
+        UserError: for fewer bins than one, an alpha that is no factor, and a data set that the profile has no network
+            for.
     """
     whole_number("n_bins", n_bins, 1, MOST_BINS)
-    profile, answers = ask(profile, seeds, lambda name: groups(name, dataset, alpha))
-    if not _networks(profile, dataset):
+    selection = select_runs(profile, seeds, lambda name: groups(name, dataset, alpha, other_losses))
+    profile = selection.profile
+    networks = _networks(profile, dataset)
+    if not networks:
         one_of(f"data set of the profile {profile}", dataset, dict.fromkeys(name for name, _ in _trainable(profile)))
-    records: dict[tuple[Network, bool, int, Recipe], dict[float, list[Record]]] = {}
-    for answer in answers:
-        for column in zip(*answer, strict=True):
-            run = column[0].run
-            network, length = (run.dataset, run.model), (run.examples, run.recipe)
-            training = network, RECIPES[profile, *network] == length, *length
-            records.setdefault(training, {}).setdefault(run.alpha, list(column))
-    sweeps = [_sweep(profile, found, alpha) for (_, own, *_), found in records.items() if own]
-    lengths = [_sweep(profile, found, "auto") for (_, own, *_), found in records.items() if not own]
-    return Study(profile, n_bins, sweeps, lengths)
+    records: dict[Training, list[Record]] = {}
+    for group in selection.groups:
+        for training, found in group.items():
+            records.setdefault(training, found)  # where groups share an arm, the first has all of its seeds
+    sweeps = [_sweep(profile, network, None, records, alpha, other_losses) for network in networks]
+    measured_network, lengths = LENGTHS.get(profile, (None, ()))
+    others = [
+        _sweep(profile, measured_network, length, records, "auto", "none")
+        for _, length in lengths
+        if measured_network is not None
+    ]
+    return Study(profile, n_bins, [s for s in sweeps if s is not None], [s for s in others if s is not None])
+
+
+def _sweep(
+    profile: str,
+    network: Network,
+    length: tuple[int, int] | None,
+    records: dict[Training, list[Record]],
+    alpha: float | str,
+    other_losses: str,
+) -> Sweep | None:
+    """The network's runs of a length, None where what is compared is not all there; alpha: as for `study`."""
+    arms = _compared_arms(profile, network, alpha, other_losses)
+    trainings = {arm.name: Training(network, length, arm.alpha, arm.settings) for arm in arms}
+    if not all(training in records for training in trainings.values()):
+        return None
+    compared = compare(profile, arms, {name: records[training] for name, training in trainings.items()})
+    factors = {
+        training.alpha: found
+        for training, found in records.items()
+        if (training.network, training.length, training.settings) == (network, length, ())
+    }
+    return Sweep(compared, dict(sorted(factors.items())), _compared(alpha, profile, network, "C1"))
 
 
 def settings(profile: str, seeds: str) -> list[Setting]:
@@ -221,17 +298,16 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 
 
 def measured(study: Study) -> list[Setting]:
-    """Each network with its claims."""
-    return [
-        Setting(
-            "calibration",
-            study.profile,
-            sweep.title,
-            measure(sweep, study.n_bins),
-            [*sweep.compared, *sweep.records.get(sweep.accuracy_alpha, ())],
-        )
-        for sweep in study.sweeps
-    ]
+    """Each network with its claims, and the same of each further arm in the place of smoothing."""
+    found = []
+    for sweep in study.sweeps:
+        for arm in sweep.comparison.others:
+            measures, compared = measure(sweep, arm, study.n_bins), [*sweep.comparison.reference.records, *arm.records]
+            if arm.name == sweep.comparison.main.name:
+                compared += sweep.records.get(sweep.accuracy_alpha, [])
+            title = sweep.comparison.title_of(arm)
+            found.append(Setting("calibration", study.profile, title, measures, compared))
+    return found
 
 
 def _networks(profile: str, dataset: str) -> list[Network]:
@@ -260,74 +336,80 @@ def _compared(alpha: float | str, profile: str, network: Network, claim: str = "
     return factor
 
 
-def groups(profile: str, dataset: str = "all", alpha: float | str = "auto") -> list[Group]:
-    """For each network hard targets and the factor compared with them, then these with each of its other factors.
+def _compared_arms(profile: str, network: Network, alpha: float | str, other_losses: str = "none") -> list[Arm]:
+    return smoothing_arms(_compared(alpha, profile, network), other_losses)
 
-    After them, for the network whose lengths are compared, the same two with those of each other length.
+
+def groups(profile: str, dataset: str = "all", alpha: float | str = "auto", other_losses: str = "none") -> list[Group]:
+    """For each network the arms that are compared, then hard and smoothed ones with each other smoothing factor.
+
+    After them, for the network whose lengths are compared, hard and smoothed ones with those of each other length.
     """
     networks = _networks(profile, dataset)
     result = []
     for network in networks:
-        compared = _compared(alpha, profile, network)
-        others = [factor for factor in FACTORS[profile].get(network, ()) if factor != compared]
-        pair, seeds = [(0.0, None), (compared, None)], SEEDS.get(network, "0-2")
-        result += [
-            _group(seeds, profile, network, pair + more) for more in ([], *([(other, None)] for other in others))
-        ]
-    network, lengths = LENGTHS.get(profile, (None, ()))
-    if network in networks:
-        compared = _compared("auto", profile, network)
+        compared = _compared_arms(profile, network, alpha, other_losses)
+        hard, smoothed, *_ = compared
+        others = [factor for factor in FACTORS[profile].get(network, ()) if factor != smoothed.alpha]
+        for arms in (compared, *([hard, smoothed, smoothing_arm(factor)] for factor in others)):
+            result.append(Group(SEEDS.get(network, "0-2"), partial(_runs, profile, network, arms, (None,))))
+    measured_network, lengths = LENGTHS.get(profile, (None, ()))
+    if measured_network in networks:
+        arms = _compared_arms(profile, measured_network, "auto")
         for seeds, length in lengths:
-            group = _group(seeds, profile, network, [(a, of) for of in (None, length) for a in (0.0, compared)])
-            result.append(group._replace(extra=True))
+            runs = partial(_runs, profile, measured_network, arms, (None, length))
+            result.append(Group(seeds, runs, extra=True))
     return result
 
 
-def _group(seeds: str, profile: str, network: Network, asked: list[tuple[float, tuple[int, int] | None]]) -> Group:
-    """asked: factors and lengths."""
-    return Group(seeds, lambda seed: tuple(profiles.run(profile, *network, alpha, seed, of) for alpha, of in asked))
+def _runs(
+    profile: str, network: Network, arms: Sequence[Arm], lengths: Sequence[tuple[int, int] | None], seed: int
+) -> dict[Training, Run]:
+    """The runs of a seed, of each arm and length."""
+    return {
+        Training(network, length, arm.alpha, arm.settings): arm.run(profile, *network, seed, length)
+        for length in lengths
+        for arm in arms
+    }
 
 
-def _sweep(profile: str, records: dict[float, list[Record]], alpha: float | str) -> Sweep:
-    run = records[0.0][0].run
-    compared, of_accuracy = (_compared(alpha, profile, (run.dataset, run.model), claim) for claim in ("C6", "C1"))
-    return Sweep(dict(sorted(records.items())), compared, of_accuracy)
-
-
-def diagrams(study: Study) -> list[tuple[str, list[tuple[str, str, list[Reliability]]]]]:
-    """For each network its title and, for each arm, title, kind and one reliability diagram a seed (Figure 2)."""
+def diagrams(study: Study) -> list[tuple[str, list[ArmValues]]]:
+    """For each network its title and, for each arm as it is read, one reliability diagram a seed (Figure 2)."""
     return [
-        (sweep.title, [(arm.title, arm.kind, arm.reliability(study.n_bins)) for arm in sweep.arms()])
+        (sweep.title, [ArmValues(arm.label, arm.colour, reliability(arm, study.n_bins)) for arm in sweep.readings])
         for sweep in study.sweeps
     ]
 
 
-def measure(sweep: Sweep, n_bins: int) -> list[Measure]:
-    """Claims C6 and C7 on one network, and C1 where its factor is recorded."""
-    hard, scaled, smoothed = sweep.arms()
+def measure(sweep: Sweep, arm: Arm, n_bins: int) -> list[Measure]:
+    """Claims C6 and C7 on one network and arm, and C1 where its factor is recorded."""
+    hard = sweep.comparison.reference
     n_test = len(hard.records[0].arrays["test_hit"])
+    errors = ece(arm, n_bins)
     return [
-        *_accuracy(sweep),
-        claim_tables.measure("C6", "", "test ECE", hard.ece(n_bins), smoothed.ece(n_bins)),
-        claim_tables.measure(
-            "C7", "", "test ECE against scaled hard", scaled.ece(n_bins), smoothed.ece(n_bins), n_test
-        ),
+        *_accuracy(sweep, arm),
+        claim_tables.measure("C6", "", "test ECE", ece(hard, n_bins), errors),
+        claim_tables.measure("C7", "", "test ECE against scaled hard", ece(scaled(hard), n_bins), errors, n_test),
     ]
 
 
-def _accuracy(sweep: Sweep) -> list[Measure]:
-    alpha = sweep.accuracy_alpha
-    if alpha not in sweep.records:
+def _accuracy(sweep: Sweep, arm: Arm) -> list[Measure]:
+    """C1, of smoothing at its own factor."""
+    if arm.name == sweep.comparison.main.name:
+        arm = next((other for other in sweep.factors if other.alpha == sweep.accuracy_alpha), None)
+    if arm is None:
         return []
-    accuracies = (100 * Arm("", "", sweep.records[factor]).metric("accuracy") for factor in (0.0, alpha))
-    return [claim_tables.measure("C1", "", f"test accuracy (α = {alpha:g})", *accuracies)]
+    accuracies = (100 * read_metric(each, "accuracy") for each in (sweep.comparison.reference, arm))
+    return [claim_tables.measure("C1", "", f"test accuracy (α = {arm.alpha:g})", *accuracies)]
 
 
 def claim_table(study: Study) -> Table:
     """C1, C6 and C7 on every network."""
     made_from = "C1 is measured here on this chapter's seeds; the scorecard takes the chapter with the most. "
     made_from += study.made_from(study.sweeps)
-    header = "hard (C7: scaled)", "smoothed"
+    comparison = study.sweeps[0].comparison
+    compared = comparison.main.name if len(comparison.others) == 1 else comparison.headers[1]
+    header = f"{comparison.reference.name} (C7: scaled)", compared
     return claim_tables.table("table-calibration-claims", "calibration", measured(study), header, made_from)
 
 
@@ -339,7 +421,7 @@ def ece_table(study: Study) -> Table:
         for network, row in published.items()
         if network[1] != "transformer"
     ]
-    rows += [_measured(sweep, study.n_bins) for sweep in study.sweeps]
+    rows += [row for sweep in study.sweeps for row in _measured(sweep, study.n_bins)]
     return Table(
         "table-ece",
         "Expected calibration error on test data (Table 3 of the paper), in brackets the temperature or the smoothing "
@@ -347,36 +429,47 @@ def ece_table(study: Study) -> Table:
         "seeds. The paper's CIFAR images are held out of the training file. The replication's temperatures were chosen "
         "on test data, and its ResNet-56 is wider. A dagger marks a number that was not checked in its source. "
         + study.made_from(study.sweeps),
-        captions.ECE_HEADER,
-        tuple(rows),
+        cell_frame(captions.ECE_HEADER, rows),
         study.compared,
     )
 
 
-def _measured(sweep: Sweep, n_bins: int) -> tuple[str, ...]:
-    ece = (arm.ece(n_bins) for arm in (*sweep.arms(), sweep.scaled_smoothed))
-    return captions.measured_ece(sweep.title, ece, sweep.temperatures, sweep.alpha)
+def _measured(sweep: Sweep, n_bins: int) -> list[tuple[str, ...]]:
+    """A row for each arm that is compared with hard targets."""
+    comparison = sweep.comparison
+    hard = _measured_ece(comparison.reference, n_bins)
+    return [
+        captions.measured_ece(comparison.title_of(arm), "here", hard, _measured_ece(arm, n_bins), arm.alpha)
+        for arm in comparison.others
+    ]
+
+
+def _measured_ece(arm: Arm, n_bins: int) -> captions.MeasuredEce:
+    return captions.MeasuredEce(ece(arm, n_bins), ece(scaled(arm), n_bins), arm.metric("temperature"))
 
 
 def likelihood_table(study: Study) -> Table:
     """NLL of both arms before and after scaling, and the difference that scaling leaves."""
-    rows = []
-    for sweep in study.sweeps:
-        hard, scaled, smoothed = sweep.arms()
-        cells = [captions.with_interval(arm.metric("nll")) for arm in (hard, scaled, smoothed, sweep.scaled_smoothed)]
-        left = "—"
-        if len(hard.records) > 1:
-            left = captions.signed(*welch_interval(scaled.metric("nll"), sweep.scaled_smoothed.metric("nll")))
-        rows.append((sweep.title, *cells, left))
+    rows = [_likelihood_row(sweep.comparison, arm) for sweep in study.sweeps for arm in sweep.comparison.others]
+    hard, compared = "hard", study.sweeps[0].comparison.main.name
+    if len(study.sweeps[0].comparison.others) > 1:
+        compared = study.sweeps[0].comparison.headers[1]
     return Table(
         "table-likelihood",
         "Negative log-likelihood of test labels in nats, 95 % Student t intervals over seeds; scaled: at the "
-        "temperature fitted on held-out data. The last column is smoothed − hard, both scaled, with a 95 % Welch "
+        f"temperature fitted on held-out data. The last column is {compared} − {hard}, both scaled, with a 95 % Welch "
         "interval. " + study.made_from(study.sweeps),
-        ("network", "hard", "hard, scaled", "smoothed", "smoothed, scaled", "difference, scaled"),
-        tuple(rows),
+        cell_frame(("network", hard, f"{hard}, scaled", compared, f"{compared}, scaled", "difference, scaled"), rows),
         study.compared,
     )
+
+
+def _likelihood_row(comparison: Comparison, arm: Arm) -> tuple[str, ...]:
+    reference = comparison.reference
+    read = (reference, scaled(reference), arm, scaled(arm))
+    nll = [read_metric(each, "nll") for each in read]
+    left = captions.signed(*welch_interval(nll[1], nll[3])) if len(reference.records) > 1 else "—"
+    return comparison.title_of(arm), *map(captions.with_interval, nll), left
 
 
 def measures_table(study: Study) -> Table:
@@ -388,11 +481,15 @@ def measures_table(study: Study) -> Table:
         "squared error without what chance adds, 0 when the estimate is negative. Largest: of any bin. The Brier score "
         "and its reliability and resolution are sums over classes. Last: the temperatures of the smallest NLL and of "
         "the smallest ECE (15 bins) on held-out data. " + study.first_made_from,
-        ("network", "ECE", "equal mass", "largest", "class-wise", "debiased", "Brier", "reliability", "resolution")
-        + ("T, NLL", "T, ECE"),
-        tuple(rows),
+        cell_frame(OTHER_MEASURES, rows),
         study.first_compared,
     )
+
+
+OTHER_MEASURES = (
+    *("network", "ECE", "equal mass", "largest", "class-wise", "debiased", "Brier", "reliability", "resolution"),
+    *("T, NLL", "T, ECE"),
+)
 
 
 def _answers(record: Record) -> tuple[np.ndarray, np.ndarray]:
@@ -402,9 +499,9 @@ def _answers(record: Record) -> tuple[np.ndarray, np.ndarray]:
 
 def _other_measures(sweep: Sweep, n_bins: int) -> Iterable[tuple[str, ...]]:
     """A row that names the network, and one for each arm."""
-    yield Markup("**{}**").format(sweep.title), *[""] * 10
-    for arm in sweep.arms():
-        yield arm.title, *(f"{value:.3f}" for value in _of_first_seed(arm, n_bins).values()), *_temperatures(arm)
+    yield Markup("**{}**").format(sweep.title), *[""] * (len(OTHER_MEASURES) - 1)
+    for arm in sweep.readings:
+        yield arm.label, *(f"{value:.3f}" for value in _of_first_seed(arm, n_bins).values()), *_temperatures(arm)
 
 
 def _of_first_seed(arm: Arm, n_bins: int) -> dict[str, float]:
@@ -435,51 +532,65 @@ def _temperatures(arm: Arm) -> tuple[str, str]:
     return f"{metrics['temperature']:.2f}", f"{metrics['temperature_by_ece']:.2f}"
 
 
+class FactorPoint(NamedTuple):
+    """ECE and accuracy (percent), each (S,), of an arm that is drawn against its factor α."""
+
+    name: str
+    colour: str
+    alpha: float
+    ece: np.ndarray
+    accuracy: np.ndarray
+
+
 class Factors(NamedTuple):
-    """ECE and accuracy (percent) of one network: for each of the smoothing factors (A,) one array (S,) of seeds."""
+    """One network: a point for each smoothing factor, 0 for hard targets, and for each further arm."""
 
     title: str
-    alphas: np.ndarray
-    ece: list[np.ndarray]
-    accuracy: list[np.ndarray]
+    smoothing: list[FactorPoint]
+    further: list[FactorPoint]
 
 
 def factors(study: Study) -> list[Factors]:
-    """For every network, what each smoothing factor gives on test data."""
-    result = []
+    """For every network, what each smoothing factor and further arm gives on test data."""
+
+    def point(arm: Arm) -> FactorPoint:
+        accuracy = 100 * read_metric(arm, "accuracy")
+        return FactorPoint(arm.name, arm.colour, arm.alpha, ece(arm, study.n_bins), accuracy)
+
+    found = []
     for sweep in study.sweeps:
-        arms = [Arm("", "", records) for records in sweep.records.values()]
-        ece = [arm.ece(study.n_bins) for arm in arms]
-        accuracy = [100 * arm.metric("accuracy") for arm in arms]
-        result.append(Factors(sweep.title, np.array(list(sweep.records)), ece, accuracy))
-    return result
+        reference, further = sweep.comparison.reference, sweep.comparison.others[1:]
+        smoothing = [reference if arm.alpha == reference.alpha else arm for arm in sweep.factors]
+        found.append(Factors(sweep.title, list(map(point, smoothing)), list(map(point, further))))
+    return found
 
 
 class Length(NamedTuple):
-    """Test ECE (S,) of both arms after a training of so many passes through so many images."""
+    """Test ECE (S,) of each arm after a training of so many passes through so many images."""
 
     images: int
     passes: float
-    hard: np.ndarray
-    smoothed: np.ndarray
+    arms: list[ArmValues]
 
 
-class Course(NamedTuple):
+class AlongTraining(NamedTuple):
     """ECE along the training on part of the held-out images: passes (P,), and (S, P) of each arm."""
 
     title: str
     passes: np.ndarray
-    hard: np.ndarray
-    smoothed: np.ndarray
+    arms: list[ArmValues]
 
 
 def lengths(study: Study) -> list[Length]:
     """Trainings of one network of several lengths, the recipe's own among them; by number of images and of passes."""
-    sweeps = sorted(_of_lengths(study), key=lambda sweep: (sweep.run.examples, sweep.passes))
+    sweeps = sorted(_of_lengths(study), key=lambda sweep: (sweep.run.examples, sweep.epochs))
     return [
-        Length(sweep.run.examples, sweep.passes, hard.ece(study.n_bins), smoothed.ece(study.n_bins))
+        Length(
+            sweep.run.examples,
+            sweep.epochs,
+            [arm.with_values(ece(arm, study.n_bins)) for arm in sweep.comparison.arms],
+        )
         for sweep in sweeps
-        for hard, _, smoothed in [sweep.arms()]
     ]
 
 
@@ -490,23 +601,25 @@ def _of_lengths(study: Study) -> list[Sweep]:
 
 
 def length_records(study: Study) -> list[Record]:
-    """What `lengths` and `course` are from."""
-    return [record for sweep in (*_of_lengths(study), study.sweeps[0]) for record in sweep.compared]
+    """What `lengths` and `along_training` are from."""
+    return [record for sweep in (*_of_lengths(study), study.sweeps[0]) for record in sweep.comparison.records]
 
 
-def course(study: Study) -> Course:
+def along_training(study: Study) -> AlongTraining:
     """How the ECE of the first network moved while it was trained."""
     sweep = study.sweeps[0]
-    hard, _, smoothed = (np.array([record.history["ece"] for record in arm.records]) for arm in sweep.arms())
-    steps = np.array(sweep.records[0.0][0].history["step"])
-    return Course(sweep.title, steps / steps[-1] * sweep.passes, hard, smoothed)
+    arms = [
+        arm.with_values(np.array([record.history["ece"] for record in arm.records])) for arm in sweep.comparison.arms
+    ]
+    steps = np.array(sweep.comparison.reference.records[0].history["step"])
+    return AlongTraining(sweep.title, steps / steps[-1] * sweep.epochs, arms)
 
 
 class Likelihood(NamedTuple):
     """Test NLL of the first seed against the temperature (T,); best: the NLL at the T fitted on held-out data."""
 
     title: str
-    kind: str
+    colour: str
     temperatures: np.ndarray
     nll: np.ndarray
     fitted: float
@@ -514,20 +627,17 @@ class Likelihood(NamedTuple):
 
 
 def likelihoods(study: Study) -> list[tuple[str, list[Likelihood]]]:
-    """Each network's title, and its curves with hard and with smoothed targets."""
-    return [(sweep.title, _likelihoods(sweep)) for sweep in study.with_logits]
+    """Each network's title, and the curve of each of its arms."""
+    return [(sweep.title, list(map(_likelihood, sweep.comparison.arms))) for sweep in study.with_logits]
 
 
-def _likelihoods(sweep: Sweep) -> list[Likelihood]:
-    result = []
-    for arm in sweep.arms()[::2]:
-        first = arm.records[0]
-        logits, labels = _answers(first)
-        nll = [calibration.negative_log_likelihood(logits, labels, t) for t in TEMPERATURES]
-        fitted = first.metrics["temperature"]
-        best = calibration.negative_log_likelihood(logits, labels, fitted)
-        result.append(Likelihood(arm.title, arm.kind, TEMPERATURES, np.array(nll), fitted, best))
-    return result
+def _likelihood(arm: Arm) -> Likelihood:
+    first = arm.records[0]
+    logits, labels = _answers(first)
+    nll = np.array([calibration.negative_log_likelihood(logits, labels, t) for t in TEMPERATURES])
+    fitted = first.metrics["temperature"]
+    best = calibration.negative_log_likelihood(logits, labels, fitted)
+    return Likelihood(arm.label, arm.colour, TEMPERATURES, nll, fitted, best)
 
 
 class SampleSize(NamedTuple):
@@ -557,22 +667,24 @@ def sample_sizes(n_bins: int, seed: int = 0) -> SampleSize:
 def numbers(study: Study) -> dict[str, float | str]:
     """What the chapter's text quotes by name, of its first network."""
     sweep = study.sweeps[0]
-    hard, scaled, smoothed = (arm.ece(study.n_bins).mean() for arm in sweep.arms())
-    by_chance = np.mean([diagram.ece_if_calibrated for diagram in sweep.arms()[1].reliability(study.n_bins)])
+    hard, smoothed = sweep.comparison.reference, sweep.comparison.main
+    diagrams = reliability(scaled(hard), study.n_bins)
+    by_chance = np.mean([diagram.ece_if_calibrated for diagram in diagrams])
+    references = {sweep.title: sweep.comparison.reference.records for sweep in study.sweeps}
     return {
         "network": sweep.title,
-        "hard_ece": float(hard),
-        "scaled_ece": float(scaled),
-        "smoothed_ece": float(smoothed),
+        "hard_ece": float(ece(hard, study.n_bins).mean()),
+        "scaled_ece": float(ece(scaled(hard), study.n_bins).mean()),
+        "smoothed_ece": float(ece(smoothed, study.n_bins).mean()),
         "alpha_of_lengths": f"{sweep.alpha:g}",
         "best_factors": "; ".join(_best_factor(each, study.n_bins) for each in study.sweeps),
         "lower": _lower(study),
         "grown": _grown(study),
-        "illustrations": captions.illustrations({sweep.title: sweep.records[0.0] for sweep in study.sweeps}),
+        "illustrations": captions.illustrations(references),
         "chance_ece": float(by_chance),
-        "hard_temperature": float(sweep.temperatures[0].mean()),
-        "smoothed_temperature": float(sweep.temperatures[1].mean()),
-        "n_test": f"{len(sweep.records[0.0][0].arrays['test_hit']):,}",
+        "hard_temperature": float(hard.metric("temperature").mean()),
+        "smoothed_temperature": float(smoothed.metric("temperature").mean()),
+        "n_test": f"{len(hard.records[0].arrays['test_hit']):,}",
         "made_from": study.made_from(study.sweeps),
         "made_from_lengths": study.made_from([*study.lengths, sweep]),
         "first_made_from": study.first_made_from,
@@ -581,31 +693,36 @@ def numbers(study: Study) -> dict[str, float | str]:
 
 def _best_factor(sweep: Sweep, n_bins: int) -> str:
     """The recorded factor of the least mean ECE, and the latter beside that of scaled hard networks."""
-    errors = {alpha: Arm("", "", records).ece(n_bins).mean() for alpha, records in sweep.records.items()}
-    best, scaled = min(errors, key=errors.get), sweep.arms()[1].ece(n_bins).mean()
-    return f"α = {best:g} on {sweep.title} ({errors[best]:.3f}; hard and scaled {scaled:.3f})"
+    errors = {arm.alpha: ece(arm, n_bins).mean() for arm in sweep.factors}
+    best, of_scaled = min(errors, key=errors.get), ece(scaled(sweep.comparison.reference), n_bins).mean()
+    return f"α = {best:g} on {sweep.title} ({errors[best]:.3f}; hard and scaled {of_scaled:.3f})"
 
 
 def _lower(study: Study) -> str:
-    """A sentence: on how many networks smoothing is better by several measures."""
-    networks = [[_of_first_seed(arm, study.n_bins) for arm in sweep.arms()[::2]] for sweep in study.with_logits]
-    names = "ECE", "debiased", "Brier"
-    better = {name: sum(smoothed[name] < hard[name] for hard, smoothed in networks) for name in names}
-    return (
-        f"Smoothed networks, against hard ones that are not scaled, have the smaller ECE on {better['ECE']} of "
-        f"{counted(len(networks), 'network')}, the smaller debiased error on {better['debiased']}, the "
-        f"smaller Brier score on {better['Brier']}."
-    )
+    """For each arm a sentence: on how many networks it is better than hard targets by several measures."""
+    comparisons = [sweep.comparison for sweep in study.with_logits]
+    sentences = []
+    for place, arm in enumerate(comparisons[0].others, start=1):
+        better = dict.fromkeys(("ECE", "debiased", "Brier"), 0)
+        for comparison in comparisons:
+            hard, other = (_of_first_seed(comparison.arms[k], study.n_bins) for k in (0, place))
+            better = {name: count + (other[name] < hard[name]) for name, count in better.items()}
+        sentences.append(
+            f"{arm.name[0].upper()}{arm.name[1:]} networks, against hard ones that are not scaled, have the smaller "
+            f"ECE on {better['ECE']} of {counted(len(comparisons), 'network')}, the smaller debiased error on "
+            f"{better['debiased']}, the smaller Brier score on {better['Brier']}."
+        )
+    return " ".join(sentences)
 
 
 def _grown(study: Study) -> str:
     """A sentence: at which of all recorded factors scaling raised the mean ECE."""
     found = []
     for sweep in study.sweeps:
-        for alpha, records in sweep.records.items():
-            plain, scaled = (Arm("", "", records, scaled).ece(study.n_bins).mean() for scaled in (False, True))
-            if scaled > plain:
-                how = f"α = {alpha:g}, {counted(len(records), 'seed')}, from {plain:.3f} to {scaled:.3f}"
+        for arm in sweep.every_arm:
+            before, after = (ece(each, study.n_bins).mean() for each in (arm, scaled(arm)))
+            if after > before:
+                how = f"{arm.panel_label}, {counted(len(arm.records), 'seed')}, from {before:.3f} to {after:.3f}"
                 found.append(f"{sweep.title} ({how})")
     if not found:
         return "Here it has raised the error of none of the networks."
@@ -620,15 +737,15 @@ def carry_text(study: Study) -> Text:
     """
     found = []
     for sweep in study.sweeps:
-        hard, scaled, _ = sweep.arms()
+        hard = sweep.comparison.reference
         data = DATASETS[sweep.run.dataset]
-        heldout, test = (np.mean([r.metrics[f"{of}_accuracy"] for r in hard.records]) for of in ("heldout", "test"))
+        heldout, test = (hard.metric(f"{of}_accuracy").mean() for of in ("heldout", "test"))
         if abs(standard_errors_apart(heldout, data.heldout, test, len(hard.records[0].arrays["test_hit"]))) > 3:
             remark = DATASETS[data.files or sweep.run.dataset].remark
             found.append(
                 f"{sweep.title}: {100 * heldout:.1f} % of the held-out and {100 * test:.1f} % of the test images are "
                 "classified correctly, further apart than chance would put them. The temperature leaves an error of "
-                f"{scaled.ece(study.n_bins).mean():.3f} on the latter. {remark}".rstrip()
+                f"{ece(scaled(hard), study.n_bins).mean():.3f} on the latter. {remark}".rstrip()
             )
     if not found:
         return Text("On the networks shown here the two agree within three standard errors.")
@@ -637,13 +754,18 @@ def carry_text(study: Study) -> Text:
 
 
 def harm_text(study: Study) -> Text:
-    """On which networks smoothing raised the ECE, with both numbers."""
+    """On which networks smoothing, or a further arm, raised the ECE, with both numbers."""
     found = []
     for sweep in study.sweeps:
-        hard, _, smoothed = (arm.ece(study.n_bins).mean() for arm in sweep.arms())
-        if smoothed > hard:
-            how = f"α = {sweep.alpha:g}, {counted(len(sweep.records[0.0]), 'seed')}"
-            found.append(f"on {sweep.title} from {hard:.3f} to {smoothed:.3f} ({how})")
+        hard = ece(sweep.comparison.reference, study.n_bins).mean()
+        for arm in sweep.comparison.others:
+            error = ece(arm, study.n_bins).mean()
+            if error > hard:
+                how = f"{arm.panel_label}, {counted(len(arm.records), 'seed')}"
+                found.append(f"on {sweep.title} from {hard:.3f} to {error:.3f} ({how})")
     if not found:
         return Text("None of the networks shown here got a larger error from smoothing.")
     return Text(f"Smoothing raised the error {'; '.join(found)}.")
+
+
+CHAPTER = Chapter("calibration", groups, DecidedClaims(("C6", "C7"), settings))

@@ -5,7 +5,7 @@ Everything is read off the recorded runs: no machine is modelled.
 
 import pandas as pd
 
-from lsbook.chapters.plans import CHAPTERS, plan
+from lsbook.chapters.plans import plan, registered
 from lsbook.core.errors import one_of
 from lsbook.core.frame import records_frame, runs_frame
 from lsbook.core.registry import MODELS, TITLES
@@ -31,7 +31,7 @@ def planned(profile: str, store: Store, recorded: pd.DataFrame) -> pd.DataFrame:
     Returns:
         a frame with two further columns: `profile`, and `record`, the key under which the run is recorded, or missing.
     """
-    asked = [run for chapter in CHAPTERS for run in plan(chapter, profile)]
+    asked = [run for chapter in registered() for run in plan(chapter, profile)]
     # Of one training the run with most measured along it, which serves every chapter.
     runs = {run.key: run for run in sorted(asked, key=lambda run: run.probe != "none")}.values()
     keys = [
@@ -71,8 +71,7 @@ def table(profile: str = "auto", store: Store | None = None) -> Table:
         "The runs that the chapters plan in each profile, how many of them are recorded, and what one takes. Seconds "
         "are the median over the runs of the machine that trained most of them, with all that is measured along the "
         "training. Where only other lengths of a network are recorded, they are its median seconds a step × steps.",
-        tuple(shown.columns),
-        tuple(shown.itertuples(index=False, name=None)),
+        shown,
         [one for one in records if (one.run.dataset, one.run.model, one.run.recipe.batch) in networks],
     )
 

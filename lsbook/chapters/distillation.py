@@ -8,16 +8,18 @@ import numpy as np
 
 from lsbook.chapters import projections
 from lsbook.chapters.shared import captions, claim_tables
+from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Measure, Setting
-from lsbook.chapters.shared.comparison import Arms, Group, ask
-from lsbook.core.config import Recipe, Run
+from lsbook.chapters.shared.comparison import Comparison, compare, made_from, smoothing_arms
+from lsbook.chapters.shared.selection import Group, RunsOfSeed, select_runs
+from lsbook.core.config import Recipe, Run, changed
 from lsbook.core.errors import number
 from lsbook.core.errors import numbers as numbers_of
 from lsbook.core.registry import DATASETS, network_title
 from lsbook.core.store import Record
 from lsbook.core.wording import counted, listed
 from lsbook.evidence import literature
-from lsbook.outputs import Table, Text
+from lsbook.outputs import Table, Text, cell_frame
 
 # At the paper's scale, the same in both profiles: 100 passes, rate 1 in the first layer and 0.1 above, falling
 # linearly, momentum 0.9, pixels in [0, 1], where standardised ones diverge. Not as the replication has it, but by the
@@ -34,7 +36,9 @@ _RECIPE = Recipe(
 )
 _TOY = Recipe(steps=40, batch=64, learning_rate=0.02, momentum=0.9, schedule="one-cycle")
 ALPHA = 0.1  # of the smoothed teacher, as in the paper
-TEACHERS = {"hard": "mlp-dropout", "smoothed": "mlp"}  # dropout, or smoothing instead of it
+ARMS = smoothing_arms(ALPHA)  # how teachers are trained
+TEACHERS = {"hard": "mlp-dropout", "smoothed": "mlp"}  # the network of each arm: dropout, or smoothing instead of it
+STUDENT = "mlp-800"
 
 
 class Search(NamedTuple):
@@ -72,23 +76,24 @@ PLANS = {
 }
 
 
-# Test errors in percent, of three seeds, hard and smoothed, in a first round with another recipe that was given up.
+# Test errors in percent, of three seeds, in a first round with another recipe that was given up.
 FIRST_ROUND = {
-    "teacher": ((1.16, 1.40, 1.33), (1.06, 1.02, 1.06)),
-    "student": ((1.53, 1.41, 1.56), (1.46, 1.59, 1.41)),
+    "teacher": {"hard": (1.16, 1.40, 1.33), "smoothed": (1.06, 1.02, 1.06)},
+    "student": {"hard": (1.53, 1.41, 1.56), "smoothed": (1.46, 1.59, 1.41)},
 }
 
 
 def runs(profile: str, seed: int) -> dict[tuple[str, str], Run]:
-    """(role, arm) -> run: teachers and students of both arms, and a student alone, which is ("alone", "hard")."""
+    """(role, arm) -> run: teacher and student of each arm, and a student alone, which is ("alone", "hard")."""
     plan = PLANS[profile]
     clipped = replace(plan.recipe, clip_norm=1.0)
-    student = Run(dataset=plan.dataset, model="mlp-800", alpha=0.0, seed=seed, recipe=clipped, examples=plan.examples)
+    student = Run(dataset=plan.dataset, model=STUDENT, alpha=0.0, seed=seed, recipe=clipped, examples=plan.examples)
     found = {("alone", "hard"): student}
-    for arm, model in TEACHERS.items():
-        alpha, shifted = ALPHA if arm == "smoothed" else 0.0, replace(plan.recipe, augmentation="shift2")
-        found["teacher", arm] = teacher = replace(student, model=model, alpha=alpha, recipe=shifted)
-        found["student", arm] = _taught(student, teacher, plan.temperature, plan.beta)
+    for arm in ARMS:
+        recipe = changed(replace(plan.recipe, augmentation="shift2"), dict(arm.settings))
+        teacher = replace(student, model=TEACHERS[arm.name], alpha=arm.alpha, recipe=recipe)
+        found["teacher", arm.name] = teacher
+        found["student", arm.name] = _taught(student, teacher, plan.temperature, plan.beta)
     return found
 
 
@@ -120,9 +125,9 @@ def at_temperatures(
     others = plan.others if temperatures == "auto" else numbers_of("temperatures", temperatures)
     share = plan.beta if beta == "auto" else number("beta", beta)
     return {
-        (t, arm): replace(roles["student", arm], temperature=t, beta=share)
+        (t, arm.name): replace(roles["student", arm.name], temperature=t, beta=share)
         for t in sorted({*others, plan.temperature})
-        for arm in TEACHERS
+        for arm in ARMS
     }
 
 
@@ -152,17 +157,23 @@ class Study:
 
 def groups(profile: str, temperatures: str | float = "auto", beta: str | float = "auto") -> list[Group]:
     """What the chapter asks for: the runs of a seed with those of the search, which all seeds share; and the same with
-    students at other temperatures after them."""
-    found, plan = [*search(profile).values()], PLANS[profile]
+    students at other temperatures after them.
 
-    def experiment(seed: int) -> tuple[Run, ...]:
-        return *runs(profile, seed).values(), found[0].teacher, *found
+    Their names: as `runs` has them; ("search", T, β) and ("search", "teacher"); ("at", T, arm).
+    """
+    plan, searched = PLANS[profile], search(profile)
+    search_teacher = next(iter(searched.values())).teacher
+    search_runs = {("search", "teacher"): search_teacher} | {("search", *key): run for key, run in searched.items()}
 
-    def students(seed: int) -> tuple[Run, ...]:
-        return *experiment(seed), *at_temperatures(profile, seed, temperatures, beta).values()
+    def experiment(seed: int) -> RunsOfSeed:
+        return runs(profile, seed) | search_runs
+
+    def with_students(seed: int) -> RunsOfSeed:
+        students = at_temperatures(profile, seed, temperatures, beta)
+        return experiment(seed) | {("at", *key): run for key, run in students.items()}
 
     named = (temperatures, beta) != ("auto", "auto")
-    return [Group(plan.seeds, experiment), Group(plan.seeds_of_others, students, named, aside=True)]
+    return [Group(plan.seeds, experiment), Group(plan.seeds_of_others, with_students, named, untracked=True)]
 
 
 def study(
@@ -173,26 +184,36 @@ def study(
     temperatures, beta: as for `at_temperatures`. Where neither is named but seeds are, students at other temperatures
     are not trained for them.
     """
-    profile, (answer, rest) = ask(profile, seeds, lambda name: groups(name, temperatures, beta))
-    columns, keys = map(list, zip(*answer, strict=True)), search(profile)
-    roles = dict(zip(runs(profile, 0), columns, strict=False))
-    next(columns)  # the teacher of the search
-    searched = {key: records[0] for key, records in zip(keys, columns, strict=True)}
-    others = [list(column) for column in zip(*rest, strict=True)]
-    students = dict(zip(at_temperatures(profile, 0, temperatures, beta), others[len(answer[0]) :], strict=bool(others)))
-    return Study(profile, roles, searched, students)
+    selection = select_runs(profile, seeds, lambda name: groups(name, temperatures, beta))
+    experiment, with_students = selection.groups
+    students = {}
+    if with_students:
+        keys = at_temperatures(selection.profile, 0, temperatures, beta)
+        students = {key: with_students["at", *key] for key in keys}
+    return Study(
+        selection.profile,
+        roles={role: experiment[role] for role in runs(selection.profile, 0)},
+        search={key: experiment["search", *key][0] for key in search(selection.profile)},
+        students=students,
+    )
 
 
 def settings(profile: str, seeds: str) -> list[Setting]:
-    """The claim for the scorecard."""
+    """The claim, measured for the scorecard."""
     return measured(study(profile, seeds=seeds))
 
 
 def measured(study: Study) -> list[Setting]:
-    """The claim."""
-    title = network_title(PLANS[study.profile].dataset, TEACHERS["smoothed"], "mlp-800")
-    records = [record for role in ("teacher", "student") for arm in TEACHERS for record in study.roles[role, arm]]
-    return [Setting("distillation", study.profile, title, measure(study), records)]
+    """The claim, on each arm that is compared with hard teachers."""
+    found = []
+    for arm in teachers(study).others:
+        title = network_title(PLANS[study.profile].dataset, TEACHERS[arm.name], STUDENT)
+        if arm.name != teachers(study).main.name:
+            title = f"{title}, {arm.label}"
+        roles = [(role, name) for role in ("teacher", "student") for name in ("hard", arm.name)]
+        records = [record for role in roles for record in study.roles[role]]
+        found.append(Setting("distillation", study.profile, title, measure(study, arm.name), records))
+    return found
 
 
 def best(search: Mapping[tuple[float, float], Record]) -> tuple[float, float]:
@@ -212,29 +233,29 @@ def search_table(study: Study) -> Table:
         "How T and β were chosen: error in percent on held-out images of the hard teacher's student, when the two are "
         f"trained for {plan.steps:,} steps on {plan.examples:,} images. The least error decides for both teachers. "
         + captions.made_from(study.profile, study.search.values()),
-        ("", *(f"T = {t:g}" for t in temperatures)),
-        tuple(rows),
+        cell_frame(("", *(f"T = {t:g}" for t in temperatures)), rows),
         list(study.search.values()),
     )
 
 
 def mnist_table(study: Study) -> Table:
     """Test errors of teachers and students beside the published ones."""
+    columns = [(role, arm.name) for arm in ARMS for role in ("teacher", "student")]
     rows = []
     for source, published in literature.MNIST_DISTILLATION.items():
-        cells = [f"{published[role][arm].value:g}" for arm in TEACHERS for role in ("teacher", "student")]
+        cells = [f"{published[role][arm].value:g}" if arm in published[role] else "—" for role, arm in columns]
         rows.append((source.capitalize(), *cells, "—"))
-    ours = [captions.with_interval(study.errors(role, arm)) for arm in TEACHERS for role in ("teacher", "student")]
+    ours = [captions.with_interval(study.errors(role, arm)) for role, arm in columns]
     plan = PLANS[study.profile]
     standing = f"Here, {captions.standing(study.profile)}"
     rows.append((standing, *ours, captions.with_interval(study.errors("alone"))))
+    titles = ["its student" if role == "student" else f"{arm} teacher" for role, arm in columns]
     return Table(
         "table-mnist-distillation",
         "Test error in percent. Teachers see shifted images and have 2 × 1200 units, with dropout or with smoothing "
         f"(α = {ALPHA:g}) instead; students have 2 × 800 units and see unshifted images. Here T = {plan.temperature:g} "
         f"and β = {plan.beta:g}; 95 % Student t intervals over seeds. " + study.made_from,
-        ("", "hard teacher", "its student", "smoothed teacher", "its student", "student alone"),
-        tuple(rows),
+        cell_frame(("", *titles, "student alone"), rows),
         study.records,
     )
 
@@ -243,12 +264,15 @@ def temperature_table(study: Study) -> Table | Text:
     """Test errors of both teachers' students at each temperature, and how soft the targets are."""
     if not study.students:
         return Text("Students at other temperatures are not recorded with these seeds.")
+    names = [arm.name for arm in ARMS]
     rows = []
     for t in sorted({t for t, _ in study.students}):
-        hard, smoothed = (errors(study.students[t, arm]) for arm in TEACHERS)
-        softness = (f"{_softness(study.students[t, arm]).mean():.2f}" for arm in TEACHERS)
-        compared = map(captions.with_interval, (hard, smoothed))
-        rows.append((f"T = {t:g}", *compared, captions.difference(hard, smoothed), *softness))
+        hard, *others = (errors(study.students[t, name]) for name in names)
+        cells = map(captions.with_interval, (hard, *others))
+        differences = [captions.difference(hard, other) for other in others]
+        softness = (f"{_softness(study.students[t, name]).mean():.2f}" for name in names)
+        rows.append((f"T = {t:g}", *cells, *differences, *softness))
+    differences = ["difference"] if len(ARMS) == 2 else [f"difference, {name}" for name in names[1:]]
     every = [record for records in study.students.values() for record in records]
     return Table(
         "table-mnist-temperatures",
@@ -256,8 +280,7 @@ def temperature_table(study: Study) -> Table | Text:
         "first with its 95 % Welch interval, and the mean smoothness index γ of the targets, 0 for labels and 1 for "
         f"uniform ones. β = {every[0].run.beta:g}; other intervals are 95 % Student t over seeds. "
         + captions.made_from(study.profile, every),
-        ("", "hard", "smoothed", "difference", "γ, hard", "γ, smoothed"),
-        tuple(rows),
+        cell_frame(("", *names, *differences, *(f"γ, {name}" for name in names)), rows),
         every,
     )
 
@@ -271,13 +294,13 @@ def _softness(records: list[Record]) -> np.ndarray:
     return np.array([record.metrics["teacher_smoothness"] for record in records])
 
 
-def measure(study: Study) -> list[Measure]:
-    """Both parts of C12."""
+def measure(study: Study, arm: str) -> list[Measure]:
+    """Both parts of C12, of an arm against hard teachers."""
     plan = PLANS[study.profile]
     trained = {"teacher": f"α = {ALPHA:g}", "student": f"α = {ALPHA:g}, T = {plan.temperature:g}, β = {plan.beta:g}"}
     return [
         claim_tables.measure(
-            "C12", role, f"error of the {role}", *(study.errors(role, arm) for arm in TEACHERS), conditions=conditions
+            "C12", role, f"error of the {role}", study.errors(role), study.errors(role, arm), conditions=conditions
         )
         for role, conditions in trained.items()
     ]
@@ -285,17 +308,17 @@ def measure(study: Study) -> list[Measure]:
 
 def claim_table(study: Study) -> Table:
     """Both parts of the claim."""
-    header = "hard", f"smoothed, α = {ALPHA:g}"
+    header = teachers(study).headers
     return claim_tables.table("table-distillation-claims", "distillation", measured(study), header, study.made_from)
 
 
-def teachers(study: Study) -> Arms:
-    """The two teachers, as the chapter on projections compares networks."""
-    return Arms(study.profile, ALPHA, *(study.roles["teacher", arm] for arm in TEACHERS))
+def teachers(study: Study) -> Comparison:
+    """The teachers, as the chapter on projections compares networks."""
+    return compare(study.profile, ARMS, {arm.name: study.roles["teacher", arm.name] for arm in ARMS})
 
 
 def panels(study: Study) -> list[projections.Panel]:
-    """Projections of the two teachers of the first seed, on training and test images."""
+    """Projections of the teachers of the first seed, on training and test images."""
     return projections.panels(teachers(study), (0, 1, 2))
 
 
@@ -303,22 +326,25 @@ def numbers(study: Study) -> dict[str, float | str]:
     """What the chapter's text quotes by name. help: by how many points a smoothed teacher is better than none."""
     alone, taught = study.errors("alone"), study.errors("student", "smoothed")
     plan = PLANS[study.profile]
-    return {
+    result = {
         "examples": f"{plan.examples:,}",
         "passes": f"{plan.recipe.steps * plan.recipe.batch / plan.examples:.0f}",
         "help": captions.difference(taught, alone),
-        **{f"first_{role}s": captions.difference(*map(np.array, arms)) for role, arms in FIRST_ROUND.items()},
         "edge": _edge(plan),
-        "first_student_error": float(np.mean(FIRST_ROUND["student"])),
+        "first_student_error": float(np.mean([*FIRST_ROUND["student"].values()])),
         "alone": float(alone.mean()),
-        "smoothed_student": float(taught.mean()),
-        "hard_student": float(study.errors("student", "hard").mean()),
         "temperature": f"{plan.temperature:g}",
         "beta": f"{plan.beta:g}",
         "ahead": _ahead(study),
-        **{f"{arm}_softness": float(_softness(study.roles["student", arm]).mean()) for arm in TEACHERS},
-        "teachers_made_from": captions.made_from(study.profile, teachers(study).first.records),
+        "teachers_made_from": made_from([teachers(study).first_seed]),
     }
+    for role, errors in FIRST_ROUND.items():
+        hard, smoothed = np.array(errors["hard"]), np.array(errors["smoothed"])
+        result[f"first_{role}s"] = captions.difference(hard, smoothed)
+    for arm in ARMS:
+        result[f"{arm.name}_student"] = float(study.errors("student", arm.name).mean())
+        result[f"{arm.name}_softness"] = float(_softness(study.roles["student", arm.name]).mean())
+    return result
 
 
 def _ahead(study: Study) -> str:
@@ -339,3 +365,6 @@ def _edge(plan: Plan) -> str:
         return "Neither lies at an end of what was tried."
     lie = "lies" if len(ends) == 1 else "lie"
     return f"{listed(ends)} {lie} at an end of what was tried; what is beyond might do better still."
+
+
+CHAPTER = Chapter("distillation", groups, DecidedClaims(("C12",), settings))

@@ -8,8 +8,10 @@ import numpy as np
 
 from lsbook.chapters import projections
 from lsbook.chapters.shared import captions, claim_tables
+from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Measure, Setting
-from lsbook.chapters.shared.comparison import Arms, Group, ask
+from lsbook.chapters.shared.comparison import Comparison, compare, made_from, smoothing_arms
+from lsbook.chapters.shared.selection import Group, select_runs
 from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import UserError
 from lsbook.core.errors import numbers as numbers_of
@@ -130,7 +132,7 @@ class Study:
 def groups(profile: str, *grids: str | float) -> list[Group]:
     """What the chapter asks for: the runs of a seed. grids: as for `runs`."""
     named = any(grid != "auto" for grid in grids)
-    return [Group(PLANS[profile].seeds, lambda seed: tuple(runs(profile, seed, *grids).values()), named)]
+    return [Group(PLANS[profile].seeds, lambda seed: runs(profile, seed, *grids), named)]
 
 
 def study(
@@ -144,14 +146,14 @@ def study(
 
     teachers, students: as for `runs`. classes: that `panels` will show; UserError unless there are such.
     """
-    profile, [answer] = ask(
+    selection = select_runs(
         profile,
         seeds,
         lambda name: groups(name, teachers, students),
         check=lambda dataset: projections.three_classes(dataset, classes),
     )
-    keys = runs(profile, 0, teachers, students)
-    return Study(profile, dict(zip(keys, map(list, zip(*answer, strict=True)), strict=True)))
+    [points] = selection.groups
+    return Study(selection.profile, points)
 
 
 def settings(profile: str, seeds: str) -> list[Setting]:
@@ -169,30 +171,48 @@ def measured(study: Study) -> list[Setting]:
 
 
 class Curve(NamedTuple):
-    """A curve of Figure 5: test accuracy in percent (G, S) against γ of the targets (G,). colour: its arm's."""
+    """A curve of Figure 5: test accuracy in percent (G, S) against γ of the targets (G,).
+
+    marks: how it is drawn, in matplotlib's short form; aside: how far beside its γ, so that intervals can be told
+    apart; student: or else a teacher.
+    """
 
     title: str
     colour: str
+    marks: str
+    aside: float
+    student: bool
     smoothness: np.ndarray
     accuracy: np.ndarray
 
 
-CURVES = {
-    ("teacher",): ("teacher, α = γ", "teacher"),
-    ("alone", "equally soft"): ("student alone, α = γ", "alone"),
-    ("hard teacher",): ("student of the hard teacher, T from γ", "hard"),
-    ("smoothed teacher",): ("student of a smoothed teacher, T = 1", "smoothed"),
-}
+class CurveStyle(NamedTuple):
+    """What a curve of Figure 5 shows, and how. kinds: of points."""
+
+    kinds: tuple[str, ...]
+    title: str
+    colour: str
+    marks: str
+    aside: float = 0.0
+    student: bool = True
+
+
+CURVES = (
+    CurveStyle(("teacher",), "teacher, α = γ", "teacher", "s--", student=False),
+    CurveStyle(("alone", "equally soft"), "student alone, α = γ", "alone", "^-"),
+    CurveStyle(("hard teacher",), "student of the hard teacher, T from γ", "hard", "o-", aside=-0.01),
+    CurveStyle(("smoothed teacher",), "student of a smoothed teacher, T = 1", "smoothed", "D-", aside=0.01),
+)
 
 
 def curves(study: Study) -> list[Curve]:
     """The four curves."""
     result = []
-    for kinds, (title, colour) in CURVES.items():
+    for kinds, *style in CURVES:
         points = sorted((key for key in study.points if key[0] in kinds), key=lambda key: study.smoothness(*key))
         smoothness = np.array([study.smoothness(*key) for key in points])
         accuracy = np.array([study.accuracies(*key) for key in points])
-        result.append(Curve(title, colour, smoothness, accuracy))
+        result.append(Curve(*style, smoothness, accuracy))
     return result
 
 
@@ -225,8 +245,8 @@ def claim_table(study: Study) -> Table:
     """The four claims."""
     header = "first", "second"
     factors = listed([f"{alpha:g}" for alpha in study.grid])
-    made_from = f"C14 and C15 are of means over α = {factors}, seed by seed. {study.made_from}"
-    return claim_tables.table("table-softness-claims", "equal softness", measured(study), header, made_from)
+    caption = f"C14 and C15 are of means over α = {factors}, seed by seed. {study.made_from}"
+    return claim_tables.table("table-softness-claims", "equal softness", measured(study), header, caption)
 
 
 def harmless(study: Study) -> Measure:
@@ -240,15 +260,16 @@ def harmless(study: Study) -> Measure:
     )
 
 
-def teachers(study: Study) -> Arms:
+def teachers(study: Study) -> Comparison:
     """The hard and the smoothed CIFAR-10 teachers (α = 0.1), as the chapter on projections compares networks."""
-    return Arms(study.profile, ALPHA, study.points["teacher", 0.0], study.points["teacher", ALPHA])
+    arms = smoothing_arms(ALPHA)
+    return compare(study.profile, arms, {arm.name: study.points["teacher", arm.alpha] for arm in arms})
 
 
 def panels(study: Study, classes: str = "auto") -> list[projections.Panel]:
     """Projections of the two teachers, on training and test images."""
-    arms = teachers(study)
-    return projections.panels(arms, projections.three_classes(arms.network[0], classes))
+    compared = teachers(study)
+    return projections.panels(compared, projections.three_classes(compared.network[0], classes))
 
 
 def numbers(study: Study) -> dict[str, float | str]:
@@ -265,9 +286,9 @@ def numbers(study: Study) -> dict[str, float | str]:
         "teacher": names[0],
         "student": names[1],
         "data": DATASETS[plan.dataset].title,
-        "alone_hard": float(found.hard.mean()),
-        "smoothed_student": float(found.smoothed.mean()),
-        "help": captions.difference(found.hard, found.smoothed),
+        "alone_hard": float(found.first.mean()),
+        "smoothed_student": float(found.second.mean()),
+        "help": captions.difference(found.first, found.second),
         "grid": listed([f"{alpha:g}" for alpha in study.grid]),
         "smoothness": listed([f"{value:.2f}" for value in smoothness]),
         "temperatures": listed([f"{t:.2f} (α = {alpha:g})" for alpha, t in temperatures.items()]),
@@ -276,7 +297,7 @@ def numbers(study: Study) -> dict[str, float | str]:
         "views": str(plan.views),
         "shown_alpha": f"{ALPHA:g}",
         "made_from": study.made_from,
-        "teachers_made_from": captions.made_from(study.profile, teachers(study).first.records),
+        "teachers_made_from": made_from([teachers(study).first_seed]),
     }
 
 
@@ -299,3 +320,10 @@ def _arithmetic(study: Study) -> str:
         if alphas:
             which.append(f"{name} with α of {listed(alphas)} ({listed(sorted(set.union(*others.values())))})")
     return f"Records are in {most}, except, at least in part, those of {listed(which)}." if which else ""
+
+
+CHAPTER = Chapter(
+    "equal_softness",
+    groups,
+    DecidedClaims(("C13", "C14", "C15", "C19"), settings),
+)

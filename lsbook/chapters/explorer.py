@@ -6,7 +6,7 @@ from lsbook.chapters import machine_translation
 from lsbook.chapters.calibration import Study, Sweep
 from lsbook.chapters.projections import SPLIT_TITLES
 from lsbook.chapters.shared import captions
-from lsbook.chapters.shared.comparison import Arms
+from lsbook.chapters.shared.comparison import Comparison, smoothing_arms
 from lsbook.core.registry import CORPORA, DATASETS
 from lsbook.core.store import Record, Store
 from lsbook.outputs import Part
@@ -22,19 +22,20 @@ def target() -> Part:
     return Part("target", "The target, and the loss of one example. Computed, without any trained network.", {})
 
 
-def projection(arms: Arms, study: Study, classes: tuple[int, int, int]) -> Part:
-    """Any three classes in the plane of their templates, seen in the first network of both arms and of each further
-    factor that the study has of it.
+def projection(comparison: Comparison, study: Study, classes: tuple[int, int, int]) -> Part:
+    """Any three classes in the plane of their templates, seen in the first network of hard and smoothed targets and of
+    each further factor that the study has of it.
 
     classes: labels of the three that are shown first.
     """
-    others = [sweep.records for sweep in study.sweeps if sweep.network == arms.network]
+    others = [sweep.records for sweep in study.sweeps if sweep.network == comparison.network]
     recorded = {alpha: found[0] for factors in others for alpha, found in factors.items()}
-    recorded |= {0.0: arms.hard[0], arms.alpha: arms.smoothed[0]}
+    recorded |= {arm.alpha: arm.records[0] for arm in comparison.arms}
+    labels = comparison.reference.records[0].arrays
     data = {
-        "names": DATASETS[arms.network[0]].classes,
+        "names": DATASETS[comparison.network[0]].classes,
         "chosen": classes,
-        "labels": {split: arms.hard[0].arrays[f"{split}_labels"] for split in SPLIT_TITLES},
+        "labels": {split: labels[f"{split}_labels"] for split in SPLIT_TITLES},
         "networks": [
             {
                 "alpha": alpha,
@@ -49,7 +50,7 @@ def projection(arms: Arms, study: Study, classes: tuple[int, int, int]) -> Part:
         "from the origin through each class's template. "
     )
     records = list(recorded.values())
-    return Part("projection", caption + captions.made_from(arms.profile, records), data, records)
+    return Part("projection", caption + captions.made_from(comparison.profile, records), data, records)
 
 
 def temperature(study: Study) -> Part:
@@ -90,15 +91,17 @@ def shown_logits(record: Record) -> tuple[np.ndarray, np.ndarray]:
 
 
 def translations(profile: str, alpha: float, store: Store | None = None) -> Part | None:
-    """Our own sentences as the first network of both arms translates them, token by token.
+    """Our own sentences as the first network of hard and of smoothed targets translates them, token by token.
 
     None while these are not recorded: no training is started for them.
     """
     store = Store() if store is None else store
+    arms = smoothing_arms(alpha)
     for name in reversed(PROFILES) if profile == "auto" else (profile,):
-        runs = [machine_translation.run(name, factor, int(SEED)) for factor in (0.0, alpha)]
+        runs = [machine_translation.run(name, arm, int(SEED)) for arm in arms]
         if all(run in store for run in runs):
-            return _translations(name, alpha, *obtain(runs, store))
+            hard, smoothed = obtain(runs, store)
+            return _translations(name, alpha, hard, smoothed)
     return None
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from lsbook.analysis.statistics import Interval
-from lsbook.chapters.plans import CHAPTERS
+from lsbook.chapters.plans import registered
 from lsbook.chapters.shared import claim_tables
 from lsbook.chapters.shared.claim_tables import Measure
-from lsbook.chapters.shared.comparison import RECORDED, is_recorded
+from lsbook.chapters.shared.selection import RECORDED, is_recorded
 from lsbook.core.errors import one_of
 from lsbook.core.store import Record
 from lsbook.evidence import claims
@@ -72,13 +72,13 @@ def collect(profile: str = "auto", seeds: str = RECORDED) -> list[Finding]:
     best: dict[tuple, Finding] = {}
     seen = []
     for name in EVIDENCE if profile == "auto" else (profile,):
-        for chapter in CHAPTERS.values():
+        for chapter in registered().values():
             groups = chapter.groups(name)
             asked = [group.runs(0) for group in groups]
-            if asked in seen or (seeds == RECORDED and not is_recorded(groups)):
+            if chapter.claims is None or asked in seen or (seeds == RECORDED and not is_recorded(groups)):
                 continue
             seen.append(asked)
-            for found in _flat(chapter.settings(name, seeds)):
+            for found in _flat(chapter.claims.measure(name, seeds)):
                 part = found.profile, found.setting, found.verdict.claim, found.verdict.part
                 if part not in best or best[part].verdict.seeds < found.verdict.seeds:
                     best[part] = found

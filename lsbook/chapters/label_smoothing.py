@@ -5,7 +5,7 @@ import numpy as np
 from lsbook.analysis import targets
 from lsbook.core.errors import UserError, real_number, said, whole_number
 from lsbook.evidence import literature
-from lsbook.outputs import Table
+from lsbook.outputs import Table, cell_frame
 
 MOST_CLASSES = 10_000  # seconds, and less than a gigabyte
 
@@ -19,14 +19,17 @@ def check(alpha: float, n_classes: int) -> None:
 
 def worked_example(alpha: float) -> Table:
     """Hard and smoothed target of an example of the second of three classes."""
-    rows = [("hard", 0.0), (f"smoothed, α = {alpha:g}", alpha)]
+    label = np.array([1])
+    found = {
+        "hard": targets.smooth_targets(label, 3, 0.0)[0],
+        f"smoothed, α = {alpha:g}": targets.smooth_targets(label, 3, alpha)[0],
+    }
     return Table(
         "table-worked-example",
         "Targets of an example whose class is the second of three.",
-        ("", "class 1", "class 2", "class 3", "sum"),
-        tuple(
-            (name, *(f"{y:.4f}" for y in target), f"{target.sum():.4f}")
-            for name, target in ((name, targets.smooth_targets(np.array([1]), 3, factor)[0]) for name, factor in rows)
+        cell_frame(
+            ("", "class 1", "class 2", "class 3", "sum"),
+            ((name, *(f"{y:.4f}" for y in target), f"{target.sum():.4f}") for name, target in found.items()),
         ),
     )
 
@@ -54,20 +57,14 @@ def found_gaps(alpha: float, n_classes: int) -> list[tuple[int, float, float]]:
 
 def gap_table(found: list[tuple[int, float, float]]) -> Table:
     """The formula beside what the optimiser finds."""
+    rows = []
+    for k, alpha, gap in found:
+        best = targets.optimal_logit_gap(k, alpha)
+        rows.append((f"{k}", f"{alpha:g}", f"{best:.6f}", f"{gap:.6f}", f"{gap - best:.0e}"))
     return Table(
         "table-gaps",
         "The best logit gap in nats: by the formula, and found by minimising the smoothed loss of one example.",
-        ("classes K", "α", "formula", "found", "difference"),
-        tuple(
-            (
-                f"{k}",
-                f"{alpha:g}",
-                f"{(best := targets.optimal_logit_gap(k, alpha)):.6f}",
-                f"{gap:.6f}",
-                f"{gap - best:.0e}",
-            )
-            for k, alpha, gap in found
-        ),
+        cell_frame(("classes K", "α", "formula", "found", "difference"), rows),
     )
 
 
@@ -82,6 +79,5 @@ def survey_table() -> Table:
     return Table(
         "table-survey",
         "Label smoothing in use before the paper, as its Table 1 reports it: published numbers, none measured here.",
-        ("data, network", "measure", "hard targets", "smoothed"),
-        tuple(rows),
+        cell_frame(("data, network", "measure", "hard targets", "smoothed"), rows),
     )

@@ -6,18 +6,21 @@ seen. Verdicts are by the rule of `claims`; d is smoothed − hard, unless the c
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from lsbook.chapters import equal_softness
-from lsbook.chapters.shared.comparison import Group
-from lsbook.core.config import Run
+from lsbook.chapters.shared.comparison import Arm, group_of, loss_arm, smoothing_arms
+from lsbook.chapters.shared.selection import Group
+from lsbook.core.config import Recipe, Run
 from lsbook.core.registry import DATASETS, identifier
 from lsbook.core.store import Record
-from lsbook.recipes import profiles
 
 SEEDS = {"cifar10": "5-9", "tiny-imagenet-50": "0-4", "multi30k": "3-5"}
 TAUGHT_SEEDS = "3-5"  # of students, as many as Figure 5's
 NETWORKS = (("cifar10", "alexnet"), ("cifar10", "resnet56"))
-FACTORS = (0.0, 0.05, 0.1)  # 0.1 decides, and of L1 0.05 as well
+# Of every network: hard targets, smoothing with 0.1, which decides, and MaxSup with the same factor, which L7 compares
+# with it; and smoothing with the factor of L2, with which L1 is decided as well.
+ARMS = (*smoothing_arms(0.1, "maxsup"), replace(loss_arm(Recipe.loss, 0.05, "smoothed"), name="smoothed by 0.05"))
 NOISY = ("cifar10", "alexnet")
 NOISE = 0.2
 TEMPERATURES = (1.0, 4.0)
@@ -78,9 +81,9 @@ def wide_beam(part: str, beam: int) -> Quantity:
     return metric(f"test_unpenalised{beam}_{quantity}")
 
 
-def run(dataset: str, model: str, alpha: float, seed: int, loss: str = "cross-entropy", noise: float = 0.0) -> Run:
-    """A run of the small-scale setting."""
-    return profiles.run("laptop", dataset, model, alpha, seed, settings={"loss": loss}, label_noise=noise)
+def run(network: tuple[str, str], arm: Arm, seed: int, noise: float = 0.0) -> Run:
+    """A run of the small-scale setting. network: data set and model; noise: the rate of wrong labels."""
+    return replace(arm.run("laptop", *network, seed), label_noise=noise)
 
 
 def students(seed: int) -> dict[tuple[float, float], Run]:
@@ -97,15 +100,6 @@ def students(seed: int) -> dict[tuple[float, float], Run]:
 
 def groups() -> list[Group]:
     """All runs on CIFAR-10: hard, smoothed and MaxSup networks, networks with wrong labels, students."""
-    compared = [
-        Group(
-            SEEDS[dataset],
-            lambda seed, network=(dataset, model): (
-                *(run(*network, alpha, seed) for alpha in FACTORS),
-                run(*network, 0.1, seed, loss="maxsup"),
-            ),
-        )
-        for dataset, model in NETWORKS
-    ]
-    noisy = Group(SEEDS["cifar10"], lambda seed: tuple(run(*NOISY, alpha, seed, noise=NOISE) for alpha in (0.0, 0.1)))
-    return [*compared, noisy, Group(TAUGHT_SEEDS, lambda seed: tuple(students(seed).values()))]
+    compared = [group_of(ARMS, partial(run, network), SEEDS[network[0]]) for network in NETWORKS]
+    noisy = group_of(ARMS[:2], partial(run, NOISY, noise=NOISE), SEEDS[NOISY[0]])
+    return [*compared, noisy, Group(TAUGHT_SEEDS, students)]

@@ -10,14 +10,24 @@ from lsbook.analysis.calibration import Reliability, confidence_reliability
 from lsbook.analysis.statistics import Interval, welch_interval
 from lsbook.chapters.projections import Panel, named_panels, projected
 from lsbook.chapters.shared import captions, claim_tables
+from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Measure, Setting
-from lsbook.chapters.shared.comparison import MOST_BINS, RECORDED, Arms, Group, compare, comparison, is_recorded
+from lsbook.chapters.shared.comparison import (
+    MOST_BINS,
+    Arm,
+    ArmValues,
+    Comparison,
+    compare,
+    group_of,
+    made_from,
+    smoothing_arms,
+)
+from lsbook.chapters.shared.selection import RECORDED, Group, is_recorded, select_runs
 from lsbook.core.config import Run
 from lsbook.core.errors import one_of, several_of, whole_number
 from lsbook.core.store import Record
 from lsbook.evidence import claims, literature
-from lsbook.outputs import Markup, Table, Text
-from lsbook.recipes import profiles
+from lsbook.outputs import Markup, Table, Text, cell_frame
 from lsbook.recipes.profiles import PROFILES
 
 # The network of each profile on each of its texts, the first being what "auto" means.
@@ -31,9 +41,9 @@ NETWORK = "wmt14-en-de", "transformer"  # in the published tables
 UNSURE = "213, 94, 0"  # red, green and blue of the colour that marks tokens of little confidence
 
 
-def arms(
+def select_comparison(
     profile: str = "auto", dataset: str = "auto", alpha: float = 0.1, seeds: str = "auto", n_bins: int = 15
-) -> Arms:
+) -> Comparison:
     """The recorded runs of the chapter, trained where they are missing.
 
     dataset: a text of the profile; "auto": its first. n_bins: that `diagrams` will have. UserError when the profile has
@@ -43,43 +53,43 @@ def arms(
     one_of("profile", profile, ("auto", *PROFILES))
     every = dict.fromkeys(name for texts in NETWORKS.values() for name in texts)
     one_of("text", dataset, ["auto", *every])
-    own_seeds = {name: SEEDS[name] for name, texts in NETWORKS.items() if dataset in ("auto", *texts)}
+    having = [name for name, texts in NETWORKS.items() if dataset in ("auto", *texts)]
     if profile in NETWORKS:
         one_of(f"text of the profile {profile}", dataset, ["auto", *NETWORKS[profile]])
-    elif profile == "auto" and len(own_seeds) == 1:
-        [profile] = own_seeds
-    return compare(profile, alpha, seeds, lambda *which: run(*which, dataset), own_seeds=own_seeds)
+    elif profile == "auto" and len(having) == 1:
+        [profile] = having
+    selection = select_runs(profile, seeds, lambda name: [_group(name, dataset, alpha)] if name in having else [])
+    [records] = selection.groups
+    return compare(selection.profile, smoothing_arms(alpha), records)
 
 
 def groups(profile: str, alpha: float = 0.1) -> list[Group]:
     """What the chapter asks for on each text of the profile."""
-    return [group for dataset in NETWORKS[profile] for group in _groups(profile, alpha, dataset)]
+    return [_group(profile, dataset, alpha) for dataset in NETWORKS[profile]]
 
 
-def _groups(profile: str, alpha: float, dataset: str) -> list[Group]:
-    return comparison(profile, alpha, lambda *which: run(*which, dataset), SEEDS)
+def _group(profile: str, dataset: str, alpha: float) -> Group:
+    return group_of(smoothing_arms(alpha), lambda arm, seed: run(profile, arm, seed, dataset), SEEDS[profile])
 
 
-def run(profile: str, alpha: float, seed: int, dataset: str = "auto") -> Run:
-    """The run behind one point of the chapter."""
+def run(profile: str, arm: Arm, seed: int, dataset: str = "auto") -> Run:
+    """The run behind one point of the chapter. dataset: as for `select_comparison`."""
     texts = NETWORKS[profile]
     name = next(iter(texts)) if dataset == "auto" else dataset
-    return profiles.run(profile, name, texts[name], alpha, seed)
+    return arm.run(profile, name, texts[name], seed)
 
 
-def metric(records: list[Record], name: str) -> np.ndarray:
-    """A recorded metric, one value a seed."""
-    return np.array([record.metrics[name] for record in records])
-
-
-def diagrams(arms: Arms, n_bins: int = 15) -> list[tuple[str, list[tuple[str, str, list[Reliability]]]]]:
-    """Title of the network and, for both arms, title, kind and one reliability diagram of next tokens a seed.
+def diagrams(comparison: Comparison, n_bins: int = 15) -> list[tuple[str, list[ArmValues]]]:
+    """Title of the network and, for each arm, one reliability diagram of next tokens a seed.
 
     UserError for fewer bins than one.
     """
     whole_number("n_bins", n_bins, 1, MOST_BINS)
-    both = ("hard targets", "hard", arms.hard), (f"smoothed, α = {arms.alpha:g}", "smoothed", arms.smoothed)
-    return [(arms.title, [(name, kind, [_reliability(r, n_bins) for r in found]) for name, kind, found in both])]
+    arms = [
+        ArmValues(arm.label, arm.colour, [_reliability(record, n_bins) for record in arm.records])
+        for arm in comparison.arms
+    ]
+    return [(comparison.title, arms)]
 
 
 def _reliability(record: Record, n_bins: int) -> Reliability:
@@ -101,15 +111,15 @@ class Curve(NamedTuple):
     """
 
     title: str
-    kind: str
+    colour: str
     temperatures: np.ndarray
     values: np.ndarray
     fitted: np.ndarray
     reached: np.ndarray
 
 
-def curves(arms: Arms) -> list[tuple[str, list[Curve]]]:
-    """Figure 4: ECE, BLEU and NLL against the temperature, each with its unit and a curve for both arms.
+def curves(comparison: Comparison) -> list[tuple[str, list[Curve]]]:
+    """Figure 4: ECE, BLEU and NLL against the temperature, each with its unit and a curve for each arm.
 
     Fitted by validation NLL, or for BLEU by validation BLEU.
     """
@@ -118,16 +128,14 @@ def curves(arms: Arms) -> list[tuple[str, list[Curve]]]:
         ("BLEU", "bleu_temperatures", bleu_by_temperature, "bleu_temperature"),
         ("NLL (nats a token)", "temperatures", lambda record: record.arrays["test_nll"], "temperature"),
     ]
-    return [(title, [_curve(arms, smoothed, *how) for smoothed in (False, True)]) for title, *how in quantities]
+    return [(title, [_curve(arm, *how) for arm in comparison.arms]) for title, *how in quantities]
 
 
-def _curve(arms: Arms, smoothed: bool, grid: str, values: Callable[[Record], np.ndarray], fitted: str) -> Curve:
-    records = arms.smoothed if smoothed else arms.hard
-    temperatures, found = records[0].arrays[grid], np.array([values(record) for record in records])
-    best = metric(records, fitted)
-    reached = found[np.arange(len(best)), np.searchsorted(temperatures, best)]
-    title, kind = (f"α = {arms.alpha:g}", "smoothed") if smoothed else ("hard targets", "hard")
-    return Curve(title, kind, temperatures, found, best, reached)
+def _curve(arm: Arm, grid: str, quantity: Callable[[Record], np.ndarray], fitted: str) -> Curve:
+    """grid: name of the array of temperatures; fitted: name of the metric that is the fitted one."""
+    temperatures, values, best = arm.records[0].arrays[grid], arm.values(quantity), arm.metric(fitted)
+    reached = values[np.arange(len(best)), np.searchsorted(temperatures, best)]
+    return Curve(arm.panel_label, arm.colour, temperatures, values, best, reached)
 
 
 def bleu_by_temperature(record: Record) -> np.ndarray:
@@ -139,37 +147,37 @@ class Beams(NamedTuple):
     """Test BLEU (S, B) of one arm with beams of B sizes, at temperature 1."""
 
     title: str
-    kind: str
+    colour: str
     sizes: np.ndarray
     bleu: np.ndarray
 
 
-def beams(arms: Arms) -> list[Beams]:
-    """Beam size against BLEU, hard and smoothed."""
+def beams(comparison: Comparison) -> list[Beams]:
+    """Beam size against BLEU, for each arm."""
     result = []
-    for kind, records in (("hard", arms.hard), ("smoothed", arms.smoothed)):
-        sums = np.stack([record.arrays["beam_statistics"].sum(axis=1, dtype=np.int64) for record in records])
-        title = f"α = {arms.alpha:g}" if kind == "smoothed" else "hard targets"
-        result.append(Beams(title, kind, records[0].arrays["beams"], translation.corpus_bleu(sums)))
+    for arm in comparison.arms:
+        sums = arm.values(lambda record: record.arrays["beam_statistics"].sum(axis=1, dtype=np.int64))
+        sizes = arm.records[0].arrays["beams"]
+        result.append(Beams(arm.panel_label, arm.colour, sizes, translation.corpus_bleu(sums)))
     return result
 
 
-def three_words(arms: Arms, words: str) -> tuple[int, int, int]:
+def three_words(comparison: Comparison, words: str) -> tuple[int, int, int]:
     """Places, among the frequent words that records keep, of three given by name, such as "ein,einer,mit".
 
     "auto": the three most frequent. UserError unless they are three different ones of these words.
     """
-    kept = arms.hard[0].arrays["words"].tolist()
+    kept = comparison.reference.records[0].arrays["words"].tolist()
     return (0, 1, 2) if words == "auto" else several_of("frequent word", words, kept, 3)
 
 
-def panels(arms: Arms, words: tuple[int, int, int]) -> list[Panel]:
-    """The supplement's projections, from the first seed: hard training and test, smoothed training and test."""
-    names = arms.hard[0].arrays["words"][list(words)].tolist()
-    return named_panels(arms, words, tuple(names))
+def panels(comparison: Comparison, words: tuple[int, int, int]) -> list[Panel]:
+    """The supplement's projections, from the first seed: of each arm training and test."""
+    names = comparison.reference.records[0].arrays["words"][list(words)].tolist()
+    return named_panels(comparison, words, tuple(names))
 
 
-def measure(arms: Arms, words: tuple[int, int, int]) -> list[Measure]:
+def measure(reference: Arm, arm: Arm, words: tuple[int, int, int]) -> list[Measure]:
     """Claims C9, C10, C11, C17 and C20, each part measured on every run and decided."""
     quantities = [
         ("C9", "", "next-token ECE", lambda record: record.metrics["test_ece"]),
@@ -179,10 +187,10 @@ def measure(arms: Arms, words: tuple[int, int, int]) -> list[Measure]:
         ("C17", "", "scatter within / between", lambda record: _scatter(record, words)),
     ]
     found = [
-        claim_tables.measure(claim, part, title, map(value, arms.hard), map(value, arms.smoothed))
-        for claim, part, title, value in quantities
+        claim_tables.measure(claim, part, title, reference.values(quantity), arm.values(quantity))
+        for claim, part, title, quantity in quantities
     ]
-    plain, best = metric(arms.hard, "test_bleu"), metric(arms.hard, "test_scaled_bleu")
+    plain, best = reference.metric("test_bleu"), reference.metric("test_scaled_bleu")
     verdict = claims.decide_paired(claims.CLAIMS["C20"], best - plain)
     return [*found, Measure("hard network", verdict, plain, best)]
 
@@ -197,29 +205,37 @@ def settings(profile: str, seeds: str) -> list[Setting]:
     return [
         setting
         for dataset in NETWORKS[profile]
-        if seeds != RECORDED or is_recorded(_groups(profile, 0.1, dataset))
-        for found in [arms(profile, dataset, seeds=seeds)]
+        if seeds != RECORDED or is_recorded([_group(profile, dataset, 0.1)])
+        for found in [select_comparison(profile, dataset, seeds=seeds)]
         for setting in measured(found, three_words(found, "auto"))
     ]
 
 
-def measured(arms: Arms, words: tuple[int, int, int]) -> list[Setting]:
-    """The claims."""
-    return [Setting("machine_translation", arms.profile, arms.title, measure(arms, words), arms.records)]
+def measured(comparison: Comparison, words: tuple[int, int, int]) -> list[Setting]:
+    """The claims, on each arm that is compared with the reference."""
+    return [
+        Setting(
+            "machine_translation",
+            comparison.profile,
+            comparison.title_of(arm),
+            measure(comparison.reference, arm, words),
+            [*comparison.reference.records, *arm.records],
+        )
+        for arm in comparison.others
+    ]
 
 
-def claim_table(arms: Arms, settings: list[Setting]) -> Table:
-    """Each quantity on both arms, the difference, and the verdict."""
-    header = "hard (C20: at T = 1)", f"smoothed, α = {arms.alpha:g} (C20: hard at its best T)"
-    made_from = "C20 compares a network with itself, so its interval is that of paired differences. " + _made_from(arms)
-    return claim_tables.table("table-translation-claims", "translation", settings, header, made_from)
+def claim_table(comparison: Comparison, settings: list[Setting]) -> Table:
+    """Each quantity on two arms, the difference, and the verdict."""
+    first, second = comparison.headers
+    header = f"{first} (C20: at T = 1)", f"{second} (C20: {first} at its best T)"
+    caption = "C20 compares a network with itself, so its interval is that of paired differences. "
+    return claim_tables.table(
+        "table-translation-claims", "translation", settings, header, caption + made_from([comparison])
+    )
 
 
-def _made_from(arms: Arms) -> str:
-    return captions.made_from(arms.profile, arms.records)
-
-
-def ece_table(arms: Arms) -> Table:
+def ece_table(comparison: Comparison) -> Table:
     """Table 3's translation row: the paper, the replication and the recorded networks."""
     rows = [
         captions.published_ece(source, network, row)
@@ -227,35 +243,44 @@ def ece_table(arms: Arms) -> Table:
         for network, row in published.items()
         if network[1] == NETWORK[1]
     ]
-    both = arms.hard, arms.smoothed
-    ece = [metric(records, name) for records in both for name in ("test_ece", "test_scaled_ece")]
-    temperatures = tuple(metric(records, "temperature") for records in both)
-    rows.append(captions.measured_ece(arms.title, ece, temperatures, arms.alpha))
+    hard = _measured_ece(comparison.reference)
+    rows += [
+        captions.measured_ece(comparison.title_of(arm), "here", hard, _measured_ece(arm), arm.alpha)
+        for arm in comparison.others
+    ]
     return Table(
         "table-translation-ece",
         "Expected calibration error of next tokens on test text (Table 3 of the paper), in brackets the temperature or "
         "the smoothing factor. Here: 15 bins, no padding, the temperature of the smallest NLL on validation text, 95 % "
         "Student t intervals over seeds. The replication counts padding, and chose its temperature on test data. A "
-        "dagger marks a number that was not checked in its source. " + _made_from(arms),
-        captions.ECE_HEADER,
-        tuple(rows),
-        arms.records,
+        "dagger marks a number that was not checked in its source. " + made_from([comparison]),
+        cell_frame(captions.ECE_HEADER, rows),
+        comparison.records,
     )
 
 
-def quality_table(arms: Arms) -> Table:
-    """BLEU, chrF and NLL of both arms, and the difference with intervals over seeds and over sentences."""
-    plain = [_statistics(records, lambda _: 1.0) for records in (arms.hard, arms.smoothed)]
-    best = [_statistics(records, lambda r: r.metrics["bleu_temperature"]) for records in (arms.hard, arms.smoothed)]
-    rows = (
-        _quality("BLEU, T = 1", arms, "test_bleu", over_sentences(*plain, _mean_bleu)),
-        _quality("BLEU, best T", arms, "test_scaled_bleu", over_sentences(*best, _mean_bleu)),
-        _quality("chrF, T = 1", arms, "test_chrf"),
-        _quality("token accuracy", arms, "test_accuracy", _over_tokens(arms, _hits)),
-        _quality("NLL, T = 1", arms, "test_nll", _over_tokens(arms, _losses)),
-        _quality("ECE, T = 1", arms, "test_ece", _over_tokens(arms, _gaps)),
-    )
-    signatures = "; ".join(f"{name}: {text}" for name, text in arms.hard[0].environment["signatures"].items())
+def _measured_ece(arm: Arm) -> captions.MeasuredEce:
+    return captions.MeasuredEce(*map(arm.metric, ("test_ece", "test_scaled_ece", "temperature")))
+
+
+def quality_table(comparison: Comparison) -> Table:
+    """BLEU, chrF and NLL of each arm, and the differences with intervals over seeds and over sentences."""
+    at_one, at_best = _bleu_sums(lambda record: 1.0), _bleu_sums(lambda record: record.metrics["bleu_temperature"])
+    quantities: list[tuple[str, str, SentenceSums | None]] = [
+        ("BLEU, T = 1", "test_bleu", at_one),
+        ("BLEU, best T", "test_scaled_bleu", at_best),
+        ("chrF, T = 1", "test_chrf", None),
+        ("token accuracy", "test_accuracy", _token_sums(_hits)),
+        ("NLL, T = 1", "test_nll", _token_sums(_losses)),
+        ("ECE, T = 1", "test_ece", _token_sums(_gaps)),
+    ]
+    rows = [_quality(comparison, *quantity) for quantity in quantities]
+    several = len(comparison.others) > 1
+    differences = [
+        f"difference, {of}" + f", {arm.name}" * several for arm in comparison.others for of in ("seeds", "sentences")
+    ]
+    environment = comparison.reference.records[0].environment
+    signatures = "; ".join(f"{name}: {text}" for name, text in environment["signatures"].items())
     published = literature.TABLE_1["WMT14 English–German", "Transformer", "BLEU"]
     return Table(
         "table-translation-quality",
@@ -264,18 +289,32 @@ def quality_table(arms: Arms) -> Table:
         f"{published['hard'].value:g} → {published['smoothed'].value:g} on WMT14. "
         "Differences are smoothed − hard, with 95 % intervals: Welch's over seeds, and by 1,000 bootstrap samples of "
         "the test sentences with the networks as they are (not of chrF, of which records keep too little). "
-        f"sacreBLEU's signatures: {signatures}. " + _made_from(arms),
-        ("test text", "hard", "smoothed", "difference, seeds", "difference, sentences"),
-        rows,
-        arms.records,
+        f"sacreBLEU's signatures: {signatures}. " + made_from([comparison]),
+        cell_frame(("test text", *(arm.name for arm in comparison.arms), *differences), rows),
+        comparison.records,
     )
 
 
-def _quality(title: str, arms: Arms, name: str, sentences: Interval | None = None) -> tuple[str, ...]:
-    hard, smoothed = metric(arms.hard, name), metric(arms.smoothed, name)
-    seeds = captions.signed(*welch_interval(hard, smoothed)) if len(arms.hard) > 1 else "—"
-    over = captions.signed(*sentences) if sentences else "—"
-    return title, captions.with_interval(hard), captions.with_interval(smoothed), seeds, over
+class SentenceSums(NamedTuple):
+    """How a quantity is computed from sums over sentences.
+
+    of: arm -> (S, N, c) numbers of each seed and sentence; mean: their weighted sums (S, R, c) to (R,).
+    """
+
+    of: Callable[[Arm], np.ndarray]
+    mean: Callable[[np.ndarray], np.ndarray]
+
+
+def _quality(comparison: Comparison, title: str, name: str, sums: SentenceSums | None) -> tuple[str, ...]:
+    """A row: a metric on every arm, and of each other arm its differences. sums: None where too little is kept."""
+    reference = comparison.reference
+    cells = [captions.with_interval(arm.metric(name)) for arm in comparison.arms]
+    for arm in comparison.others:
+        several = len(reference.records) > 1
+        seeds = captions.signed(*welch_interval(reference.metric(name), arm.metric(name))) if several else "—"
+        over = captions.signed(*over_sentences(sums.of(reference), sums.of(arm), sums.mean)) if sums else "—"
+        cells += [seeds, over]
+    return title, *cells
 
 
 def over_sentences(hard: np.ndarray, smoothed: np.ndarray, mean: Callable) -> Interval:
@@ -290,10 +329,14 @@ def over_sentences(hard: np.ndarray, smoothed: np.ndarray, mean: Callable) -> In
     return translation.bootstrap_interval(difference, hard.shape[1])
 
 
-def _statistics(records: list[Record], temperature: Callable[[Record], float]) -> np.ndarray:
-    """(S, N, 10): BLEU's statistics of every test sentence at a temperature of each record."""
-    places = [np.flatnonzero(r.arrays["bleu_temperatures"] == temperature(r))[0] for r in records]
-    return np.stack([r.arrays["test_statistics"][place] for r, place in zip(records, places, strict=True)])
+def _bleu_sums(temperature: Callable[[Record], float]) -> SentenceSums:
+    """BLEU from its statistics (S, N, 10) of every test sentence at a temperature of each record."""
+
+    def statistics(record: Record) -> np.ndarray:
+        [place] = np.flatnonzero(record.arrays["bleu_temperatures"] == temperature(record))
+        return record.arrays["test_statistics"][place]
+
+    return SentenceSums(lambda arm: arm.values(statistics), _mean_bleu)
 
 
 def _mean_bleu(sums: np.ndarray) -> np.ndarray:
@@ -315,8 +358,8 @@ def _gaps(record: Record) -> np.ndarray:
     return np.eye(15)[bins] * (record.arrays["test_hit"] - confidence)[:, None]
 
 
-def _over_tokens(arms: Arms, values: Callable[[Record], np.ndarray]) -> Interval:
-    """`over_sentences` of Σ |Σ values| / number of tokens. values: of each token that is kept, (N, c)."""
+def _token_sums(values: Callable[[Record], np.ndarray]) -> SentenceSums:
+    """Σ |Σ values| / number of tokens. values: of each token that is kept, (N, c)."""
 
     def sums(record: Record) -> np.ndarray:
         lengths = record.arrays["test_lengths"].astype(int)
@@ -326,14 +369,13 @@ def _over_tokens(arms: Arms, values: Callable[[Record], np.ndarray]) -> Interval
     def mean(found: np.ndarray) -> np.ndarray:
         return (np.abs(found[..., :-1]).sum(axis=-1) / found[..., -1]).mean(axis=0)
 
-    return over_sentences(*(np.stack([sums(record) for record in each]) for each in (arms.hard, arms.smoothed)), mean)
+    return SentenceSums(lambda arm: arm.values(sums), mean)
 
 
-def example_text(arms: Arms) -> Text:
-    """Our own sentences, translated by the first seed of both arms; a token is marked the less sure it was."""
-    both = ("hard", arms.hard[0]), ("smoothed", arms.smoothed[0])
-    translations = {name: _marked(record) for name, record in both}
-    arrays = arms.hard[0].arrays
+def example_text(comparison: Comparison) -> Text:
+    """Our own sentences, translated by the first seed of each arm; a token is marked the less sure it was."""
+    translations = {arm.name: _marked(arm.records[0]) for arm in comparison.arms}
+    arrays = comparison.reference.records[0].arrays
     lines = []
     for i, (source, reference) in enumerate(zip(arrays["example_sources"], arrays["example_references"], strict=True)):
         lines += [Markup("**{}** ({})").format(source, reference), ""]
@@ -374,47 +416,56 @@ def _span(token: str, probability: float) -> Markup:
     return Markup(" {}").format(marked) if token.startswith(" ") else marked
 
 
-def numbers(arms: Arms, words: tuple[int, int, int]) -> dict[str, float | str]:
+def numbers(comparison: Comparison, words: tuple[int, int, int]) -> dict[str, float | str]:
     """What the chapter's text quotes by name; means over the seeds."""
-    first = arms.hard[0]
+    first = comparison.reference.records[0]
     result = {
         "word_names": ", ".join(f"“{first.arrays['words'][k]}”" for k in words),
         "vocabulary": f"{first.run.vocabulary:,}",
         "pairs": f"{first.run.examples:,}",
         "test_tokens": f"{len(first.arrays['test_hit']):,}",
-        "made_from": _made_from(arms),
-        "first_made_from": _made_from(arms.first),
-        **_equally_calibrated(arms),
-        **_gains(beams(arms)),
+        "made_from": made_from([comparison]),
+        "first_made_from": made_from([comparison.first_seed]),
+        **_equally_calibrated(comparison),
+        **_gains(comparison),
     }
-    for name, records in (("hard", arms.hard), ("smoothed", arms.smoothed)):
-        confidence = np.mean([_of_tokens(record, "confidence").mean() for record in records])
-        result[f"{name}_accuracy"] = float(np.mean([_hits(record).mean() for record in records]))
-        result[f"{name}_excess"] = float(confidence) - result[f"{name}_accuracy"]
-        result[f"{name}_scatter"] = float(np.mean([_scatter(record, words) for record in records]))
-        for quantity in ("test_ece", "test_nll", "test_scaled_nll", "temperature", "bleu_temperature"):
-            result[f"{name}_{quantity.removeprefix('test_')}"] = float(metric(records, quantity).mean())
+    for arm in comparison.arms:
+        accuracy = arm.values(lambda record: _hits(record).mean()).mean()
+        confidence = arm.values(lambda record: _of_tokens(record, "confidence").mean()).mean()
+        scatter = arm.values(lambda record: _scatter(record, words)).mean()
+        result |= {
+            f"{arm.name}_accuracy": float(accuracy),
+            f"{arm.name}_excess": float(confidence - accuracy),
+            f"{arm.name}_scatter": float(scatter),
+        }
+        for quantity in ("test_bleu", "test_ece", "test_nll", "test_scaled_nll", "temperature", "bleu_temperature"):
+            result[f"{arm.name}_{quantity.removeprefix('test_')}"] = float(arm.metric(quantity).mean())
     return result
 
 
-def _equally_calibrated(arms: Arms) -> dict[str, float]:
+def _equally_calibrated(comparison: Comparison) -> dict[str, float]:
     """The hard networks' mean BLEU and ECE at the temperature at which the latter is nearest to the smoothed ones' at
-    T = 1, of those at which BLEU is known; and both networks' BLEU at T = 1."""
-    arrays = arms.hard[0].arrays
-    ece = np.mean([record.arrays["test_ece"] for record in arms.hard], axis=0)
+    T = 1, of those at which BLEU is known."""
+    hard = comparison.reference
+    arrays = hard.records[0].arrays
+    ece = hard.values(lambda record: record.arrays["test_ece"]).mean(axis=0)
     at = np.searchsorted(arrays["temperatures"], arrays["bleu_temperatures"])
-    place = np.abs(ece[at] - metric(arms.smoothed, "test_ece").mean()).argmin()
+    place = np.abs(ece[at] - comparison.main.metric("test_ece").mean()).argmin()
     return {
         "equal_temperature": float(arrays["bleu_temperatures"][place]),
         "equal_ece": float(ece[at][place]),
-        "equal_bleu": float(np.mean([bleu_by_temperature(record)[place] for record in arms.hard])),
-        "hard_bleu": float(metric(arms.hard, "test_bleu").mean()),
-        "smoothed_bleu": float(metric(arms.smoothed, "test_bleu").mean()),
+        "equal_bleu": float(hard.values(bleu_by_temperature).mean(axis=0)[place]),
     }
 
 
-def _gains(both: list[Beams]) -> dict[str, str]:
+def _gains(comparison: Comparison) -> dict[str, str]:
     """What smoothing adds to BLEU with the smallest and with the largest beam."""
-    hard, smoothed = both
-    gains = [captions.difference(hard.bleu[:, place], smoothed.bleu[:, place]) for place in (0, -1)]
-    return dict(zip(("narrow_gain", "wide_gain"), gains, strict=True)) | {"widest": str(hard.sizes[-1])}
+    hard, smoothed, *_ = beams(comparison)
+    return {
+        "narrow_gain": captions.difference(hard.bleu[:, 0], smoothed.bleu[:, 0]),
+        "wide_gain": captions.difference(hard.bleu[:, -1], smoothed.bleu[:, -1]),
+        "widest": str(hard.sizes[-1]),
+    }
+
+
+CHAPTER = Chapter("machine_translation", groups, DecidedClaims(("C9", "C10", "C11", "C17", "C20"), settings))

@@ -9,9 +9,19 @@ import numpy as np
 
 from lsbook.analysis.information import bracket, mixture_information
 from lsbook.chapters import projections
-from lsbook.chapters.shared import captions, claim_tables
+from lsbook.chapters.shared import claim_tables
+from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Measure, Setting
-from lsbook.chapters.shared.comparison import Arms, Group, arms_of, ask, comparison
+from lsbook.chapters.shared.comparison import (
+    Arm,
+    ArmValues,
+    Comparison,
+    compare,
+    group_of,
+    made_from,
+    smoothing_arms,
+)
+from lsbook.chapters.shared.selection import Group, select_runs
 from lsbook.core.config import Run
 from lsbook.core.errors import several_of
 from lsbook.core.registry import DATASETS, MODELS
@@ -19,7 +29,7 @@ from lsbook.core.store import Record
 from lsbook.core.wording import listed
 from lsbook.evidence import literature
 from lsbook.evidence.claims import REPRODUCED
-from lsbook.outputs import Markup, Table
+from lsbook.outputs import Markup, Table, cell_frame
 from lsbook.recipes import profiles
 
 SPLITS = {"train": "training images", "heldout": "held-out images"}
@@ -37,63 +47,76 @@ EXAMPLES = 200
 DRAWS = 4
 
 
-def run(profile: str, alpha: float, seed: int, place: int = 0) -> Run:
+def run(profile: str, arm: Arm, seed: int, place: int = 0) -> Run:
     """The run behind one curve of a network of the profile: it carries the probe of logit differences."""
     dataset, model, length = NETWORKS[profile][place]
-    found = profiles.run(profile, dataset, model, alpha, seed, length)
-    return dataclasses.replace(found, probe="logit-differences")
+    return dataclasses.replace(arm.run(profile, dataset, model, seed, length), probe="logit-differences")
 
 
 def groups(profile: str, alpha: float = 0.1) -> list[Group]:
-    """What the chapter asks for: a group for each network."""
+    """What the chapter asks for: of each network the runs of its arms."""
+    arms = smoothing_arms(alpha)
     return [
-        group
+        group_of(arms, functools.partial(run, profile, place=place), profiles.SEEDS[profile])
         for place in range(len(NETWORKS[profile]))
-        for group in comparison(profile, alpha, functools.partial(run, place=place))
     ]
 
 
-class Course(NamedTuple):
-    """Information (nats) along the training. steps (P,); plug_in, leave_one_out and their middle (S, P), one row a
-    seed; smoothed: which arm.
+class Trajectory(NamedTuple):
+    """Information (nats) of an arm along the training.
+
+    steps (P,); plug_in, leave_one_out and their midpoint (S, P), one row a seed.
     """
 
     title: str
-    smoothed: bool
+    colour: str
     steps: np.ndarray
     plug_in: np.ndarray
     leave_one_out: np.ndarray
 
     @property
-    def middle(self) -> np.ndarray:
+    def midpoint(self) -> np.ndarray:
+        """Of the two estimates."""
         return (self.plug_in + self.leave_one_out) / 2
+
+    @property
+    def ends(self) -> np.ndarray:
+        """(S,) at the end of the training."""
+        return self.midpoint[:, -1]
+
+    @property
+    def falls(self) -> np.ndarray:
+        """(S,) from the highest point of each run to its end."""
+        return self.midpoint.max(axis=1) - self.midpoint[:, -1]
 
 
 class Panel(NamedTuple):
-    """What the figure shows of one network on one split: both arms, and the number of examples N of an estimate.
+    """What the figure shows of one network on one split: each arm, and the number of examples N of an estimate.
 
-    counted: both arms by how many views of each example an estimate counts, the last all of them; weaker: at the end
+    counted: the arms by how many views of each example an estimate counts, the last all of them; weaker: at the end
     alone, by how many pixels a view is at most from the central one.
     """
 
     title: str
-    counted: dict[int, tuple[Course, Course]]
-    weaker: dict[int, tuple[Course, Course]]
+    counted: dict[int, list[Trajectory]]
+    weaker: dict[int, list[Trajectory]]
     examples: int
 
     @property
     def views(self) -> int:
+        """How many views of an example there are."""
         return list(self.counted)[-1]
 
     @property
-    def courses(self) -> tuple[Course, Course]:
+    def trajectories(self) -> list[Trajectory]:
+        """The arms, from all views."""
         return self.counted[self.views]
 
 
 class Shown(NamedTuple):
     """A network, the labels of the two classes that are followed, and its row of the figure: a panel for each split."""
 
-    arms: Arms
+    comparison: Comparison
     pair: tuple[int, int]
     panels: list[Panel]
 
@@ -109,13 +132,14 @@ def shown(
 
     classes: two of the data set, such as "cat,dog"; "auto": the paper's. UserError unless they are two different ones.
     """
-    profile, found = ask(
+    selection = select_runs(
         profile, seeds, lambda name: groups(name, alpha), check=lambda dataset: chosen_pair(dataset, classes)
     )
     rows = []
-    for arms in arms_of(profile, alpha, found):
-        pair = chosen_pair(arms.network[0], classes)
-        rows.append(Shown(arms, pair, [_panel(arms, pair, split) for split in splits]))
+    for records in filter(None, selection.groups):
+        comparison = compare(selection.profile, smoothing_arms(alpha), records)
+        pair = chosen_pair(comparison.network[0], classes)
+        rows.append(Shown(comparison, pair, [_panel(comparison, pair, split) for split in splits]))
     return rows
 
 
@@ -127,133 +151,134 @@ def chosen_pair(dataset: str, classes: str) -> tuple[int, int]:
     return first, second
 
 
-def _panel(arms: Arms, pair: tuple[int, int], split: str) -> Panel:
-    arrays = arms.hard[0].arrays
+def _panel(comparison: Comparison, pair: tuple[int, int], split: str) -> Panel:
+    arrays = comparison.reference.records[0].arrays
     [column] = np.flatnonzero((arrays["probe_pairs"] == pair).all(axis=1))
     examples = int(arrays[f"{split}_examples"][list(pair)].sum())
 
-    def courses(steps: np.ndarray, estimates: Callable[[Record], np.ndarray]) -> tuple[Course, Course]:
-        """Both arms; estimates: of a record (P, 2)."""
-        return tuple(
-            Course(title, smoothed, steps, *np.moveaxis(np.array([estimates(r) for r in records], float), -1, 0))
-            for title, smoothed, records in (("hard targets", False, arms.hard), (_named(arms), True, arms.smoothed))
-        )
+    def trajectories(steps: np.ndarray, estimates: Callable[[Record], np.ndarray]) -> list[Trajectory]:
+        """Of each arm; estimates: of a record, plug-in and leave-one-out (P, 2)."""
+        found = []
+        for arm in comparison.arms:
+            values = arm.values(estimates).astype(float)
+            found.append(Trajectory(arm.label, arm.colour, steps, values[..., 0], values[..., 1]))
+        return found
 
     steps = arrays["probe_steps"].astype(int)
     counted = {
-        int(views): courses(steps, lambda record, k=k: record.arrays[f"{split}_information"][:, column, k])
+        int(views): trajectories(steps, lambda record, k=k: record.arrays[f"{split}_information"][:, column, k])
         for k, views in enumerate(arrays["probe_views"])
     }
     weaker = {
-        int(reach): courses(
+        int(reach): trajectories(
             steps[-1:], lambda record, k=k: record.arrays[f"{split}_weaker_information"][[k], column, -1]
         )
         for k, reach in enumerate(arrays["probe_reaches"])
     }
-    return Panel(f"{arms.title}\n{SPLITS[split]}, N = {examples}", counted, weaker, examples)
+    return Panel(f"{comparison.title}\n{SPLITS[split]}, N = {examples}", counted, weaker, examples)
 
 
-def _named(arms: Arms) -> str:
-    return f"smoothed, α = {arms.alpha:g}"
-
-
-def measure(train: Panel) -> list[Measure]:
-    """Both parts of C16, on training images as in the paper, from the middle of the two estimates."""
-    hard, smoothed = (course.middle for course in train.courses)
-    ends, falls = zip(*((m[:, -1], m.max(axis=1) - m[:, -1]) for m in (hard, smoothed)), strict=True)
+def measure(reference: Trajectory, compared: Trajectory) -> list[Measure]:
+    """Both parts of C16 from the midpoint of the two estimates, on training images as in the paper."""
     return [
-        claim_tables.measure("C16", "end", "information at the end", *ends),
-        claim_tables.measure("C16", "fall", "peak minus end", *falls),
+        claim_tables.measure("C16", "end", "information at the end", reference.ends, compared.ends),
+        claim_tables.measure("C16", "fall", "peak minus end", reference.falls, compared.falls),
     ]
 
 
 def measured(rows: Sequence[Shown]) -> list[Setting]:
-    """Each network with the claim."""
-    return [
-        Setting("mutual_information", arms.profile, arms.title, measure(panels[0]), arms.records)
-        for arms, _, panels in rows
-    ]
+    """Each network with the claim, on each arm that is compared with the reference."""
+    found = []
+    for comparison, _, (train, *_) in rows:
+        reference, *others = train.trajectories
+        for arm, compared in zip(comparison.others, others, strict=True):
+            records = [*comparison.reference.records, *arm.records]
+            title, measures = comparison.title_of(arm), measure(reference, compared)
+            found.append(Setting("mutual_information", comparison.profile, title, measures, records))
+    return found
 
 
 def settings(profile: str, seeds: str) -> list[Setting]:
-    """The same for the scorecard."""
+    """The networks with the claim, for the scorecard."""
     return measured(shown(profile, seeds=seeds, splits=["train"]))
 
 
 def claim_table(rows: Sequence[Shown]) -> Table:
     """Both parts of the claim on every network."""
-    header = "hard", _named(rows[0].arms)
-    return claim_tables.table("table-information-claims", "information", measured(rows), header, made_from(rows))
+    header = rows[0].comparison.headers
+    return claim_tables.table("table-information-claims", "information", measured(rows), header, all_made_from(rows))
 
 
 def dependence_table(rows: Sequence[Shown]) -> Table:
     """The end and the fall of every network by images, number and strength of the views, and estimate."""
     columns = {
-        "plug-in": lambda course: course.plug_in[:, -1].mean(),
-        "leave-one-out": lambda course: course.leave_one_out[:, -1].mean(),
-        "middle": lambda course: course.middle[:, -1].mean(),
-        "fall": _fall,
+        "plug-in": lambda trajectory: trajectory.plug_in[:, -1].mean(),
+        "leave-one-out": lambda trajectory: trajectory.leave_one_out[:, -1].mean(),
+        "middle": lambda trajectory: trajectory.ends.mean(),
+        "fall": lambda trajectory: trajectory.falls.mean(),
     }
+    arrow = "\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}"
 
-    def row(panel: Panel, split: str, views: int, moved: str, both: tuple[Course, Course]) -> tuple[str, ...]:
-        cells = [
-            f"{value(both[0]):.2f}\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}{value(both[1]):.2f}"
-            for value in columns.values()
-        ]
-        if len(both[0].steps) == 1:
+    def row(split: str, views: int, moved: str, arms: list[Trajectory]) -> tuple[str, ...]:
+        cells = [arrow.join(f"{value(arm):.2f}" for arm in arms) for value in columns.values()]
+        if len(arms[0].steps) == 1:
             cells[-1] = "—"
         return split.partition(" ")[0], str(views), moved, *cells
 
     found = []
-    for arms, _, panels in rows:
-        found.append((Markup("**{}**").format(arms.title), *[""] * (len(columns) + 2)))
+    for comparison, _, panels in rows:
+        found.append((Markup("**{}**").format(comparison.title), *[""] * (len(columns) + 2)))
         for panel, split in zip(panels, SPLITS.values(), strict=True):
-            found += [row(panel, split, views, "any", both) for views, both in panel.counted.items()]
-            found += [
-                row(panel, split, panel.views, str(reach), panel.weaker[reach]) for reach in reversed(panel.weaker)
-            ]
+            found += [row(split, views, "any", arms) for views, arms in panel.counted.items()]
+            found += [row(split, panel.views, str(reach), panel.weaker[reach]) for reach in reversed(panel.weaker)]
+    comparison = rows[0].comparison
+    compared = "; ".join(f"{arm.name} targets, {arm.panel_label}" for arm in comparison.others)
     return Table(
         "table-information-dependence",
-        f"What the information depends on, in nats, hard → smoothed targets, α = {rows[0].arms.alpha:g}, means over "
+        f"What the information depends on, in nats, {comparison.reference.name} → {compared}, means over "
         "the seeds: at the end, by which images, how many views of each are counted, and how far from the central one, "
         "in pixels, these are taken; in each estimate and in the middle of both; and the fall of the middle from the "
-        "highest point of a run to its end. " + made_from(rows),
-        ("images", "views", "shift", *columns),
-        tuple(found),
+        "highest point of a run to its end. " + all_made_from(rows),
+        cell_frame(("images", "views", "shift", *columns), found),
         records(rows),
     )
 
 
-def made_from(rows: Sequence[Shown]) -> str:
-    """Where the numbers come from."""
-    return captions.made_from(rows[0].arms.profile, records(rows))
+def all_made_from(rows: Sequence[Shown]) -> str:
+    """Where the numbers of all networks come from."""
+    return made_from([row.comparison for row in rows])
 
 
 def records(rows: Sequence[Shown]) -> list[Record]:
     """Of all networks."""
-    return [record for row in rows for record in row.arms.records]
+    return [record for row in rows for record in row.comparison.records]
 
 
-def class_names(arms: Arms) -> tuple[str, ...]:
+def class_names(comparison: Comparison) -> tuple[str, ...]:
     """Of the data set, in label order."""
-    return DATASETS[arms.network[0]].classes
+    return DATASETS[comparison.network[0]].classes
 
 
-def every_pair(arms: Arms) -> tuple[np.ndarray, np.ndarray]:
-    """(K, K) information at the end about the training images of each pair of classes, hard and smoothed, from the
-    middle of the two estimates, means over the seeds; NaN on the diagonal.
+def every_pair(comparison: Comparison) -> list[ArmValues]:
+    """Information (K, K) at the end about the training images of each pair of classes, of each arm.
+
+    It is the midpoint of the two estimates, the mean over the seeds; NaN on the diagonal.
     """
-    pairs = arms.hard[0].arrays["probe_pairs"].T
-    result = np.full((2, len(class_names(arms)), len(class_names(arms))), np.nan)
-    for values, arm in zip(result, (arms.hard, arms.smoothed), strict=True):
-        ends = np.mean([record.arrays["train_information"][-1, :, -1].mean(axis=1) for record in arm], axis=0)
+    pairs = comparison.reference.records[0].arrays["probe_pairs"].T
+    classes = len(class_names(comparison))
+    found = []
+    for arm in comparison.arms:
+        ends = arm.values(lambda record: record.arrays["train_information"][-1, :, -1].mean(axis=1)).mean(axis=0)
+        values = np.full((classes, classes), np.nan)
         values[*pairs] = values[*pairs[::-1]] = ends
-    return result[0], result[1]
+        title = arm.label if arm is comparison.reference else arm.name
+        found.append(ArmValues(title, arm.colour, values))
+    return found
 
 
-def panels(arms: Arms) -> list[projections.Panel]:
-    """Projections of the first seed's two networks: the paper's two classes, and the third."""
-    return projections.panels(arms, (0, 1, 2))
+def panels(comparison: Comparison) -> list[projections.Panel]:
+    """Projections of the first seed's networks: the paper's two classes, and the third."""
+    return projections.panels(comparison, (0, 1, 2))
 
 
 class Bias(NamedTuple):
@@ -280,24 +305,20 @@ def bias(seed: int = 0) -> Bias:
     return Bias(SPREADS, truth, plug_in, leave_one_out)
 
 
-def _fall(course: Course) -> float:
-    return float(np.mean(course.middle.max(axis=1) - course.middle[:, -1]))
+def _falls(rows: Sequence[Shown], place: int) -> str:
+    """How far the information of each network falls from its highest point to its end; place: of the arm."""
+    falls = [row.panels[0].trajectories[place].falls.mean() for row in rows]
+    return listed([f"{fall:.2f} nats ({_model(row.comparison)})" for fall, row in zip(falls, rows, strict=True)])
 
 
-def _falls(rows: Sequence[Shown], smoothed: bool) -> str:
-    """How far the information of each network falls from its highest point to its end."""
-    falls = [f"{_fall(row.panels[0].courses[smoothed]):.2f} nats ({_model(row.arms)})" for row in rows]
-    return listed(falls)
+def _fitted(comparison: Comparison) -> str:
+    """How many training images the networks with hard targets classify correctly."""
+    accuracy = comparison.reference.metric("train_accuracy").mean()
+    return f"{100 * accuracy:.0f} % ({_model(comparison)})"
 
 
-def _fitted(arms: Arms) -> str:
-    """How many training images the networks with hard targets classify rightly."""
-    accuracy = np.mean([record.metrics["train_accuracy"] for record in arms.hard])
-    return f"{100 * accuracy:.0f} % ({_model(arms)})"
-
-
-def _model(arms: Arms) -> str:
-    return MODELS[arms.network[1]].title
+def _model(comparison: Comparison) -> str:
+    return MODELS[comparison.network[1]].title
 
 
 def _noise(record: Record) -> tuple[float, float]:
@@ -310,12 +331,17 @@ def _signed(nats: float) -> str:
     return f"{nats:+.2f}".replace("-", "−")
 
 
-def _pairs(arms: Arms) -> dict[str, float | str]:
+def _pairs(comparison: Comparison) -> dict[str, float | str]:
     """Of all pairs of classes: for how many each part of the claim is reproduced, and the range of each arm."""
-    names = class_names(arms)
-    hard, smoothed = every_pair(arms)
-    pairs = arms.hard[0].arrays["probe_pairs"].tolist()
-    found = [measure(_panel(arms, tuple(pair), "train")) for pair in pairs]
+    names = class_names(comparison)
+    hard, smoothed, *_ = (arm.values for arm in every_pair(comparison))
+    pairs = comparison.reference.records[0].arrays["probe_pairs"].tolist()
+    ends = falls = 0
+    for first, second in pairs:
+        reference, compared, *_ = _panel(comparison, (first, second), "train").trajectories
+        end, fall = measure(reference, compared)
+        ends += end.verdict.verdict == REPRODUCED
+        falls += fall.verdict.verdict == REPRODUCED
 
     def named(values: np.ndarray) -> str:
         """The pair with the largest of (K, K) values."""
@@ -323,8 +349,8 @@ def _pairs(arms: Arms) -> dict[str, float | str]:
 
     return {
         "pairs": str(len(pairs)),
-        "pairs_end": str(sum(end.verdict.verdict == REPRODUCED for end, _ in found)),
-        "pairs_fall": str(sum(fall.verdict.verdict == REPRODUCED for _, fall in found)),
+        "pairs_end": str(ends),
+        "pairs_fall": str(falls),
         "most_told": named(hard),
         "least_forgotten": named(smoothed - hard),
         "least_difference": _signed(np.nanmax(smoothed - hard)),
@@ -337,39 +363,45 @@ def _pairs(arms: Arms) -> dict[str, float | str]:
 
 def numbers(rows: Sequence[Shown]) -> dict[str, float | str]:
     """What the chapter's text quotes by name, of the first network."""
-    arms, pair, (train, heldout) = rows[0]
-    hard, smoothed = (course.middle.mean(axis=0) for course in train.courses)
-    unmoved = [course.middle.mean() for course in train.weaker[0]]
-    ends = [course.middle[:, -1].mean() for course in heldout.courses]
-    names = class_names(arms)
+    comparison, pair, (train, heldout) = rows[0]
+    hard, smoothed, *_ = train.trajectories
+    hard_mean, smoothed_mean = hard.midpoint.mean(axis=0), smoothed.midpoint.mean(axis=0)
+    hard_heldout, smoothed_heldout, *_ = heldout.trajectories
+    hard_unmoved, smoothed_unmoved, *_ = train.weaker[0]
+    names = class_names(comparison)
+    least_noise, most_noise = _noise(comparison.reference.records[0])
     return {
-        "network": arms.title.replace(", ", " on "),
-        "every_network": listed([row.arms.title.replace(", ", " on ") for row in rows]),
+        "network": comparison.title.replace(", ", " on "),
+        "every_network": listed([row.comparison.title.replace(", ", " on ") for row in rows]),
         "examples": str(train.examples),
         "views": str(train.views),
         "followed": f"{names[pair[0]]} and {names[pair[1]]}",
         "kept": f"{names[0]} and {names[1]}",
-        "points": str(len(train.courses[0].steps)),
+        "points": str(len(hard.steps)),
         "log_n": float(np.log(train.examples)),
         "log_2": float(np.log(2)),
         "paper_examples": literature.MUTUAL_INFORMATION["examples"].shown,
         "paper_views": literature.MUTUAL_INFORMATION["views"].shown,
-        "model": _model(arms),
-        "hard_falls": _falls(rows, smoothed=False),
-        "smoothed_falls": _falls(rows, smoothed=True),
-        "fitted": listed([_fitted(row.arms) for row in rows]),
-        "above_log_2": _signed(smoothed[-1] - np.log(2)),
-        **dict(zip(("least_noise", "most_noise"), _noise(arms.hard[0]), strict=True)),
-        "hard_peak": float(hard.max()),
-        "hard_end": float(hard[-1]),
-        "smoothed_peak": float(smoothed.max()),
-        "smoothed_end": float(smoothed[-1]),
-        "hard_heldout": float(ends[0]),
-        "smoothed_heldout": float(ends[1]),
-        "hard_unmoved": float(unmoved[0]),
-        "smoothed_unmoved": float(unmoved[1]),
-        **_pairs(arms),
-        "first_made_from": captions.made_from(arms.profile, arms.first.records),
-        "network_made_from": captions.made_from(arms.profile, arms.records),
-        "rows_made_from": made_from(rows),
+        "model": _model(comparison),
+        "hard_falls": _falls(rows, 0),
+        "smoothed_falls": _falls(rows, 1),
+        "fitted": listed([_fitted(row.comparison) for row in rows]),
+        "above_log_2": _signed(smoothed_mean[-1] - np.log(2)),
+        "least_noise": least_noise,
+        "most_noise": most_noise,
+        "hard_peak": float(hard_mean.max()),
+        "hard_end": float(hard_mean[-1]),
+        "smoothed_peak": float(smoothed_mean.max()),
+        "smoothed_end": float(smoothed_mean[-1]),
+        "hard_heldout": float(hard_heldout.ends.mean()),
+        "smoothed_heldout": float(smoothed_heldout.ends.mean()),
+        "hard_unmoved": float(hard_unmoved.midpoint.mean()),
+        "smoothed_unmoved": float(smoothed_unmoved.midpoint.mean()),
+        **_pairs(comparison),
+        "first_made_from": made_from([comparison.first_seed]),
+        "network_made_from": made_from([comparison]),
+        "rows_made_from": all_made_from(rows),
     }
+
+
+CHAPTER = Chapter("mutual_information", groups, DecidedClaims(("C16",), settings))

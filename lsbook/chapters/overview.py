@@ -7,7 +7,7 @@ from lsbook.core.errors import one_of
 from lsbook.core.frame import setting_columns
 from lsbook.core.registry import MODELS, TITLES
 from lsbook.core.store import Store
-from lsbook.outputs import Table
+from lsbook.outputs import Table, cell_frame
 
 SHOWN = ["dataset", "network", "examples", "recipe.steps"]
 
@@ -27,8 +27,10 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
         "temperature that gives them this γ. Trained on: "
         + (", ".join(f"{device} ({count})" for device, count in devices.items()) or "—")
         + ".",
-        ("data, network", "examples", "steps", "α", "runs", "test accuracy, %", "time, s"),
-        tuple(_row(*setting[: len(SHOWN)], alike) for setting, alike in settings),
+        cell_frame(
+            ("data, network", "examples", "steps", "α", "runs", "test accuracy, %", "time, s"),
+            (_row(*setting[: len(SHOWN)], alike) for setting, alike in settings),
+        ),
         runs.index.tolist(),
     )
 

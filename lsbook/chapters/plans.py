@@ -1,26 +1,31 @@
-"""The chapters that ask for runs, each with `groups(profile)` and `settings(profile, seeds)`, and what they plan."""
+"""The chapters that ask for runs, and the runs that each plans in a profile."""
 
-from lsbook.chapters import (
-    calibration,
-    distillation,
-    equal_softness,
-    machine_translation,
-    mutual_information,
-    projections,
-)
-from lsbook.chapters.shared.comparison import parse_seeds
+from importlib import import_module
+from pkgutil import iter_modules
+
+from lsbook import chapters
+from lsbook.chapters.shared.chapter import Chapter
+from lsbook.chapters.shared.selection import parse_seeds
 from lsbook.core.config import Run
 from lsbook.core.errors import one_of
+from lsbook.evidence.claims import CLAIMS
 from lsbook.recipes.profiles import PROFILES
 
-CHAPTERS = {
-    "projections": projections,
-    "calibration": calibration,
-    "machine_translation": machine_translation,
-    "distillation": distillation,
-    "equal_softness": equal_softness,
-    "mutual_information": mutual_information,
-}
+
+def registered() -> dict[str, Chapter]:
+    """The chapters that ask for runs by name: the `CHAPTER` of each module of `lsbook.chapters` that has one.
+
+    They are in the order of their claims; those without claims come last.
+    """
+    modules = [import_module(f"{chapters.__name__}.{module.name}") for module in iter_modules(chapters.__path__)]
+    found = [module.CHAPTER for module in modules if hasattr(module, "CHAPTER")]
+    return {chapter.name: chapter for chapter in sorted(found, key=_place)}
+
+
+def _place(chapter: Chapter) -> int:
+    """Of the chapter's first claim among all claims."""
+    ids = list(CLAIMS)
+    return ids.index(chapter.claims.ids[0]) if chapter.claims else len(ids)
 
 
 def plan(chapter: str, profile: str, seeds: str = "auto", network: str = "all") -> list[Run]:
@@ -29,12 +34,15 @@ def plan(chapter: str, profile: str, seeds: str = "auto", network: str = "all") 
     seeds: such as "0-4", or "auto": each group's own. network: "all", or one such as "cifar10-alexnet". A teacher comes
     before its students.
     """
-    one_of("chapter", chapter, CHAPTERS)
+    known = registered()
+    one_of("chapter", chapter, known)
     one_of("profile", profile, PROFILES)
-    groups = CHAPTERS[chapter].groups(profile)
+    groups = known[chapter].groups(profile)
     asked = [(group, parse_seeds(group.seeds if seeds == "auto" else seeds)) for group in groups]
     every = dict.fromkeys(seed for _, of_group in asked for seed in of_group)
-    ordered = [run for seed in every for group, of_group in asked if seed in of_group for run in group.runs(seed)]
+    ordered = [
+        run for seed in every for group, of_group in asked if seed in of_group for run in group.runs(seed).values()
+    ]
     networks = {run: f"{run.dataset}-{run.model}" for run in ordered}
     one_of(f"network of {chapter}", network, ("all", *dict.fromkeys(networks.values())))
     return [run for run, name in networks.items() if network in ("all", name)]

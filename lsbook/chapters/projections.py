@@ -8,16 +8,24 @@ import numpy as np
 from lsbook.analysis import projection
 from lsbook.analysis.targets import optimal_logit_gap
 from lsbook.chapters.shared import captions, claim_tables
+from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Measure, Setting
-from lsbook.chapters.shared.comparison import Arms, Group, arms_of, ask, comparison
-from lsbook.core.config import Run
+from lsbook.chapters.shared.comparison import (
+    Arm,
+    ArmValues,
+    Comparison,
+    compare,
+    group_of,
+    made_from,
+    smoothing_arms,
+)
+from lsbook.chapters.shared.selection import Group, select_runs
 from lsbook.core.errors import several_of
 from lsbook.core.registry import DATASETS
 from lsbook.core.store import Record, Store
 from lsbook.core.wording import listed
 from lsbook.evidence import claims, literature
-from lsbook.outputs import Table
-from lsbook.recipes import profiles
+from lsbook.outputs import Table, cell_frame
 
 
 class Network(NamedTuple):
@@ -52,35 +60,39 @@ SPLIT_TITLES = {"train": "training", "test": "test"}
 
 
 class Panel(NamedTuple):
-    """One panel of Figure 1: points (N, 2), their class's place among the three (N,), templates (3, 2), names."""
+    """One panel of Figure 1: points (N, 2), their class's place among the three (N,), templates (3, 2), names.
+
+    arm: its name, which all panels of one network have in common; colour: the arm's.
+    """
 
     title: str
     points: np.ndarray
     labels: np.ndarray
     templates: np.ndarray
     classes: tuple[str, ...]
-    smoothed: bool
+    arm: str
+    colour: str
 
 
 class Shown(NamedTuple):
-    """A row of Figure 1: a network's recorded runs, and the labels of three classes.
+    """A row of Figure 1: the recorded runs of a network's arms, and the labels of three classes.
 
     similar: whether the first two look alike; then C5 is asked of them, and of other rows all else.
     """
 
-    arms: Arms
+    comparison: Comparison
     classes: tuple[int, int, int]
     similar: bool
 
     @property
     def network(self) -> tuple[str, str]:
         """Data set and model."""
-        return self.arms.network
+        return self.comparison.network
 
     @property
     def title(self) -> str:
         """The network as the reader knows it."""
-        return self.arms.title
+        return self.comparison.title
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,32 +101,50 @@ class Shown(NamedTuple):
 
 
 def rows(
-    profile: str = "auto", alpha: float = 0.1, seeds: str = "auto", classes: str = "auto", store: Store | None = None
+    profile: str = "auto",
+    alpha: float = 0.1,
+    seeds: str = "auto",
+    classes: str = "auto",
+    other_losses: str = "none",
+    store: Store | None = None,
 ) -> list[Shown]:
-    """The rows that the chapter shows, trained where they are missing. classes: in place of those of the first row."""
-    profile, found = ask(
-        profile, seeds, lambda name: groups(name, alpha), store, check=lambda dataset: three_classes(dataset, classes)
+    """The rows that the chapter shows, trained where they are missing.
+
+    Args:
+        profile: as for `select_runs`.
+        alpha: as for `smoothing_arms`.
+        seeds: as for `select_runs`.
+        classes: in place of those of the first row, as for `three_classes`.
+        other_losses: as for `smoothing_arms`.
+        store: the project's own when None.
+    """
+    selection = select_runs(
+        profile,
+        seeds,
+        lambda name: groups(name, alpha, other_losses),
+        store,
+        check=lambda dataset: three_classes(dataset, classes),
     )
-    arms = arms_of(profile, alpha, found)
-    similar = {network[:2]: network.similar for network in NETWORKS[profile]}
-    asked = [classes, *["auto"] * (len(arms) - 1)]
+    arms = smoothing_arms(alpha, other_losses)
+    compared = [compare(selection.profile, arms, records) for records in selection.groups if records]
+    similar = {network[:2]: network.similar for network in NETWORKS[selection.profile]}
+    asked = [classes, *["auto"] * (len(compared) - 1)]
     return [
-        *(Shown(each, three_classes(each.network[0], names), False) for each, names in zip(arms, asked, strict=True)),
-        *(Shown(each, three_classes(each.network[0], similar[each.network]), True) for each in arms),
+        *(
+            Shown(each, three_classes(each.network[0], names), False)
+            for each, names in zip(compared, asked, strict=True)
+        ),
+        *(Shown(each, three_classes(each.network[0], similar[each.network]), True) for each in compared),
     ]
 
 
-def groups(profile: str, alpha: float = 0.1) -> list[Group]:
-    """What the chapter asks for: a group for each network."""
+def groups(profile: str, alpha: float = 0.1, other_losses: str = "none") -> list[Group]:
+    """What the chapter asks for: of each network the runs of its arms."""
+    arms = smoothing_arms(alpha, other_losses)
     return [
-        group
+        group_of(arms, lambda arm, seed, network=network: arm.run(profile, *network[:2], seed), network.seeds)
         for network in NETWORKS[profile]
-        for group in comparison(profile, alpha, _runs_of(network[:2]), {profile: network.seeds})
     ]
-
-
-def _runs_of(network: tuple[str, str]) -> Callable[[str, float, int], Run]:
-    return lambda profile, alpha, seed: profiles.run(profile, *network, alpha, seed)
 
 
 def three_classes(name: str, classes: str) -> tuple[int, int, int]:
@@ -130,27 +160,33 @@ def three_classes(name: str, classes: str) -> tuple[int, int, int]:
     return tuple(dataset.classes.index(dataset.shown[place]) for place in places)
 
 
-def panels(arms: Arms, classes: tuple[int, int, int]) -> list[Panel]:
-    """The four columns of Figure 1, from the first seed: hard training and test, smoothed training and test."""
-    names = DATASETS[arms.hard[0].run.dataset].classes
-    return named_panels(arms, classes, tuple(names[k] for k in classes))
+def panels(comparison: Comparison, classes: tuple[int, int, int]) -> list[Panel]:
+    """The columns of Figure 1, from the first seed: of each arm training and test."""
+    names = DATASETS[comparison.network[0]].classes
+    return named_panels(comparison, classes, tuple(names[k] for k in classes))
 
 
 def further(rows: Sequence[Shown]) -> list[tuple[str, list[Panel]]]:
     """Title and panels of every row but the first."""
-    return [(row.title.replace(", ", "\n"), panels(row.arms, row.classes)) for row in rows[1:]]
+    return [(row.title.replace(", ", "\n"), panels(row.comparison, row.classes)) for row in rows[1:]]
 
 
 def further_records(rows: Sequence[Shown]) -> list[Record]:
     """What `further` is from."""
-    return [record for row in rows[1:] for record in row.arms.first.records]
+    return [record for row in rows[1:] for record in row.comparison.first_seed.records]
 
 
-def named_panels(arms: Arms, classes: tuple[int, int, int], names: tuple[str, ...]) -> list[Panel]:
-    """The same, of classes that the data set itself has no names for."""
+def named_panels(comparison: Comparison, classes: tuple[int, int, int], names: tuple[str, ...]) -> list[Panel]:
+    """The panels of `panels`, of classes that the data set itself has no names for."""
     return [
-        Panel(f"{target}, {title}", *projected(arm[0], split, classes), names, smoothed)
-        for target, arm, smoothed in (("hard targets", arms.hard, False), (f"α = {arms.alpha:g}", arms.smoothed, True))
+        Panel(
+            f"{arm.panel_label}, {title}",
+            *projected(arm.records[0], split, classes),
+            classes=names,
+            arm=arm.name,
+            colour=arm.colour,
+        )
+        for arm in comparison.arms
         for split, title in SPLIT_TITLES.items()
     ]
 
@@ -166,9 +202,19 @@ def projected(record: Record, split: str, classes: tuple[int, int, int]) -> tupl
     return points, places, projection.project(templates, plane)
 
 
-def measure(row: Shown) -> list[Measure]:
-    """Claims C1–C4, C8 and C18, or C5 of similar classes, each part measured on every run and decided."""
-    arms, classes = row.arms, row.classes
+def measure(row: Shown, arm: Arm) -> list[Measure]:
+    """Claims C1–C4, C8 and C18, or C5 of similar classes, each part measured on every run of the reference and of an
+    arm that is compared with it, and decided."""
+    reference = row.comparison.reference
+    return [
+        claim_tables.measure(claim, part, title, reference.values(quantity), arm.values(quantity))
+        for claim, part, title, quantity in _quantities(row, arm.alpha)
+    ]
+
+
+def _quantities(row: Shown, alpha: float) -> list[tuple[str, str, str, Callable[[Record], float]]]:
+    """(claim, part, title, what is measured on a record). alpha: whose optimal logit gap C18 is about."""
+    classes = row.classes
 
     def training(function: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Record], float]:
         return lambda record: function(*projected(record, "train", classes)[:2])
@@ -177,19 +223,16 @@ def measure(row: Shown) -> list[Measure]:
         test, train = (projection.within_scatter(*projected(record, split, classes)[:2]) for split in ("test", "train"))
         return test / train
 
-    similar = [("C5", "", f"{row.names[0]} and {row.names[1]}, sd of arc / radius", training(_arc_ratio))]
-    quantities = [
+    if row.similar:
+        return [("C5", "", f"{row.names[0]} and {row.names[1]}, sd of arc / radius", training(_arc_ratio))]
+    return [
         ("C1", "", "test accuracy", lambda record: 100 * record.metrics["test_accuracy"]),
         ("C2", "", "scatter within / between", training(projection.within_between_scatter)),
         ("C3", "", "shortest / longest side", training(projection.triangle_regularity)),
         ("C4", "", "distance from the origin", training(lambda points, _: projection.mean_distance(points))),
         ("C8", "", "scatter test / training", spread_ratio),
         ("C18", "variation", "logit gaps, sd / mean", lambda record: projection.gap_variation(*_logits(record))),
-        ("C18", "optimum", "mean gap from the best", lambda record: _distance_from_optimum(record, arms.alpha)),
-    ]
-    return [
-        claim_tables.measure(claim, part, title, map(value, arms.hard), map(value, arms.smoothed))
-        for claim, part, title, value in (similar if row.similar else quantities)
+        ("C18", "optimum", "mean gap from the best", lambda record: _distance_from_optimum(record, alpha)),
     ]
 
 
@@ -199,11 +242,13 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 
 
 def measured(rows: Sequence[Shown]) -> list[Setting]:
-    """Each network with its claims, those of all its rows."""
+    """Each network with its claims, those of all its rows; the same of each further arm in the place of smoothing."""
     found: dict[str, Setting] = {}
     for row in rows:
-        setting = Setting("projections", row.arms.profile, row.title, [], row.arms.records)
-        found.setdefault(row.title, setting).measures.extend(measure(row))
+        for arm in row.comparison.others:
+            title, records = row.comparison.title_of(arm), [*row.comparison.reference.records, *arm.records]
+            setting = found.setdefault(title, Setting("projections", row.comparison.profile, title, [], records))
+            setting.measures.extend(measure(row, arm))
     return list(found.values())
 
 
@@ -213,7 +258,7 @@ def _arc_ratio(points: np.ndarray, places: np.ndarray) -> float:
 
 
 def _arc_ratios(record: Record, classes: tuple[int, int, int]) -> list[float]:
-    """The same of each of the first two classes alone."""
+    """Arc over radius (C5) of each of the first two classes alone, seen from the centroid of the third."""
     points, places, _ = projected(record, "train", classes)
     return [projection.arc_ratio(points[places == k], points[places == 2].mean(axis=0)) for k in range(2)]
 
@@ -233,87 +278,91 @@ def _distance_from_optimum(record: Record, alpha: float) -> float:
 def numbers(rows: Sequence[Shown]) -> dict[str, float | str]:
     """What the chapter's text quotes by name; where nothing else is said, of the first row."""
     first, similar = rows[0], next(row for row in rows if row.similar)
-    both = first.arms.hard, first.arms.smoothed
-    hard, smoothed = (
-        [
-            np.mean([projection.mean_distance(projected(record, split, first.classes)[0]) for record in arm])
-            for split in SPLIT_TITLES
-        ]
-        for arm in both
-    )
-    within = [np.mean([_arc_ratios(record, similar.classes) for record in arm]) for arm in both]
-    return {
+    result = {
         "class_names": listed(first.names),
         "network": first.title,
         "similar_names": listed(similar.names[:2]),
         "other_name": similar.names[2],
         "made_from": _made_from(rows[:1]),
-        "first_made_from": _made_from([rows[0]._replace(arms=rows[0].arms.first)]),
-        "rows_made_from": _made_from([row._replace(arms=row.arms.first) for row in rows[1:]]),
-        "hard_distance": float(hard[0]),
-        "smoothed_distance": float(smoothed[0]),
-        "hard_reach": float(hard[1] / hard[0]),
-        "smoothed_reach": float(smoothed[1] / smoothed[0]),
-        "arc_within_hard": float(within[0]),
-        "arc_within_smoothed": float(within[1]),
+        "first_made_from": made_from([first.comparison.first_seed]),
+        "rows_made_from": made_from([row.comparison.first_seed for row in rows[1:]]),
         "fitted": "; ".join(_fitted(rows)),
-        "illustrations": captions.illustrations({row.title: row.arms.hard for row in rows}),
-        "best_gap": optimal_logit_gap(len(DATASETS[first.network[0]].classes), first.arms.alpha),
+        "illustrations": captions.illustrations({row.title: row.comparison.reference.records for row in rows}),
+        "best_gap": optimal_logit_gap(len(DATASETS[first.network[0]].classes), first.comparison.main.alpha),
     }
+    for arm in first.comparison.arms:
+        train, test = (_mean_distance(arm, split, first.classes) for split in SPLIT_TITLES)
+        result |= {f"{arm.name}_distance": train, f"{arm.name}_reach": test / train}
+    for arm in similar.comparison.arms:
+        result[f"arc_within_{arm.name}"] = float(np.mean([_arc_ratios(r, similar.classes) for r in arm.records]))
+    return result
+
+
+def _mean_distance(arm: Arm, split: str, classes: tuple[int, int, int]) -> float:
+    """Mean distance of a split's projections from the plane's origin, over the seeds."""
+    return float(arm.values(lambda record: projection.mean_distance(projected(record, split, classes)[0])).mean())
 
 
 def _fitted(rows: Sequence[Shown]) -> list[str]:
-    """Of each network how much of its training images it classifies rightly, with hard and with smoothed targets."""
+    """Of each network how much of its training images it classifies correctly, on each arm."""
     found = {}
     for row in rows:
-        hard, smoothed = (
-            100 * np.mean([r.metrics["train_accuracy"] for r in arm]) for arm in (row.arms.hard, row.arms.smoothed)
-        )
-        found[row.title] = f"{row.title}: {hard:.0f} and {smoothed:.0f} %"
+        shares = [f"{100 * arm.metric('train_accuracy').mean():.0f}" for arm in row.comparison.arms]
+        found[row.title] = f"{row.title}: {listed(shares)} %"
     return list(found.values())
 
 
 def _made_from(rows: Sequence[Shown]) -> str:
-    every = {record.run: record for row in rows for record in row.arms.records}
-    return captions.made_from(rows[0].arms.profile, every.values())
+    return made_from([row.comparison for row in rows])
 
 
-def diagrams(row: Shown) -> list[tuple[str, str, np.ndarray, np.ndarray]]:
-    """(title, unit, hard, smoothed) of every measure but the accuracy, which has a table."""
-    return [
-        (f"{m.verdict.claim}: {m.title}", claims.CLAIMS[m.verdict.claim].part(m.verdict.part).units, m.hard, m.smoothed)
-        for m in measure(row)
-        if m.verdict.claim != "C1"
-    ]
+def diagrams(row: Shown) -> list[tuple[str, str, list[ArmValues]]]:
+    """(title, unit, values of each arm) of every measure but the accuracy, which has a table."""
+    reference, others = row.comparison.reference, row.comparison.others
+    found = []
+    for measures in zip(*(measure(row, arm) for arm in others), strict=True):
+        first = measures[0]
+        part = claims.CLAIMS[first.verdict.claim].part(first.verdict.part)
+        if first.verdict.claim != "C1":
+            compared = [arm.with_values(measured.second) for arm, measured in zip(others, measures, strict=True)]
+            title = f"{first.verdict.claim}: {first.title}"
+            found.append((title, part.units, [reference.with_values(first.first), *compared]))
+    return found
 
 
 def claim_table(rows: Sequence[Shown]) -> Table:
-    """Each quantity of every network on both arms, the difference, and the verdict."""
-    arms = rows[0].arms
-    header = "hard", f"smoothed, α = {arms.alpha:g}"
+    """Each quantity of every network on two arms, the difference, and the verdict."""
+    header = rows[0].comparison.headers
     return claim_tables.table("table-projection-claims", "projections", measured(rows), header, _made_from(rows))
 
 
 def accuracy_table(rows: Sequence[Shown]) -> Table:
     """Table 2's row for each network that has one: the paper, the replication and the recorded runs."""
+    arms = rows[0].comparison.arms
     cells = []
     for network, row in {row.network: row for row in rows}.items():
         for source, published in literature.TABLE_2.items():
             if network in published:
-                numbers = (published[network][arm].shown for arm in ("hard", "smoothed"))
+                numbers = [
+                    published[network][arm.name].shown if arm.name in published[network] else "—" for arm in arms
+                ]
                 cells.append((row.title, source.capitalize(), *numbers, "0.1"))
-        ours = [
-            captions.with_interval(np.array([100 * r.metrics["test_accuracy"] for r in arm]))
-            for arm in (row.arms.hard, row.arms.smoothed)
-        ]
-        standing = f"Here, {captions.standing(row.arms.profile)}"
-        cells.append((row.title, standing, *ours, f"{row.arms.alpha:g}"))
+        ours = [captions.with_interval(100 * arm.metric("test_accuracy")) for arm in row.comparison.arms]
+        standing = f"Here, {captions.standing(row.comparison.profile)}"
+        cells.append((row.title, standing, *ours, f"{row.comparison.main.alpha:g}"))
+    names = [arm.name[0].upper() + arm.name[1:] for arm in arms]
     return Table(
         "table-accuracy",
         "Test accuracy in percent without and with label smoothing (Table 2 of the paper). The paper's ± is as "
         "printed; ours is the 95 % Student t interval over seeds. The paper's CIFAR images are held out of the "
         "training file. The replication's ResNet-56 is wider. " + _made_from(rows),
-        ("Network", "", "Hard", "Smoothed", "α"),
-        tuple(cells),
-        [record for row in rows for record in row.arms.records],
+        cell_frame(("Network", "", *names, "α"), cells),
+        [record for row in rows for record in row.comparison.records],
     )
+
+
+CHAPTER = Chapter(
+    "projections",
+    groups,
+    DecidedClaims(("C1", "C2", "C3", "C4", "C5", "C8", "C18"), settings),
+)

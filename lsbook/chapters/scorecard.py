@@ -189,7 +189,7 @@ def multiplicity_text(findings: Sequence[Finding]) -> Text:
 def _p(finding: Finding) -> float:
     """Of the test that the difference is at the threshold."""
     part, claim = _part(finding), CLAIMS[finding.verdict.claim]
-    first, second = finding.measure.hard, finding.measure.smoothed
+    first, second = finding.measure.first, finding.measure.second
     threshold = -part.sign * part.margin
     if claim.design == "paired":
         return paired_p_value(second - first, threshold)
@@ -210,7 +210,7 @@ def sampling_text(findings: Sequence[Finding]) -> Text:
 
 def _sampling(finding: Finding) -> float:
     """Half of the 95 % interval of an accuracy, in points, over the choice of test images."""
-    accuracy = finding.measure.hard.mean() / 100
+    accuracy = finding.measure.first.mean() / 100
     _, tested = DATASETS[finding.network[0]].examples
     return 196 * math.sqrt(accuracy * (1 - accuracy) / tested)
 

@@ -8,7 +8,7 @@ from lsbook.chapters.overview import described, smoothing
 from lsbook.core.paths import reference_path
 from lsbook.core.registry import TITLES
 from lsbook.core.store import Store
-from lsbook.outputs import Markup, Table
+from lsbook.outputs import Markup, Table, cell_frame
 
 
 def chapters() -> Table:
@@ -19,8 +19,10 @@ def chapters() -> Table:
         "table-chapters",
         "How long each chapter runs when all its runs are recorded, and when it was last executed for this table. "
         "A chapter that is not listed has not been timed yet.",
-        ("chapter", "run time, s", "executed"),
-        tuple((name, f"{timing['seconds']:.1f}", timing["executed"]) for name, timing in sorted(timings.items())),
+        cell_frame(
+            ("chapter", "run time, s", "executed"),
+            ((name, f"{timing['seconds']:.1f}", timing["executed"]) for name, timing in sorted(timings.items())),
+        ),
     )
 
 
@@ -41,8 +43,7 @@ def runs(datasets: str = "all", store: Store | None = None) -> Table:
         "table-runs",
         "Every recorded run. Its name leads to what its record says: the recipe, all numbers, the data, the machine. "
         "The arrays lie beside it in the folder of that name below results/ of the sources.",
-        header,
-        tuple(rows),
+        cell_frame(header, rows),
         recorded.index.tolist(),
     )
 

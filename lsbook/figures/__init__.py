@@ -29,7 +29,7 @@ _NAMES = {
     "reliability": ("reliability_figure",),
     "style": (
         "CLASSES",
-        "KINDS",
+        "COLOURS",
     ),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}

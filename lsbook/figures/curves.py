@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lsbook.analysis.targets import cross_entropy, optimal_logit_gap, smallest_loss, smooth_targets
 from lsbook.figures.intervals import draw_lengths
-from lsbook.figures.style import CORRECTED, FACTORS, KINDS, NEUTRAL, SMOOTHED, arm_colour
+from lsbook.figures.style import COLOURS, CORRECTED, FACTORS, NEUTRAL, SMOOTHED
 
 
 def draw_loss_against_gap(axes: Axes, n_classes: int, alphas: Sequence[float]) -> Axes:
@@ -57,15 +57,15 @@ def smoothing_figure(n_classes: int, alphas: Sequence[float], checked: Sequence[
     return figure
 
 
-def draw_course(axes: Axes, course) -> Axes:
+def draw_along_training(axes: Axes, training) -> Axes:
     """ECE along one training: mean over the seeds, and a band from the lowest to the highest.
 
-    course: title, passes (P,), hard and smoothed (S, P).
+    training: title, passes (P,), and arms with name, colour and values (S, P).
     """
-    for name in ("hard", "smoothed"):
-        values, colour = getattr(course, name), arm_colour(name == "smoothed")
-        axes.plot(course.passes, values.mean(axis=0), color=colour, label=name)
-        axes.fill_between(course.passes, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.25, lw=0)
+    for name, colour, values in training.arms:
+        low, high = values.min(axis=0), values.max(axis=0)
+        axes.plot(training.passes, values.mean(axis=0), color=COLOURS[colour], label=name)
+        axes.fill_between(training.passes, low, high, color=COLOURS[colour], alpha=0.25, lw=0)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("passes done of the full training")
     axes.set_ylabel("ECE on held-out images")
@@ -74,23 +74,23 @@ def draw_course(axes: Axes, course) -> Axes:
 
 
 def length_figure(trainings: Sequence, along) -> Figure:
-    """Trainings of several lengths, beside the course of one; without other lengths the course alone."""
+    """Trainings of several lengths, beside the way of one; without other lengths the latter alone."""
     figure = Figure(figsize=(9, 3.8) if trainings else (4.5, 3.8), layout="constrained")
     *left, right = figure.subplots(1, 2 if trainings else 1, squeeze=False)[0]
     for axes in left:
         draw_lengths(axes, trainings)
-    draw_course(right, along)
+    draw_along_training(right, along)
     return figure
 
 
 def draw_likelihood(axes: Axes, curves: Sequence) -> Axes:
     """Test NLL against the temperature; a dot at the temperature fitted on held-out data.
 
-    curves: title, kind, temperatures (T,), nll (T,), fitted, best.
+    curves: title, colour, temperatures (T,), nll (T,), fitted, best.
     """
     for curve in curves:
-        axes.plot(curve.temperatures, curve.nll, color=KINDS[curve.kind], label=curve.title)
-        axes.plot(curve.fitted, curve.best, "o", color=KINDS[curve.kind])
+        axes.plot(curve.temperatures, curve.nll, color=COLOURS[curve.colour], label=curve.title)
+        axes.plot(curve.fitted, curve.best, "o", color=COLOURS[curve.colour])
     axes.axvline(1, color=NEUTRAL, linestyle=":", linewidth=1)
     axes.set_xscale("log")
     axes.set_xticks([0.5, 1, 2, 4], ["0.5", "1", "2", "4"])
@@ -132,18 +132,19 @@ def sample_size_figure(estimates) -> Figure:
 
 
 def draw_information(axes: Axes, panel) -> Axes:
-    """Mutual information along the training, both arms: the middle of the two estimates, mean over the seeds, and a
+    """Mutual information along the training, of each arm: the midpoint of the two estimates, mean over the seeds, and a
     band from the lowest leave-one-out to the highest plug-in estimate of any seed. Lines at log 2 and log N, or how far
     above the curves the latter is.
 
-    panel: title, examples, courses with title, smoothed, steps (P,), plug_in, leave_one_out and middle (S, P).
+    panel: title, examples, and an arm's trajectory each with title, colour, steps (P,), plug_in, leave_one_out and
+    midpoint (S, P).
     """
-    for course in panel.courses:
-        colour = arm_colour(course.smoothed)
-        axes.plot(course.steps, course.middle.mean(axis=0), "o-", color=colour, markersize=3, label=course.title)
-        low, high = course.leave_one_out.min(axis=0), course.plug_in.max(axis=0)
-        axes.fill_between(course.steps, low, high, color=colour, alpha=0.2, lw=0)
-    top = 1.15 * max(np.log(2), *(course.plug_in.max() for course in panel.courses))
+    for arm in panel.trajectories:
+        colour = COLOURS[arm.colour]
+        axes.plot(arm.steps, arm.midpoint.mean(axis=0), "o-", color=colour, markersize=3, label=arm.title)
+        low, high = arm.leave_one_out.min(axis=0), arm.plug_in.max(axis=0)
+        axes.fill_between(arm.steps, low, high, color=colour, alpha=0.2, lw=0)
+    top = 1.15 * max(np.log(2), *(arm.plug_in.max() for arm in panel.trajectories))
     for value, name in ((np.log(panel.examples), "log N"), (np.log(2), "log 2")):
         axes.axhline(value, color=NEUTRAL, linestyle=":", linewidth=1)
         above = value > top
@@ -191,11 +192,11 @@ def bias_figure(bias) -> Figure:
 def draw_against_temperature(axes: Axes, curves: Sequence, title: str) -> Axes:
     """A quantity against the temperature: the mean over the seeds, and a band from the lowest to the highest.
 
-    curves: title, kind, temperatures (T,), values (S, T), fitted and reached (S,). A filled mark is at T = 1, an open
+    curves: title, colour, temperatures (T,), values (S, T), fitted and reached (S,). A filled mark is at T = 1, an open
     one at each seed's temperature fitted on validation text.
     """
     for curve in curves:
-        colour, mean = KINDS[curve.kind], curve.values.mean(axis=0)
+        colour, mean = COLOURS[curve.colour], curve.values.mean(axis=0)
         axes.plot(curve.temperatures, mean, color=colour, label=curve.title)
         axes.fill_between(
             curve.temperatures, curve.values.min(axis=0), curve.values.max(axis=0), color=colour, alpha=0.25, lw=0

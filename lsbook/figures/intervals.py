@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lsbook.analysis.statistics import mean_interval
-from lsbook.figures.style import HARD, KINDS, SMOOTHED, arm_colour
+from lsbook.figures.style import COLOURS
 
 
 def draw_means(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, **style) -> None:
@@ -17,64 +17,82 @@ def draw_means(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, **sty
     axes.errorbar(x, [v.mean() for v in values], yerr=half, color=colour, capsize=3, markersize=5, **style)
 
 
-def draw_seeds(axes: Axes, hard: np.ndarray, smoothed: np.ndarray, title: str, unit: str) -> Axes:
-    """One quantity on both arms: a dot a seed, and the mean with its 95 % Student t interval beside them."""
-    for place, values in enumerate((hard, smoothed)):
-        colour = arm_colour(bool(place))
+def draw_seeds(axes: Axes, arms: Sequence, title: str, unit: str) -> Axes:
+    """One quantity on all arms: a dot a seed, and the mean with its 95 % Student t interval beside them.
+
+    arms: name, colour, values (S,).
+    """
+    for place, (_, name, values) in enumerate(arms):
+        colour = COLOURS[name]
         axes.plot(np.full(len(values), place - 0.12), values, "o", color=colour, alpha=0.5, markersize=5)
         if len(values) > 1:
             interval = mean_interval(values)
             half = interval.high - interval.mean
             axes.errorbar(place + 0.12, interval.mean, yerr=half, fmt="D", color=colour, markersize=6, capsize=4)
-    axes.set_xlim(-0.5, 1.5)
-    axes.set_xticks([0, 1], ["hard", "smoothed"], fontsize="medium")
+    axes.set_xlim(-0.5, len(arms) - 0.5)
+    axes.set_xticks(range(len(arms)), [arm.name for arm in arms], fontsize="medium")
     axes.set_title(title)
     axes.set_ylabel(unit)
     axes.margins(y=0.25)
     return axes
 
 
-def seeds_figure(quantities: Sequence[tuple[str, str, np.ndarray, np.ndarray]]) -> Figure:
-    """A small diagram for each (title, unit, hard, smoothed), three in a row."""
+def seeds_figure(quantities: Sequence[tuple[str, str, Sequence]]) -> Figure:
+    """A small diagram for each (title, unit, arms), three in a row."""
     rows = -(-len(quantities) // 3)
     figure = Figure(figsize=(9, 2.8 * rows), layout="constrained")
-    for place, (title, unit, hard, smoothed) in enumerate(quantities, start=1):
-        draw_seeds(figure.add_subplot(rows, 3, place), hard, smoothed, title, unit)
+    for place, (title, unit, arms) in enumerate(quantities, start=1):
+        draw_seeds(figure.add_subplot(rows, 3, place), arms, title, unit)
     return figure
 
 
 def factors_figure(networks: Sequence) -> Figure:
     """ECE, on the left, and accuracy, on the right, against the smoothing factor: a row for each network.
 
-    networks: title, alphas (A,), ece and accuracy, for each α one (S,). Hard targets, α = 0, have their own colour.
+    networks: title, and points with name, colour, alpha, ece and accuracy (S,): of smoothing, which are joined and
+        whose first, hard targets, has its own colour; and of further arms, which are named.
     """
     figure = Figure(figsize=(8, 2.6 * len(networks)), layout="constrained")
     for part, network in zip(figure.subfigures(len(networks), squeeze=False)[:, 0], networks, strict=True):
         part.suptitle(network.title)
         left, right = part.subplots(1, 2)
-        for axes, values in ((left, network.ece), (right, network.accuracy)):
-            draw_means(axes, network.alphas, values, SMOOTHED, fmt="o-")
-            draw_means(axes, network.alphas[:1], values[:1], HARD, fmt="o")
-            axes.margins(0.12)
-            axes.set_xlabel("smoothing factor α")
+        for axes, quantity in ((left, "ece"), (right, "accuracy")):
+            draw_factors(axes, network, quantity)
         left.set_ylim(bottom=0)
         left.set_ylabel("test ECE")
         right.set_ylabel("test accuracy (%)")
     return figure
 
 
+def draw_factors(axes: Axes, network, quantity: str) -> Axes:
+    """A quantity, "ece" or "accuracy", against the smoothing factor. network: as for `factors_figure`."""
+    alphas = np.array([point.alpha for point in network.smoothing])
+    values = [getattr(point, quantity) for point in network.smoothing]
+    draw_means(axes, alphas, values, COLOURS[network.smoothing[-1].colour], fmt="o-")
+    draw_means(axes, alphas[:1], values[:1], COLOURS[network.smoothing[0].colour], fmt="o")
+    for point in network.further:
+        found = [getattr(point, quantity)]
+        draw_means(axes, np.array([point.alpha]), found, COLOURS[point.colour], fmt="D", label=point.name)
+    if network.further:
+        axes.legend()
+    axes.margins(0.12)
+    axes.set_xlabel("smoothing factor α")
+    return axes
+
+
 def draw_lengths(axes: Axes, trainings: Sequence) -> Axes:
     """Test ECE against the number of passes through the training images, a line for each number of images.
 
-    trainings: images, passes, hard and smoothed (S,), ordered by images and passes.
+    trainings: images, passes, and arms with name, colour and values (S,), ordered by images and passes.
     """
     by_images = {images: list(found) for images, found in itertools.groupby(trainings, lambda t: t.images)}
     for (images, found), marker in zip(by_images.items(), ("o", "s", "^"), strict=False):
-        passes = np.array([training.passes for training in found])
-        for name in ("hard", "smoothed"):
-            values = [getattr(training, name) for training in found]
+        colours = {arm.name: arm.colour for training in found for arm in training.arms}
+        for name, colour in colours.items():
+            having = [(t.passes, arm.values) for t in found for arm in t.arms if arm.name == name]
+            passes = np.array([each for each, _ in having])
             label = f"{name}, {images:,} images"
-            draw_means(axes, passes, values, arm_colour(name == "smoothed"), fmt=f"{marker}-", label=label)
+            draw_means(axes, passes, [v for _, v in having], COLOURS[colour], fmt=f"{marker}-", label=label)
     axes.set_xscale("log")
     ticks = sorted({round(training.passes) for training in trainings})
     axes.set_xticks(ticks, [f"{tick}" for tick in ticks])
@@ -89,13 +107,11 @@ def draw_lengths(axes: Axes, trainings: Sequence) -> Axes:
 def draw_distillation(axes: Axes, curves: Sequence) -> Axes:
     """Test accuracy against the smoothness index γ, a line for each curve: means with 95 % Student t intervals.
 
-    curves: title, colour, smoothness (G,), accuracy (G, S) in percent. Those of taught students are drawn a little
-    beside their γ, so that intervals can be told apart.
+    curves: title, colour, marks, aside (how far from its γ it is drawn), smoothness (G,), accuracy (G, S) in percent.
     """
     for curve in curves:
-        style = {"teacher": "s--", "alone": "^-", "hard": "o-", "smoothed": "D-"}[curve.colour]
-        places = curve.smoothness + {"hard": -0.01, "smoothed": 0.01}.get(curve.colour, 0)
-        draw_means(axes, places, curve.accuracy, KINDS[curve.colour], fmt=style, label=curve.title)
+        places = curve.smoothness + curve.aside
+        draw_means(axes, places, curve.accuracy, COLOURS[curve.colour], fmt=curve.marks, label=curve.title)
     values = np.concatenate([curve.accuracy.ravel() for curve in curves])
     room = 0.15 * np.ptp(values) + 0.1
     axes.set_ylim(values.min() - room, values.max() + room)  # an interval of two seeds may reach far outside
@@ -108,7 +124,7 @@ def distillation_figure(curves: Sequence) -> Figure:
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     draw_distillation(left, curves)
-    draw_distillation(right, [curve for curve in curves if curve.colour != "teacher"])
+    draw_distillation(right, [curve for curve in curves if curve.student])
     left.set_ylabel("test accuracy (%)")
     right.set_title("students only")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
@@ -116,11 +132,11 @@ def distillation_figure(curves: Sequence) -> Figure:
 
 
 def beams_figure(beams: Sequence) -> Figure:
-    """BLEU against the beam size: title, kind, sizes (B,), bleu (S, B), means with 95 % Student t intervals."""
+    """BLEU against the beam size: title, colour, sizes (B,), bleu (S, B), means with 95 % Student t intervals."""
     figure = Figure(figsize=(4.5, 3.6), layout="constrained")
     axes = figure.subplots()
     for found in beams:
-        draw_means(axes, found.sizes, found.bleu.T, KINDS[found.kind], fmt="o-", label=found.title)
+        draw_means(axes, found.sizes, found.bleu.T, COLOURS[found.colour], fmt="o-", label=found.title)
     axes.set_xscale("log")
     axes.set_xticks(found.sizes, [f"{size}" for size in found.sizes])
     axes.minorticks_off()

@@ -6,15 +6,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
-from lsbook.figures.style import CLASSES, MARKERS, arm_colour
+from lsbook.figures.style import CLASSES, COLOURS, MARKERS
 
+WIDTH = 2.75  # of a panel, in inches
 TURNS = 10  # in which the points of several classes are drawn
 
 
 def draw_projection(panel, axes: Axes, limit: float) -> Axes:
     """Examples of three classes in the plane of their templates, seen from its origin in the centre.
 
-    panel: title, points (N, 2), labels (N,) in 0 … 2, templates (3, 2), classes (3 names), smoothed.
+    panel: title, points (N, 2), labels (N,) in 0 … 2, templates (3, 2), classes (3 names), arm, colour.
     limit: half-width of both axes. A line runs from the origin through each class's template, a black-edged mark.
     The classes are drawn by turns, so that none hides another. How many examples and templates lie beyond the axes is
     said in a corner.
@@ -33,7 +34,7 @@ def draw_projection(panel, axes: Axes, limit: float) -> Axes:
     beyond = {name: _beyond(found, limit) for name, found in (("example", panel.points), ("template", panel.templates))}
     if said := ", ".join(f"{n} {name}{'s' * (n > 1)}" for name, n in beyond.items() if n):
         axes.text(0.03, 0.03, f"{said} outside", transform=axes.transAxes, fontsize="small")
-    axes.set_title(panel.title, color=arm_colour(panel.smoothed))
+    axes.set_title(panel.title, color=COLOURS[panel.colour])
     axes.locator_params(nbins=5)
     return axes
 
@@ -43,8 +44,8 @@ def _beyond(points: np.ndarray, limit: float) -> int:
 
 
 def projection_figure(panels: Sequence) -> Figure:
-    """Four panels in two rows: above all on the same axes, below each network on its own, as the paper shows them."""
-    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    """The panels in two rows: above all on the same axes, below each network on its own, as the paper shows them."""
+    figure = Figure(figsize=(WIDTH * len(panels), 6.4), layout="constrained")
     grid = figure.subplots(2, len(panels))
     shared = _limit(panels)
     for row, limits in zip(grid, ([shared] * len(panels), _own_limits(panels)), strict=True):
@@ -58,7 +59,8 @@ def projection_figure(panels: Sequence) -> Figure:
 
 def rows_figure(rows: Sequence[tuple[str, Sequence]]) -> Figure:
     """A row of panels for each (title, panels), each network on its own axes, the names of its classes below."""
-    figure = Figure(figsize=(11, 3.6 * len(rows)), layout="constrained")
+    columns = max(len(panels) for _, panels in rows)
+    figure = Figure(figsize=(WIDTH * columns, 3.6 * len(rows)), layout="constrained")
     for part, (title, panels) in zip(figure.subfigures(len(rows), squeeze=False)[:, 0], rows, strict=True):
         grid = part.subplots(1, len(panels))
         for axes, panel, limit in zip(grid, panels, _own_limits(panels), strict=True):
@@ -84,4 +86,4 @@ def _limit(panels: Sequence) -> float:
 
 def _own_limits(panels: Sequence) -> list[float]:
     """For each panel, the limit of all panels of its network."""
-    return [_limit([other for other in panels if other.smoothed == panel.smoothed]) for panel in panels]
+    return [_limit([other for other in panels if other.arm == panel.arm]) for panel in panels]

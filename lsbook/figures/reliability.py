@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lsbook.analysis.calibration import Reliability
-from lsbook.figures.style import KINDS, NEUTRAL
+from lsbook.figures.style import COLOURS, NEUTRAL
 
 LEAST_IN_BIN = 10  # examples behind a point of a reliability diagram
 
@@ -37,17 +37,17 @@ def draw_confidences(axes: Axes, diagrams: Sequence[Reliability], colour: str) -
 
 
 def reliability_figure(rows: Sequence[tuple[str, Sequence[tuple[str, str, Sequence[Reliability]]]]]) -> Figure:
-    """A row for each network (title, arms), an arm being (title, kind, one diagram a seed); histograms below each."""
+    """A row for each network (title, arms), an arm being (title, colour, one diagram a seed); histograms below each."""
     columns = max(len(arms) for _, arms in rows)
     figure = Figure(figsize=(3 * columns, 4.4 * len(rows)), layout="constrained")
     parts = np.atleast_1d(figure.subfigures(len(rows), 1))
     for part, (title, arms) in zip(parts, rows, strict=True):
         part.suptitle(title)
         grid = part.subplots(2, len(arms), height_ratios=(3, 1), squeeze=False)
-        for (above, below), (name, kind, diagrams) in zip(grid.T, arms, strict=True):
-            draw_reliability(above, diagrams, KINDS[kind])
-            draw_confidences(below, diagrams, KINDS[kind])
-            above.set_title(name, color=KINDS[kind])
+        for (above, below), (name, colour, diagrams) in zip(grid.T, arms, strict=True):
+            draw_reliability(above, diagrams, COLOURS[colour])
+            draw_confidences(below, diagrams, COLOURS[colour])
+            above.set_title(name, color=COLOURS[colour])
             below.set_xlabel("confidence")
         grid[0, 0].set_ylabel("accuracy")
         grid[1, 0].set_ylabel("examples (%)")

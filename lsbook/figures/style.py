@@ -3,15 +3,12 @@
 What matplotlib is set to (`lsbook.outputs.STYLE`) a chapter's first cell does.
 """
 
-from lsbook.outputs.palette import CLASSES, CORRECTED, DEEP, HARD, INK, NEUTRAL, PALE, SCALED, SMOOTHED
+from lsbook.outputs.palette import CLASSES, CORRECTED, DEEP, FURTHER, HARD, INK, NEUTRAL, PALE, SCALED, SMOOTHED
 
-__all__ = ["CLASSES", "CORRECTED", "FACTORS", "HARD", "KINDS", "MARKERS", "NEUTRAL", "SCALED", "SMOOTHED", "arm_colour"]
+__all__ = ["CLASSES", "COLOURS", "CORRECTED", "FACTORS", "HARD", "MARKERS", "NEUTRAL", "SCALED", "SMOOTHED"]
 
-KINDS = {"hard": HARD, "scaled": SCALED, "smoothed": SMOOTHED, "teacher": INK, "alone": NEUTRAL}
+# By what is shown in them. Arms beside hard and smoothed targets have the third and further colours.
+COLOURS = {"hard": HARD, "scaled": SCALED, "smoothed": SMOOTHED, "teacher": INK, "alone": NEUTRAL}
+COLOURS |= dict(zip(("third", "fourth", "fifth"), FURTHER, strict=True))
 MARKERS = ("o", "^", "s")
 FACTORS = (HARD, PALE, SMOOTHED, DEEP)  # four smoothing factors, from hard targets up
-
-
-def arm_colour(smoothed: bool) -> str:
-    """The colour of hard or of smoothed targets."""
-    return SMOOTHED if smoothed else HARD

@@ -22,6 +22,7 @@ from lsbook.outputs.palette import for_both
 
 if TYPE_CHECKING:
     import matplotlib.figure
+    import pandas as pd
 
 STYLE = {
     "svg.hashsalt": "lsbook",  # makes the identifiers inside an SVG the same in every build
@@ -113,6 +114,15 @@ class Text:
         return {"text/markdown": markup(text), "text/plain": _plain(text)}
 
 
+def cell_frame(header: Sequence[str], rows: Iterable[Sequence[str]]) -> "pd.DataFrame":
+    """A frame of a table's cells. header: names of the columns, which may come twice; rows: as long as the header."""
+    import pandas as pd  # takes as long to import as the rest together
+
+    rows = list(rows)
+    # Of type object: pandas's own type of text would lose which cells are Markup.
+    return pd.DataFrame(rows, columns=pd.Index(list(header), dtype=object), dtype=object)
+
+
 @dataclass(frozen=True)
 class Html:
     """HTML of our own making, for what Markdown has no form for. records: what it shows."""
@@ -131,15 +141,28 @@ class Html:
 
 @dataclass(frozen=True)
 class Table:
-    """A numbered table. rows: cells, data or Markup, the first of each row names it; name: for references to it;
+    """A numbered table.
+
+    name: for references to it.
+    frame: its cells as they are shown, data or Markup, under the names of its columns; see `cell_frame`. The first cell
+        of each row names it.
     records: what its numbers are from, or their keys, as the index of a frame has them.
     """
 
     name: str
     caption: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    frame: "pd.DataFrame"
     records: Sequence[Record] | Sequence[str] = field(default=(), repr=False)
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(self.frame.columns)
+
+    @property
+    def rows(self) -> tuple[tuple[str, ...], ...]:
+        """The cells, row by row."""
+        return tuple(self.frame.itertuples(index=False, name=None))
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict[str, str], dict]:
         shown = {"text/markdown": self.markdown(), "text/html": self.html(), "text/plain": self.plain()}

@@ -6,7 +6,8 @@ Those of arms and classes are Okabe and Ito's, which colour-blind readers can te
 import re
 
 HARD, SMOOTHED, SCALED = "#0072b2", "#d55e00", "#56b4e9"
-NEUTRAL = "#666666"  # neither arm: what both are compared with
+FURTHER = ("#117733", "#332288", "#999933")  # arms beside these: Paul Tol's, of his muted scheme
+NEUTRAL = "#666666"  # no arm: what all are compared with
 CORRECTED = "#882255"  # an estimate less its bias
 CLASSES = ("#009e73", "#cc79a7", "#e69f00")
 PALE, DEEP = "#f0a36b", "#7a3b00"  # smoothing factors below and above that of the smoothed arm
@@ -19,6 +20,9 @@ DARK = {
     HARD: "#4a9fe0",
     SMOOTHED: "#f0833a",
     SCALED: "#a5d8f7",
+    FURTHER[0]: "#6cc551",
+    FURTHER[1]: "#9d8cf0",
+    FURTHER[2]: "#d0cf6a",
     NEUTRAL: "#a3adba",
     CORRECTED: "#d988b0",
     CLASSES[0]: "#35c79f",

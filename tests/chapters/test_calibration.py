@@ -9,7 +9,9 @@ from lsbook import figures
 from lsbook.analysis.calibration import negative_log_likelihood, softmax
 from lsbook.chapters import calibration
 from lsbook.chapters.shared import claim_tables
-from lsbook.chapters.shared.comparison import parse_seeds
+from lsbook.chapters.shared.claim_tables import Measure
+from lsbook.chapters.shared.comparison import Arm
+from lsbook.chapters.shared.selection import parse_seeds
 from lsbook.core.errors import UserError
 from lsbook.core.registry import DATASETS
 from lsbook.core.store import Store
@@ -54,7 +56,7 @@ def store(tmp_path_factory, put) -> Store:
     store = Store(tmp_path_factory.mktemp("results"))
     for group in calibration.groups("laptop"):
         for seed in parse_seeds(group.seeds)[:3]:
-            for run in group.runs(seed):
+            for run in group.runs(seed).values():
                 nll = 0.5 if run.alpha else 0.9
                 temperature = 1.0 if run.alpha else TEMPERATURE
                 metrics = {"test_accuracy": 0.8 + seed / 1000, "heldout_accuracy": 0.81}
@@ -70,6 +72,17 @@ def store(tmp_path_factory, put) -> Store:
 def study(store, monkeypatch) -> calibration.Study:
     monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
     return calibration.study("auto")
+
+
+def measures(sweep: calibration.Sweep) -> list[Measure]:
+    """Of smoothing against hard targets."""
+    return calibration.measure(sweep, sweep.comparison.main, 15)
+
+
+def with_records(sweep: calibration.Sweep, records: dict[float, list]) -> calibration.Sweep:
+    """The network with other records of its factors, compared and not."""
+    arms = tuple(dataclasses.replace(arm, records=records[arm.alpha]) for arm in sweep.comparison.arms)
+    return dataclasses.replace(sweep, comparison=dataclasses.replace(sweep.comparison, arms=arms), records=records)
 
 
 def test_the_best_recorded_profile_is_taken_with_all_its_networks(study):
@@ -94,25 +107,25 @@ def test_inceptions_pairs_of_one_seed_stand_for_imagenet(monkeypatch):
         monkeypatch.setitem(calibration.FACTORS, profile, {(dataset, "inception_v4"): (0.1,)})
         [group] = calibration.groups(profile)
         assert group.seeds == seeds
-        assert [(run.dataset, run.model, run.alpha) for run in group.runs(0)] == [
+        assert [(run.dataset, run.model, run.alpha) for run in group.runs(0).values()] == [
             (dataset, "inception_v4", 0.0),
             (dataset, "inception_v4", 0.1),
         ]
 
 
 def test_arms_have_the_errors_they_were_given(study):
-    hard, scaled, smoothed = study.sweeps[0].arms()
+    hard, scaled, smoothed = study.sweeps[0].readings
     off = np.array([0.1, 0.099, 0.098])  # 0.9 said, 0.8, 0.801 and 0.802 right
-    np.testing.assert_allclose(hard.ece(15), off, atol=3e-4)  # float16 keeps 0.9 to 0.0002
-    np.testing.assert_allclose(scaled.ece(15), 0.1 - off, atol=3e-4)
-    np.testing.assert_allclose(smoothed.ece(15), 0.1 - off, atol=3e-4)
-    np.testing.assert_allclose(hard.metric("nll"), [0.9, 0.901, 0.902])
-    np.testing.assert_allclose(scaled.metric("nll"), [0.5, 0.501, 0.502])
+    np.testing.assert_allclose(calibration.ece(hard, 15), off, atol=3e-4)  # float16 keeps 0.9 to 0.0002
+    np.testing.assert_allclose(calibration.ece(scaled, 15), 0.1 - off, atol=3e-4)
+    np.testing.assert_allclose(calibration.ece(smoothed, 15), 0.1 - off, atol=3e-4)
+    np.testing.assert_allclose(calibration.read_metric(hard, "nll"), [0.9, 0.901, 0.902])
+    np.testing.assert_allclose(calibration.read_metric(scaled, "nll"), [0.5, 0.501, 0.502])
 
 
 def test_verdicts(study):
     for sweep in study.sweeps:
-        found = {m.verdict.claim: m.verdict.verdict for m in calibration.measure(sweep, study.n_bins)}
+        found = {m.verdict.claim: m.verdict.verdict for m in measures(sweep)}
         enough = sweep.run.dataset != "mnist"
         assert found == {
             "C1": claims.REPRODUCED,
@@ -153,18 +166,18 @@ def test_the_difference_that_scaling_leaves(study):
 def test_accuracy_is_compared_at_its_own_factor_where_that_is_recorded(study):
     """C1 has 0.1 everywhere, C6 and C7 have 0.05 on CIFAR-10; a factor that is asked for decides all three."""
     cifar, mnist = study.sweeps
-    assert [m.verdict.claim for m in calibration.measure(cifar, 15)] == ["C1", "C6", "C7"]
-    assert calibration.measure(cifar, 15)[0].title == "test accuracy (α = 0.1)"
+    assert [m.verdict.claim for m in measures(cifar)] == ["C1", "C6", "C7"]
+    assert measures(cifar)[0].title == "test accuracy (α = 0.1)"
     assert [(sweep.alpha, sweep.accuracy_alpha) for sweep in (cifar, mnist)] == [(0.05, 0.1), (0.1, 0.1)]
     asked = calibration.study(dataset="mnist", alpha=0.3).sweeps[0]
     assert (asked.alpha, asked.accuracy_alpha) == (0.3, 0.3)
     without = dataclasses.replace(cifar, records={alpha: cifar.records[alpha] for alpha in (0.0, 0.05)})
-    assert [m.verdict.claim for m in calibration.measure(without, 15)] == ["C6", "C7"]
+    assert [m.verdict.claim for m in measures(without)] == ["C6", "C7"]
 
 
 def test_other_measures_need_the_seed_that_keeps_its_logits(study):
     second = [
-        dataclasses.replace(sweep, records={a: r[1:] for a, r in sweep.records.items()}) for sweep in study.sweeps
+        with_records(sweep, {alpha: found[1:] for alpha, found in sweep.records.items()}) for sweep in study.sweeps
     ]
     without = dataclasses.replace(study, sweeps=[study.sweeps[0], second[1]])
     assert [title for title, _ in calibration.likelihoods(without)] == [study.sweeps[0].title]
@@ -218,24 +231,27 @@ def test_other_measures_are_of_the_first_seed(study):
 
 def test_factors_are_in_order_and_complete(study):
     for found, sweep in zip(calibration.factors(study), study.sweeps, strict=True):
-        assert found.alphas.tolist() == sorted(sweep.records)
-        assert [len(ece) for ece in found.ece] == [len(values) for values in found.accuracy] == [3] * len(found.alphas)
-        np.testing.assert_allclose(found.accuracy[0], [80.0, 80.1, 80.2])
+        assert [point.alpha for point in found.smoothing] == sorted(sweep.records)
+        assert [point.colour for point in found.smoothing] == ["hard", *["smoothed"] * (len(sweep.records) - 1)]
+        assert {len(values) for point in found.smoothing for values in (point.ece, point.accuracy)} == {3}
+        np.testing.assert_allclose(found.smoothing[0].accuracy, [80.0, 80.1, 80.2])
+        assert found.further == []
 
 
 def test_a_factor_of_fewer_seeds_than_the_others_is_shown_too(study):
     sweep = study.sweeps[1]
     fewer = dataclasses.replace(sweep, records=sweep.records | {0.3: sweep.records[0.3][:1]})
     [found] = calibration.factors(dataclasses.replace(study, sweeps=[fewer]))
-    assert [len(ece) for ece in found.ece] == [3, 3, 3, 1]
+    assert [len(point.ece) for point in found.smoothing] == [3, 3, 3, 1]
     [above, _] = figures.factors_figure([found]).axes
-    np.testing.assert_allclose(above.containers[0].lines[0].get_ydata(orig=False), [ece.mean() for ece in found.ece])
+    means = [point.ece.mean() for point in found.smoothing]
+    np.testing.assert_allclose(above.containers[0].lines[0].get_ydata(orig=False), means)
 
 
 def test_networks_whose_error_scaling_raised_are_named(study, monkeypatch):
     assert calibration.numbers(study)["grown"] == "Here it has raised the error of none of the networks."
     first = study.sweeps[0]
-    monkeypatch.setattr(calibration.Arm, "ece", lambda arm, n_bins: np.full(3, 0.03 if arm.scaled else 0.02))
+    monkeypatch.setattr(calibration, "ece", lambda arm, n_bins: np.full(3, 0.03 if arm.scaled else 0.02))
     worse = dataclasses.replace(first, records={0.0: first.records[0.0], 0.1: first.records[0.0][:1]})
     found = calibration._grown(dataclasses.replace(study, sweeps=[worse]))
     assert found == (
@@ -247,7 +263,8 @@ def test_networks_whose_error_scaling_raised_are_named(study, monkeypatch):
 def test_the_best_factor_and_the_better_measures_are_counted(study):
     numbers = calibration.numbers(study)
     first, *_ = study.sweeps
-    errors = {alpha: calibration.Arm("", "", found).ece(15).mean() for alpha, found in first.records.items()}
+    arms = {alpha: Arm("", "", "", records=found) for alpha, found in first.records.items()}
+    errors = {alpha: calibration.ece(arm, 15).mean() for alpha, arm in arms.items()}
     best = min(errors, key=errors.get)
     assert numbers["best_factors"].startswith(f"α = {best:g} on {first.title} ({errors[best]:.3f}; hard and scaled ")
     assert numbers["best_factors"].count(";") == 2 * len(study.sweeps) - 1
@@ -257,19 +274,19 @@ def test_the_best_factor_and_the_better_measures_are_counted(study):
         assert f"{name} on {count}" in numbers["lower"]
 
 
-def test_the_course_is_in_passes(study):
-    course = calibration.course(study)
-    assert course.passes[-1] == pytest.approx(study.sweeps[0].passes)
-    assert course.hard.shape == course.smoothed.shape == (3, 2)
-    np.testing.assert_allclose(course.smoothed[:, -1], 0.15)
+def test_along_the_training_stand_epochs(study):
+    along = calibration.along_training(study)
+    assert along.passes[-1] == pytest.approx(study.sweeps[0].epochs)
+    assert {arm.name: arm.values.shape for arm in along.arms} == {"hard": (3, 2), "smoothed": (3, 2)}
+    np.testing.assert_allclose(along.arms[1].values[:, -1], 0.15)
 
 
 def test_lengths_come_shortest_first_with_the_recipes_own(study):
     found = [(length.images, length.passes) for length in calibration.lengths(study)]
     assert found == sorted(found)
-    own = study.sweeps[0].passes
+    own = study.sweeps[0].epochs
     assert found == [(10_000, pytest.approx(5, abs=0.1)), (10_000, own), (50_000, pytest.approx(20, abs=0.1))]
-    assert [len(length.hard) for length in calibration.lengths(study)] == [3, 3, 1]
+    assert [len(length.arms[0].values) for length in calibration.lengths(study)] == [3, 3, 1]
 
 
 def test_captions_name_every_network(study):
@@ -287,7 +304,7 @@ def test_captions_name_every_network(study):
 def test_harm_is_named_with_its_numbers(study):
     assert calibration.harm_text(study).markdown.startswith("None of the networks")
     swapped = [
-        dataclasses.replace(sweep, records={0.0: sweep.records[sweep.alpha], sweep.alpha: sweep.records[0.0]})
+        with_records(sweep, {0.0: sweep.records[sweep.alpha], sweep.alpha: sweep.records[0.0]})
         for sweep in study.sweeps[:1]
     ]
     text = calibration.harm_text(calibration.Study("laptop", 15, swapped, [])).markdown
@@ -354,7 +371,7 @@ def test_a_factor_that_is_none_is_refused(study, alpha, message):
 
 def test_another_factor_joins_the_recorded_ones():
     def asked(profile: str, alpha: float | str) -> list[list[float]]:
-        return [[run.alpha for run in group.runs(0)] for group in calibration.groups(profile, "mnist", alpha)]
+        return [[run.alpha for run in group.runs(0).values()] for group in calibration.groups(profile, "mnist", alpha)]
 
     assert asked("smoke", "0.07") == [[0.0, 0.07]]
     assert asked("laptop", 0.07) == [[0.0, 0.07], *([0.0, 0.07, other] for other in ASKED["mnist", "mlp"])]

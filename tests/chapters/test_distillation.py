@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from lsbook.chapters import distillation
-from lsbook.chapters.shared import claim_tables, comparison
-from lsbook.chapters.shared.comparison import is_recorded
+from lsbook.chapters.shared import claim_tables, selection
+from lsbook.chapters.shared.selection import is_recorded
 from lsbook.core.errors import UserError
 from lsbook.core.store import Store
 from lsbook.evidence import claims, literature
@@ -172,7 +172,7 @@ def test_what_the_reader_names_is_trained_where_it_is_not_recorded(study, monkey
         asked.extend(run for run in runs if run not in store)
         raise UserError("enough")
 
-    monkeypatch.setattr(comparison, "obtain", noted)
+    monkeypatch.setattr(selection, "obtain", noted)
     with pytest.raises(UserError, match="enough"):
         distillation.study("auto", "auto", "3")
     assert {(run.temperature, run.seed) for run in asked} == {(3.0, seed) for seed in (0, 1, 2)}

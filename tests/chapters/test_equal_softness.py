@@ -84,8 +84,8 @@ def test_claims_compare_what_the_scorecard_names(study):
 
 def test_a_smoothed_teacher_may_still_help(study):
     found = equal_softness.harmless(study)
-    np.testing.assert_allclose(found.hard, [80, 80.01, 80.02])
-    np.testing.assert_allclose(found.smoothed, [77.8, 77.81, 77.82])
+    np.testing.assert_allclose(found.first, [80, 80.01, 80.02])
+    np.testing.assert_allclose(found.second, [77.8, 77.81, 77.82])
     assert found.verdict.verdict == claims.CONTRADICTED
 
 

@@ -59,7 +59,7 @@ def test_the_records_of_the_sources_are_found_and_nothing_is_trained(monkeypatch
 def test_runs_that_two_profiles_share_are_evidence_for_the_better_one_only(put, tmp_path, monkeypatch):
     monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
     group, _ = distillation.groups("laptop")
-    for run in {run for seed in range(3) for run in group.runs(seed)}:
+    for run in {run for seed in range(3) for run in group.runs(seed).values()}:
         metrics = {"test_accuracy": 0.99 + run.seed / 1e4}
         put(Store(tmp_path), run, metrics=metrics)
     assert [found.profile for found in findings.collect()] == ["paper", "paper"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lsbook.chapters import later_findings
-from lsbook.chapters.shared.comparison import parse_seeds
+from lsbook.chapters.shared.selection import parse_seeds
 from lsbook.core.store import Store
 from lsbook.evidence.claims import CLAIMS, LATER
 
@@ -18,7 +18,7 @@ class Recorded:
     """A record with these metrics, of a network on CIFAR-10."""
 
     metrics: dict
-    run = later_findings.run("cifar10", "alexnet", 0.1, 5)
+    run = later_findings.run(("cifar10", "alexnet"), later_findings.ARMS[1], 5)
 
 
 def test_every_part_is_read_of_a_run():
@@ -51,7 +51,12 @@ def test_quantities_are_those_of_the_record(quantity, expected):
 
 def test_the_runs_are_new_and_none_is_asked_for_twice():
     """Of students the seeds begin where those of Figure 5 had ended."""
-    runs = [run for group in later_findings.groups() for seed in parse_seeds(group.seeds) for run in group.runs(seed)]
+    runs = [
+        run
+        for group in later_findings.groups()
+        for seed in parse_seeds(group.seeds)
+        for run in group.runs(seed).values()
+    ]
     assert len(set(runs)) == len(runs) == 40 + 10 + 12
     assert {run.seed for run in runs if not run.teachers} == set(range(5, 10))
     assert {run.seed for run in runs if run.teachers} == {3, 4, 5}
@@ -62,7 +67,7 @@ def test_the_quantities_are_recorded():
     """Of whatever is recorded of these runs, every quantity can be read."""
     store = Store(RESULTS)
     for group in later_findings.groups()[:2]:
-        for run in (run for seed in parse_seeds(group.seeds) for run in group.runs(seed)):
+        for run in (run for seed in parse_seeds(group.seeds) for run in group.runs(seed).values()):
             if run in store:
                 found = {part: quantity(store.get(run)) for part, quantity in later_findings.QUANTITIES.items()}
                 assert all(abs(value) < 1e4 for value in found.values())

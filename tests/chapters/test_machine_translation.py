@@ -10,7 +10,7 @@ from lsbook.analysis import translation
 from lsbook.analysis.calibration import confidence_reliability
 from lsbook.chapters import machine_translation as chapter
 from lsbook.chapters.shared import claim_tables
-from lsbook.chapters.shared.comparison import Arms
+from lsbook.chapters.shared.comparison import Comparison, smoothing_arm
 from lsbook.core.errors import UserError
 from lsbook.core.registry import network_title
 from lsbook.core.store import Store
@@ -94,43 +94,42 @@ def store(tmp_path_factory, put) -> Store:
         for alpha in (0.0, 0.1):
             metrics, arrays = content(alpha, seed)
             signatures = {"BLEU": "a|signature", "chrF": "another"}
-            run = chapter.run("laptop", alpha, seed)
+            run = chapter.run("laptop", smoothing_arm(alpha), seed)
             put(store, run, metrics=metrics, arrays=arrays, signatures=signatures)
     return store
 
 
 @pytest.fixture(scope="module")
-def arms(store) -> Arms:
+def comparison(store) -> Comparison:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LSBOOK_RESULTS", str(store.path))
-        return chapter.arms()
+        return chapter.select_comparison()
 
 
 @pytest.fixture(scope="module")
-def words(arms) -> tuple[int, int, int]:
-    return chapter.three_words(arms, "auto")
+def words(comparison) -> tuple[int, int, int]:
+    return chapter.three_words(comparison, "auto")
 
 
-def test_the_recorded_profile_is_taken_and_arms_differ_in_alpha_alone(arms):
-    assert arms.profile == "laptop"
-    assert {r.run.alpha for r in arms.hard} == {0.0}
-    assert {r.run.alpha for r in arms.smoothed} == {0.1}
-    assert chapter.run("laptop", 0.0, 1).recipe == chapter.run("laptop", 0.1, 1).recipe
+def test_the_recorded_profile_is_taken_and_arms_differ_in_alpha_alone(comparison):
+    assert comparison.profile == "laptop"
+    assert [{r.run.alpha for r in arm.records} for arm in comparison.arms] == [{0.0}, {0.1}]
+    assert chapter.run("laptop", smoothing_arm(0.0), 1).recipe == chapter.run("laptop", smoothing_arm(0.1), 1).recipe
 
 
-def test_reliability_is_that_of_the_tokens(arms):
-    [(title, [(_, _, hard), (_, kind, smoothed)])] = chapter.diagrams(arms)
+def test_reliability_is_that_of_the_tokens(comparison):
+    [(title, [(_, _, hard), (_, colour, smoothed)])] = chapter.diagrams(comparison)
     assert title == "Transformer, 3 + 3 layers of width 256, Multi30k, English to German"
-    assert kind == "smoothed"
+    assert colour == "smoothed"
     for diagram, error in ((hard[0], 0.1), (smoothed[0], 0.0)):
         assert diagram.ece == pytest.approx(error, abs=3e-4)
         assert diagram.count.sum() == SENTENCES * TOKENS
     with pytest.raises(UserError, match="n_bins must be"):
-        chapter.diagrams(arms, 0)
+        chapter.diagrams(comparison, 0)
 
 
-def test_curves_have_their_marks_where_validation_says(arms):
-    found = dict(chapter.curves(arms))
+def test_curves_have_their_marks_where_validation_says(comparison):
+    found = dict(chapter.curves(comparison))
     assert list(found) == ["ECE", "BLEU", "NLL (nats a token)"]
     hard, smoothed = found["BLEU"]
     np.testing.assert_allclose(hard.values[0], [bleu(5), bleu(6), bleu(7)])
@@ -140,14 +139,14 @@ def test_curves_have_their_marks_where_validation_says(arms):
     np.testing.assert_allclose(found["NLL (nats a token)"][0].reached, [0.5, 0.51, 0.52])
 
 
-def test_beams(arms):
-    hard, smoothed = chapter.beams(arms)
+def test_beams(comparison):
+    hard, smoothed = chapter.beams(comparison)
     np.testing.assert_allclose(hard.bleu[0], [bleu(4), bleu(6)])
     np.testing.assert_allclose(smoothed.bleu[0], [bleu(4), bleu(8)])
 
 
-def test_verdicts(arms, words):
-    [setting] = chapter.measured(arms, words)
+def test_verdicts(comparison, words):
+    [setting] = chapter.measured(comparison, words)
     assert {(m.verdict.claim, m.verdict.part): m.verdict.verdict for m in setting.measures} == {
         ("C9", ""): claims.REPRODUCED,
         ("C10", ""): claims.REPRODUCED,
@@ -157,15 +156,15 @@ def test_verdicts(arms, words):
         ("C20", ""): claims.REPRODUCED,
     }
     assert "**reproduced**: C9, C10, C11, C17, C20" in claim_tables.text([setting]).markdown
-    assert len(chapter.claim_table(arms, [setting]).rows) == 6
+    assert len(chapter.claim_table(comparison, [setting]).rows) == 6
 
 
-def test_a_quarter_of_the_spread_is_a_quarter_of_the_scatter(arms, words):
-    [scatter] = [m for m in chapter.measure(arms, words) if m.verdict.claim == "C17"]
-    np.testing.assert_allclose(scatter.smoothed / scatter.hard, 1 / 4, rtol=0.1)
+def test_a_quarter_of_the_spread_is_a_quarter_of_the_scatter(comparison, words):
+    [scatter] = [m for m in chapter.measured(comparison, words)[0].measures if m.verdict.claim == "C17"]
+    np.testing.assert_allclose(scatter.second / scatter.first, 1 / 4, rtol=0.1)
 
 
-def test_differences_over_sentences(arms):
+def test_differences_over_sentences(comparison):
     """Sentences that are all alike leave the bootstrap nothing to vary, other ones do."""
     hard, smoothed = statistics(6)[None], statistics(8)[None]
     assert chapter.over_sentences(hard, smoothed, chapter._mean_bleu) == pytest.approx([bleu(8) - bleu(6)] * 3)
@@ -173,16 +172,16 @@ def test_differences_over_sentences(arms):
     found = chapter.over_sentences(half, smoothed, chapter._mean_bleu)
     assert found.low < found.mean - 1
     assert found.high > found.mean + 1
-    rows = {row[0]: row for row in chapter.quality_table(arms).rows}
+    rows = {row[0]: row for row in chapter.quality_table(comparison).rows}
     assert rows["NLL, T = 1"][1].startswith("0.61")
     assert rows["NLL, T = 1"][4].startswith("+0.300 [+0.300")
     assert rows["token accuracy"][4].startswith("+0.000 [+0.000")
     assert rows["ECE, T = 1"][4].startswith("−0.100 [")
     assert rows["chrF, T = 1"][4] == "—"
-    assert "BLEU: a|signature; chrF: another" in chapter.quality_table(arms).caption
+    assert "BLEU: a|signature; chrF: another" in chapter.quality_table(comparison).caption
 
 
-def test_gaps_add_up_to_the_calibration_error(arms):
+def test_gaps_add_up_to_the_calibration_error(comparison):
     """Of recorded confidences that lie anywhere, edges of bins among them."""
     generator = np.random.default_rng(0)
     confidence = np.r_[np.arange(16) / 15, generator.random(500)].astype(np.float16)
@@ -193,8 +192,8 @@ def test_gaps_add_up_to_the_calibration_error(arms):
     assert np.abs(gaps.sum(axis=0)).sum() / len(hit) == pytest.approx(expected, abs=1e-12)
 
 
-def test_table_3_has_the_published_rows_and_ours(arms):
-    papers, replication, ours = chapter.ece_table(arms).rows
+def test_table_3_has_the_published_rows_and_ours(comparison):
+    papers, replication, ours = chapter.ece_table(comparison).rows
     assert replication == (
         "Transformer, Multi30k, English to German",
         "replication",
@@ -210,8 +209,8 @@ def test_table_3_has_the_published_rows_and_ours(arms):
     assert ours[5].endswith("(1.40)")
 
 
-def test_our_sentences_are_marked_by_confidence(arms):
-    text = chapter.example_text(arms).markdown
+def test_our_sentences_are_marked_by_confidence(comparison):
+    text = chapter.example_text(comparison).markdown
     assert "**A dog runs.** (Ein Hund rennt.)" in text
     assert '<span style="background-color: rgba(213, 94, 0, 0.00)" title="1.00">Ein</span> <span' in text
     assert 'rgba(213, 94, 0, 0.35)" title="0.50">Hund</span>' in text
@@ -220,36 +219,36 @@ def test_our_sentences_are_marked_by_confidence(arms):
     assert f"({np.log([1, 0.5, 0.25, 0.25, 1]).mean():.2f} nats a token)".replace("-", "−") in text
 
 
-def test_words_are_chosen_by_name(arms, words):
+def test_words_are_chosen_by_name(comparison, words):
     assert words == (0, 1, 2)
-    assert chapter.three_words(arms, "und, ein,mit") == (3, 0, 2)
-    titles = [panel.title for panel in chapter.panels(arms, (3, 0, 2))]
+    assert chapter.three_words(comparison, "und, ein,mit") == (3, 0, 2)
+    titles = [panel.title for panel in chapter.panels(comparison, (3, 0, 2))]
     assert titles == [f"{a}, {b}" for a in ("hard targets", "α = 0.1") for b in ("training", "test")]
-    assert chapter.panels(arms, (3, 0, 2))[0].classes == ("und", "ein", "mit")
+    assert chapter.panels(comparison, (3, 0, 2))[0].classes == ("und", "ein", "mit")
     with pytest.raises(UserError, match="unknown frequent word 'Hund': choose from ein, die, mit, und"):
-        chapter.three_words(arms, "ein,die,Hund")
+        chapter.three_words(comparison, "ein,die,Hund")
     with pytest.raises(UserError, match="expected 3 different names, each a frequent word"):
-        chapter.three_words(arms, "ein,ein,die")
+        chapter.three_words(comparison, "ein,ein,die")
 
 
-def test_figures_show_these_data(arms, words):
-    axes = figures.temperature_figure(chapter.curves(arms)).axes
+def test_figures_show_these_data(comparison, words):
+    axes = figures.temperature_figure(chapter.curves(comparison)).axes
     assert [a.get_ylabel() for a in axes] == ["ECE", "BLEU", "NLL (nats a token)"]
     np.testing.assert_allclose(axes[2].lines[0].get_ydata(), np.array([1.0, 0.6, 0.5, 0.7]) + 0.01)
     assert axes[1].lines[2].get_xdata().tolist() == [1.25] * 3
-    [axes] = figures.beams_figure(chapter.beams(arms)).axes
+    [axes] = figures.beams_figure(chapter.beams(comparison)).axes
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "4"]
-    assert len(figures.projection_figure(chapter.panels(arms, words)).axes) == 8
+    assert len(figures.projection_figure(chapter.panels(comparison, words)).axes) == 8
 
 
-def test_numbers_and_captions_say_what_was_measured(arms, words):
-    numbers = chapter.numbers(arms, words)
+def test_numbers_and_captions_say_what_was_measured(comparison, words):
+    numbers = chapter.numbers(comparison, words)
     assert numbers["test_tokens"] == "200"
     assert numbers["hard_ece"] == pytest.approx(0.101)
     assert numbers["hard_bleu_temperature"] == 1.25
     # The smoothed networks' ECE is 0.011 at T = 1; of the hard ones it is 0.051 at the highest T, and more elsewhere.
     assert (numbers["equal_temperature"], numbers["equal_ece"]) == (BLEU_TEMPERATURES[2], pytest.approx(0.051))
-    hard = [chapter.bleu_by_temperature(record) for record in arms.hard]
+    hard = [chapter.bleu_by_temperature(record) for record in comparison.reference.records]
     assert numbers["equal_bleu"] == pytest.approx(np.mean(hard, axis=0)[2])
     assert numbers["hard_bleu"] == pytest.approx(np.mean(hard, axis=0)[1])
     assert (numbers["widest"], numbers["narrow_gain"].split()[0]) == ("4", "+0.000")
@@ -271,17 +270,17 @@ def test_numbers_and_captions_say_what_was_measured(arms, words):
 )
 def test_bad_parameters_are_refused_in_one_line(arguments, message, results):
     with pytest.raises(UserError, match=message):
-        chapter.arms(**arguments)
+        chapter.select_comparison(**arguments)
 
 
 def test_a_text_is_looked_for_in_the_profiles_that_have_it(store, monkeypatch):
     monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
-    assert chapter.arms(dataset="multi30k").profile == "laptop"
+    assert chapter.select_comparison(dataset="multi30k").profile == "laptop"
     asked = []
     monkeypatch.setattr(
-        "lsbook.chapters.shared.comparison.obtain", lambda runs, *_: asked.extend(runs) or [None] * len(runs)
+        "lsbook.chapters.shared.selection.obtain", lambda runs, *_: asked.extend(runs) or [None] * len(runs)
     )
-    assert chapter.arms(dataset="wmt14-en-de", seeds="0").profile == "paper"
+    assert chapter.select_comparison(dataset="wmt14-en-de", seeds="0").profile == "paper"
     assert {run.dataset for run in asked} == {"wmt14-en-de"}
 
 
@@ -294,8 +293,11 @@ def test_the_scorecard_gets_every_text_that_is_recorded(store, put, tmp_path, mo
     other = Store(tmp_path)
     for alpha in (0.0, 0.1):
         metrics, arrays = content(alpha, 0)
-        run = chapter.run("paper", alpha, 0, "multi30k")
+        run = chapter.run("paper", smoothing_arm(alpha), 0, "multi30k")
         put(other, run, metrics=metrics, arrays=arrays)
     monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
     assert [s.title for s in chapter.settings("paper", "recorded")] == [network_title("multi30k", "transformer-base")]
-    assert {run.dataset for group in chapter.groups("paper") for run in group.runs(0)} == {"wmt14-en-de", "multi30k"}
+    assert {run.dataset for group in chapter.groups("paper") for run in group.runs(0).values()} == {
+        "wmt14-en-de",
+        "multi30k",
+    }

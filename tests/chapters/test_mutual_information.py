@@ -11,7 +11,7 @@ from lsbook import figures
 from lsbook.analysis.information import bracket
 from lsbook.chapters import mutual_information
 from lsbook.chapters.shared import claim_tables
-from lsbook.chapters.shared.comparison import Arms
+from lsbook.chapters.shared.comparison import Comparison, smoothing_arm
 from lsbook.core.errors import UserError
 from lsbook.core.paths import project_root
 from lsbook.core.store import Store
@@ -58,7 +58,7 @@ def store(tmp_path_factory, put) -> Store:
                 arrays[f"{split}_information"] = information.copy()
                 arrays[f"{split}_weaker_information"] = information[-1] + np.array([0.5, 0.25])[:, None, None, None]
             arrays["train_information"][:, CAT_DOG] -= 1
-            run = mutual_information.run("laptop", alpha, seed)
+            run = mutual_information.run("laptop", smoothing_arm(alpha), seed)
             put(store, run, arrays=arrays, metrics={"train_accuracy": 0.87})
     return store
 
@@ -70,29 +70,29 @@ def rows(store, monkeypatch) -> list[mutual_information.Shown]:
 
 
 @pytest.fixture
-def arms(rows) -> Arms:
+def comparison(rows) -> Comparison:
     [row] = rows  # of the profile's two networks one is recorded
-    return row.arms
+    return row.comparison
 
 
 def test_every_profile_records_the_probe():
     for profile, networks in mutual_information.NETWORKS.items():
-        runs = [run for group in mutual_information.groups(profile) for run in group.runs(0)]
+        runs = [run for group in mutual_information.groups(profile) for run in group.runs(0).values()]
         assert [(run.dataset, run.model) for run in runs[::2]] == [network[:2] for network in networks]
         assert {run.measured for run in runs} == {"logit-differences"}
 
 
-def test_the_courses_are_those_of_the_data(rows):
+def test_the_trajectories_are_those_of_the_data(rows):
     [(_, pair, (train, heldout))] = rows
     assert pair == (0, 1)
     assert (train.examples, train.views) == (N, VIEWS)
     assert heldout.title == f"ResNet-56, CIFAR-10\nheld-out images, N = {N}"
-    hard, smoothed = train.courses
+    hard, smoothed = train.trajectories
     assert hard.steps.tolist() == [1, 10, 100]
-    for course, end in ((hard, math.log(N)), (smoothed, math.log(2))):
-        np.testing.assert_allclose(course.middle[:, 0], 0, atol=0.03)
-        np.testing.assert_allclose(course.middle[:, 1], math.log(N), atol=1e-6)
-        np.testing.assert_allclose(course.middle[:, 2], end, atol=0.03)
+    for arm, end in ((hard, math.log(N)), (smoothed, math.log(2))):
+        np.testing.assert_allclose(arm.midpoint[:, 0], 0, atol=0.03)
+        np.testing.assert_allclose(arm.midpoint[:, 1], math.log(N), atol=1e-6)
+        np.testing.assert_allclose(arm.midpoint[:, 2], end, atol=0.03)
     np.testing.assert_allclose(smoothed.plug_in[:, 2] - smoothed.leave_one_out[:, 2], 2 * BIAS, atol=0.03)
 
 
@@ -100,8 +100,8 @@ def test_the_claim_is_decided_from_the_middle(rows):
     [setting] = mutual_information.measured(rows)
     measures = setting.measures
     assert [m.verdict.verdict for m in measures] == [claims.REPRODUCED] * 2
-    np.testing.assert_allclose(measures[1].smoothed, math.log(N / 2), atol=0.03)
-    np.testing.assert_allclose(measures[1].hard, 0, atol=1e-6)
+    np.testing.assert_allclose(measures[1].second, math.log(N / 2), atol=0.03)
+    np.testing.assert_allclose(measures[1].first, 0, atol=1e-6)
     assert "**reproduced**: C16" in claim_tables.text([setting]).markdown
     assert len(mutual_information.claim_table(rows).rows) == 2
 
@@ -112,14 +112,13 @@ def test_what_it_depends_on_is_measured_from_the_views_counted(rows):
     assert [row[:3] for row in table.rows[1:5]] == [("training", *name) for name in named]
     assert len(table.rows) == 1 + 2 * len(named)
     hard, smoothed = (
-        [record.arrays["train_differences"][..., :2] for record in arm]
-        for arm in (rows[0].arms.hard, rows[0].arms.smoothed)
+        [record.arrays["train_differences"][..., :2] for record in arm.records] for arm in rows[0].comparison.arms
     )
     ends = [np.mean([bracket(one[-1]).plug_in for one in arm]) for arm in (hard, smoothed)]
     assert table.rows[1][3] == f"{ends[0]:.2f}\xa0→\xa0{ends[1]:.2f}"
     middles = np.array([[bracket(x).middle for x in one] for one in smoothed])
     assert table.rows[1][6].endswith(f"→\xa0{np.mean(middles.max(axis=1) - middles[:, -1]):.2f}")
-    end = rows[0].panels[0].courses[1].middle[:, -1].mean()
+    end = rows[0].panels[0].trajectories[1].midpoint[:, -1].mean()
     assert table.rows[2][5] == f"{math.log(N):.2f}\xa0→\xa0{end:.2f}"
     assert table.rows[3][5:] == (f"{math.log(N) + 0.25:.2f}\xa0→\xa0{end + 0.25:.2f}", "—")
 
@@ -127,13 +126,13 @@ def test_what_it_depends_on_is_measured_from_the_views_counted(rows):
 def test_the_text_quotes_what_was_measured(rows):
     numbers = mutual_information.numbers(rows)
     train, heldout = rows[0].panels
-    hard, smoothed = (course.middle for course in train.courses)
+    hard, smoothed = (arm.midpoint for arm in train.trajectories)
     fall = np.mean(smoothed.max(axis=1) - smoothed[:, -1])
     assert numbers["hard_falls"] == "0.00 nats (ResNet-56)"
     assert numbers["smoothed_falls"] == f"{fall:.2f} nats (ResNet-56)"
     assert numbers["fitted"] == "87 % (ResNet-56)"
     assert numbers["smoothed_end"] == pytest.approx(smoothed[:, -1].mean())
-    assert numbers["smoothed_heldout"] == pytest.approx(heldout.courses[1].middle[:, -1].mean())
+    assert numbers["smoothed_heldout"] == pytest.approx(heldout.trajectories[1].midpoint[:, -1].mean())
     assert numbers["hard_peak"] == pytest.approx(hard.mean(axis=0).max())
     assert numbers["hard_unmoved"] == pytest.approx(math.log(N) + 0.5)
     assert 0.5 < numbers["least_noise"] < 1 < numbers["most_noise"] < 1.5
@@ -151,19 +150,18 @@ def test_other_classes_are_followed_along_the_training(store, monkeypatch):
     [other] = mutual_information.shown(classes="dog, cat")
     assert other.pair == (3, 5)
     for mine, theirs, less in zip(other.panels, paper.panels, (1, 0), strict=True):
-        for one, reference in zip(mine.courses, theirs.courses, strict=True):
-            np.testing.assert_allclose(one.middle, reference.middle - less, atol=1e-5)
+        for one, reference in zip(mine.trajectories, theirs.trajectories, strict=True):
+            np.testing.assert_allclose(one.midpoint, reference.midpoint - less, atol=1e-5)
     assert mutual_information.numbers([other])["followed"] == "cat and dog"
     assert mutual_information.dependence_table([other]).rows != mutual_information.dependence_table([paper]).rows
 
 
-def test_every_pair_at_the_end(arms):
+def test_every_pair_at_the_end(comparison):
     """Means over the seeds."""
-    hard, smoothed = mutual_information.every_pair(arms)
-    for values, records in ((hard, arms.hard), (smoothed, arms.smoothed)):
+    for (_, _, values), arm in zip(mutual_information.every_pair(comparison), comparison.arms, strict=True):
         assert np.isnan(np.diag(values)).all()
         np.testing.assert_array_equal(values, values.T)
-        end = np.mean([bracket(record.arrays["train_differences"][-1]).middle for record in records])
+        end = np.mean([bracket(record.arrays["train_differences"][-1]).middle for record in arm.records])
         assert values[0, 1] == pytest.approx(end, abs=1e-5)
         assert values[3, 5] == pytest.approx(end - 1, abs=1e-5)
 
@@ -198,13 +196,13 @@ def test_the_bias_study_brackets_the_truth():
         np.testing.assert_allclose(middle, found.truth, atol=0.02)
 
 
-def test_figures_draw_what_was_measured(rows, arms):
+def test_figures_draw_what_was_measured(rows, comparison):
     train = rows[0].panels[0]
     panel, _ = figures.information_figure([rows[0].panels]).axes
-    np.testing.assert_allclose(panel.lines[0].get_ydata(), train.courses[0].middle.mean(axis=0))
+    np.testing.assert_allclose(panel.lines[0].get_ydata(), train.trajectories[0].midpoint.mean(axis=0))
     band = panel.collections[0].get_paths()[0].vertices[:, 1]
-    assert band.max() == pytest.approx(train.courses[0].plug_in.max())
-    assert band.min() == pytest.approx(train.courses[0].leave_one_out.min())
+    assert band.max() == pytest.approx(train.trajectories[0].plug_in.max())
+    assert band.min() == pytest.approx(train.trajectories[0].leave_one_out.min())
     assert [text.get_text().strip() for text in panel.texts] == ["log N", "log 2"]
     many = curves.draw_information(Figure().subplots(), train._replace(examples=10_000))
     assert many.texts[0].get_text() == " log N = 9.21 ↑"
@@ -212,9 +210,10 @@ def test_figures_draw_what_was_measured(rows, arms):
     bias = mutual_information.bias()
     first = figures.bias_figure(bias).axes[0]
     np.testing.assert_allclose(first.lines[0].get_ydata(), bias.plug_in[2] - bias.truth)
-    hard, smoothed = mutual_information.every_pair(arms)
-    left = figures.pairs_figure(hard, smoothed, tuple("abcdefghij")).axes[0]
-    np.testing.assert_array_equal(left.images[0].get_array().filled(np.nan), hard)
+    pairs = mutual_information.every_pair(comparison)
+    left, right, *_ = figures.pairs_figure(pairs, tuple("abcdefghij")).axes
+    assert [left.get_title(), right.get_title()] == ["hard targets", "smoothed"]
+    np.testing.assert_array_equal(left.images[0].get_array().filled(np.nan), pairs[0].values)
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -223,7 +222,7 @@ def test_what_is_recorded_has_every_point_and_follows_from_the_kept_differences(
     """Of the book's records: 20 points or more on both splits, N and L of the paper, and the estimates of the pair
     whose differences are kept, which are a little rounded."""
     store = Store(project_root() / "results")
-    records = [store.get(mutual_information.run("laptop", alpha, seed, place)) for seed in range(3)]
+    records = [store.get(mutual_information.run("laptop", smoothing_arm(alpha), seed, place)) for seed in range(3)]
     for record in records:
         arrays = record.arrays
         for split in ("train", "heldout"):

@@ -9,8 +9,9 @@ import pytest
 from lsbook import training
 from lsbook.chapters import projections
 from lsbook.chapters.shared import captions
-from lsbook.chapters.shared.claim_tables import combined
-from lsbook.chapters.shared.comparison import Arms, ask, compare, parse_seeds
+from lsbook.chapters.shared.claim_tables import Measure, combined
+from lsbook.chapters.shared.comparison import Comparison
+from lsbook.chapters.shared.selection import Selection, parse_seeds, select_runs
 from lsbook.core.config import Run
 from lsbook.core.errors import UserError
 from lsbook.core.registry import DATASETS
@@ -63,34 +64,44 @@ def rows(store) -> list[projections.Shown]:
 
 
 @pytest.fixture(scope="module")
-def arms(rows) -> Arms:
-    return rows[0].arms
+def comparison(rows) -> Comparison:
+    return rows[0].comparison
+
+
+def selected(profile: str, alpha: float, seeds: str, store: Store) -> Selection:
+    """The runs of the first network of each profile."""
+    return select_runs(profile, seeds, lambda name: projections.groups(name, alpha)[:1], store)
+
+
+def measures(row: projections.Shown) -> list[Measure]:
+    """Of smoothing against hard targets."""
+    return projections.measure(row, row.comparison.main)
 
 
 def test_the_measures_are_those_of_the_geometry(rows):
-    found = {(m.verdict.claim, m.verdict.part): m for m in projections.measure(rows[0])}
+    found = {(m.verdict.claim, m.verdict.part): m for m in measures(rows[0])}
     side = np.sqrt(2)  # of the triangle of templates; its corners are side / √3 from the centre
     scatter = found["C2", ""]
     # within: 2 dimensions of variance s²; between: squared distance size² side² / 3
-    assert scatter.hard.mean() == pytest.approx(2 * 1.5**2 / (64 * side**2 / 3), rel=0.1)
-    assert scatter.smoothed.mean() == pytest.approx(2 * 0.2**2 / (16 * side**2 / 3), rel=0.1)
-    assert found["C3", ""].smoothed.mean() == pytest.approx(1, abs=0.02)
-    assert found["C4", ""].smoothed.mean() == pytest.approx(4 * side / np.sqrt(3), rel=0.05)
-    assert found["C8", ""].smoothed.mean() == pytest.approx((0.8 / 0.2) ** 2, rel=0.15)
-    np.testing.assert_allclose(found["C1", ""].hard, [74.0, 74.1, 74.2])
+    assert scatter.first.mean() == pytest.approx(2 * 1.5**2 / (64 * side**2 / 3), rel=0.1)
+    assert scatter.second.mean() == pytest.approx(2 * 0.2**2 / (16 * side**2 / 3), rel=0.1)
+    assert found["C3", ""].second.mean() == pytest.approx(1, abs=0.02)
+    assert found["C4", ""].second.mean() == pytest.approx(4 * side / np.sqrt(3), rel=0.05)
+    assert found["C8", ""].second.mean() == pytest.approx((0.8 / 0.2) ** 2, rel=0.15)
+    np.testing.assert_allclose(found["C1", ""].first, [74.0, 74.1, 74.2])
     verdicts = {v.claim: v.verdict for v in combined(list(found.values()))}
     assert verdicts == dict.fromkeys(("C1", "C2", "C4", "C8", "C18"), claims.REPRODUCED) | {"C3": verdicts["C3"]}
 
 
-def test_panels_are_the_four_columns(arms):
-    panels = projections.panels(arms, (0, 1, 2))
+def test_panels_are_the_four_columns(comparison):
+    panels = projections.panels(comparison, (0, 1, 2))
     assert [p.title for p in panels] == [
         "hard targets, training",
         "hard targets, test",
         "α = 0.1, training",
         "α = 0.1, test",
     ]
-    assert [p.smoothed for p in panels] == [False, False, True, True]
+    assert [(p.arm, p.colour) for p in panels] == [(arm, arm) for arm in ("hard", "hard", "smoothed", "smoothed")]
     for panel in panels:
         assert panel.points.shape == (300, 2)
         assert panel.classes == ("airplane", "automobile", "bird")
@@ -101,7 +112,7 @@ def test_panels_are_the_four_columns(arms):
 
 
 def test_classes_are_those_of_the_first_row(store):
-    assert [row.names for row in projections.rows("auto", 0.1, "0-2", "dog,frog,ship", store)] == [
+    assert [row.names for row in projections.rows("auto", 0.1, "0-2", "dog,frog,ship", store=store)] == [
         ("dog", "frog", "ship"),
         ("airplane", "automobile", "bird"),
         ("cat", "dog", "ship"),
@@ -112,13 +123,13 @@ def test_classes_are_those_of_the_first_row(store):
 def test_similar_classes_are_asked_for_an_arc_and_nothing_else(rows):
     """The record's cat and dog are two clouds: arc and radius are found here from the angles seen from the ship's."""
     row = rows[2]
-    [found] = projections.measure(row)
+    [found] = measures(row)
     assert (found.verdict.claim, found.title) == ("C5", "cat and dog, sd of arc / radius")
-    points, places, _ = projections.projected(row.arms.hard[0], "train", row.classes)
+    points, places, _ = projections.projected(row.comparison.reference.records[0], "train", row.classes)
     from_ship = (points[places != 2] - points[places == 2].mean(axis=0)) @ np.array([1, 1j])
     turned = from_ship * np.exp(-1j * np.angle((from_ship / abs(from_ship)).mean()))
     expected = (abs(from_ship).mean() * np.angle(turned)).std() / abs(from_ship).std()
-    assert found.hard[0] == pytest.approx(expected, rel=0.01)
+    assert found.first[0] == pytest.approx(expected, rel=0.01)
 
 
 def test_each_network_has_one_setting_and_further_rows_their_panels(rows):
@@ -134,8 +145,8 @@ def test_each_network_has_one_setting_and_further_rows_their_panels(rows):
     assert numbers["fitted"] == "AlexNet, CIFAR-10: 94 and 95 %; ResNet-56, CIFAR-10: 94 and 95 %"
 
 
-def test_the_order_of_the_classes_is_the_callers(arms):
-    panel = projections.panels(arms, (2, 0, 1))[0]
+def test_the_order_of_the_classes_is_the_callers(comparison):
+    panel = projections.panels(comparison, (2, 0, 1))[0]
     assert panel.classes == ("bird", "airplane", "automobile")
     assert panel.points[panel.labels == 0].mean(axis=0) @ panel.templates[0] > 0
 
@@ -218,7 +229,7 @@ def test_contradictions_come_first():
 
 def test_two_seeds_decide_nothing(store):
     rows = projections.rows("auto", 0.1, "0-1", store=store)
-    assert {m.verdict.verdict for row in rows for m in projections.measure(row)} == {claims.NOT_TESTED}
+    assert {m.verdict.verdict for row in rows for m in measures(row)} == {claims.NOT_TESTED}
     heading, first = projections.claim_table(rows).rows[:2]
     assert heading == ("**AlexNet, CIFAR-10**", "", "", "", "")
     assert (first[0], first[3]) == ("C1: test accuracy, points ↑", "—")
@@ -243,20 +254,20 @@ def asked(monkeypatch):
         asked.extend((run.alpha, run.seed) for run in runs)
         return list(runs)
 
-    monkeypatch.setattr("lsbook.chapters.shared.comparison.obtain", obtain)
+    monkeypatch.setattr("lsbook.chapters.shared.selection.obtain", obtain)
     return asked
 
 
 def test_auto_seeds_of_a_named_profile_are_the_recorded_ones_when_they_are_enough(store, few, asked):
-    compare("laptop", 0.1, "auto", alexnet, store)
+    selected("laptop", 0.1, "auto", store)
     assert asked == [(alpha, seed) for seed in range(3) for alpha in (0.0, 0.1)]
     asked.clear()
-    compare("laptop", 0.1, "auto", alexnet, few)
+    selected("laptop", 0.1, "auto", few)
     assert asked == [(alpha, seed) for seed in range(5) for alpha in (0.0, 0.1)]
 
 
 def test_auto_seeds_of_no_named_profile_are_the_recorded_ones_however_few(few, asked):
-    compare("auto", 0.1, "auto", alexnet, few)
+    selected("auto", 0.1, "auto", few)
     assert asked == [(alpha, seed) for seed in range(2) for alpha in (0.0, 0.1)]
 
 
@@ -267,37 +278,46 @@ def test_a_better_profile_does_not_win_with_too_few_seeds_for_a_verdict(store, f
         for each in (store, few):
             put(each, run, metrics={"test_accuracy": 0.5}, arrays=arrays(4, 1, 1, 0))
     for seeds in ("auto", "recorded"):
-        assert compare("auto", 0.1, seeds, alexnet, store).profile == "laptop"
-        found = compare("auto", 0.1, seeds, alexnet, few)
-        assert (found.profile, len(found.hard)) == ("laptop", 2)
-    assert compare("auto", 0.1, "0", alexnet, store).profile == "paper"
+        assert selected("auto", 0.1, seeds, store).profile == "laptop"
+        found = selected("auto", 0.1, seeds, few)
+        assert (found.profile, len(found.groups[0]["hard"])) == ("laptop", 2)
+    assert selected("auto", 0.1, "0", store).profile == "paper"
 
 
 def test_auto_is_the_best_profile_of_which_all_is_recorded(store, put):
-    assert compare("auto", 0.1, "0-2", alexnet, store).profile == "laptop"
+    assert selected("auto", 0.1, "0-2", store).profile == "laptop"
     for profile, seeds in {"paper": (0, 1, 2), "smoke": (0, 1, 2)}.items():
         for alpha in (0.0, 0.1):
             for seed in seeds[: 2 if alpha else 3]:  # one smoothed run is missing
                 run = alexnet(profile, alpha, seed)
                 content = arrays(4, 1, 1, seed)
                 put(store, run, metrics={"test_accuracy": 0.5}, arrays=content)
-    assert compare("auto", 0.1, "0-2", alexnet, store).profile == "laptop"
-    assert compare("auto", 0.1, "0-1", alexnet, store).profile == "paper"
+    assert selected("auto", 0.1, "0-2", store).profile == "laptop"
+    assert selected("auto", 0.1, "0-1", store).profile == "paper"
 
 
 def test_auto_leaves_out_what_is_not_recorded_unless_nothing_is(store, tmp_path, monkeypatch):
-    monkeypatch.setattr("lsbook.chapters.shared.comparison.obtain", lambda runs, _: list(runs))
-    profile, found = ask("auto", "auto", projections.groups, Store(tmp_path))
-    assert (profile, [len(pairs) for pairs in found]) == ("laptop", [5, 3, 3, 1])
-    profile, found = ask("auto", "auto", projections.groups, store)
-    assert (profile, [len(pairs) for pairs in found]) == ("laptop", [3, 3, 0, 0])
+    monkeypatch.setattr("lsbook.chapters.shared.selection.obtain", lambda runs, _: list(runs))
+    for recorded, seeds in ((Store(tmp_path), [5, 3, 3, 1]), (store, [3, 3, 0, 0])):
+        found = select_runs("auto", "auto", projections.groups, recorded)
+        assert (found.profile, [len(group.get("hard", ())) for group in found.groups]) == ("laptop", seeds)
 
 
-def test_the_arms_differ_in_alpha_alone(arms):
-    for hard, smoothed in zip(arms.hard, arms.smoothed, strict=True):
-        assert dataclasses.replace(smoothed.run, alpha=0.0) == hard.run
-        assert smoothed.run.alpha == 0.1
-    assert [r.run.seed for r in arms.hard] == [0, 1, 2]
+def test_the_arms_differ_in_alpha_alone(comparison):
+    assert [arm.label for arm in comparison.arms] == ["hard targets", "smoothed, α = 0.1"]
+    hard, smoothed = (arm.records for arm in comparison.arms)
+    for reference, compared in zip(hard, smoothed, strict=True):
+        assert dataclasses.replace(compared.run, alpha=0.0) == reference.run
+        assert compared.run.alpha == 0.1
+    assert [r.run.seed for r in hard] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "losses", ["cross-entropy", "maxsup,maxsup", "maxsup,a,b,c", "none,none", "", "maxsup,cross-entropy", None, ["a"]]
+)
+def test_further_arms_are_other_losses_each_once(losses):
+    with pytest.raises(UserError):
+        projections.groups("laptop", 0.1, losses)[0].runs(0)
 
 
 def test_an_empty_store_is_used_and_not_the_default_one(tmp_path, results, monkeypatch):
@@ -328,4 +348,4 @@ def test_bad_seeds_are_refused(text):
 @pytest.mark.parametrize("alpha", [0, 0.0])
 def test_there_is_nothing_to_compare_without_smoothing(store, alpha):
     with pytest.raises(UserError, match="alpha must be above 0 here"):
-        compare("laptop", alpha, "0-2", alexnet, store)
+        projections.rows("laptop", alpha, "0-2", store=store)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lsbook.evidence.claims import CLAIMS, Verdict, combine, decide, decide_paired
+from lsbook.evidence.claims import CLAIMS, LATER, Verdict, combine, decide, decide_paired
 
 SWEEPS = 1000
 
@@ -39,6 +39,11 @@ def test_alpha_is_fixed():
     assert {alpha for id, alpha in fixed.items() if id not in ("C6", "C7")} == {0.1}
     assert CLAIMS["C6"].alpha_on("tiny-imagenet-32") == 0.05
     assert CLAIMS["C7"].alpha_on("mnist") == 0.1
+    assert {LATER[id].alpha_on("cifar10") for id in ("L1", "L2")} == {0.1, 0.05}
+
+
+def test_a_data_set_that_somebody_adds_has_the_usual_factor_whatever_its_name():
+    assert CLAIMS["C6"].alpha_on("cifar10.1") == 0.1
 
 
 @pytest.mark.parametrize(("claim", "part", "sign"), [("C3", "", 1), ("C2", "", -1), ("C12", "teacher", -1)])
@@ -138,8 +143,8 @@ TEACHER = Verdict("C12", "reproduced", 1, 0, 2, 5, "teacher")
 @pytest.mark.parametrize(
     ("argument", "call"),
     [
-        ("hard", lambda: decide(CLAIMS["C1"], [math.nan], [1, 2, 3])),
-        ("smoothed", lambda: decide(CLAIMS["C1"], [1, 2, 3], [1, 2, math.nan])),
+        ("first", lambda: decide(CLAIMS["C1"], [math.nan], [1, 2, 3])),
+        ("second", lambda: decide(CLAIMS["C1"], [1, 2, 3], [1, 2, math.nan])),
         ("differences", lambda: decide_paired(CLAIMS["C20"], [math.nan])),
         ("part", lambda: decide(CLAIMS["C12"], [1, 2, 3], [1, 2, 3])),
         ("part", lambda: decide(CLAIMS["C12"], [1, 2, 3], [1, 2, 3], part="pupil")),

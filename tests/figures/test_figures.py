@@ -11,6 +11,7 @@ from lsbook import figures
 from lsbook.analysis.calibration import Reliability
 from lsbook.analysis.statistics import mean_interval
 from lsbook.analysis.targets import optimal_logit_gap, smallest_loss
+from lsbook.chapters.shared.comparison import ArmValues
 from lsbook.figures import curves, intervals, projection, reliability, style
 
 POINTS = np.random.default_rng(0).normal(size=(30, 2))
@@ -20,9 +21,15 @@ PANEL = SimpleNamespace(
     labels=np.repeat([0, 1, 2], 10),
     templates=np.array([[1.0, 0], [0, 1], [-1, -1]]),
     classes=("a", "b", "c"),
-    smoothed=False,
+    arm="hard",
+    colour="hard",
 )
-SMALL = SimpleNamespace(**vars(PANEL) | {"points": POINTS / 4, "smoothed": True, "title": "α = 0.1, training"})
+OTHER_ARM = {"arm": "smoothed", "colour": "smoothed", "title": "α = 0.1, training"}
+SMALL = SimpleNamespace(**vars(PANEL) | OTHER_ARM | {"points": POINTS / 4})
+
+
+def arm(values, name="hard") -> ArmValues:
+    return ArmValues(name, name, np.array(values))
 
 
 @pytest.fixture
@@ -76,23 +83,25 @@ def test_a_point_far_from_all_others_is_counted_beyond_the_axes():
 
 
 def test_dots_are_seeds_and_the_bar_is_students(axes):
-    hard, smoothed = np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.7])
-    intervals.draw_seeds(axes, hard, smoothed, "title", "unit")
+    hard = np.array([1.0, 2.0, 4.0])
+    third = ArmValues("another", "third", np.array([3.0]))
+    intervals.draw_seeds(axes, [arm(hard), arm([0.5, 0.7], "smoothed"), third], "title", "unit")
     np.testing.assert_allclose(axes.lines[0].get_ydata(), hard)
     interval = mean_interval(hard)
     [segment] = axes.containers[0].lines[2][0].get_segments()
     np.testing.assert_allclose(segment[:, 1], [interval.low, interval.high])
     assert axes.get_ylabel() == "unit"
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["hard", "smoothed", "another"]
+    assert axes.lines[-1].get_xydata().tolist() == [[1.88, 3.0]]
 
 
 def test_one_seed_has_no_bar(axes):
-    intervals.draw_seeds(axes, np.array([1.0]), np.array([2.0]), "title", "unit")
+    intervals.draw_seeds(axes, [arm([1.0]), arm([2.0], "smoothed")], "title", "unit")
     assert len(axes.containers) == 0
 
 
 def test_a_figure_has_one_diagram_for_each_quantity():
-    values = np.array([1.0, 2.0])
-    assert len(figures.seeds_figure([("t", "u", values, values)] * 4).axes) == 4
+    assert len(figures.seeds_figure([("t", "u", [arm([1.0, 2.0])] * 2)] * 4).axes) == 4
 
 
 def test_the_marked_minima_are_the_lowest_points_of_their_curves(axes):
@@ -149,8 +158,13 @@ def test_every_network_has_its_row_of_three_arms():
 
 
 def test_factors_have_means_and_intervals_over_the_seeds():
-    ece = np.array([[0.1, 0.2, 0.3], [0.0, 0.1, 0.2]])
-    network = SimpleNamespace(title="a, b", alphas=np.array([0.0, 0.1]), ece=ece, accuracy=100 * ece)
+    ece = np.array([[0.1, 0.2, 0.3], [0.0, 0.1, 0.2], [0.3, 0.3, 0.6]])
+    arms = zip(("hard", "smoothed", "MaxSup"), ("hard", "smoothed", "third"), (0.0, 0.1, 0.1), ece, strict=True)
+    points = [
+        SimpleNamespace(name=name, colour=colour, alpha=alpha, ece=values, accuracy=100 * values)
+        for name, colour, alpha, values in arms
+    ]
+    network = SimpleNamespace(title="a, b", smoothing=points[:2], further=points[2:])
     left, right = figures.factors_figure([network]).axes
     np.testing.assert_allclose(left.containers[0].lines[0].get_ydata(orig=False), [0.2, 0.1])
     interval = mean_interval(ece[1])
@@ -158,13 +172,15 @@ def test_factors_have_means_and_intervals_over_the_seeds():
     np.testing.assert_allclose(right.containers[0].lines[0].get_ydata(orig=False), [20, 10])
     assert left.containers[1].lines[0].get_color() == style.HARD
     assert left.containers[1].lines[0].get_xydata().tolist() == [[0.0, pytest.approx(0.2)]]
+    assert left.containers[2].lines[0].get_xydata().tolist() == [[0.1, pytest.approx(0.4)]]
+    assert left.containers[2].lines[0].get_color() == style.COLOURS["third"]
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["MaxSup"]
 
 
 def test_lengths_have_a_line_for_each_number_of_images(axes):
     def length(images, passes, hard):
-        return SimpleNamespace(
-            images=images, passes=passes, hard=np.array([hard, hard]), smoothed=np.array([hard + 1] * 2)
-        )
+        arms = [arm([hard, hard]), arm([hard + 1] * 2, "smoothed")]
+        return SimpleNamespace(images=images, passes=passes, arms=arms)
 
     intervals.draw_lengths(axes, [length(100, 5, 0.1), length(100, 20, 0.2), length(400, 10, 0.3)])
     drawn = {c.get_label(): c.lines[0].get_xydata().tolist() for c in axes.containers}
@@ -173,31 +189,28 @@ def test_lengths_have_a_line_for_each_number_of_images(axes):
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["5", "10", "20"]
 
 
-COURSE = SimpleNamespace(
-    title="a", passes=np.array([1.0, 2.0]), hard=np.array([[1.0, 3.0], [2.0, 5.0]]), smoothed=np.ones((2, 2))
+ALONG = SimpleNamespace(
+    title="a", passes=np.array([1.0, 2.0]), arms=[arm([[1.0, 3.0], [2.0, 5.0]]), arm(np.ones((2, 2)), "smoothed")]
 )
 
 
-def test_the_course_is_the_mean_over_the_seeds(axes):
-    curves.draw_course(axes, COURSE)
+def test_along_a_training_stands_the_mean_over_the_seeds(axes):
+    curves.draw_along_training(axes, ALONG)
     np.testing.assert_allclose(axes.lines[0].get_xydata(), [[1, 1.5], [2, 4]])
     assert axes.lines[1].get_color() == style.SMOOTHED
 
 
 @pytest.mark.parametrize(
-    ("trainings", "panels"), [([], 1), ([SimpleNamespace(images=1, passes=1, hard=[0.1], smoothed=[0.2])], 2)]
+    ("trainings", "panels"), [([], 1), ([SimpleNamespace(images=1, passes=1, arms=[arm([0.1])])], 2)]
 )
-def test_without_other_lengths_the_course_stands_alone(trainings, panels):
-    trainings = [
-        SimpleNamespace(**vars(t) | {"hard": np.array(t.hard), "smoothed": np.array(t.smoothed)}) for t in trainings
-    ]
-    assert len(figures.length_figure(trainings, COURSE).axes) == panels
+def test_without_other_lengths_one_training_stands_alone(trainings, panels):
+    assert len(figures.length_figure(trainings, ALONG).axes) == panels
 
 
 def test_likelihoods_are_marked_at_the_fitted_temperature():
     curves = [
         SimpleNamespace(
-            title=kind, kind=kind, temperatures=np.array([1.0, 2]), nll=np.array([3.0, 4]), fitted=1.5, best=2
+            title=kind, colour=kind, temperatures=np.array([1.0, 2]), nll=np.array([3.0, 4]), fitted=1.5, best=2
         )
         for kind in ("hard", "smoothed")
     ]
@@ -217,8 +230,8 @@ def test_sample_sizes_show_all_three_estimates():
 
 def test_a_colour_has_one_meaning():
     """The student alone is what the others are compared with, so it is neutral."""
-    kinds = [colour for kind, colour in style.KINDS.items() if kind != "alone"]
+    kinds = [colour for kind, colour in style.COLOURS.items() if kind != "alone"]
     others = [colour for colour in style.FACTORS if colour not in kinds]
     colours = [*kinds, *others, *style.CLASSES, style.NEUTRAL, style.CORRECTED]
     assert len(set(colours)) == len(colours)
-    assert style.KINDS["alone"] == style.NEUTRAL
+    assert style.COLOURS["alone"] == style.NEUTRAL

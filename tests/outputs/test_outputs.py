@@ -20,10 +20,12 @@ import lsbook
 from lsbook import outputs
 from lsbook.core.errors import one_line
 from lsbook.core.store import Record
-from lsbook.outputs import Figure, Html, Markup, Part, Table, Text, markup
+from lsbook.outputs import Figure, Html, Markup, Part, Table, Text, cell_frame, markup
 from lsbook.recipes import profiles
 
-TABLE = Table("table-x", "A caption.", ("name", "value", "verdict"), (("a < b", "1.5 ± 0.2", "yes"), ("c", "—", "no")))
+TABLE = Table(
+    "table-x", "A caption.", cell_frame(("name", "value", "verdict"), (("a < b", "1.5 ± 0.2", "yes"), ("c", "—", "no")))
+)
 
 
 def test_the_book_gets_a_numbered_table():
@@ -101,7 +103,7 @@ def test_data_are_shown_as_they_stand_and_do_nothing(text):
         *([whole] if whole else []),
         " ".join(f"a {whole} b".split()),
     ]
-    made = document(Table("table-x", text, ("x", text), (("y", text),)).markdown())
+    made = document(Table("table-x", text, cell_frame(("x", text), (("y", text),))).markdown())
     cells = [" ".join(node.astext().split()) for node in made.findall(nodes.entry)]
     assert cells == ["x", whole, "y", whole]
     assert [" ".join(only_text(node).split()) for node in made.findall(nodes.title)] == ([whole] if whole else [])
@@ -110,7 +112,7 @@ def test_data_are_shown_as_they_stand_and_do_nothing(text):
 
 @pytest.mark.parametrize("text", HARMFUL)
 def test_data_are_shown_as_they_stand_in_a_notebook_and_a_terminal(text):
-    table = Table("table-x", text, ("x", text), (("y", text),))
+    table = Table("table-x", text, cell_frame(("x", text), (("y", text),)))
     assert not re.search("<(?!/?(table|caption|tr|th|td)>)", table.html())
     for shown in (table.plain(), Text(text)._repr_mimebundle_()["text/plain"], Part("x", text, {}).html()):
         assert all(line == one_line(line) for line in shown.split("\n"))
@@ -174,14 +176,14 @@ def test_what_is_made_from_records_carries_their_keys(monkeypatch):
     assert shown == {"image/svg+xml": "<svg/>", "text/plain": repr(drawn)}
     expected = {"lsbook": {"runs": sorted({run.key for run in runs})}}
     assert carried == expected
-    assert Table("t", "c", ("a",), (), records)._repr_mimebundle_()[1] == expected
-    assert Table("t", "c", ("a",), (), [run.key for run in runs])._repr_mimebundle_()[1] == expected
+    assert Table("t", "c", cell_frame(("a",), ()), records)._repr_mimebundle_()[1] == expected
+    assert Table("t", "c", cell_frame(("a",), ()), [run.key for run in runs])._repr_mimebundle_()[1] == expected
     assert Part("x", "c", {}, records)._repr_mimebundle_()[1] == expected
     assert TABLE._repr_mimebundle_()[1] == {"lsbook": {"runs": []}}
 
 
 def test_an_empty_table_is_a_header():
-    assert Table("t", "c", ("a", "b"), ()).markdown().splitlines()[2:4] == ["| a | b |", "| ---: | ---: |"]
+    assert Table("t", "c", cell_frame(("a", "b"), ())).markdown().splitlines()[2:4] == ["| a | b |", "| ---: | ---: |"]
 
 
 def test_figures_have_the_books_style_and_not_the_readers_and_colours_for_dark_pages(monkeypatch):

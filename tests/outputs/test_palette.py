@@ -28,7 +28,7 @@ def contrast(first: str, second: str) -> float:
 
 
 def test_every_colour_of_a_figure_has_one_for_dark_pages():
-    used = {*style.KINDS.values(), *style.CLASSES, *style.FACTORS, style.CORRECTED, style.NEUTRAL}
+    used = {*style.COLOURS.values(), *style.CLASSES, *style.FACTORS, style.CORRECTED, style.NEUTRAL}
     assert used <= palette.DARK.keys()
     assert len(set(palette.DARK.values())) == len(palette.DARK)
 

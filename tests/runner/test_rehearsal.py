@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lsbook.chapters.plans import CHAPTERS, plan
+from lsbook.chapters.plans import plan, registered
 from lsbook.core.config import Run
 from lsbook.core.store import Store
 from lsbook.runner.obtain import obtain
@@ -31,7 +31,7 @@ def cut(run: Run) -> Run:
 def settings() -> dict[tuple[str, str], list[Run]]:
     """Data set and network, or "student" after that of one -> runs with the first seed."""
     found = {}
-    for run in dict.fromkeys(run for chapter in CHAPTERS for run in plan(chapter, "paper", "0")):
+    for run in dict.fromkeys(run for chapter in registered() for run in plan(chapter, "paper", "0")):
         factors = {run.alpha, *(teacher.alpha for teacher in run.teachers)}
         if run.dataset == "mnist" or (run.dataset in AT_HAND and FACTOR in factors):
             found.setdefault((run.dataset, run.model + " student" * bool(run.teachers)), []).append(cut(run))

@@ -9,7 +9,7 @@ import types
 import pytest
 import torch
 
-from lsbook.chapters.plans import CHAPTERS, plan
+from lsbook.chapters.plans import plan, registered
 from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import UserError
 from lsbook.core.store import Store
@@ -25,7 +25,7 @@ def run(seed=0, steps=2, learning_rate=0.1, **fields) -> Run:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("chapter", CHAPTERS)
+@pytest.mark.parametrize("chapter", registered())
 def test_first_seeds_come_first_and_teachers_before_students(chapter, profile):
     runs = plan(chapter, profile)
     seeds = [run.seed for run in runs]

@@ -283,14 +283,14 @@ def test_the_keyboard_sets_a_smoothing_factor_and_a_gap(page):
 
 
 def test_the_mouse_chooses_classes_networks_and_splits(page):
-    arms = chapters.projections.rows("auto", 0.1, explorer.SEED)[0].arms
+    comparison = chapters.projections.rows("auto", 0.1, explorer.SEED)[0].comparison
     before = points(page)
     page.get_by_label("α = 0.1", exact=True).click()
     page.get_by_label("test", exact=True).click()
     page.locator("#second").select_option("dog")
     assert points(page) != before
     assert page.locator("#first option:disabled").all_inner_texts() == ["dog", "bird"][::-1]
-    for record in (arms.hard[0], arms.smoothed[0]):
+    for record in (arm.records[0] for arm in comparison.arms):
         found, labels, _ = chapters.projections.projected(record, "test", (0, 5, 2))
         assert measured(page, f"{record.run.alpha:g}") == [
             f"{projection.within_between_scatter(found, labels):.4f}",

@@ -10,6 +10,7 @@ import pytest
 from lsbook import chapters, figures
 from lsbook.analysis import calibration, projection, targets
 from lsbook.chapters import explorer, machine_translation
+from lsbook.chapters.shared.comparison import smoothing_arm
 from lsbook.core.registry import DATASETS
 from lsbook.core.store import Store
 from lsbook.outputs import Part
@@ -21,8 +22,8 @@ TRIPLES = [(0, 1, 2), (3, 5, 9), (7, 4, 8)]
 
 
 @pytest.fixture(scope="module")
-def arms():
-    return chapters.projections.rows("auto", 0.1, explorer.SEED)[0].arms
+def comparison():
+    return chapters.projections.rows("auto", 0.1, explorer.SEED)[0].comparison
 
 
 @pytest.fixture(scope="module")
@@ -42,18 +43,18 @@ def translated(tmp_path_factory, environment) -> Store:
             "example_confidences": np.array(confidences, np.float16),
             "example_lengths": np.array([4, 2], np.uint16),
         }
-        run = machine_translation.run("laptop", alpha, 0)
+        run = machine_translation.run("laptop", smoothing_arm(alpha), 0)
         store.put(run, metrics={}, history={}, environment=environment, arrays=arrays)
     return store
 
 
 @pytest.fixture(scope="module")
-def page(browser, arms, study, translated):
+def page(browser, comparison, study, translated):
     """A page with nothing but the explorer; the data that its parts carry are in `carried`."""
     page = browser.new_page()
     parts = (
         explorer.target(),
-        explorer.projection(arms, study, (0, 1, 2)),
+        explorer.projection(comparison, study, (0, 1, 2)),
         explorer.temperature(study),
         explorer.translations("auto", 0.1, translated),
     )
@@ -101,8 +102,8 @@ def test_arrays_arrive_as_they_were_recorded(page, values):
 
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("classes", TRIPLES)
-def test_projections_and_their_measures_are_those_of_python(page, arms, study, classes, split):
-    [sweep] = [sweep for sweep in study.sweeps if sweep.network == arms.network]
+def test_projections_and_their_measures_are_those_of_python(page, comparison, study, classes, split):
+    [sweep] = [sweep for sweep in study.sweeps if sweep.network == comparison.network]
     assert {0.0, 0.05, 0.1} <= set(sweep.records)
     for place, [record] in enumerate(sweep.records.values()):
         call = """([place, split, classes]) => {
@@ -124,12 +125,12 @@ def test_projections_and_their_measures_are_those_of_python(page, arms, study, c
         )
 
 
-def test_the_same_images_are_recorded_of_all_networks(arms, study):
-    [sweep] = [sweep for sweep in study.sweeps if sweep.network == arms.network]
+def test_the_same_images_are_recorded_of_all_networks(comparison, study):
+    [sweep] = [sweep for sweep in study.sweeps if sweep.network == comparison.network]
     for split in ("train", "test"):
         labels = [record.arrays[f"{split}_labels"] for [record] in sweep.records.values()]
         for found in labels:
-            np.testing.assert_array_equal(found, arms.hard[0].arrays[f"{split}_labels"])
+            np.testing.assert_array_equal(found, comparison.reference.records[0].arrays[f"{split}_labels"])
 
 
 @pytest.mark.parametrize(("temperature", "bins"), [(1, 15), (0.45, 5), (2.16, 50)])
@@ -186,7 +187,7 @@ def test_colours_are_those_of_the_figures():
     style = (SCRIPTS / "explorer.css").read_text()
     found = dict(re.findall(r"--([\w-]+): (#\w+);", style))
     places = {f"class-{place}": colour for place, colour in enumerate(figures.CLASSES)}
-    assert found == {name: figures.KINDS[name] for name in ("hard", "smoothed", "scaled")} | places
+    assert found == {name: figures.COLOURS[name] for name in ("hard", "smoothed", "scaled")} | places
 
 
 def test_what_a_page_carries_is_limited(study, monkeypatch):

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from lsbook.chapters import machine_translation
+from lsbook.chapters.shared.comparison import HARD
 from lsbook.core import schema
 from lsbook.core.config import Recipe, Run
 from lsbook.core.store import Store
@@ -39,8 +40,9 @@ outputs.begin()
 outputs.numbers(word=word, made_from=captions.made_from(word, records))""",
     "overview.recorded()",
     "status.runs()",
-    """from types import SimpleNamespace
-machine_translation.example_text(SimpleNamespace(hard=[text], smoothed=[text]))""",
+    """from dataclasses import replace
+from lsbook.chapters.shared.comparison import HARD, Comparison
+machine_translation.example_text(Comparison("smoke", (replace(HARD, records=[text]),)))""",
     "outputs.Text(word)",
     "outputs.Part('target', word, {word: word})",
     "print(word)",
@@ -137,7 +139,7 @@ def site(browser, tmp_path_factory, environment) -> Path:
         "example_confidences": np.array([1, 0.5, 1], np.float16),
         "example_lengths": np.array([3], np.uint16),
     }
-    translated = machine_translation.run("laptop", 0.0, 0)
+    translated = machine_translation.run("laptop", HARD, 0)
     store.put(translated, metrics={"test_accuracy": 0.5}, history={}, environment=environment, arrays=arrays)
     hidden = root / "results" / "digits-mlp" / ".hidden"
     hidden.mkdir()

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -135,12 +136,19 @@ def published_ece(source: str, network: tuple[str, str], row: dict[str, literatu
     return title, f"{source}{dagger}", f"{row['hard'].value:.3f}", scaled, ", ".join(smoothed), "—"
 
 
-def measured_ece(
-    title: str, ece: Iterable[np.ndarray], temperatures: tuple[np.ndarray, np.ndarray], alpha: float
-) -> tuple[str, ...]:
-    """Such a row of our own. ece: hard, hard scaled, smoothed, smoothed scaled, each (S,); temperatures: fitted to the
-    hard and to the smoothed networks, (S,)."""
-    hard, scaled, smoothed, both = map(with_interval, ece)
-    of_hard, of_smoothed = (values.mean() for values in temperatures)
-    cells = f"{scaled} ({of_hard:.2f})", f"{smoothed} ({alpha:g})", f"{both} ({of_smoothed:.2f})"
-    return title, "here", hard, *cells
+class MeasuredEce(NamedTuple):
+    """Of an arm the ECE at temperature 1 and at each network's fitted one, and these temperatures: (S,) each."""
+
+    plain: np.ndarray
+    scaled: np.ndarray
+    temperatures: np.ndarray
+
+
+def measured_ece(title: str, source: str, hard: MeasuredEce, smoothed: MeasuredEce, alpha: float) -> tuple[str, ...]:
+    """Such a row of our own: hard targets, and smoothed ones or another arm in their place, whose factor is α."""
+
+    def scaled(arm: MeasuredEce) -> str:
+        return f"{with_interval(arm.scaled)} ({arm.temperatures.mean():.2f})"
+
+    plain = f"{with_interval(smoothed.plain)} ({alpha:g})"
+    return title, source, with_interval(hard.plain), scaled(hard), plain, scaled(smoothed)

@@ -1,6 +1,6 @@
-"""Measured claims: a quantity on both arms with its verdict, and the table that shows them."""
+"""Measured claims: a quantity on two arms with its verdict, and the table that shows them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -8,26 +8,27 @@ import numpy as np
 from lsbook.chapters.shared import captions
 from lsbook.core.store import Record
 from lsbook.evidence import claims
-from lsbook.outputs import Markup, Table, Text
+from lsbook.outputs import Markup, Table, Text, cell_frame
 
 
 class Measure(NamedTuple):
-    """A part of a claim, measured on both arms: one value a seed. title: in a few words, for a diagram or a row.
+    """A part of a claim, measured on two arms: one value a seed. title: in a few words, for a diagram or a row.
 
     conditions: such as "α = 0.1, T = 8"; empty where only the claim's own α says under which.
     """
 
     title: str
     verdict: claims.Verdict
-    hard: np.ndarray
-    smoothed: np.ndarray
+    first: np.ndarray
+    second: np.ndarray
     conditions: str = ""
 
 
 class Setting(NamedTuple):
     """What claims were measured on in a profile.
 
-    chapter: where; title: networks and data as the reader knows them; records: of all measures.
+    chapter: where; title: networks and data as the reader knows them, with the arm where that is not smoothing;
+    records: of all measures.
     """
 
     chapter: str
@@ -41,15 +42,14 @@ def measure(
     claim: str,
     part: str,
     title: str,
-    hard: Iterable[float],
-    smoothed: Iterable[float],
+    first: np.ndarray,
+    second: np.ndarray,
     n_test: int = 0,
     conditions: str = "",
 ) -> Measure:
-    """The verdict on one part of a claim from its quantity on each run of both arms."""
-    hard, smoothed = np.array(list(hard)), np.array(list(smoothed))
-    verdict = claims.decide(claims.CLAIMS[claim], hard, smoothed, part, n_test)
-    return Measure(title, verdict, hard, smoothed, conditions)
+    """The verdict on one part of a claim from its quantity on each run of two arms, (S,) and (S',)."""
+    verdict = claims.decide(claims.CLAIMS[claim], first, second, part, n_test)
+    return Measure(title, verdict, first, second, conditions)
 
 
 def combined(measures: Sequence[Measure]) -> list[claims.Verdict]:
@@ -71,7 +71,7 @@ def text(settings: Sequence[Setting]) -> Text:
 
 
 def table(name: str, subject: str, settings: Sequence[Setting], header: tuple[str, str], made_from: str) -> Table:
-    """Each quantity on both arms, the difference, and the verdict; networks have headings when there are several.
+    """Each quantity on two arms, the difference, and the verdict; networks have headings when there are several.
 
     header: the two arms; subject: of the claims.
     """
@@ -84,8 +84,7 @@ def table(name: str, subject: str, settings: Sequence[Setting], header: tuple[st
         f"The claims about {subject}, {captions.STANDING[settings[0].profile]}. An arrow gives the claimed direction "
         "of the difference, second − first, which has a 95 % Welch interval; other intervals are 95 % Student t over "
         "seeds. " + made_from,
-        ("claim", *header, "difference", "verdict"),
-        tuple(rows),
+        cell_frame(("claim", *header, "difference", "verdict"), rows),
         [record for setting in settings for record in setting.records],
     )
 
@@ -101,4 +100,4 @@ def cells(found: Measure) -> tuple[str, str, str, str, str]:
         low, high = sorted((part.sign * verdict.low, part.sign * verdict.high))
         difference = captions.signed(part.sign * verdict.mean, low, high)
     name = f"{verdict.claim}: {found.title}{unit} {claimed}"
-    return name, captions.with_interval(found.hard), captions.with_interval(found.smoothed), difference, verdict.verdict
+    return name, captions.with_interval(found.first), captions.with_interval(found.second), difference, verdict.verdict

@@ -1,45 +1,116 @@
-"""What is compared: groups of runs that differ in one thing, found recorded or trained, as the arms of a comparison."""
+"""Comparisons: networks that differ in how they were trained, as arms, each recorded from several seeds."""
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from lsbook.core.config import Run
-from lsbook.core.errors import UserError, one_of, said
-from lsbook.core.registry import network_title
-from lsbook.core.store import Record, Store
-from lsbook.evidence.claims import LEAST_SEEDS
-from lsbook.recipes.profiles import PROFILES, SEEDS
-from lsbook.runner.obtain import obtain
+import numpy as np
 
-RECORDED = "recorded"  # in place of seeds
+from lsbook.chapters.shared import captions
+from lsbook.chapters.shared.selection import Group
+from lsbook.core.config import Recipe, Run
+from lsbook.core.errors import UserError, real_number, said
+from lsbook.core.registry import network_title
+from lsbook.core.store import Record
+from lsbook.recipes import profiles
+
 MOST_BINS = 1_000  # of confidence: far more than examples fill, and still drawn within half a minute
+# What networks trained with a loss and a factor are called; of a loss that is not listed, by its own name.
+NAMES = {Recipe.loss: "smoothed", "maxsup": "MaxSup"}
+FURTHER_COLOURS = "third", "fourth", "fifth"
+
+
+class ArmValues(NamedTuple):
+    """What an arm has of a quantity, as figures take it: one value or curve a seed, beside its name and colour."""
+
+    name: str
+    colour: str
+    values: np.ndarray
 
 
 @dataclass(frozen=True)
-class Arms:
-    """Recorded runs of a comparison: hard targets against smoothing with `alpha`, each in the order of the seeds."""
+class Arm:
+    """Networks that were trained alike, one from each seed.
+
+    name: in a word, for columns and axes; label: for titles and legends.
+    short_label: for the titles of small panels; the label if not given.
+    colour: one of `figures.style.COLOURS`.
+    alpha, settings: what its runs differ in from those of other arms: the factor of the loss, and fields of the recipe,
+        as text.
+    records: in the order of the seeds; none while the arm is only planned.
+    scaled: whether confidences are read at the temperature fitted to each network, and not at 1.
+    """
+
+    name: str
+    label: str
+    colour: str
+    alpha: float = 0.0
+    settings: tuple[tuple[str, str], ...] = ()
+    records: Sequence[Record] = ()
+    short_label: str = ""
+    scaled: bool = False
+
+    def run(self, profile: str, dataset: str, model: str, seed: int, length: tuple[int, int] | None = None) -> Run:
+        """The arm's run of a profile's network. length: as for `profiles.run`."""
+        return profiles.run(profile, dataset, model, self.alpha, seed, length, dict(self.settings))
+
+    @property
+    def panel_label(self) -> str:
+        """The label in a small panel's title."""
+        return self.short_label or self.label
+
+    def values(self, quantity: Callable[[Record], float]) -> np.ndarray:
+        """A quantity of each record: (S,), in the order of the seeds."""
+        return np.array([quantity(record) for record in self.records])
+
+    def metric(self, name: str) -> np.ndarray:
+        """A recorded metric (S,) by its name, such as "test_accuracy"."""
+        return self.values(lambda record: record.metrics[name])
+
+    def with_values(self, values: np.ndarray) -> ArmValues:
+        """Values of this arm, as figures take them."""
+        return ArmValues(self.name, self.colour, values)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Arms that are compared: the first is the reference of all others.
+
+    profile: that their runs are from.
+    """
 
     profile: str
-    alpha: float
-    hard: list[Record]
-    smoothed: list[Record]
+    arms: tuple[Arm, ...]
+
+    @property
+    def reference(self) -> Arm:
+        """What the others are compared with."""
+        return self.arms[0]
+
+    @property
+    def others(self) -> tuple[Arm, ...]:
+        """What is compared with the reference; the first of them is what the claims and the text are about."""
+        return self.arms[1:]
+
+    @property
+    def main(self) -> Arm:
+        """The arm that the claims and the text are about."""
+        return self.arms[1]
 
     @property
     def records(self) -> list[Record]:
-        """All of them."""
-        return [*self.hard, *self.smoothed]
+        """The records of all arms."""
+        return [record for arm in self.arms for record in arm.records]
 
     @property
-    def first(self) -> "Arms":
-        """The runs of the first seed alone."""
-        return replace(self, hard=self.hard[:1], smoothed=self.smoothed[:1])
+    def first_seed(self) -> "Comparison":
+        """The same arms with the runs of the first seed alone."""
+        return replace(self, arms=tuple(replace(arm, records=arm.records[:1]) for arm in self.arms))
 
     @property
     def network(self) -> tuple[str, str]:
         """Data set and model."""
-        run = self.hard[0].run
+        run = self.reference.records[0].run
         return run.dataset, run.model
 
     @property
@@ -47,139 +118,71 @@ class Arms:
         """The network as the reader knows it."""
         return network_title(*self.network)
 
+    def title_of(self, arm: Arm) -> str:
+        """The network, and if it is not the main one the arm: names a row or a setting."""
+        return self.title if arm.name == self.main.name else f"{self.title}, {arm.label}"
 
-def parse_seeds(text: str | int) -> list[int]:
-    """Seeds such as "0-4" or "0,2,5", or a single one, which papermill passes as a number, to a list.
+    @property
+    def headers(self) -> tuple[str, str]:
+        """Of the two columns of a table that has a row for each arm that is compared with the reference."""
+        return self.reference.name, self.main.label if len(self.others) == 1 else "compared"
 
-    UserError for anything else, for a seed that comes twice, and for more than 1000.
+
+HARD = Arm("hard", "hard targets", "hard")
+
+
+def smoothing_arms(alpha: float, other_losses: str = "none") -> list[Arm]:
+    """Hard targets as the reference, smoothing with a factor, and the same factor in other losses.
+
+    Args:
+        alpha: the factor, above 0.
+        other_losses: names of `Recipe.loss` separated by commas, such as "maxsup"; "none" for no further arm.
+
+    Raises:
+        UserError: for α = 0, a loss that comes twice, and more further losses than there are colours.
     """
-    try:
-        ranges = [[int(end) for end in part.split("-")] for part in str(text).split(",")]
-    except ValueError:
-        ranges = [[]]
-    seeds = []
-    rising = all(len(ends) in (1, 2) and 0 <= ends[0] <= ends[-1] for ends in ranges)
-    if rising and sum(ends[-1] - ends[0] + 1 for ends in ranges) <= 1000:
-        seeds = [seed for ends in ranges for seed in range(ends[0], ends[-1] + 1)]
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise UserError(
-            f'seeds must be whole numbers such as "0-4" or "0,2,5", each once, at most 1000, not {said(text)}'
-        )
-    return seeds
-
-
-class Group(NamedTuple):
-    """Runs that are compared with each other: `runs` gives those of one seed. seeds: the group's own, such as "0-4".
-
-    named: whether the reader has named something of it, so that it is not left out where it is not recorded. aside: it
-    is left out of seeds that the reader names, too, unless it is recorded with all of them. extra: it is no answer to
-    what the reader has named, so a profile is not chosen for it.
-    """
-
-    seeds: str
-    runs: Callable[[int], tuple[Run, ...]]
-    named: bool = False
-    aside: bool = False
-    extra: bool = False
-
-
-def ask(
-    profile: str,
-    seeds: str,
-    groups_of: Callable[[str], Sequence[Group]],
-    store: Store | None = None,
-    check: Callable[[str], object] = lambda dataset: None,
-) -> tuple[str, list[list[tuple[Record, ...]]]]:
-    """The profile that was chosen and, for each group of it, one tuple of records a seed.
-
-    profile: a name, or "auto": the best one of which some group is recorded with enough seeds for a verdict, or else
-        with most, without the groups that are not unless they are named; laptop when none is.
-    seeds: such as "0-4"; or "recorded": those of each group's own of which every run is recorded, so that nothing is
-        trained; or "auto": the same, but of a profile that was named, or when nothing is recorded, all of a group's own
-        where these are too few for a verdict.
-    groups_of: profile -> groups; none when the profile has nothing of what is asked.
-    check: called with the first run's data set before anything is trained; it raises UserError for what does not fit.
-    UserError when only what is recorded was asked for, and nothing is.
-    """
-    one_of("profile", profile, ("auto", *PROFILES))
-    store = Store() if store is None else store
-
-    def asked(name: str, seeds: str) -> list[list[tuple[Run, ...]]]:
-        return [_runs(group, seeds, store) for group in groups_of(name)]
-
-    def recorded(name: str) -> list[list[tuple[Run, ...]]]:
-        """Of each group what is recorded; of one of which a run with one of the seeds is missing none."""
-        found = asked(name, RECORDED if seeds == "auto" else seeds)
-        return [runs if all(run in store for each in runs for run in each) else [] for runs in found]
-
-    groups = []
-    if profile == "auto":
-        found = {name: recorded(name) for name in reversed(PROFILES)}
-        answers = {
-            name: [len(runs) for runs, group in zip(found[name], groups_of(name), strict=True) if not group.extra]
-            for name in found
-        }
-        best = max(answers, key=lambda name: min(LEAST_SEEDS, max(answers[name], default=0)))
-        if any(answers[best]):
-            named = [group.named for group in groups_of(best)]
-            groups = [r or a if n else r for r, a, n in zip(found[best], asked(best, seeds), named, strict=True)]
-        profile = best if groups else "laptop"
-    groups = groups or asked(profile, seeds)
-    if seeds == RECORDED and not any(groups):
-        raise UserError(f"nothing of what is asked is recorded in the profile {profile}")
-    every = [run for group in groups for runs in group for run in runs]
-    if every:
-        check(every[0].dataset)
-    records = iter(obtain(every, store))
-    return profile, [[tuple(itertools.islice(records, len(runs))) for runs in group] for group in groups]
-
-
-def _runs(group: Group, seeds: str, store: Store) -> list[tuple[Run, ...]]:
-    """The group's runs, one tuple a seed."""
-    own = seeds in ("auto", RECORDED)
-    every = [group.runs(seed) for seed in parse_seeds(group.seeds if own else seeds)]
-    recorded = [runs for runs in every if all(run in store for run in runs)]
-    if not own:
-        return [] if group.aside and not group.named and len(recorded) < len(every) else every
-    enough = 0 if seeds == RECORDED else min(LEAST_SEEDS, len(every))
-    return recorded if len(recorded) >= enough else every
-
-
-def is_recorded(groups: Sequence[Group], store: Store | None = None) -> bool:
-    """Whether every run of at least one seed of one group is recorded."""
-    store = Store() if store is None else store
-    return any(_runs(group, RECORDED, store) for group in groups)
-
-
-RunsOf = Callable[[str, float, int], Run]  # (profile, alpha, seed) -> run
-
-
-def comparison(profile: str, alpha: float, runs_of: RunsOf, seeds: Mapping[str, str] = SEEDS) -> list[Group]:
-    """One group of pairs: a hard and a smoothed run that differ in alpha alone.
-
-    seeds: by profile; one that is not among them has nothing of what is asked.
-    """
+    alpha = real_number("alpha", alpha)
     if alpha == 0:
         raise UserError("alpha must be above 0 here: smoothed networks are compared with hard ones")
-    if profile not in seeds:
-        return []
-    return [Group(seeds[profile], lambda seed: (runs_of(profile, 0.0, seed), runs_of(profile, alpha, seed)))]
+    losses = [] if other_losses == "none" else [loss.strip() for loss in str(other_losses).split(",")]
+    if len({Recipe.loss, *losses}) <= len(losses) or len(losses) > len(FURTHER_COLOURS):
+        raise UserError(
+            f'other_losses must be "none" or at most {len(FURTHER_COLOURS)} others than {Recipe.loss}, each once, '
+            f"not {said(other_losses)}"
+        )
+    further = [loss_arm(loss, alpha, colour) for loss, colour in zip(losses, FURTHER_COLOURS, strict=False)]
+    return [HARD, smoothing_arm(alpha), *further]
 
 
-def compare(
-    profile: str,
-    alpha: float,
-    seeds: str,
-    runs_of: RunsOf,
-    store: Store | None = None,
-    own_seeds: Mapping[str, str] = SEEDS,
-) -> Arms:
-    """The two arms of a chapter, taken from the store or trained. profile, seeds: as for `ask`; own_seeds: its own."""
-    profile, found = ask(profile, seeds, lambda name: comparison(name, alpha, runs_of, own_seeds), store)
-    [arms] = arms_of(profile, alpha, found)
-    return arms
+def smoothing_arm(alpha: float) -> Arm:
+    """The arm of networks trained with a smoothing factor; hard targets for 0."""
+    return HARD if alpha == 0 else loss_arm(Recipe.loss, alpha, "smoothed", short_label=f"α = {alpha:g}")
 
 
-def arms_of(profile: str, alpha: float, found: Sequence[list[tuple[Record, Record]]]) -> list[Arms]:
-    """The two arms of each group of pairs of which there are records. found: as `ask` gives it."""
-    return [Arms(profile, float(alpha), *map(list, zip(*pairs, strict=True))) for pairs in found if pairs]
+def loss_arm(loss: str, alpha: float, colour: str, short_label: str = "") -> Arm:
+    """The arm of networks trained with a loss and its factor."""
+    name = NAMES.get(loss, loss.rpartition(":")[2])
+    settings = () if loss == Recipe.loss else (("loss", loss),)
+    return Arm(name, f"{name}, α = {alpha:g}", colour, float(alpha), settings, short_label=short_label)
+
+
+def group_of(arms: Sequence[Arm], run: Callable[[Arm, int], Run], seeds: str) -> Group:
+    """The runs of a comparison: of each seed one for each arm, under its name. run: of an arm and a seed."""
+    return Group(seeds, lambda seed: {arm.name: run(arm, seed) for arm in arms})
+
+
+def compare(profile: str, arms: Sequence[Arm], records: Mapping[str, Sequence[Record]]) -> Comparison:
+    """The arms with their records. records: those of each arm by its name, in the order of the seeds."""
+    return Comparison(profile, tuple(replace(arm, records=records[arm.name]) for arm in arms))
+
+
+def made_from(comparisons: Sequence[Comparison]) -> str:
+    """Where the numbers of comparisons of one profile come from, and which arms they have, if more than two."""
+    records = {record.run: record for each in comparisons for record in each.records}
+    return captions.made_from(comparisons[0].profile, records.values()) + further_arms(comparisons)
+
+
+def further_arms(comparisons: Sequence[Comparison]) -> str:
+    """A sentence, with a space before it, that names the arms where there are more than two; else nothing."""
+    arms = {arm.label: None for each in comparisons if len(each.arms) > 2 for arm in each.arms}
+    return f" Compared: {'; '.join(arms)}." if arms else ""
