@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lsbook import chapters, figures
+from lsbook import chapters
 from lsbook.analysis import calibration, projection, targets
 from lsbook.chapters import explorer, machine_translation
 from lsbook.chapters.shared.comparison import smoothing_arm
@@ -183,11 +183,11 @@ def test_no_translation_is_shown_and_none_trained_while_none_is_recorded(transla
     assert not results.exists()
 
 
-def test_colours_are_those_of_the_figures():
-    style = (SCRIPTS / "explorer.css").read_text()
-    found = dict(re.findall(r"--([\w-]+): (#\w+);", style))
-    places = {f"class-{place}": colour for place, colour in enumerate(figures.CLASSES)}
-    assert found == {name: figures.COLOURS[name] for name in ("hard", "smoothed", "scaled")} | places
+def test_colours_are_those_of_the_book():
+    """Its style sheet has those of the figures."""
+    named = {name for path in SCRIPTS.glob("*.*s") for name in re.findall(r"var\(--([\w-]+)", path.read_text())}
+    declared = set(re.findall(r"--([\w-]+): #\w+;", (PROJECT / "_static" / "book.css").read_text()))
+    assert {"hard", "smoothed"} <= {name for name in named if not name.startswith("pst-")} <= declared
 
 
 def test_what_a_page_carries_is_limited(study, monkeypatch):
