@@ -119,7 +119,7 @@ def _when_not_overconfident(findings: Sequence[Finding], study: calibration.Stud
         if min(len(hard), len(smoothed)) > 1:
             change = welch_interval(hard, smoothed)
             if change.low > 0:
-                trained = f"after {length.passes:.0f} epochs of {length.images:,} images"
+                trained = f"after {length.epochs:.0f} epochs of {length.images:,} images"
                 harmed.append(f"{captions.signed(*change)} on {network_name(study.lengths[0].network)} {trained}")
     if not harmed:
         return None
@@ -142,11 +142,11 @@ def _for_translation(findings: Sequence[Finding]) -> Advice | None:
 
 def _for_teaching(taught: distillation.Study) -> Advice | None:
     """By the temperatures at which the smoothed teacher's student makes more errors."""
-    changes = {
-        t: welch_interval(*(distillation.errors(taught.students[t, arm]) for arm in ("hard", "smoothed")))
-        for t in sorted({t for t, _ in taught.students})
-        if len(taught.students[t, "hard"]) > 1
-    }
+    changes = {}
+    for t in sorted({t for t, _ in taught.students}):
+        hard, smoothed = (distillation.errors(taught.students[t, arm]) for arm in ("hard", "smoothed"))
+        if len(hard) > 1:
+            changes[t] = welch_interval(hard, smoothed)
     if not changes:
         return None
     harmful = [t for t, change in changes.items() if change.low > 0]

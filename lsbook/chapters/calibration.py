@@ -373,7 +373,7 @@ def _runs(
     }
 
 
-def diagrams(study: Study) -> list[tuple[str, list[ArmValues]]]:
+def diagrams(study: Study) -> list[tuple[str, list[ArmValues[list[Reliability]]]]]:
     """For each network its title and, for each arm as it is read, one reliability diagram a seed (Figure 2)."""
     return [
         (sweep.title, [ArmValues(arm.label, arm.colour, reliability(arm, study.n_bins)) for arm in sweep.readings])
@@ -394,13 +394,21 @@ def measure(sweep: Sweep, arm: Arm, n_bins: int) -> list[Measure]:
 
 
 def _accuracy(sweep: Sweep, arm: Arm) -> list[Measure]:
-    """C1, of smoothing at its own factor."""
+    """C1, of smoothing at its own factor where that is recorded."""
+    reference = sweep.comparison.reference
+    compared = [arm]
     if arm.name == sweep.comparison.main.name:
-        arm = next((other for other in sweep.factors if other.alpha == sweep.accuracy_alpha), None)
-    if arm is None:
-        return []
-    accuracies = (100 * read_metric(each, "accuracy") for each in (sweep.comparison.reference, arm))
-    return [claim_tables.measure("C1", "", f"test accuracy (α = {arm.alpha:g})", *accuracies)]
+        compared = [other for other in sweep.factors if other.alpha == sweep.accuracy_alpha]
+    return [
+        claim_tables.measure(
+            "C1",
+            "",
+            f"test accuracy (α = {each.alpha:g})",
+            100 * read_metric(reference, "accuracy"),
+            100 * read_metric(each, "accuracy"),
+        )
+        for each in compared
+    ]
 
 
 def claim_table(study: Study) -> Table:
@@ -566,23 +574,23 @@ def factors(study: Study) -> list[Factors]:
 
 
 class Length(NamedTuple):
-    """Test ECE (S,) of each arm after a training of so many passes through so many images."""
+    """Test ECE (S,) of each arm after a training of so many epochs on so many images."""
 
     images: int
-    passes: float
-    arms: list[ArmValues]
+    epochs: float
+    arms: list[ArmValues[np.ndarray]]
 
 
 class AlongTraining(NamedTuple):
-    """ECE along the training on part of the held-out images: passes (P,), and (S, P) of each arm."""
+    """ECE along the training on part of the held-out images: epochs (P,), and (S, P) of each arm."""
 
     title: str
-    passes: np.ndarray
-    arms: list[ArmValues]
+    epochs: np.ndarray
+    arms: list[ArmValues[np.ndarray]]
 
 
 def lengths(study: Study) -> list[Length]:
-    """Trainings of one network of several lengths, the recipe's own among them; by number of images and of passes."""
+    """Trainings of one network of several lengths, the recipe's own among them; by number of images and of epochs."""
     sweeps = sorted(_of_lengths(study), key=lambda sweep: (sweep.run.examples, sweep.epochs))
     return [
         Length(
@@ -660,7 +668,7 @@ def sample_sizes(n_bins: int, seed: int = 0) -> SampleSize:
         diagrams = [calibration.confidence_reliability(*pair, n_bins) for pair in zip(confidence, correct, strict=True)]
         squares = np.mean([diagram.debiased_squared_error for diagram in diagrams])
         expected = np.mean([diagram.ece_if_calibrated for diagram in diagrams])
-        found.append((np.mean([diagram.ece for diagram in diagrams]), expected, max(squares, 0) ** 0.5))
+        found.append((np.mean([diagram.ece for diagram in diagrams]), expected, np.sqrt(np.maximum(squares, 0))))
     return SampleSize(np.array(SAMPLES), *np.array(found).T)
 
 
@@ -694,7 +702,8 @@ def numbers(study: Study) -> dict[str, float | str]:
 def _best_factor(sweep: Sweep, n_bins: int) -> str:
     """The recorded factor of the least mean ECE, and the latter beside that of scaled hard networks."""
     errors = {arm.alpha: ece(arm, n_bins).mean() for arm in sweep.factors}
-    best, of_scaled = min(errors, key=errors.get), ece(scaled(sweep.comparison.reference), n_bins).mean()
+    best = min(errors, key=lambda alpha: errors[alpha])
+    of_scaled = ece(scaled(sweep.comparison.reference), n_bins).mean()
     return f"α = {best:g} on {sweep.title} ({errors[best]:.3f}; hard and scaled {of_scaled:.3f})"
 
 

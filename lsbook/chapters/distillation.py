@@ -162,15 +162,15 @@ def groups(profile: str, temperatures: str | float = "auto", beta: str | float =
     Their names: as `runs` has them; ("search", T, β) and ("search", "teacher"); ("at", T, arm).
     """
     plan, searched = PLANS[profile], search(profile)
-    search_teacher = next(iter(searched.values())).teacher
-    search_runs = {("search", "teacher"): search_teacher} | {("search", *key): run for key, run in searched.items()}
+    [search_teacher] = {teacher for run in searched.values() for teacher in run.teachers}
 
     def experiment(seed: int) -> RunsOfSeed:
-        return runs(profile, seed) | search_runs
+        search_runs = {("search", *key): run for key, run in searched.items()}
+        return {**runs(profile, seed), ("search", "teacher"): search_teacher, **search_runs}
 
     def with_students(seed: int) -> RunsOfSeed:
         students = at_temperatures(profile, seed, temperatures, beta)
-        return experiment(seed) | {("at", *key): run for key, run in students.items()}
+        return {**experiment(seed), **{("at", *key): run for key, run in students.items()}}
 
     named = (temperatures, beta) != ("auto", "auto")
     return [Group(plan.seeds, experiment), Group(plan.seeds_of_others, with_students, named, untracked=True)]
@@ -326,7 +326,7 @@ def numbers(study: Study) -> dict[str, float | str]:
     """What the chapter's text quotes by name. help: by how many points a smoothed teacher is better than none."""
     alone, taught = study.errors("alone"), study.errors("student", "smoothed")
     plan = PLANS[study.profile]
-    result = {
+    result: dict[str, float | str] = {
         "examples": f"{plan.examples:,}",
         "passes": f"{plan.recipe.steps * plan.recipe.batch / plan.examples:.0f}",
         "help": captions.difference(taught, alone),

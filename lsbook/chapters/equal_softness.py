@@ -79,8 +79,8 @@ def runs(
     student, hard = trained(plan.student, 0.0), trained(plan.teacher, 0.0)
     found = {("teacher", 0.0): hard, ("alone", 0.0): student, ("alone", ALPHA): trained(plan.student, ALPHA)}
     known = plan.teachers if teachers == "auto" else _factors("teachers", teachers)
-    taught = plan.students if teachers == "auto" else known
-    taught = {ALPHA, *(taught if students == "auto" else _factors("students", students))}
+    usual = plan.students if teachers == "auto" else known
+    taught = {ALPHA, *(usual if students == "auto" else _factors("students", students))}
     for alpha in sorted({*known, *taught}):
         found["teacher", alpha] = trained(plan.teacher, alpha)
     for alpha in sorted(taught):
@@ -126,7 +126,7 @@ class Study:
 
     def smoothness(self, kind: str, alpha: float) -> float:
         """γ of the targets, the mean of the seeds; of labels it is α exactly."""
-        return np.mean([r.metrics.get("teacher_smoothness", r.run.alpha) for r in self.points[kind, alpha]])
+        return float(np.mean([r.metrics.get("teacher_smoothness", r.run.alpha) for r in self.points[kind, alpha]]))
 
 
 def groups(profile: str, *grids: str | float) -> list[Group]:
@@ -170,24 +170,12 @@ def measured(study: Study) -> list[Setting]:
     return [Setting("equal_softness", study.profile, title, measure(study), records)]
 
 
-class Curve(NamedTuple):
-    """A curve of Figure 5: test accuracy in percent (G, S) against γ of the targets (G,).
-
-    marks: how it is drawn, in matplotlib's short form; aside: how far beside its γ, so that intervals can be told
-    apart; student: or else a teacher.
-    """
-
-    title: str
-    colour: str
-    marks: str
-    aside: float
-    student: bool
-    smoothness: np.ndarray
-    accuracy: np.ndarray
-
-
 class CurveStyle(NamedTuple):
-    """What a curve of Figure 5 shows, and how. kinds: of points."""
+    """What a curve of Figure 5 shows, and how.
+
+    kinds: of points; marks: in matplotlib's short form; aside: how far beside its γ it is drawn, so that intervals can
+    be told apart; student: or else a teacher.
+    """
 
     kinds: tuple[str, ...]
     title: str
@@ -195,6 +183,14 @@ class CurveStyle(NamedTuple):
     marks: str
     aside: float = 0.0
     student: bool = True
+
+
+class Curve(NamedTuple):
+    """A curve of Figure 5: test accuracy in percent (G, S) against γ of the targets (G,)."""
+
+    style: CurveStyle
+    smoothness: np.ndarray
+    accuracy: np.ndarray
 
 
 CURVES = (
@@ -208,11 +204,11 @@ CURVES = (
 def curves(study: Study) -> list[Curve]:
     """The four curves."""
     result = []
-    for kinds, *style in CURVES:
-        points = sorted((key for key in study.points if key[0] in kinds), key=lambda key: study.smoothness(*key))
+    for style in CURVES:
+        points = sorted((key for key in study.points if key[0] in style.kinds), key=lambda key: study.smoothness(*key))
         smoothness = np.array([study.smoothness(*key) for key in points])
         accuracy = np.array([study.accuracies(*key) for key in points])
-        result.append(Curve(*style, smoothness, accuracy))
+        result.append(Curve(style, smoothness, accuracy))
     return result
 
 

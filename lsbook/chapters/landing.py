@@ -148,8 +148,8 @@ def view(record: Record) -> View:
     scale = HEIGHT / 4 / size
     to_stage = np.array([scale, -scale])  # the page's second axis points down
     centre = np.array([WIDTH / 2, HEIGHT / 2])
-    moved = [(part - middle) * to_stage + centre for part in (points[kept], corners)]
-    return View(record.run.alpha, *moved, measures)
+    seen, triangle = ((part - middle) * to_stage + centre for part in (points[kept], corners))
+    return View(record.run.alpha, seen, triangle, measures)
 
 
 MEASURES = ("scatter within ÷ between", "shortest ÷ longest side", "distance from the origin")
@@ -254,7 +254,7 @@ def evidence_text(findings: Sequence[Finding]) -> Text:
     missing = [
         f"{literature.TITLES[model]} on {literature.TITLES[data]}"
         for data, model in wanted
-        if not any(data == dataset and trained.startswith(model) for dataset, trained in done)
+        if not any(data == dataset and MODELS[trained].short == literature.TITLES[model] for dataset, trained in done)
     ]
     revised = (
         " The MNIST recipe was revised once after test errors had been seen."

@@ -35,7 +35,10 @@ def metric(name: str, factor: float = 1.0) -> Quantity:
 
 def probe_accuracy(record: Record) -> float:
     """Of a linear probe on the other data set, in percent."""
-    return 100 * record.metrics[f"probe_{identifier(DATASETS[record.run.dataset].transfer)}_accuracy"]
+    transfer = DATASETS[record.run.dataset].transfer
+    if transfer is None:
+        raise ValueError(f"record: features of {record.run.dataset} are tried on no other data set")
+    return 100 * record.metrics[f"probe_{identifier(transfer)}_accuracy"]
 
 
 def normalisation_gain(record: Record) -> float:

@@ -79,7 +79,7 @@ def run(profile: str, arm: Arm, seed: int, dataset: str = "auto") -> Run:
     return arm.run(profile, name, texts[name], seed)
 
 
-def diagrams(comparison: Comparison, n_bins: int = 15) -> list[tuple[str, list[ArmValues]]]:
+def diagrams(comparison: Comparison, n_bins: int = 15) -> list[tuple[str, list[ArmValues[list[Reliability]]]]]:
     """Title of the network and, for each arm, one reliability diagram of next tokens a seed.
 
     UserError for fewer bins than one.
@@ -123,12 +123,15 @@ def curves(comparison: Comparison) -> list[tuple[str, list[Curve]]]:
 
     Fitted by validation NLL, or for BLEU by validation BLEU.
     """
-    quantities = [
+    quantities: list[tuple[str, str, Callable[[Record], np.ndarray], str]] = [
         ("ECE", "temperatures", lambda record: record.arrays["test_ece"], "temperature"),
         ("BLEU", "bleu_temperatures", bleu_by_temperature, "bleu_temperature"),
         ("NLL (nats a token)", "temperatures", lambda record: record.arrays["test_nll"], "temperature"),
     ]
-    return [(title, [_curve(arm, *how) for arm in comparison.arms]) for title, *how in quantities]
+    return [
+        (title, [_curve(arm, grid, quantity, fitted) for arm in comparison.arms])
+        for title, grid, quantity, fitted in quantities
+    ]
 
 
 def _curve(arm: Arm, grid: str, quantity: Callable[[Record], np.ndarray], fitted: str) -> Curve:
@@ -168,7 +171,8 @@ def three_words(comparison: Comparison, words: str) -> tuple[int, int, int]:
     "auto": the three most frequent. UserError unless they are three different ones of these words.
     """
     kept = comparison.reference.records[0].arrays["words"].tolist()
-    return (0, 1, 2) if words == "auto" else several_of("frequent word", words, kept, 3)
+    first, second, third = (0, 1, 2) if words == "auto" else several_of("frequent word", words, kept, 3)
+    return first, second, third
 
 
 def panels(comparison: Comparison, words: tuple[int, int, int]) -> list[Panel]:
@@ -419,7 +423,7 @@ def _span(token: str, probability: float) -> Markup:
 def numbers(comparison: Comparison, words: tuple[int, int, int]) -> dict[str, float | str]:
     """What the chapter's text quotes by name; means over the seeds."""
     first = comparison.reference.records[0]
-    result = {
+    result: dict[str, float | str] = {
         "word_names": ", ".join(f"“{first.arrays['words'][k]}”" for k in words),
         "vocabulary": f"{first.run.vocabulary:,}",
         "pairs": f"{first.run.examples:,}",

@@ -164,17 +164,15 @@ def _panel(comparison: Comparison, pair: tuple[int, int], split: str) -> Panel:
             found.append(Trajectory(arm.label, arm.colour, steps, values[..., 0], values[..., 1]))
         return found
 
+    def counting(place: int) -> Callable[[Record], np.ndarray]:
+        return lambda record: record.arrays[f"{split}_information"][:, column, place]
+
+    def within_reach(place: int) -> Callable[[Record], np.ndarray]:
+        return lambda record: record.arrays[f"{split}_weaker_information"][[place], column, -1]
+
     steps = arrays["probe_steps"].astype(int)
-    counted = {
-        int(views): trajectories(steps, lambda record, k=k: record.arrays[f"{split}_information"][:, column, k])
-        for k, views in enumerate(arrays["probe_views"])
-    }
-    weaker = {
-        int(reach): trajectories(
-            steps[-1:], lambda record, k=k: record.arrays[f"{split}_weaker_information"][[k], column, -1]
-        )
-        for k, reach in enumerate(arrays["probe_reaches"])
-    }
+    counted = {int(views): trajectories(steps, counting(k)) for k, views in enumerate(arrays["probe_views"])}
+    weaker = {int(reach): trajectories(steps[-1:], within_reach(k)) for k, reach in enumerate(arrays["probe_reaches"])}
     return Panel(f"{comparison.title}\n{SPLITS[split]}, N = {examples}", counted, weaker, examples)
 
 
@@ -259,7 +257,7 @@ def class_names(comparison: Comparison) -> tuple[str, ...]:
     return DATASETS[comparison.network[0]].classes
 
 
-def every_pair(comparison: Comparison) -> list[ArmValues]:
+def every_pair(comparison: Comparison) -> list[ArmValues[np.ndarray]]:
     """Information (K, K) at the end about the training images of each pair of classes, of each arm.
 
     It is the midpoint of the two estimates, the mean over the seeds; NaN on the diagonal.

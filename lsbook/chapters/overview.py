@@ -29,7 +29,7 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
         + ".",
         cell_frame(
             ("data, network", "examples", "steps", "α", "runs", "test accuracy, %", "time, s"),
-            (_row(*setting[: len(SHOWN)], alike) for setting, alike in settings),
+            (_row(alike) for _, alike in settings),
         ),
         runs.index.tolist(),
     )
@@ -106,11 +106,13 @@ def smoothing(runs: pd.DataFrame) -> str:
     return f"{run['alpha']:g}"
 
 
-def _row(dataset: str, network: str, examples: int, steps: int, runs: pd.DataFrame) -> tuple[str, ...]:
+def _row(runs: pd.DataFrame) -> tuple[str, ...]:
+    """The cells of runs that are alike."""
+    run = runs.iloc[0]
     return (
-        f"{TITLES[dataset]}, {network}",
-        f"{examples:,}",
-        f"{steps:,}",
+        f"{TITLES[run['dataset']]}, {run['network']}",
+        f"{run['examples']:,}",
+        f"{run['recipe.steps']:,}",
         smoothing(runs),
         f"{len(runs)}",
         f"{100 * runs['test_accuracy'].mean():.1f}",

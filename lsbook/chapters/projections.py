@@ -1,6 +1,7 @@
 """Figure 1 and Table 2: projections of three classes, and the claims about them, for each network that is recorded."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from lsbook.chapters.shared.comparison import (
     smoothing_arms,
 )
 from lsbook.chapters.shared.selection import Group, select_runs
+from lsbook.core.config import Run
 from lsbook.core.errors import several_of
 from lsbook.core.registry import DATASETS
 from lsbook.core.store import Record, Store
@@ -142,9 +144,13 @@ def groups(profile: str, alpha: float = 0.1, other_losses: str = "none") -> list
     """What the chapter asks for: of each network the runs of its arms."""
     arms = smoothing_arms(alpha, other_losses)
     return [
-        group_of(arms, lambda arm, seed, network=network: arm.run(profile, *network[:2], seed), network.seeds)
+        group_of(arms, partial(_run, profile, network.dataset, network.model), network.seeds)
         for network in NETWORKS[profile]
     ]
+
+
+def _run(profile: str, dataset: str, model: str, arm: Arm, seed: int) -> Run:
+    return arm.run(profile, dataset, model, seed)
 
 
 def three_classes(name: str, classes: str) -> tuple[int, int, int]:
@@ -156,8 +162,11 @@ def three_classes(name: str, classes: str) -> tuple[int, int, int]:
     if classes == "auto":
         rows = [row.classes for row in literature.FIGURE_1 if row.dataset == name]
         classes = ",".join(rows[0] if rows else dataset.shown[:3])
-    places = several_of(f"class of {dataset.title}", classes, dataset.shown, 3)
-    return tuple(dataset.classes.index(dataset.shown[place]) for place in places)
+    first, second, third = (
+        dataset.classes.index(dataset.shown[place])
+        for place in several_of(f"class of {dataset.title}", classes, dataset.shown, 3)
+    )
+    return first, second, third
 
 
 def panels(comparison: Comparison, classes: tuple[int, int, int]) -> list[Panel]:
@@ -278,7 +287,7 @@ def _distance_from_optimum(record: Record, alpha: float) -> float:
 def numbers(rows: Sequence[Shown]) -> dict[str, float | str]:
     """What the chapter's text quotes by name; where nothing else is said, of the first row."""
     first, similar = rows[0], next(row for row in rows if row.similar)
-    result = {
+    result: dict[str, float | str] = {
         "class_names": listed(first.names),
         "network": first.title,
         "similar_names": listed(similar.names[:2]),
@@ -316,7 +325,7 @@ def _made_from(rows: Sequence[Shown]) -> str:
     return made_from([row.comparison for row in rows])
 
 
-def diagrams(row: Shown) -> list[tuple[str, str, list[ArmValues]]]:
+def diagrams(row: Shown) -> list[tuple[str, str, list[ArmValues[np.ndarray]]]]:
     """(title, unit, values of each arm) of every measure but the accuracy, which has a table."""
     reference, others = row.comparison.reference, row.comparison.others
     found = []

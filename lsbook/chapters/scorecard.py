@@ -120,7 +120,7 @@ def _row(finding: Finding) -> Row:
         id=finding.id,
         label=network_name(finding.network),
         detail=f"{finding.conditions}; {counted(verdict.seeds, 'seed')}",
-        interval=tuple(finding.change) if tested else None,
+        interval=finding.change if tested else None,
         threshold=threshold,
         upward=part.sign > 0,
         shown=captions.signed(*finding.change) if tested else "—",

@@ -60,12 +60,12 @@ def smoothing_figure(n_classes: int, alphas: Sequence[float], checked: Sequence[
 def draw_along_training(axes: Axes, training) -> Axes:
     """ECE along one training: mean over the seeds, and a band from the lowest to the highest.
 
-    training: title, passes (P,), and arms with name, colour and values (S, P).
+    training: title, epochs (P,), and arms with name, colour and values (S, P).
     """
     for name, colour, values in training.arms:
         low, high = values.min(axis=0), values.max(axis=0)
-        axes.plot(training.passes, values.mean(axis=0), color=COLOURS[colour], label=name)
-        axes.fill_between(training.passes, low, high, color=COLOURS[colour], alpha=0.25, lw=0)
+        axes.plot(training.epochs, values.mean(axis=0), color=COLOURS[colour], label=name)
+        axes.fill_between(training.epochs, low, high, color=COLOURS[colour], alpha=0.25, lw=0)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("passes done of the full training")
     axes.set_ylabel("ECE on held-out images")

@@ -11,7 +11,7 @@ from lsbook.analysis.statistics import mean_interval
 from lsbook.figures.style import COLOURS
 
 
-def draw_means(axes: Axes, x: np.ndarray, values: np.ndarray, colour: str, **style) -> None:
+def draw_means(axes: Axes, x: np.ndarray, values: Sequence[np.ndarray] | np.ndarray, colour: str, **style) -> None:
     """Means over the seeds of values (P, S) against x (P,), with 95 % Student t intervals where there are two seeds."""
     half = [mean_interval(v).high - v.mean() if len(v) > 1 else 0 for v in values]
     axes.errorbar(x, [v.mean() for v in values], yerr=half, color=colour, capsize=3, markersize=5, **style)
@@ -81,20 +81,20 @@ def draw_factors(axes: Axes, network, quantity: str) -> Axes:
 
 
 def draw_lengths(axes: Axes, trainings: Sequence) -> Axes:
-    """Test ECE against the number of passes through the training images, a line for each number of images.
+    """Test ECE against the number of epochs, a line for each number of images.
 
-    trainings: images, passes, and arms with name, colour and values (S,), ordered by images and passes.
+    trainings: images, epochs, and arms with name, colour and values (S,), ordered by images and epochs.
     """
     by_images = {images: list(found) for images, found in itertools.groupby(trainings, lambda t: t.images)}
     for (images, found), marker in zip(by_images.items(), ("o", "s", "^"), strict=False):
         colours = {arm.name: arm.colour for training in found for arm in training.arms}
         for name, colour in colours.items():
-            having = [(t.passes, arm.values) for t in found for arm in t.arms if arm.name == name]
-            passes = np.array([each for each, _ in having])
+            having = [(t.epochs, arm.values) for t in found for arm in t.arms if arm.name == name]
+            epochs = np.array([each for each, _ in having])
             label = f"{name}, {images:,} images"
-            draw_means(axes, passes, [v for _, v in having], COLOURS[colour], fmt=f"{marker}-", label=label)
+            draw_means(axes, epochs, [v for _, v in having], COLOURS[colour], fmt=f"{marker}-", label=label)
     axes.set_xscale("log")
-    ticks = sorted({round(training.passes) for training in trainings})
+    ticks = sorted({round(training.epochs) for training in trainings})
     axes.set_xticks(ticks, [f"{tick}" for tick in ticks])
     axes.minorticks_off()
     axes.set_ylim(bottom=0)
@@ -107,11 +107,12 @@ def draw_lengths(axes: Axes, trainings: Sequence) -> Axes:
 def draw_distillation(axes: Axes, curves: Sequence) -> Axes:
     """Test accuracy against the smoothness index γ, a line for each curve: means with 95 % Student t intervals.
 
-    curves: title, colour, marks, aside (how far from its γ it is drawn), smoothness (G,), accuracy (G, S) in percent.
+    curves: smoothness (G,), accuracy (G, S) in percent, and style with title, colour, marks and aside, which is how far
+    from its γ a point is drawn.
     """
     for curve in curves:
-        places = curve.smoothness + curve.aside
-        draw_means(axes, places, curve.accuracy, COLOURS[curve.colour], fmt=curve.marks, label=curve.title)
+        style, places = curve.style, curve.smoothness + curve.style.aside
+        draw_means(axes, places, curve.accuracy, COLOURS[style.colour], fmt=style.marks, label=style.title)
     values = np.concatenate([curve.accuracy.ravel() for curve in curves])
     room = 0.15 * np.ptp(values) + 0.1
     axes.set_ylim(values.min() - room, values.max() + room)  # an interval of two seeds may reach far outside
@@ -124,7 +125,7 @@ def distillation_figure(curves: Sequence) -> Figure:
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     draw_distillation(left, curves)
-    draw_distillation(right, [curve for curve in curves if curve.student])
+    draw_distillation(right, [curve for curve in curves if curve.style.student])
     left.set_ylabel("test accuracy (%)")
     right.set_title("students only")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)

@@ -276,13 +276,13 @@ def test_the_best_factor_and_the_better_measures_are_counted(study):
 
 def test_along_the_training_stand_epochs(study):
     along = calibration.along_training(study)
-    assert along.passes[-1] == pytest.approx(study.sweeps[0].epochs)
+    assert along.epochs[-1] == pytest.approx(study.sweeps[0].epochs)
     assert {arm.name: arm.values.shape for arm in along.arms} == {"hard": (3, 2), "smoothed": (3, 2)}
     np.testing.assert_allclose(along.arms[1].values[:, -1], 0.15)
 
 
 def test_lengths_come_shortest_first_with_the_recipes_own(study):
-    found = [(length.images, length.passes) for length in calibration.lengths(study)]
+    found = [(length.images, length.epochs) for length in calibration.lengths(study)]
     assert found == sorted(found)
     own = study.sweeps[0].epochs
     assert found == [(10_000, pytest.approx(5, abs=0.1)), (10_000, own), (50_000, pytest.approx(20, abs=0.1))]

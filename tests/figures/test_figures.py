@@ -178,9 +178,9 @@ def test_factors_have_means_and_intervals_over_the_seeds():
 
 
 def test_lengths_have_a_line_for_each_number_of_images(axes):
-    def length(images, passes, hard):
+    def length(images, epochs, hard):
         arms = [arm([hard, hard]), arm([hard + 1] * 2, "smoothed")]
-        return SimpleNamespace(images=images, passes=passes, arms=arms)
+        return SimpleNamespace(images=images, epochs=epochs, arms=arms)
 
     intervals.draw_lengths(axes, [length(100, 5, 0.1), length(100, 20, 0.2), length(400, 10, 0.3)])
     drawn = {c.get_label(): c.lines[0].get_xydata().tolist() for c in axes.containers}
@@ -190,7 +190,7 @@ def test_lengths_have_a_line_for_each_number_of_images(axes):
 
 
 ALONG = SimpleNamespace(
-    title="a", passes=np.array([1.0, 2.0]), arms=[arm([[1.0, 3.0], [2.0, 5.0]]), arm(np.ones((2, 2)), "smoothed")]
+    title="a", epochs=np.array([1.0, 2.0]), arms=[arm([[1.0, 3.0], [2.0, 5.0]]), arm(np.ones((2, 2)), "smoothed")]
 )
 
 
@@ -201,7 +201,7 @@ def test_along_a_training_stands_the_mean_over_the_seeds(axes):
 
 
 @pytest.mark.parametrize(
-    ("trainings", "panels"), [([], 1), ([SimpleNamespace(images=1, passes=1, arms=[arm([0.1])])], 2)]
+    ("trainings", "panels"), [([], 1), ([SimpleNamespace(images=1, epochs=1, arms=[arm([0.1])])], 2)]
 )
 def test_without_other_lengths_one_training_stands_alone(trainings, panels):
     assert len(figures.length_figure(trainings, ALONG).axes) == panels

@@ -58,8 +58,8 @@ def _data(dataset: str, examples: int, records: list[Record]) -> str:
 
 def _unseeded(run: Run) -> Run:
     """What the run has in common with those that differ from it in their seed, and their teachers', alone."""
-    teachers = {name: _unseeded(teacher) for name in ("teacher", "as_soft_as") if (teacher := getattr(run, name))}
-    return replace(run, seed=0, probe="none", **teachers)
+    teacher, as_soft_as = (other and _unseeded(other) for other in (run.teacher, run.as_soft_as))
+    return replace(run, seed=0, probe="none", teacher=teacher, as_soft_as=as_soft_as)
 
 
 def illustrations(networks: Mapping[str, Sequence[Record]]) -> str:
@@ -109,8 +109,8 @@ def with_interval(values: np.ndarray) -> str:
 
 def signed(mean: float, low: float, high: float) -> str:
     """A difference with its interval, every number with its sign, two digits of half the interval."""
-    mean, low, high = (f"{value:+.{_decimals((high - low) / 2)}f}" for value in (mean, low, high))
-    return f"{mean} [{low},\N{NO-BREAK SPACE}{high}]".replace("-", "−")
+    decimals = _decimals((high - low) / 2)
+    return f"{mean:+.{decimals}f} [{low:+.{decimals}f},\N{NO-BREAK SPACE}{high:+.{decimals}f}]".replace("-", "−")
 
 
 def difference(first: np.ndarray, second: np.ndarray) -> str:

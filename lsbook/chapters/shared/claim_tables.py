@@ -75,7 +75,7 @@ def table(name: str, subject: str, settings: Sequence[Setting], header: tuple[st
 
     header: the two arms; subject: of the claims.
     """
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for setting in settings:
         rows += [(Markup("**{}**").format(setting.title), "", "", "", "")] if len(settings) > 1 else []
         rows += [cells(found) for found in setting.measures]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -16,16 +16,18 @@ from lsbook.recipes import profiles
 
 MOST_BINS = 1_000  # of confidence: far more than examples fill, and still drawn within half a minute
 # What networks trained with a loss and a factor are called; of a loss that is not listed, by its own name.
-NAMES = {Recipe.loss: "smoothed", "maxsup": "MaxSup"}
+NAMES: dict[str, str] = {Recipe.loss: "smoothed", "maxsup": "MaxSup"}
 FURTHER_COLOURS = "third", "fourth", "fifth"
 
+T = TypeVar("T")
 
-class ArmValues(NamedTuple):
-    """What an arm has of a quantity, as figures take it: one value or curve a seed, beside its name and colour."""
+
+class ArmValues(NamedTuple, Generic[T]):
+    """What an arm has of a quantity, as figures take it. values: of each seed a number, a curve or a diagram."""
 
     name: str
     colour: str
-    values: np.ndarray
+    values: T
 
 
 @dataclass(frozen=True)
@@ -59,15 +61,15 @@ class Arm:
         """The label in a small panel's title."""
         return self.short_label or self.label
 
-    def values(self, quantity: Callable[[Record], float]) -> np.ndarray:
-        """A quantity of each record: (S,), in the order of the seeds."""
+    def values(self, quantity: Callable[[Record], float | np.ndarray]) -> np.ndarray:
+        """A quantity of each record, in the order of the seeds: (S,), or (S, …) of arrays."""
         return np.array([quantity(record) for record in self.records])
 
     def metric(self, name: str) -> np.ndarray:
         """A recorded metric (S,) by its name, such as "test_accuracy"."""
         return self.values(lambda record: record.metrics[name])
 
-    def with_values(self, values: np.ndarray) -> ArmValues:
+    def with_values(self, values: np.ndarray) -> ArmValues[np.ndarray]:
         """Values of this arm, as figures take them."""
         return ArmValues(self.name, self.colour, values)
 
