@@ -349,10 +349,13 @@ def groups(profile: str, dataset: str = "all", alpha: float | str = "auto", othe
     result = []
     for network in networks:
         compared = _compared_arms(profile, network, alpha, other_losses)
-        hard, smoothed, *_ = compared
-        others = [factor for factor in FACTORS[profile].get(network, ()) if factor != smoothed.alpha]
-        for arms in (compared, *([hard, smoothed, smoothing_arm(factor)] for factor in others)):
-            result.append(Group(SEEDS.get(network, "0-2"), partial(_runs, profile, network, arms, (None,))))
+        hard, smoothed, *further = compared
+        seeds = SEEDS.get(network, "0-2")
+        result.append(Group(seeds, partial(_runs, profile, network, compared, (None,))))
+        for factor in FACTORS[profile].get(network, ()):
+            if factor != smoothed.alpha:
+                arms = [hard, smoothed, smoothing_arm(factor)]
+                result.append(Group(seeds, partial(_runs, profile, network, arms, (None,)), extra=bool(further)))
     measured_network, lengths = LENGTHS.get(profile, (None, ()))
     if measured_network in networks:
         arms = _compared_arms(profile, measured_network, "auto")

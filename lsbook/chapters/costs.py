@@ -7,7 +7,7 @@ import pandas as pd
 
 from lsbook.chapters.plans import plan, registered
 from lsbook.core.errors import one_of
-from lsbook.core.frame import records_frame, runs_frame
+from lsbook.core.frame import runs_frame
 from lsbook.core.registry import MODELS, TITLES
 from lsbook.core.store import Store
 from lsbook.core.wording import counted
@@ -53,15 +53,14 @@ def table(profile: str = "auto", store: Store | None = None) -> Table:
     """
     one_of("profile", profile, ("auto", *PROFILES))
     store = Store() if store is None else store
-    records = list(store)
-    recorded = records_frame(records)
+    recorded = store.frame()
     recorded["environment.processes"] = recorded["environment.processes"].astype(float).fillna(1)
     recorded["step_seconds"] = recorded[SECONDS] / recorded["recipe.steps"]
     names = PROFILES if profile == "auto" else (profile,)
     plans = pd.concat([planned(name, store, recorded) for name in names])
     kinds = plans.groupby(["profile", *NETWORK, "recipe.steps"], sort=False)
     rows = [_row(kind, runs["record"].notna(), recorded) for kind, runs in kinds]
-    networks = set(plans[NETWORK].itertuples(index=False, name=None))
+    of_these = pd.MultiIndex.from_frame(recorded[NETWORK]).isin(pd.MultiIndex.from_frame(plans[NETWORK]))
     header = ("profile", "data, network", "steps", "recorded", "seconds a run", "operations a run", "trained on")
     shown = pd.DataFrame(rows, columns=list(header))
     if recorded["environment.flops_per_example"].isna().all():
@@ -72,7 +71,7 @@ def table(profile: str = "auto", store: Store | None = None) -> Table:
         "are the median over the runs of the machine that trained most of them, with all that is measured along the "
         "training. Where only other lengths of a network are recorded, they are its median seconds a step × steps.",
         shown,
-        [one for one in records if (one.run.dataset, one.run.model, one.run.recipe.batch) in networks],
+        recorded.index[of_these].tolist(),
     )
 
 

@@ -377,6 +377,19 @@ def test_another_factor_joins_the_recorded_ones():
     assert asked("laptop", 0.07) == [[0.0, 0.07], *([0.0, 0.07, other] for other in ASKED["mnist", "mlp"])]
 
 
+def test_an_arm_of_the_readers_is_trained_where_only_smoothing_is_recorded(store, monkeypatch):
+    class Trained(Exception):
+        pass
+
+    def train(runs, *_):
+        raise Trained({(run.recipe.loss, run.alpha) for run in runs})
+
+    monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
+    monkeypatch.setattr(obtain, "_train", train)
+    with pytest.raises(Trained, match=r"^{\('maxsup', 0.1\)}"):
+        calibration.study(dataset="mnist", other_losses="maxsup")
+
+
 def test_a_factor_of_the_readers_is_trained_where_only_other_lengths_are_recorded(store, monkeypatch):
     """Those are compared at the chapter's own factor: no answer to what is asked."""
 

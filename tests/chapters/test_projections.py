@@ -313,7 +313,8 @@ def test_the_arms_differ_in_alpha_alone(comparison):
 
 
 @pytest.mark.parametrize(
-    "losses", ["cross-entropy", "maxsup,maxsup", "maxsup,a,b,c", "none,none", "", "maxsup,cross-entropy", None, ["a"]]
+    "losses",
+    ["cross-entropy", "maxsup,maxsup", "maxsup,a,b,c", "none,none", "", "maxsup,cross-entropy", "a:b,c:b", None, ["a"]],
 )
 def test_further_arms_are_other_losses_each_once(losses):
     with pytest.raises(UserError):

@@ -182,6 +182,24 @@ def test_what_is_made_from_records_carries_their_keys(monkeypatch):
     assert TABLE._repr_mimebundle_()[1] == {"lsbook": {"runs": []}}
 
 
+def test_a_table_gives_its_cells_as_a_frame():
+    """Two columns may have one name, and what is Markup stays so."""
+    assert TABLE.frame.to_dict("list") == {
+        "name": ["a < b", "c"],
+        "value": ["1.5 ± 0.2", "—"],
+        "verdict": ["yes", "no"],
+    }
+    twice = Table("t", "c", cell_frame(("", "student", "student"), [(Markup("**a**"), "1", "2")]))
+    assert [type(cell) for cell in twice.frame.iloc[0]] == [Markup, str, str]
+    assert twice.markdown().splitlines()[2:5] == [
+        "|  | student | student |",
+        "| --- | ---: | ---: |",
+        "| **a** | 1 | 2 |",
+    ]
+    with pytest.raises(ValueError, match="2 columns"):
+        cell_frame(("a", "b", "c"), [("1", "2")])
+
+
 def test_an_empty_table_is_a_header():
     assert Table("t", "c", cell_frame(("a", "b"), ())).markdown().splitlines()[2:4] == ["| a | b |", "| ---: | ---: |"]
 

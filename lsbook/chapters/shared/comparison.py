@@ -141,19 +141,20 @@ def smoothing_arms(alpha: float, other_losses: str = "none") -> list[Arm]:
         other_losses: names of `Recipe.loss` separated by commas, such as "maxsup"; "none" for no further arm.
 
     Raises:
-        UserError: for α = 0, a loss that comes twice, and more further losses than there are colours.
+        UserError: for α = 0, losses of one name, and more further losses than there are colours.
     """
     alpha = real_number("alpha", alpha)
     if alpha == 0:
         raise UserError("alpha must be above 0 here: smoothed networks are compared with hard ones")
     losses = [] if other_losses == "none" else [loss.strip() for loss in str(other_losses).split(",")]
-    if len({Recipe.loss, *losses}) <= len(losses) or len(losses) > len(FURTHER_COLOURS):
-        raise UserError(
-            f'other_losses must be "none" or at most {len(FURTHER_COLOURS)} others than {Recipe.loss}, each once, '
-            f"not {said(other_losses)}"
-        )
     further = [loss_arm(loss, alpha, colour) for loss, colour in zip(losses, FURTHER_COLOURS, strict=False)]
-    return [HARD, smoothing_arm(alpha), *further]
+    arms = [HARD, smoothing_arm(alpha), *further]
+    if len({arm.name for arm in arms}) < len(losses) + 2:
+        raise UserError(
+            f'other_losses must be "none" or at most {len(FURTHER_COLOURS)} others than {Recipe.loss}, each with a '
+            f"name of its own, not {said(other_losses)}"
+        )
+    return arms
 
 
 def smoothing_arm(alpha: float) -> Arm:
