@@ -5,22 +5,25 @@ Computed in float64, whatever the type of the input.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.optimize import brentq, isotonic_regression
 
 from lsbook.analysis.checks import (
     SUM_TOLERANCE,
     array,
+    booleans,
     class_indices,
     distributions,
+    floats,
+    integer,
     logits_and_labels,
-    outcomes,
     positive,
-    whole_number,
 )
 
 # Where temperatures are sought: the paper's are between 1 and 2.
@@ -36,30 +39,34 @@ SMOOTH_ECE_STEPS, SMALLEST_WIDTH = 10, 1e-3
 BLOCK_SIZE = 2**17
 
 
-class Reliability(NamedTuple):
-    """A reliability diagram of n_bins bins.
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """A reliability diagram, or the K diagrams of `classwise_reliability`, whose errors are those of all K·N pairs.
 
-    confidence, accuracy: mean of each bin, NaN where it is empty; count: number of examples. All are (n_bins,), or
-    (K, n_bins) for the K diagrams of `classwise_reliability`, whose errors are those of all K·N pairs.
+    Attributes:
+        confidence: (n_bins,) or (K, n_bins), the mean of each bin, a fraction of 1; NaN where it is empty.
+        accuracy: of the same shape, the share of correct predictions in each bin; NaN where it is empty.
+        count: of the same shape, the number of examples in each bin.
     """
 
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    count: np.ndarray
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    count: NDArray[np.integer]
 
     @property
     def ece(self) -> float:
-        """Expected calibration error Σ_b n_b/N · |acc_b − conf_b|; an empty bin has no weight."""
+        """Expected calibration error Σ_b n_b/N · |acc_b − conf_b|, a fraction of 1; an empty bin has no weight."""
         return self._average(np.abs(self.accuracy - self.confidence))
 
     @property
     def mce(self) -> float:
-        """Maximum calibration error max_b |acc_b − conf_b| over the bins that are not empty (Guo et al. 2017)."""
+        """Maximum calibration error max_b |acc_b − conf_b| over the bins that are not empty, a fraction of 1 (Guo et
+        al. 2017)."""
         return float(np.nanmax(np.abs(self.accuracy - self.confidence)))
 
     @property
     def ece_if_calibrated(self) -> float:
-        """The ECE that chance alone gives: its mean if each bin's accuracy were drawn with the bin's confidence.
+        """ECE that chance alone gives: its mean if each bin's accuracy were drawn with the bin's confidence.
 
         Σ_b n_b/N · √(2/π · conf_b (1 − conf_b) / n_b), the mean absolute value of a normal distribution with the
         binomial's variance. An ECE near it is no sign of miscalibration. Do not subtract it from a larger ECE: chance
@@ -70,10 +77,11 @@ class Reliability(NamedTuple):
 
     @property
     def debiased_squared_error(self) -> float:
-        """Σ_b n_b/N · [(acc_b − conf_b)² − acc_b (1 − acc_b) / (n_b − 1)], after Kumar, Liang and Ma (2019).
+        """Bias-corrected squared calibration error of Kumar, Liang and Ma (2019), a fraction of 1.
 
-        Estimates Σ_b P(b) · E[correct − confidence | b]², without the chance that inflates `ece`; the root of that is
-        an l2 error, at least as large as the l1 error of the same bins. It says nothing of errors that cancel within
+        Σ_b n_b/N · [(acc_b − conf_b)² − acc_b (1 − acc_b) / (n_b − 1)] estimates Σ_b P(b) · E[correct − confidence |
+        b]², without the chance that inflates `ece`; the root of that is an l2 error, at least as large as the l1 error
+        of the same bins. It says nothing of errors that cancel within
         a bin. For calibrated models it is about as often below 0 as not, so average it before taking a root.
         Unbiased where the confidences of a bin are equal; otherwise its mean is off by Σ_b (var_b − 2 cov_b) / N, var_b
         of the confidence and cov_b of it with correctness: for a calibrated model and bins of equal width by −1/(4
@@ -83,14 +91,21 @@ class Reliability(NamedTuple):
         square = (self.accuracy - self.confidence) ** 2
         return self._average(np.where(self.count == 1, 0, square - chance))
 
-    def _average(self, values: np.ndarray) -> float:
+    def _average(self, values: NDArray[np.float64]) -> float:
         """Mean of the bins' values over the examples."""
         filled = self.count > 0
         return float(np.average(values[filled], weights=self.count[filled]))
 
 
 class BrierScore(NamedTuple):
-    """Brier score and its decomposition, each summed over the classes, so that the score is from 0 to 2."""
+    """Brier score and its decomposition, each summed over the classes, so that the score is from 0 to 2.
+
+    Attributes:
+        reliability: what miscalibration adds (Murphy 1973).
+        resolution: what telling examples apart takes away.
+        uncertainty: the score of always forecasting the classes' shares.
+        within_bin: what forecasts that differ within a bin add (Stephenson, Coelho and Jolliffe 2008).
+    """
 
     reliability: float
     resolution: float
@@ -103,14 +118,17 @@ class BrierScore(NamedTuple):
         return self.reliability - self.resolution + self.uncertainty + self.within_bin
 
 
-def reliability(
-    probabilities: np.ndarray, labels: np.ndarray, n_bins: int = 15, equal_mass: bool = False
-) -> Reliability:
-    """Reliability of the prediction argmax_k p_k (the first of equals), whose confidence is max_k p_k.
+def reliability(probabilities: ArrayLike, labels: ArrayLike, n_bins: int = 15, equal_mass: bool = False) -> Reliability:
+    """Return the reliability of the prediction argmax_k p_k (the first of equals), whose confidence is max_k p_k.
 
-    probabilities: (N, K), rows with sum 1 within the rounding of float16; labels: (N,); bins as for
-    `confidence_reliability`.
-    Raises ValueError when N is 0, shapes disagree, a row is no distribution, a label is out of range, or n_bins < 1.
+    Args:
+        probabilities: (N, K), rows with sum 1 within the rounding of float16.
+        labels: (N,) class indices.
+        n_bins: number of bins, in the paper 15.
+        equal_mass: whether bins have equal numbers of examples in place of equal widths.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a row is no distribution, a label is out of range, or n_bins < 1.
     """
     probabilities = distributions("probabilities", probabilities)
     labels = class_indices(labels, *probabilities.shape)
@@ -119,13 +137,24 @@ def reliability(
 
 
 def classwise_reliability(
-    probabilities: np.ndarray, labels: np.ndarray, n_bins: int = 15, equal_mass: bool = False
+    probabilities: ArrayLike, labels: ArrayLike, n_bins: int = 15, equal_mass: bool = False
 ) -> Reliability:
-    """Reliability of each class's probability as the confidence that the label is this class: arrays (K, n_bins).
+    """Return the reliability of each class's probability as the confidence that the label is this class.
 
     Its `.ece` is the class-wise ECE (1/K) Σ_k Σ_b n_kb/N · |acc_kb − conf_kb| of Kull et al. (2019), which Nixon et
     al. (2019) call the static, and with bins of equal mass the adaptive, calibration error.
-    Arguments and errors as for `reliability`.
+
+    Args:
+        probabilities: (N, K), rows with sum 1 within the rounding of float16.
+        labels: (N,) class indices.
+        n_bins: number of bins of each class.
+        equal_mass: whether bins have equal numbers of examples in place of equal widths.
+
+    Returns:
+        K diagrams, whose arrays are (K, n_bins).
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a row is no distribution, a label is out of range, or n_bins < 1.
     """
     probabilities = distributions("probabilities", probabilities)
     labels = class_indices(labels, *probabilities.shape)
@@ -133,21 +162,32 @@ def classwise_reliability(
         confidence_reliability(column, labels == label, n_bins, equal_mass)
         for label, column in enumerate(probabilities.T)
     ]
-    return Reliability(*map(np.stack, zip(*classes, strict=True)))
+    return Reliability(
+        confidence=np.stack([one.confidence for one in classes]),
+        accuracy=np.stack([one.accuracy for one in classes]),
+        count=np.stack([one.count for one in classes]),
+    )
 
 
 def confidence_reliability(
-    confidence: np.ndarray, correct: np.ndarray, n_bins: int = 15, equal_mass: bool = False
+    confidence: ArrayLike, correct: ArrayLike, n_bins: int = 15, equal_mass: bool = False
 ) -> Reliability:
-    """Reliability from each prediction's confidence (N,) and whether it is correct (N,), as Booleans or 0 and 1.
+    """Return the reliability of predictions from their confidences and whether they are correct.
 
     Bin b is (upper edge of the bin before, its own upper edge], 0 belonging to the first. Edges are (b + 1)/n_bins,
     or with equal_mass the ⌈N (b + 1)/n_bins⌉-th smallest confidence. So equal confidences share a bin: without ties
     the bins' counts differ by at most 1, with ties the first of them takes all and others may be empty.
-    Raises ValueError when N is 0, shapes disagree, a value is not in [0, 1], or n_bins < 1. A confidence that rounding
-    put above 1 counts as 1.
+
+    Args:
+        confidence: (N,), fractions of 1; what rounding put above 1 counts as 1.
+        correct: (N,), whether each prediction is right, as Booleans or 0 and 1.
+        n_bins: number of bins, in the paper 15.
+        equal_mass: whether bins have equal numbers of examples in place of equal widths.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a value is not from 0 to 1, or n_bins < 1.
     """
-    n_bins = whole_number("n_bins", n_bins, least=1)
+    n_bins = integer("n_bins", n_bins, least=1)
     confidence, correct = _forecasts(confidence, correct)
     inner = np.arange(1, n_bins)
     if equal_mass:
@@ -159,32 +199,49 @@ def confidence_reliability(
     count = np.bincount(bins, minlength=n_bins)
     sums = np.stack([np.bincount(bins, values, minlength=n_bins) for values in (confidence, correct)])
     means = np.divide(sums, count, where=count > 0, out=np.full(sums.shape, np.nan))
-    return Reliability(*means, count)
+    return Reliability(confidence=means[0], accuracy=means[1], count=count)
 
 
 def expected_calibration_error(
-    probabilities: np.ndarray, labels: np.ndarray, n_bins: int = 15, equal_mass: bool = False
+    probabilities: ArrayLike, labels: ArrayLike, n_bins: int = 15, equal_mass: bool = False
 ) -> float:
-    """ECE of probabilities (N, K) for labels (N,), a fraction of 1. Arguments and errors as for `reliability`."""
+    """Return the expected calibration error Σ_b n_b/N · |acc_b − conf_b|, a fraction of 1 (Guo et al. 2017).
+
+    Args:
+        probabilities: (N, K), rows with sum 1 within the rounding of float16.
+        labels: (N,) class indices.
+        n_bins: number of bins, in the paper 15.
+        equal_mass: whether bins have equal numbers of examples in place of equal widths.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a row is no distribution, a label is out of range, or n_bins < 1.
+    """
     return reliability(probabilities, labels, n_bins, equal_mass).ece
 
 
-def brier_score(
-    probabilities: np.ndarray, labels: np.ndarray, n_bins: int = 15, equal_mass: bool = False
-) -> BrierScore:
-    """Brier score of probabilities (N, K) for labels (N,), decomposed (Murphy 1973) by `classwise_reliability`.
+def brier_score(probabilities: ArrayLike, labels: ArrayLike, n_bins: int = 15, equal_mass: bool = False) -> BrierScore:
+    """Return the Brier score, decomposed (Murphy 1973) by `classwise_reliability`.
 
     With base_k the share of class k among the labels, and summed over the classes:
     reliability Σ_b n_b/N · (conf_b − acc_b)², resolution Σ_b n_b/N · (acc_b − base_k)², uncertainty
     base_k (1 − base_k). Murphy's identity holds for forecasts that are equal within each bin; otherwise what is left
     is within_bin = Σ_b n_b/N · (var_b − 2 cov_b), var_b of the forecasts and cov_b of them with the outcome
     (Stephenson, Coelho and Jolliffe 2008), and the four terms make up the score exactly.
-    Arguments and errors as for `reliability`.
+
+    Args:
+        probabilities: (N, K), rows with sum 1 within the rounding of float16.
+        labels: (N,) class indices.
+        n_bins: number of bins of each class.
+        equal_mass: whether bins have equal numbers of examples in place of equal widths.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a row is no distribution, a label is out of range, or n_bins < 1.
     """
-    confidence, accuracy, count = classwise_reliability(probabilities, labels, n_bins, equal_mass)
+    diagrams = classwise_reliability(probabilities, labels, n_bins, equal_mass)
+    confidence, accuracy = diagrams.confidence, diagrams.accuracy
     probabilities, labels = np.asarray(probabilities), np.asarray(labels)
-    weight = count / len(labels)
-    base = (np.bincount(labels, minlength=len(count)) / len(labels))[:, np.newaxis]
+    weight = diagrams.count / len(labels)
+    base = (np.bincount(labels, minlength=len(weight)) / len(labels))[:, np.newaxis]
     squares = np.einsum("nk,nk->", probabilities, probabilities, dtype=np.float64) / len(labels)
     true = probabilities[np.arange(len(labels)), labels].mean(dtype=np.float64)
     variance = squares - np.nansum(weight * confidence**2)
@@ -197,7 +254,7 @@ def brier_score(
     )
 
 
-def smooth_ece(confidence: np.ndarray, correct: np.ndarray, whole_ends: bool = False) -> float:
+def smooth_ece(confidence: ArrayLike, correct: ArrayLike, whole_ends: bool = False) -> float:
     """Return the smooth ECE, smECE: a calibration error that has no bins but a kernel as wide as the error itself.
 
     Błasiok and Nakkiran (2024): with a Gaussian kernel K_σ reflected at 0 and 1, smECE_σ is the integral of
@@ -219,11 +276,11 @@ def smooth_ece(confidence: np.ndarray, correct: np.ndarray, whole_ends: bool = F
     Raises:
         ValueError: if N is 0, shapes disagree or a value is not from 0 to 1.
     """
-    confidence, correct = _forecasts(confidence, correct)
-    residual = confidence - correct
+    forecast, outcome = _forecasts(confidence, correct)
+    residual = forecast - outcome
 
-    def error(width):
-        return _smoothed_error(confidence, residual, width, whole_ends)
+    def error(width: float) -> float:
+        return _smoothed_error(forecast, residual, width, whole_ends)
 
     above, below = 1.0, 0.0
     if error(above) > above:
@@ -237,7 +294,9 @@ def smooth_ece(confidence: np.ndarray, correct: np.ndarray, whole_ends: bool = F
     return error(above)
 
 
-def _smoothed_error(confidence: np.ndarray, residual: np.ndarray, width: float, whole_ends: bool) -> float:
+def _smoothed_error(
+    confidence: NDArray[np.float64], residual: NDArray[np.float64], width: float, whole_ends: bool
+) -> float:
     """smECE at one width: the sum of the smoothed residuals' sizes over that of the smoothed number of confidences."""
     n_cells = max(2_000, round(20 / width)) // 2
     position = confidence * n_cells
@@ -263,7 +322,13 @@ def _smoothed_error(confidence: np.ndarray, residual: np.ndarray, width: float, 
 
 
 class IsotonicDecomposition(NamedTuple):
-    """Terms of the Brier score (1/N) Σ_n (confidence_n − correct_n)² of confidences alone, from 0 to 1."""
+    """Terms of the Brier score (1/N) Σ_n (confidence_n − correct_n)² of confidences alone, each from 0 to 1.
+
+    Attributes:
+        miscalibration: what recalibration by an isotonic fit would take away.
+        discrimination: what that fit gains over forecasting the accuracy of all.
+        uncertainty: a (1 − a) at accuracy a, the score of that forecast.
+    """
 
     miscalibration: float
     discrimination: float
@@ -275,7 +340,7 @@ class IsotonicDecomposition(NamedTuple):
         return self.miscalibration - self.discrimination + self.uncertainty
 
 
-def isotonic_decomposition(confidence: np.ndarray, correct: np.ndarray) -> IsotonicDecomposition:
+def isotonic_decomposition(confidence: ArrayLike, correct: ArrayLike) -> IsotonicDecomposition:
     """Decompose the Brier score of confidences without bins (CORP; Dimitriadis, Gneiting and Jordan 2021).
 
     With c_n the isotonic regression of `correct` on `confidence` (pool adjacent violators, equal confidences pooled)
@@ -300,28 +365,42 @@ def isotonic_decomposition(confidence: np.ndarray, correct: np.ndarray) -> Isoto
     )
 
 
-def softmax(logits: np.ndarray, temperature: float = 1) -> np.ndarray:
-    """Probabilities (N, K), in float64, of logits (N, K) divided by the temperature.
+def softmax(logits: ArrayLike, temperature: float = 1) -> NDArray[np.float64]:
+    """Return the probabilities softmax(logits / temperature), in float64.
 
     Where a logit is largest, so is its probability. The result is the one copy made.
-    Raises ValueError when N is 0, a logit is not finite, or the temperature is not above 0.
+
+    Args:
+        logits: (N, K), of any type of float.
+        temperature: T, above 0.
+
+    Returns:
+        (N, K) rows of probabilities.
+
+    Raises:
+        ValueError: if N is 0, a logit is not finite, or the temperature is not above 0.
     """
-    logits = array("logits", logits, (None, None), dtype=None)
-    result = np.subtract(logits, logits.max(axis=1, keepdims=True), dtype=np.float64)
+    logits = array("logits", logits, (None, None))
+    result: NDArray[np.float64] = np.subtract(logits, logits.max(axis=1, keepdims=True), dtype=np.float64)
     result /= positive("temperature", temperature)
     np.exp(result, out=result)
     result /= result.sum(axis=1, keepdims=True)
     return result
 
 
-def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray, temperature: float = 1) -> float:
-    """Mean of −log softmax(logits / temperature) at the labels, in nats.
+def negative_log_likelihood(logits: ArrayLike, labels: ArrayLike, temperature: float = 1) -> float:
+    """Return the mean of −log softmax(logits / temperature) at the labels, in nats.
 
-    logits: (N, K); labels: (N,).
-    Raises ValueError when N is 0, shapes disagree, a logit is not finite, a label is out of range, or the temperature
-    is not above 0.
+    Args:
+        logits: (N, K), of any type of float.
+        labels: (N,) class indices.
+        temperature: T, above 0.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a logit is not finite, a label is out of range, or the temperature is
+            not above 0.
     """
-    logits, labels = logits_and_labels(logits, labels, dtype=None)
+    logits, labels = logits_and_labels(logits, labels)
     temperature = positive("temperature", temperature)
     total = 0.0
     for rows, block in _blocks(logits):
@@ -331,18 +410,24 @@ def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray, temperature:
     return float(total / len(labels))
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Temperature T that minimises the mean NLL of softmax(logits / T), to a relative precision of 1e-6.
+def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
+    """Fit the temperature T that minimises the mean NLL of softmax(logits / T) (Guo et al. 2017).
 
-    logits: (N, K), from examples the network was not trained on; labels: (N,).
-    The loss is convex in 1/T, so its derivative has one root. T is sought from 0.01 to 100 and is one of these ends
-    when the loss still falls there: 0.01 for logits that separate the classes, 100 for logits no better than chance.
-    Raises ValueError when N is 0, shapes disagree, a logit is not finite or a label is out of range.
+    The loss is convex in 1/T, so its derivative has one root. T is sought from 0.01 to 100, to a relative precision of
+    1e-6, and is one of these ends when the loss still falls there: 0.01 for logits that separate the classes, 100 for
+    logits no better than chance.
+
+    Args:
+        logits: (N, K), from examples the network was not trained on.
+        labels: (N,) class indices.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a logit is not finite or a label is out of range.
     """
-    logits, labels = logits_and_labels(logits, labels, dtype=None)
+    logits, labels = logits_and_labels(logits, labels)
 
     @cache  # an evaluation takes one exponential of each logit, and `brentq` repeats the two at the ends
-    def slope(log_inverse):  # of the loss in 1/T, which has the sign of the slope in log(1/T)
+    def slope(log_inverse: float) -> float:  # of the loss in 1/T, which has the sign of the slope in log(1/T)
         total = 0.0
         for rows, block in _blocks(logits):
             weights = np.exp(log_inverse) * block
@@ -359,20 +444,28 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(-brentq(slope, low, high, xtol=1e-7)))
 
 
-def fit_temperature_by_ece(logits: np.ndarray, labels: np.ndarray, n_bins: int = 15, equal_mass: bool = False) -> float:
-    """Temperature T of the smallest ECE of softmax(logits / T) that a fixed search finds, from 0.01 to 100.
+def fit_temperature_by_ece(logits: ArrayLike, labels: ArrayLike, n_bins: int = 15, equal_mass: bool = False) -> float:
+    """Fit the temperature T of the smallest ECE of softmax(logits / T) that a fixed search finds, from 0.01 to 100.
 
     The ECE is neither convex nor continuous in T. Tried are the T of `fit_temperature` times 2^(j/8), |j| ≤ 24, then
     the best of them times 2^(j/64) and the best of those times 2^(j/512), |j| ≤ 8 each; of equals, the one nearest to
     the last best. So the same input gives the same T, no T tried has a smaller ECE, that of `fit_temperature` among
     them, and the grid is as fine as 0.14 %, but a narrower or farther minimum can be missed.
-    Arguments as for `fit_temperature` and `reliability`, errors too.
+
+    Args:
+        logits: (N, K), from examples the network was not trained on.
+        labels: (N,) class indices.
+        n_bins: number of bins of the ECE.
+        equal_mass: whether bins have equal numbers of examples in place of equal widths.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a logit is not finite, a label is out of range, or n_bins < 1.
     """
-    logits, labels = logits_and_labels(logits, labels, dtype=None)
+    logits, labels = logits_and_labels(logits, labels)
     correct = logits.argmax(axis=1) == labels
     confidence = np.empty(len(labels))
 
-    def error(temperature):
+    def error(temperature: float) -> float:
         for rows, block in _blocks(logits):
             block /= temperature
             confidence[rows] = 1 / np.exp(block, out=block).sum(axis=1)
@@ -386,15 +479,15 @@ def fit_temperature_by_ece(logits: np.ndarray, labels: np.ndarray, n_bins: int =
     return float(best)
 
 
-def _forecasts(confidence, correct) -> tuple[np.ndarray, np.ndarray]:
+def _forecasts(confidence: ArrayLike, correct: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool]]:
     """Confidences (N,) in [0, 1], those that rounding put above 1 as 1, and whether each is correct (N,), Booleans."""
-    confidence = array("confidence", confidence, (None,))
-    if confidence.min() < 0 or confidence.max() > 1 + SUM_TOLERANCE:
+    found = floats("confidence", confidence, (None,))
+    if found.min() < 0 or found.max() > 1 + SUM_TOLERANCE:
         raise ValueError("confidence: expected fractions from 0 to 1")
-    return np.minimum(confidence, 1), outcomes("correct", correct, len(confidence))
+    return np.minimum(found, 1), booleans("correct", correct, len(found))
 
 
-def _blocks(logits: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+def _blocks(logits: np.ndarray) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     """Rows after rows of the logits, less the largest of each row: which rows, and a float64 copy of them."""
     step = max(1, BLOCK_SIZE // logits.shape[1])
     for start in range(0, len(logits), step):

@@ -1,7 +1,8 @@
-"""Equivalent smoothing of a teacher's targets ("smoothness index" γ), which compares teachers (Müller et al. 2019,
-section 4)."""
+"""Smoothness index γ of a teacher's targets, the amount of label smoothing that they are worth; it makes teachers
+comparable (Müller et al. 2019, section 4)."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
 from lsbook.analysis.checks import class_indices, distributions, logits_and_labels, positive
@@ -10,12 +11,17 @@ SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE = 1e-2, 1e3  # where γ(T) = γ is sou
 BLOCK_ROWS = 2**16
 
 
-def smoothness_index(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """γ = mean over examples of Σ_k (1 − y_k) p_k · K/(K − 1): 0 for one-hot, 1 for uniform targets.
+def smoothness_index(probabilities: ArrayLike, labels: ArrayLike) -> float:
+    """Return γ, the mean over examples of Σ_k (1 − y_k) p_k · K/(K − 1), of a teacher's probabilities p.
 
-    probabilities: the teacher's pᵗ(T) (N, K), over the views that students see; labels: (N,).
-    Of smoothed targets it is α exactly.
-    Raises ValueError when N is 0, K is 1, shapes disagree, a row is no distribution or a label is out of range.
+    It is 0 for one-hot targets, 1 for uniform ones, and α for labels smoothed by α (Müller et al. 2019, section 4).
+
+    Args:
+        probabilities: (N, K), the teacher's pᵗ(T) over the views that students see.
+        labels: (N,) class indices.
+
+    Raises:
+        ValueError: if N is 0, K is 1, shapes disagree, a row is no distribution or a label is out of range.
     """
     probabilities = distributions("probabilities", probabilities)
     labels = class_indices(labels, *probabilities.shape)
@@ -26,13 +32,20 @@ def smoothness_index(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float((1 - true) * n_classes / (n_classes - 1))
 
 
-def smoothness_at(temperature: float, logits: np.ndarray, labels: np.ndarray) -> float:
-    """γ of the teacher softmax(logits / temperature).
+def smoothness_at(temperature: float, logits: ArrayLike, labels: ArrayLike) -> float:
+    """Return the smoothness index γ of the teacher softmax(logits / temperature).
 
-    logits: (N, K), of any type, copied in blocks only; labels: (N,). Raises ValueError as `smoothness_index`, which it
-    is without the probabilities of the other classes.
+    It is `smoothness_index` of these probabilities, computed without those of the other classes.
+
+    Args:
+        temperature: T, above 0.
+        logits: (N, K), of any type of float; they are copied in blocks only.
+        labels: (N,) class indices.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a logit is not finite, a label is out of range or T is not above 0.
     """
-    logits, labels = logits_and_labels(logits, labels, dtype=None)
+    logits, labels = logits_and_labels(logits, labels)
     temperature = positive("temperature", temperature)
     blocks = (slice(start, start + BLOCK_ROWS) for start in range(0, len(logits), BLOCK_ROWS))
     true = sum(_true_probability(logits[b], labels[b], temperature) for b in blocks) / len(logits)
@@ -41,20 +54,28 @@ def smoothness_at(temperature: float, logits: np.ndarray, labels: np.ndarray) ->
 
 
 def _true_probability(logits: np.ndarray, labels: np.ndarray, temperature: float) -> float:
-    """The sum over examples of the probability of their label: of logits in half precision, in single precision."""
+    """Sum the probability of the label over the examples: of logits in half precision, in single precision."""
     gaps = logits.astype(np.promote_types(logits.dtype, np.float32))
     gaps -= gaps[np.arange(len(labels)), labels][:, None]
     gaps /= temperature
     with np.errstate(over="ignore"):  # the probability is then 0
-        return np.reciprocal(np.exp(gaps, out=gaps).sum(axis=1)).sum(dtype=np.float64)
+        return float(np.reciprocal(np.exp(gaps, out=gaps).sum(axis=1)).sum(dtype=np.float64))
 
 
-def temperature_for(index: float, logits: np.ndarray, labels: np.ndarray) -> float:
-    """Temperature T at which the teacher softmax(logits / T) has the smoothness index `index`.
+def temperature_for(index: float, logits: ArrayLike, labels: ArrayLike) -> float:
+    """Return the temperature T at which the teacher softmax(logits / T) has the smoothness index γ = `index`.
 
-    logits: (N, K), labels: (N,), as for `smoothness_at`. T is sought from 0.01 to 1000, to a relative precision of
-    1e-6; γ rises with T where most examples are classified rightly.
-    Raises ValueError when the index is not between those of the two ends, and as `smoothness_index`.
+    γ rises with T where most examples are classified correctly. T is sought from 0.01 to 1000, to a relative precision
+    of 1e-6.
+
+    Args:
+        index: γ, a fraction of 1.
+        logits: (N, K), of any type of float.
+        labels: (N,) class indices.
+
+    Raises:
+        ValueError: if `index` is not between the γ of T = 0.01 and of T = 1000, N is 0, shapes disagree, a logit is not
+            finite or a label is out of range.
     """
 
     def difference(log_temperature: float) -> float:

@@ -8,14 +8,21 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from lsbook.analysis.checks import array, class_indices
+from lsbook.analysis.checks import array, class_indices, floats
 
-EPSILON = np.finfo(np.float64).eps
+MACHINE_EPSILON = np.finfo(np.float64).eps
 
 
 class ClassSeparation(NamedTuple):
-    """Class separation r2 = 1 − within / total, at most 1, and the mean cosine distances within classes and overall."""
+    """Class separation and what it is made of (Kornblith et al. 2021, equation 11).
+
+    Attributes:
+        r2: 1 − within / total, at most 1.
+        within: mean cosine distance within classes, from 0 to 2.
+        total: mean cosine distance over all pairs of classes, from 0 to 2.
+    """
 
     r2: float
     within: float
@@ -23,14 +30,20 @@ class ClassSeparation(NamedTuple):
 
 
 class NeuralCollapse(NamedTuple):
-    """NC1, NC2 of the class means and, where templates were given, NC2 of these. All are 0 at full collapse."""
+    """Two of the properties of neural collapse (Papyan, Han and Donoho 2020), each 0 at full collapse.
+
+    Attributes:
+        nc1: variability within classes relative to that between them.
+        nc2: distance of the class means from a simplex of equal sides.
+        nc2_templates: the same distance of the last layer's rows; None where they were not given.
+    """
 
     nc1: float
     nc2: float
     nc2_templates: float | None
 
 
-def class_separation(features: np.ndarray, labels: np.ndarray) -> ClassSeparation:
+def class_separation(features: ArrayLike, labels: ArrayLike) -> ClassSeparation:
     """Measure class separation R² = 1 − d_within / d_total by cosine distances 1 − cos(x, x') (Kornblith et al. 2021).
 
     As in their equation 11, d_within averages over all pairs of examples of one class and then over the classes, and
@@ -56,12 +69,12 @@ def class_separation(features: np.ndarray, labels: np.ndarray) -> ClassSeparatio
         within.append(_scatter(units))
     between = _scatter(np.array(means))
     total = np.mean(within) + between
-    if total <= EPSILON:
+    if total <= MACHINE_EPSILON:
         raise ValueError("features: all have one direction")
     return ClassSeparation(float(between / total), float(np.mean(within)), float(total))
 
 
-def neural_collapse(features: np.ndarray, labels: np.ndarray, templates: np.ndarray | None = None) -> NeuralCollapse:
+def neural_collapse(features: ArrayLike, labels: ArrayLike, templates: ArrayLike | None = None) -> NeuralCollapse:
     """Measure neural collapse, NC1 and NC2, of features, and NC2 of templates (Papyan, Han and Donoho 2020).
 
     NC1 = tr(Σ_W Σ_B†) / K, where Σ_W is the mean of the class covariances (1/N_k) and Σ_B the covariance (1/K) of the
@@ -86,14 +99,13 @@ def neural_collapse(features: np.ndarray, labels: np.ndarray, templates: np.ndar
     nc1 = np.mean([_scatter(points @ whitening) for points in _classes(features, labels)])
     nc2_templates = None
     if templates is not None:
-        templates = array("templates", templates, means.shape)
-        nc2_templates = _simplex_distance(_centred("templates", templates))
+        nc2_templates = _simplex_distance(_centred("templates", floats("templates", templates, means.shape)))
     return NeuralCollapse(float(nc1), _simplex_distance(centred), nc2_templates)
 
 
-def _classes(features, labels) -> Iterator[np.ndarray]:
+def _classes(features: ArrayLike, labels: ArrayLike) -> Iterator[NDArray[np.float64]]:
     """The features of each class (N_k, d) in float64, in the order of the labels: two classes or more."""
-    features = array("features", features, (None, None), dtype=None)
+    features = array("features", features, (None, None))
     labels = class_indices(labels, len(features))
     present = np.unique(labels)
     if len(present) < 2:
@@ -102,25 +114,25 @@ def _classes(features, labels) -> Iterator[np.ndarray]:
         yield features[labels == label].astype(np.float64)
 
 
-def _scatter(points: np.ndarray) -> float:
+def _scatter(points: NDArray[np.float64]) -> float:
     """Mean squared distance of points (N, d) from their mean."""
-    return np.sum((points - points.mean(axis=0)) ** 2) / len(points)
+    return float(np.sum((points - points.mean(axis=0)) ** 2) / len(points))
 
 
-def _centred(name: str, vectors: np.ndarray) -> np.ndarray:
+def _centred(name: str, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Vectors (K, d) less their mean."""
-    centred = vectors - vectors.mean(axis=0)
+    centred: NDArray[np.float64] = vectors - vectors.mean(axis=0)
     if np.linalg.norm(centred, 2) <= _rounding(vectors):
         raise ValueError(f"{name}: all {len(vectors)} classes coincide")
     return centred
 
 
-def _rounding(vectors: np.ndarray) -> float:
+def _rounding(vectors: NDArray[np.float64]) -> float:
     """A bound of what rounding adds to the singular values of vectors (K, d) less their mean."""
-    return vectors.size * EPSILON * np.abs(vectors).max()
+    return float(vectors.size * MACHINE_EPSILON * np.abs(vectors).max())
 
 
-def _simplex_distance(centred: np.ndarray) -> float:
+def _simplex_distance(centred: NDArray[np.float64]) -> float:
     """NC2 of vectors (K, d) whose sum is 0."""
     n = len(centred)
     gram = centred @ centred.T

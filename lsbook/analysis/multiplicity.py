@@ -1,15 +1,22 @@
 """Many tests at once: p-values adjusted for how many there are."""
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from lsbook.analysis.checks import array
+from lsbook.analysis.checks import floats
 
 
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """Adjust p-values (M,) so that those below 5 % hold one false rejection or more with at most 5 % (Holm 1979).
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Adjust p-values so that those below 5 % hold one false rejection or more with at most 5 % (Holm 1979).
+
+    Args:
+        p_values: (M,), from 0 to 1.
+
+    Returns:
+        (M,) adjusted p-values in the same order, at most 1.
 
     Raises:
-        ValueError: for none, or values outside [0, 1].
+        ValueError: if there are none, or one is outside [0, 1].
     """
     p_values = _checked(p_values)
     rising = np.argsort(p_values)
@@ -19,11 +26,17 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:
-    """Adjust p-values (M,) so that of those below 5 % at most 5 % are expected to be false (Benjamini, Hochberg 1995).
+def benjamini_hochberg(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Adjust p-values so that of those below 5 % at most 5 % are expected to be false (Benjamini and Hochberg 1995).
+
+    Args:
+        p_values: (M,), from 0 to 1.
+
+    Returns:
+        (M,) adjusted p-values in the same order, at most 1.
 
     Raises:
-        ValueError: for none, or values outside [0, 1].
+        ValueError: if there are none, or one is outside [0, 1].
     """
     p_values = _checked(p_values)
     m = len(p_values)
@@ -34,8 +47,8 @@ def benjamini_hochberg(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def _checked(p_values: np.ndarray) -> np.ndarray:
-    p_values = array("p_values", p_values, (None,))
-    if p_values.min() < 0 or p_values.max() > 1:
+def _checked(p_values: ArrayLike) -> NDArray[np.float64]:
+    found = floats("p_values", p_values, (None,))
+    if found.min() < 0 or found.max() > 1:
         raise ValueError("p_values: expected numbers in [0, 1]")
-    return p_values
+    return found

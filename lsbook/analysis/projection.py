@@ -8,27 +8,38 @@ activation · template is the logit. Lengths are in the units of the activations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from lsbook.analysis.checks import array, class_indices, logits_and_labels
+from lsbook.analysis.checks import class_indices, floats
 
 # Below the rounding of templates kept as float32: a triangle flatter than this is taken for a line.
 FLATNESS = 1e-6
 
 
 class Plane(NamedTuple):
-    """A plane in activation space: `origin` (d,), its point nearest 0, and an orthonormal `basis` (2, d)."""
+    """A plane in activation space.
 
-    origin: np.ndarray
-    basis: np.ndarray
-
-
-def template_plane(templates: np.ndarray) -> Plane:
-    """The plane through three templates w_1, w_2, w_3, given as (3, d).
-
-    The basis is (u, v): u runs along w_2 − w_1 and v·(w_3 − w_1) > 0, so that two networks are not mirrored.
-    Raises ValueError when a value is not finite, the shape is another, or templates are equal or in one line.
+    Attributes:
+        origin: (d,), its point nearest 0.
+        basis: (2, d), orthonormal.
     """
-    templates = array("templates", templates, (3, None))
+
+    origin: NDArray[np.float64]
+    basis: NDArray[np.float64]
+
+
+def template_plane(templates: ArrayLike) -> Plane:
+    """Return the plane through three templates w_1, w_2, w_3 (Müller et al. 2019, section 2).
+
+    Its basis is (u, v): u runs along w_2 − w_1 and v·(w_3 − w_1) > 0, so that two networks are not mirrored.
+
+    Args:
+        templates: (3, d).
+
+    Raises:
+        ValueError: if a value is not finite, the shape is another, or templates are equal or in one line.
+    """
+    templates = floats("templates", templates, (3, None))
     sides = templates[1:] - templates[0]
     basis, coordinates = _orthonormal_rows(sides)
     extents = coordinates.diagonal()
@@ -37,57 +48,98 @@ def template_plane(templates: np.ndarray) -> Plane:
     return Plane(templates[0] - (basis @ templates[0]) @ basis, basis)
 
 
-def project(points: np.ndarray, plane: Plane) -> np.ndarray:
-    """Coordinates (x·u, x·v) in the plane of points x (N, d), measured from the plane's origin: (N, 2).
+def project(points: ArrayLike, plane: Plane) -> NDArray[np.float64]:
+    """Project points on a plane, orthogonally.
 
-    Raises ValueError when N is 0, a value is not finite, or points and plane differ in d.
+    Args:
+        points: x (N, d), such as activations.
+        plane: as `template_plane` gives it, with the basis (u, v).
+
+    Returns:
+        (N, 2) coordinates (x·u, x·v), measured from the plane's origin.
+
+    Raises:
+        ValueError: if N is 0, a value is not finite, or points and plane differ in d.
     """
-    return array("points", points, (None, plane.basis.shape[1])) @ plane.basis.T
+    return np.asarray(floats("points", points, (None, plane.basis.shape[1])) @ plane.basis.T)
 
 
-def span_coordinates(activations: np.ndarray, templates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Activations (N, d) and templates (K, d) in an orthonormal basis of the templates' span: (N, r) and (K, r).
+def span_coordinates(activations: ArrayLike, templates: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return activations and templates in an orthonormal basis of the templates' span.
 
-    r = min(K, d). Every inner product of an activation or a template with a template is kept, so that logits, template
+    Every inner product of an activation or a template with a template is kept, so that logits, template
     planes and projections computed from the result equal those of the full arrays. A record therefore needs r numbers
     an activation, 10 for CIFAR-10, instead of d. What an activation has outside the span, which no logit sees, is lost.
     The basis is the templates' own, orthonormalised in their order: the k-th template has no coordinate after the k-th,
     which is not negative.
-    Raises ValueError when N or K is 0, a value is not finite, or the arrays differ in d.
+
+    Args:
+        activations: (N, d).
+        templates: (K, d).
+
+    Returns:
+        (N, r) activations and (K, r) templates, r = min(K, d).
+
+    Raises:
+        ValueError: if N or K is 0, a value is not finite, or the arrays differ in d.
     """
-    templates = array("templates", templates, (None, None))
-    activations = array("activations", activations, (None, templates.shape[1]))
+    templates = floats("templates", templates, (None, None))
+    activations = floats("activations", activations, (None, templates.shape[1]))
     basis, coordinates = _orthonormal_rows(templates)
     return activations @ basis.T, coordinates
 
 
-def within_between_scatter(points: np.ndarray, labels: np.ndarray) -> float:
-    """How loose clusters are relative to their distance: trace of within- over trace of between-class scatter.
+def within_between_scatter(points: ArrayLike, labels: ArrayLike) -> float:
+    """Return how loose clusters are relative to their distance: trace of within- over trace of between-class scatter.
 
-    points: (N, 2); labels: (N,) whole numbers. Classes weigh equally: within is `within_scatter`, between is the mean
-    squared distance of the class centroids from their mean.
-    Raises ValueError on bad shapes or values, and when all centroids coincide (so with one class).
+    Classes weigh equally: within is `within_scatter`, between the mean squared distance of the class centroids from
+    their mean.
+
+    Args:
+        points: (N, 2), projections.
+        labels: (N,) class indices.
+
+    Returns:
+        A ratio, 0 where each class is one point.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a value is not finite, or all centroids coincide (so for one class).
     """
     centroids = _centroids(points, labels)[0]
     between = np.mean(np.sum((centroids - centroids.mean(axis=0)) ** 2, axis=1))
     return _ratio(within_scatter(points, labels), between, "points: all class centroids coincide")
 
 
-def within_scatter(points: np.ndarray, labels: np.ndarray) -> float:
-    """Trace of the within-class covariance: mean squared distance from the class centroid, classes weighted equally.
+def within_scatter(points: ArrayLike, labels: ArrayLike) -> float:
+    """Return the trace of the within-class covariance: the mean squared distance of points from their class centroid.
 
-    points: (N, 2); labels: (N,) whole numbers. Raises ValueError on bad shapes or values.
+    Classes weigh equally, however many points each has.
+
+    Args:
+        points: (N, 2), projections.
+        labels: (N,) class indices.
+
+    Returns:
+        In squared units of the points.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree or a value is not finite.
     """
     centroids, index, points = _centroids(points, labels)
     squares = np.sum((points - centroids[index]) ** 2, axis=1)
     return float(np.mean(np.bincount(index, squares) / np.bincount(index)))
 
 
-def triangle_regularity(points: np.ndarray, labels: np.ndarray) -> float:
-    """Shortest over longest side of the triangle of the three class centroids: 1 when it is regular.
+def triangle_side_ratio(points: ArrayLike, labels: ArrayLike) -> float:
+    """Return the shortest over the longest side of the triangle of three class centroids: 1 where it is equilateral.
 
-    points: (N, 2); labels: (N,) whole numbers, three different ones.
-    Raises ValueError on bad shapes or values, for another number of classes, and when all centroids coincide.
+    Args:
+        points: (N, 2), projections.
+        labels: (N,) class indices, three different ones.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a value is not finite, there are not three classes, or all centroids
+            coincide.
     """
     centroids = _centroids(points, labels)[0]
     if len(centroids) != 3:
@@ -96,19 +148,34 @@ def triangle_regularity(points: np.ndarray, labels: np.ndarray) -> float:
     return _ratio(sides.min(), sides.max(), "points: all class centroids coincide")
 
 
-def mean_distance(points: np.ndarray) -> float:
-    """Mean distance of projections (N, 2) from the plane's origin. Raises ValueError on bad shapes or values."""
-    return float(np.linalg.norm(array("points", points, (None, 2)), axis=1).mean())
+def mean_distance(points: ArrayLike) -> float:
+    """Return the mean distance of projections from the plane's origin, in units of the activations.
 
+    Args:
+        points: (N, 2), projections.
 
-def arc_ratio(points: np.ndarray, centre: np.ndarray) -> float:
-    """How far points form an arc around `centre`: sd of their arc length over sd of their radius.
-
-    points: (N, 2), two similar classes pooled; centre: (2,), the third class's training centroid.
-    Arc length is the mean radius × the angle from the circular mean direction, so that no cut of the circle matters.
-    Raises ValueError on bad shapes or values, and when all radii are equal (so for one point).
+    Raises:
+        ValueError: if N is 0, the shape is another or a value is not finite.
     """
-    offset = array("points", points, (None, 2)) - array("centre", centre, (2,))
+    return float(np.linalg.norm(floats("points", points, (None, 2)), axis=1).mean())
+
+
+def arc_ratio(points: ArrayLike, centre: ArrayLike) -> float:
+    """Return how far points form an arc around a centre: the sd of their arc length over the sd of their radius.
+
+    Arc length is the mean radius × the angle from the circular mean direction, so that no cut of the circle matters.
+
+    Args:
+        points: (N, 2), projections of two similar classes pooled.
+        centre: (2,), the centroid of the third class's training examples.
+
+    Returns:
+        A ratio: 1 where points spread as far along the circle as across it, more on an arc.
+
+    Raises:
+        ValueError: if N is 0, a shape is another, a value is not finite, or all radii are equal (so for one point).
+    """
+    offset = floats("points", points, (None, 2)) - floats("centre", centre, (2,))
     radius = np.linalg.norm(offset, axis=1)
     angle = np.angle(offset @ [1, 1j])
     mean_direction = np.angle(np.exp(1j * angle).mean())
@@ -116,39 +183,56 @@ def arc_ratio(points: np.ndarray, centre: np.ndarray) -> float:
     return _ratio(arc.std(), radius.std(), "points: all at the same distance from the centre")
 
 
-def logit_gaps(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """True minus each other logit of every example, in nats: (N, K − 1), the others in the order of their class.
+def logit_gaps(logits: ArrayLike, labels: ArrayLike) -> NDArray[np.float64]:
+    """Return the true minus each other logit of every example, in nats (Müller et al. 2019, section 2).
 
-    logits: (N, K); labels: (N,). Raises ValueError on bad shapes or values, labels out of range, or K below 2.
+    Args:
+        logits: (N, K), K ≥ 2.
+        labels: (N,) class indices.
+
+    Returns:
+        (N, K − 1), the other classes in their order.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a logit is not finite, a label is out of range or K is below 2.
     """
-    logits, labels = logits_and_labels(logits, labels)
+    logits = floats("logits", logits, (None, None))
     n, n_classes = logits.shape
+    labels = class_indices(labels, n, n_classes)
     if n_classes < 2:
         raise ValueError("logits: expected two classes or more")
     true = logits[np.arange(n), labels]
     others = logits[np.arange(n_classes) != labels[:, None]].reshape(n, n_classes - 1)
-    return true[:, None] - others
+    return np.asarray(true[:, None] - others)
 
 
-def gap_variation(logits: np.ndarray, labels: np.ndarray) -> float:
-    """How far the logit gaps are from one constant: sd over mean of `logit_gaps`, all examples and classes pooled.
+def gap_variation(logits: ArrayLike, labels: ArrayLike) -> float:
+    """Return how far the logit gaps are from one constant: sd over mean of `logit_gaps`, examples and classes pooled.
 
-    Errors as there; also ValueError unless the mean gap is above 0.
+    Args:
+        logits: (N, K), K ≥ 2.
+        labels: (N,) class indices.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a logit is not finite, a label is out of range, K is below 2, or the
+            mean gap is not above 0.
     """
     gaps = logit_gaps(logits, labels)
     return _ratio(gaps.std(), gaps.mean(), "logits: the mean gap of true to other logits is not above 0")
 
 
-def _orthonormal_rows(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _orthonormal_rows(vectors: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Basis (r, d) of the vectors (K, d) and their coordinates (K, r): lower triangular, diagonal not negative."""
     columns, triangle = np.linalg.qr(vectors.T)
     signs = np.where(triangle.diagonal() < 0, -1.0, 1.0)
     return (columns * signs).T, triangle.T * signs
 
 
-def _centroids(points, labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _centroids(
+    points: ArrayLike, labels: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.intp], NDArray[np.float64]]:
     """Class centroids (C, 2) in the order of the labels, each point's row among them (N,), the checked points."""
-    points = array("points", points, (None, 2))
+    points = floats("points", points, (None, 2))
     classes, index, counts = np.unique(class_indices(labels, len(points)), return_inverse=True, return_counts=True)
     sums = np.zeros((classes.size, 2))
     np.add.at(sums, index, points)

@@ -1,4 +1,5 @@
-"""How well a score tells right predictions from wrong ones: risk and coverage, AURC, AUGRC, AUROC; and such scores.
+"""Selective prediction: how well a score tells right predictions from wrong ones, by risk and coverage, AURC, AUGRC
+and AUROC; and such scores.
 
 A score orders predictions by trust, the larger the more trusted; only its order matters. Risks, coverages and areas are
 fractions of 1. Everything is computed in float64. Scores that were rounded before, such as confidences kept in float16,
@@ -8,9 +9,10 @@ tie where they need not.
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import logsumexp
 
-from lsbook.analysis.checks import array, fraction, logits_and_labels, outcomes, positive
+from lsbook.analysis.checks import booleans, class_indices, floats, fraction, positive
 
 # Norms that `fit_normalisation` tries.
 NORMS = range(1, 11)
@@ -23,7 +25,7 @@ class Normalisation(NamedTuple):
     centred: bool
 
 
-def risk_coverage(score: np.ndarray, correct: np.ndarray) -> np.ndarray:
+def risk_coverage(score: ArrayLike, correct: ArrayLike) -> NDArray[np.float64]:
     """Return the risk at coverage n/N for n = 1 … N: the share of errors among the n predictions of largest score.
 
     Equal scores count as their mean over all orders: after a errors, j of m equal scores with e errors among them have
@@ -39,18 +41,18 @@ def risk_coverage(score: np.ndarray, correct: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: if N is 0, shapes disagree, a score is not finite or `correct` holds another value.
     """
-    score = array("score", score, (None,))
-    correct = outcomes("correct", correct, len(score))
+    score = floats("score", score, (None,))
+    correct = booleans("correct", correct, len(score))
     _, group, size = np.unique(-score, return_inverse=True, return_counts=True)
     errors = np.bincount(group[~correct], minlength=len(size))
     errors_before, start = errors.cumsum() - errors, size.cumsum() - size
     n = np.arange(1, len(score) + 1)
     group = np.repeat(np.arange(len(size)), size)  # that of the n-th most trusted
     expected = errors_before[group] * size[group] + (n - start[group]) * errors[group]
-    return expected / (n * size[group])
+    return np.asarray(expected / (n * size[group]))
 
 
-def aurc(score: np.ndarray, correct: np.ndarray) -> float:
+def aurc(score: ArrayLike, correct: ArrayLike) -> float:
     """Return the area under the risk-coverage curve, (1/N) Σ_n risk_n (Geifman and El-Yaniv 2017).
 
     Args:
@@ -66,7 +68,7 @@ def aurc(score: np.ndarray, correct: np.ndarray) -> float:
     return float(risk_coverage(score, correct).mean())
 
 
-def augrc(score: np.ndarray, correct: np.ndarray) -> float:
+def augrc(score: ArrayLike, correct: ArrayLike) -> float:
     """Return the area under the generalised risk-coverage curve, (1/N) Σ_n (n/N) risk_n (Traub et al. 2024).
 
     It is the share of all predictions that are both accepted and wrong, averaged over the coverages.
@@ -85,7 +87,7 @@ def augrc(score: np.ndarray, correct: np.ndarray) -> float:
     return float(np.mean(_coverages(len(risk)) * risk))
 
 
-def coverage_at_risk(score: np.ndarray, correct: np.ndarray, risk: float = 0.05) -> float:
+def coverage_at_risk(score: ArrayLike, correct: ArrayLike, risk: float = 0.05) -> float:
     """Return the largest coverage n/N at which the risk is at most `risk`, or 0 if there is none.
 
     A smaller coverage may have a larger risk: the curve need not rise everywhere.
@@ -99,11 +101,12 @@ def coverage_at_risk(score: np.ndarray, correct: np.ndarray, risk: float = 0.05)
         ValueError: if N is 0, shapes disagree, a score is not finite, `correct` holds another value or `risk` is not
             from 0 to 1.
     """
-    (admissible,) = np.nonzero(risk_coverage(score, correct) <= fraction("risk", risk))
-    return float((admissible[-1] + 1) / len(score)) if admissible.size else 0.0
+    risks = risk_coverage(score, correct)
+    (admissible,) = np.nonzero(risks <= fraction("risk", risk))
+    return float((admissible[-1] + 1) / len(risks)) if admissible.size else 0.0
 
 
-def risk_at_coverage(score: np.ndarray, correct: np.ndarray, coverage: float = 0.8) -> float:
+def risk_at_coverage(score: ArrayLike, correct: ArrayLike, coverage: float = 0.8) -> float:
     """Return the risk, a fraction of 1, at the smallest coverage n/N that is at least `coverage`: n = ⌈coverage · N⌉.
 
     Args:
@@ -119,7 +122,7 @@ def risk_at_coverage(score: np.ndarray, correct: np.ndarray, coverage: float = 0
     return float(risk[np.searchsorted(_coverages(len(risk)), fraction("coverage", coverage))])
 
 
-def ranking_auroc(score: np.ndarray, correct: np.ndarray) -> float:
+def ranking_auroc(score: ArrayLike, correct: ArrayLike) -> float:
     """Return the AUROC of right against wrong predictions: how often a right one has a larger score than a wrong one.
 
     Equal scores count ½. 0.5 is chance and 1 a perfect ranking, whatever the accuracy.
@@ -132,14 +135,14 @@ def ranking_auroc(score: np.ndarray, correct: np.ndarray) -> float:
         ValueError: if shapes disagree, a score is not finite, `correct` holds another value, or all predictions are
             right or all wrong.
     """
-    score = array("score", score, (None,))
-    correct = outcomes("correct", correct, len(score))
+    score = floats("score", score, (None,))
+    correct = booleans("correct", correct, len(score))
     if correct.all() or not correct.any():
         raise ValueError("correct: all predictions are right or all are wrong, so there is nothing to tell apart")
     return auroc(score[correct], score[~correct])
 
 
-def auroc(positive_scores: np.ndarray, negative_scores: np.ndarray) -> float:
+def auroc(positive_scores: ArrayLike, negative_scores: ArrayLike) -> float:
     """Return the area under the ROC curve: P(positive > negative) + P(equal)/2 over all N·M pairs of scores.
 
     Args:
@@ -149,13 +152,13 @@ def auroc(positive_scores: np.ndarray, negative_scores: np.ndarray) -> float:
     Raises:
         ValueError: if N or M is 0 or a score is not finite.
     """
-    positives = array("positive_scores", positive_scores, (None,))
-    negatives = np.sort(array("negative_scores", negative_scores, (None,)))
+    positives = floats("positive_scores", positive_scores, (None,))
+    negatives = np.sort(floats("negative_scores", negative_scores, (None,)))
     below, up_to = (int(np.searchsorted(negatives, positives, side).sum()) for side in ("left", "right"))
     return (below + up_to) / (2 * len(positives) * len(negatives))
 
 
-def max_probability(logits: np.ndarray) -> np.ndarray:
+def max_probability(logits: ArrayLike) -> NDArray[np.float64]:
     """Score predictions by the log-odds log(p / (1 − p)) of the largest probability p = max_k softmax(z)_k.
 
     They order predictions as p does (the maximum softmax probability, MSP, of Hendrycks and Gimpel 2017). But p rounds
@@ -175,10 +178,10 @@ def max_probability(logits: np.ndarray) -> np.ndarray:
     rows, largest = np.arange(len(logits)), logits.argmax(axis=1)
     others = logits - logits[rows, largest][:, None]
     others[rows, largest] = -np.inf
-    return -logsumexp(others, axis=1)
+    return np.asarray(-logsumexp(others, axis=1))
 
 
-def max_logit(logits: np.ndarray) -> np.ndarray:
+def max_logit(logits: ArrayLike) -> NDArray[np.float64]:
     """Score predictions by their largest logit, max_k z_k.
 
     Args:
@@ -190,10 +193,10 @@ def max_logit(logits: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: if N is 0, a logit is not finite or K is below 2.
     """
-    return _logits(logits).max(axis=1)
+    return np.asarray(_logits(logits).max(axis=1))
 
 
-def normalised_max_logit(logits: np.ndarray, p: float, centred: bool) -> np.ndarray:
+def normalised_max_logit(logits: ArrayLike, p: float, centred: bool) -> NDArray[np.float64]:
     """Score predictions by their largest normalised logit, max_k z_k / ‖z‖_p (Cattelan and Silva 2024).
 
     Scores are rounded to 12 decimals, so that those tie which are equal: with p = 1 a centred row scores ½ wherever one
@@ -216,10 +219,10 @@ def normalised_max_logit(logits: np.ndarray, p: float, centred: bool) -> np.ndar
     scale = np.abs(logits).max(axis=1, keepdims=True)  # so that no power overflows
     scaled = logits / np.where(scale > 0, scale, 1)
     norm = np.sum(np.abs(scaled) ** p, axis=1) ** (1 / p)
-    return np.round(scaled.max(axis=1) / np.where(norm > 0, norm, 1), 12)
+    return np.asarray(np.round(scaled.max(axis=1) / np.where(norm > 0, norm, 1), 12))
 
 
-def energy(logits: np.ndarray) -> np.ndarray:
+def energy(logits: ArrayLike) -> NDArray[np.float64]:
     """Score predictions by log Σ_k exp z_k, which is minus the energy of Liu et al. (2020).
 
     Args:
@@ -231,10 +234,10 @@ def energy(logits: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: if N is 0, a logit is not finite or K is below 2.
     """
-    return logsumexp(_logits(logits), axis=1)
+    return np.asarray(logsumexp(_logits(logits), axis=1))
 
 
-def fit_normalisation(logits: np.ndarray, labels: np.ndarray) -> Normalisation:
+def fit_normalisation(logits: ArrayLike, labels: ArrayLike) -> Normalisation:
     """Choose p from 1 … 10 and centring so that `normalised_max_logit` has the smallest AURC (Cattelan and Silva 2024).
 
     Of equal ones it takes the smallest p, and for that the centred. A prediction is argmax_k z_k, the first of equals.
@@ -246,18 +249,19 @@ def fit_normalisation(logits: np.ndarray, labels: np.ndarray) -> Normalisation:
     Raises:
         ValueError: if N is 0, shapes disagree, a logit is not finite, a label is out of range or K is below 2.
     """
-    logits, labels = logits_and_labels(_logits(logits), labels)
+    logits = _logits(logits)
+    labels = class_indices(labels, *logits.shape)
     correct = logits.argmax(axis=1) == labels
     choices = [Normalisation(p, centred) for p in NORMS for centred in (True, False)]
     return min(choices, key=lambda choice: aurc(normalised_max_logit(logits, *choice), correct))
 
 
-def _coverages(n: int) -> np.ndarray:
+def _coverages(n: int) -> NDArray[np.float64]:
     return np.arange(1, n + 1) / n
 
 
-def _logits(logits) -> np.ndarray:
-    logits = array("logits", logits, (None, None))
-    if logits.shape[1] < 2:
+def _logits(logits: ArrayLike) -> NDArray[np.float64]:
+    found = floats("logits", logits, (None, None))
+    if found.shape[1] < 2:
         raise ValueError("logits: expected two classes or more")
-    return logits
+    return found

@@ -1,81 +1,135 @@
-"""Confidence intervals over seeds: Student's t for one arm or for pairs, Welch's t for two arms. Distance of shares.
+"""Confidence intervals over seeds: Student's t for one arm or for pairs, Welch's t for two arms; and a test of shares.
 
-Units are those of the values. Values without any variance give the interval of one point.
+Intervals are in the units of the values. Values without any variance give the interval of one point.
 """
 
 import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit
 
 
 class Interval(NamedTuple):
-    """A mean and the ends of its confidence interval."""
+    """A mean and the ends of its confidence interval, in the units of the values."""
 
     mean: float
     low: float
     high: float
 
 
-def mean_interval(values: np.ndarray, level: float = 0.95) -> Interval:
-    """Interval of the mean of values (S,), one a seed.
+def mean_interval(values: ArrayLike, level: float = 0.95) -> Interval:
+    """Return Student's interval of the mean of values.
 
-    Raises ValueError for fewer than two values, NaN or infinite ones, or a level outside (0, 1).
+    Args:
+        values: (S,), one a seed, S ≥ 2.
+        level: the interval's confidence, between 0 and 1.
+
+    Raises:
+        ValueError: if there are fewer than two values, one is not finite, or `level` is outside (0, 1).
     """
     return _student(*_moments("values", values), level)
 
 
-def paired_interval(differences: np.ndarray, level: float = 0.95) -> Interval:
-    """Interval of the mean of differences (S,), one for each pair of runs that share a seed or a teacher.
+def paired_interval(differences: ArrayLike, level: float = 0.95) -> Interval:
+    """Return Student's interval of the mean difference within pairs of runs that share a seed or a teacher.
 
-    Errors as for `mean_interval`.
+    Args:
+        differences: (S,), one a pair, S ≥ 2.
+        level: the interval's confidence, between 0 and 1.
+
+    Raises:
+        ValueError: if there are fewer than two differences, one is not finite, or `level` is outside (0, 1).
     """
     return _student(*_moments("differences", differences), level)
 
 
-def welch_interval(hard: np.ndarray, smoothed: np.ndarray, level: float = 0.95) -> Interval:
-    """Welch's interval of mean(smoothed) − mean(hard), for arms (S,) and (S',) of networks trained independently.
+def welch_interval(hard: ArrayLike, smoothed: ArrayLike, level: float = 0.95) -> Interval:
+    """Return Welch's interval of mean(smoothed) − mean(hard), for two arms of networks trained independently.
 
-    Neither equal variances nor equal numbers are assumed. Errors as for `mean_interval`, for either arm.
+    Neither equal variances nor equal numbers are assumed (Welch 1947; degrees of freedom after Satterthwaite 1946).
+
+    Args:
+        hard: (S,), one a seed, S ≥ 2.
+        smoothed: (S',), one a seed, S' ≥ 2.
+        level: the interval's confidence, between 0 and 1.
+
+    Raises:
+        ValueError: if an arm has fewer than two values, one is not finite, or `level` is outside (0, 1).
     """
     return _student(*_difference(hard, smoothed), level)
 
 
-def paired_p_value(differences: np.ndarray, threshold: float = 0.0) -> float:
-    """Two-sided p-value of Student's t-test that the mean of differences (S,) is at a threshold.
+def paired_p_value(differences: ArrayLike, threshold: float = 0.0) -> float:
+    """Return the two-sided p-value of Student's t-test that the mean difference within pairs is at a threshold.
 
-    It is below 0.05 exactly where the threshold is outside of `paired_interval`. Errors as for `mean_interval`.
+    It is below 0.05 exactly where the threshold is outside of `paired_interval`.
+
+    Args:
+        differences: (S,), one a pair, S ≥ 2.
+        threshold: in the units of the differences.
+
+    Raises:
+        ValueError: if there are fewer than two differences or one is not finite.
     """
     return _p_value(*_moments("differences", differences), threshold)
 
 
-def welch_p_value(hard: np.ndarray, smoothed: np.ndarray, threshold: float = 0.0) -> float:
-    """Two-sided p-value of Welch's t-test that mean(smoothed) − mean(hard), of arms (S,) and (S',), is at a threshold.
+def welch_p_value(hard: ArrayLike, smoothed: ArrayLike, threshold: float = 0.0) -> float:
+    """Return the two-sided p-value of Welch's t-test that mean(smoothed) − mean(hard) is at a threshold.
 
-    It is below 0.05 exactly where the threshold is outside of `welch_interval`. Errors as for `mean_interval`.
+    It is below 0.05 exactly where the threshold is outside of `welch_interval`.
+
+    Args:
+        hard: (S,), one a seed, S ≥ 2.
+        smoothed: (S',), one a seed, S' ≥ 2.
+        threshold: in the units of the values.
+
+    Raises:
+        ValueError: if an arm has fewer than two values or one is not finite.
     """
     return _p_value(*_difference(hard, smoothed), threshold)
 
 
-def seeds(name: str, values: np.ndarray) -> np.ndarray:
-    """`values` as (S,), one finite number a seed, S may be 0. Raises ValueError, naming the argument, otherwise."""
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or not np.isfinite(values).all():
+def seed_values(name: str, values: ArrayLike) -> NDArray[np.float64]:
+    """Return `values` as (S,) float64, one number a seed; S may be 0.
+
+    Raises:
+        ValueError: if they have another shape or one is not finite; the message begins with `name`.
+    """
+    found = np.asarray(values, dtype=np.float64)
+    if found.ndim != 1 or not np.isfinite(found).all():
         raise ValueError(f"{name}: expected one finite number for each seed")
-    return values
+    return found
 
 
-def _moments(name: str, values) -> tuple[float, float, int]:
+def standard_errors_apart(first: float, n_first: int, second: float, n_second: int) -> float:
+    """Return the z of the test of two proportions: their difference in standard errors, pooled as if they were equal.
+
+    Args:
+        first: the share of one sample, a fraction of 1.
+        n_first: how many that sample has.
+        second: the share of another, independent sample.
+        n_second: how many that one has.
+
+    Raises:
+        ZeroDivisionError: if both shares are 0 or both are 1.
+    """
+    pooled = (n_first * first + n_second * second) / (n_first + n_second)
+    return (first - second) / math.sqrt(pooled * (1 - pooled) * (1 / n_first + 1 / n_second))
+
+
+def _moments(name: str, values: ArrayLike) -> tuple[float, float, int]:
     """Mean, its squared standard error, degrees of freedom."""
-    values = seeds(name, values)
-    if values.size < 2:
-        raise ValueError(f"{name}: an interval needs two values or more, not {values.size}")
-    shifted = values - values[0]  # so that equal values have variance 0 exactly
-    return values[0] + shifted.mean(), shifted.var(ddof=1) / values.size, values.size - 1
+    found = seed_values(name, values)
+    if found.size < 2:
+        raise ValueError(f"{name}: an interval needs two values or more, not {found.size}")
+    shifted = found - found[0]  # so that equal values have variance 0 exactly
+    return found[0] + shifted.mean(), shifted.var(ddof=1) / found.size, found.size - 1
 
 
-def _difference(hard: np.ndarray, smoothed: np.ndarray) -> tuple[float, float, float]:
+def _difference(hard: ArrayLike, smoothed: ArrayLike) -> tuple[float, float, float]:
     """Mean of smoothed − hard, its squared standard error, degrees of freedom (Welch and Satterthwaite)."""
     mean_0, variance_0, freedom_0 = _moments("hard", hard)
     mean_1, variance_1, freedom_1 = _moments("smoothed", smoothed)
@@ -95,12 +149,3 @@ def _student(mean: float, variance: float, freedom: float, level: float) -> Inte
         raise ValueError(f"level: expected a number between 0 and 1, not {level!r}")
     half = stdtrit(freedom, (1 + level) / 2) * np.sqrt(variance)
     return Interval(float(mean), float(mean - half), float(mean + half))
-
-
-def standard_errors_apart(first: float, n_first: int, second: float, n_second: int) -> float:
-    """The first share of a sample minus that of another, independent one, in standard errors for equal true shares.
-
-    The z of the test of two proportions with their pooled share, taken over samples of n_first and n_second.
-    """
-    pooled = (n_first * first + n_second * second) / (n_first + n_second)
-    return (first - second) / math.sqrt(pooled * (1 - pooled) * (1 / n_first + 1 / n_second))

@@ -237,7 +237,7 @@ def _quantities(row: Shown, alpha: float) -> list[tuple[str, str, str, Callable[
     return [
         ("C1", "", "test accuracy", lambda record: 100 * record.metrics["test_accuracy"]),
         ("C2", "", "scatter within / between", training(projection.within_between_scatter)),
-        ("C3", "", "shortest / longest side", training(projection.triangle_regularity)),
+        ("C3", "", "shortest / longest side", training(projection.triangle_side_ratio)),
         ("C4", "", "distance from the origin", training(lambda points, _: projection.mean_distance(points))),
         ("C8", "", "scatter test / training", spread_ratio),
         ("C18", "variation", "logit gaps, sd / mean", lambda record: projection.gap_variation(*_logits(record))),

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lsbook.analysis.statistics import Interval, paired_interval, seeds, welch_interval
+from lsbook.analysis.statistics import Interval, paired_interval, seed_values, welch_interval
 
 REPRODUCED, CONTRADICTED, UNDECIDED, NOT_TESTED = "reproduced", "contradicted", "undecided", "not tested"
 MIXED = "mixed"  # of a claim one of whose parts is reproduced and another contradicted
@@ -89,7 +89,7 @@ def decide(claim: Claim, first: np.ndarray, second: np.ndarray, part: str = "", 
     """
     _require_design(claim, "independent")
     found = claim.part(part)
-    first, second = seeds("first", first), seeds("second", second)
+    first, second = seed_values("first", first), seed_values("second", second)
     n_seeds = min(first.size, second.size)
     if n_seeds < LEAST_SEEDS or n_test < claim.least_test:
         return _verdict(claim, part, NOT_TESTED, n_seeds)
@@ -103,7 +103,7 @@ def decide_paired(claim: Claim, differences: np.ndarray, part: str = "") -> Verd
     """
     _require_design(claim, "paired")
     found = claim.part(part)
-    differences = seeds("differences", differences)
+    differences = seed_values("differences", differences)
     if differences.size < LEAST_SEEDS:
         return _verdict(claim, part, NOT_TESTED, differences.size)
     return _judge(claim, found, paired_interval(found.sign * differences), differences.size)

@@ -49,8 +49,6 @@ class Axis:
     """
 
     def __init__(self, values: Sequence[float]):
-        from matplotlib.ticker import MaxNLocator
-
         if not len(values) or not np.isfinite(values).all():
             raise ValueError("values: an axis needs finite ones")
         low, high = min(values), max(values)

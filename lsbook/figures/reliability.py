@@ -17,8 +17,9 @@ def draw_reliability(axes: Axes, diagrams: Sequence[Reliability], colour: str) -
 
     diagrams: one a seed, all with the same bins. Bins with fewer than LEAST_IN_BIN examples in some seed are left out.
     """
-    confidence, accuracy, count = (np.stack(part) for part in zip(*diagrams, strict=True))
-    shown = count.min(axis=0) >= LEAST_IN_BIN
+    confidence = np.stack([diagram.confidence for diagram in diagrams])
+    accuracy = np.stack([diagram.accuracy for diagram in diagrams])
+    shown = np.min([diagram.count for diagram in diagrams], axis=0) >= LEAST_IN_BIN
     x = confidence[:, shown].mean(axis=0)
     axes.plot([0, 1], [0, 1], ":", color=NEUTRAL, linewidth=1)
     axes.fill_between(x, accuracy[:, shown].min(axis=0), accuracy[:, shown].max(axis=0), color=colour, alpha=0.25, lw=0)

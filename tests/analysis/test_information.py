@@ -56,7 +56,7 @@ def term_by_term(samples: np.ndarray, leave_one_out: bool) -> float:
 @pytest.mark.parametrize("tails", [1.2, 3.0, 100.0])
 def test_it_is_the_sum_of_every_term_also_of_samples_far_from_all_means(monkeypatch, spread, tails):
     """tails: degrees of freedom of a Student t; a few views of the first examples then lie tens of deviations away."""
-    monkeypatch.setattr("lsbook.analysis.information.BLOCK", 7)
+    monkeypatch.setattr("lsbook.analysis.information.SAMPLES_AT_ONCE", 7)
     generator = np.random.default_rng(4)
     samples = spread * generator.standard_normal((150, 1)) + generator.standard_t(tails, (150, 8))
     expected = term_by_term(samples, False), term_by_term(samples, True)
@@ -71,7 +71,7 @@ def test_separated_points_give_log_n(n):
 def test_pure_noise_gives_the_known_bias():
     """The standard error over 6 draws is about 0.001."""
     found = [bracket(views(np.zeros(600), 2.0, 10, seed)) for seed in range(6)]
-    plug_in, leave_one_out, middle = np.mean([(*f, f.middle) for f in found], axis=0)
+    plug_in, leave_one_out, middle = np.mean([(*f, f.midpoint) for f in found], axis=0)
     assert plug_in == pytest.approx(bias(10), abs=0.005)
     assert -leave_one_out == pytest.approx(bias(10), abs=0.005)
     assert middle == pytest.approx(0, abs=0.003)

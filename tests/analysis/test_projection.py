@@ -13,7 +13,7 @@ from lsbook.analysis.projection import (
     project,
     span_coordinates,
     template_plane,
-    triangle_regularity,
+    triangle_side_ratio,
     within_between_scatter,
     within_scatter,
 )
@@ -94,12 +94,12 @@ def test_scatter_ratio_has_no_scale():
     assert within_between_scatter(10 * points + 3, labels) == pytest.approx(ratio)
 
 
-def test_triangle_regularity():
+def test_triangle_side_ratio():
     centroids, spread = np.array([[0.0, 0], [3, 0], [3, 4]]), np.array([[1.0, 2], [-1, -2]])
     points = (centroids[:, None] + spread).reshape(6, 2)
-    assert triangle_regularity(points, np.repeat([4, 30, 55], 2)) == pytest.approx(3 / 5)
+    assert triangle_side_ratio(points, np.repeat([4, 30, 55], 2)) == pytest.approx(3 / 5)
     regular = [[0, 0], [1, 0], [0.5, math.sqrt(0.75)]]
-    assert triangle_regularity(regular, [0, 1, 2]) == pytest.approx(1)
+    assert triangle_side_ratio(regular, [0, 1, 2]) == pytest.approx(1)
 
 
 def test_mean_distance():
@@ -151,8 +151,8 @@ LINE = [[0, 0], [1, 1], [2, 2]]
         ("labels", lambda: within_scatter(LINE, [0, 1])),
         ("labels", lambda: within_scatter(LINE, [0, 1, -1])),
         ("points", lambda: within_between_scatter(LINE, [0, 0, 0])),
-        ("labels", lambda: triangle_regularity(LINE, [0, 1, 1])),
-        ("points", lambda: triangle_regularity(np.ones((3, 2)), [0, 1, 2])),
+        ("labels", lambda: triangle_side_ratio(LINE, [0, 1, 1])),
+        ("points", lambda: triangle_side_ratio(np.ones((3, 2)), [0, 1, 2])),
         ("points", lambda: mean_distance([[0, math.nan]])),
         ("points", lambda: arc_ratio([[1, 2]], [0, 0])),
         ("centre", lambda: arc_ratio(LINE, [0, 0, 0])),

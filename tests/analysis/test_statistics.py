@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from lsbook.analysis.statistics import mean_interval, paired_interval, seeds, standard_errors_apart, welch_interval
+from lsbook.analysis.statistics import (
+    mean_interval,
+    paired_interval,
+    seed_values,
+    standard_errors_apart,
+    welch_interval,
+)
 
 ARMS = st.lists(st.floats(-100, 100).map(lambda value: round(value, 3)), min_size=2, max_size=8, unique=True)
 
@@ -41,7 +47,7 @@ def test_one_arm_without_variance_equals_the_other_alone():
 
 
 def test_no_seeds_are_allowed_where_nothing_is_computed():
-    assert seeds("hard", []).shape == (0,)
+    assert seed_values("hard", []).shape == (0,)
 
 
 @pytest.mark.parametrize(

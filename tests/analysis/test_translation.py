@@ -75,7 +75,7 @@ def test_curves_are_those_of_the_probabilities():
         logits.argmax(axis=1) == labels,
         np.array([300]),
     )
-    found = translation.curves(tokens)
+    found = translation.temperature_curves(tokens)
     for i, t in enumerate(temperatures):
         assert found.nll[i] == pytest.approx(negative_log_likelihood(logits, labels, t), rel=1e-12)
         assert found.ece[i] == pytest.approx(expected_calibration_error(probabilities[i], labels), rel=1e-12)
@@ -122,8 +122,14 @@ def test_resamples_draw_as_many_sentences_as_there_are():
         (lambda: translation.best_temperature([0.0, 1.0], [1, 2]), "temperatures"),
         (lambda: translation.best_temperature([1.0], [1, 2]), "temperatures"),
         (lambda: translation.bootstrap_interval(np.ones, 3, level=1.0), "level"),
-        (lambda: translation.curves(NextTokens(np.ones((1, 2)), np.ones((1, 2)), np.ones(2), [2])), "log_probability"),
-        (lambda: translation.curves(NextTokens(np.ones((1, 2)), -np.ones((1, 3)), np.ones(2), [2])), "log_probability"),
+        (
+            lambda: translation.temperature_curves(NextTokens(np.ones((1, 2)), np.ones((1, 2)), np.ones(2), [2])),
+            "log_probability",
+        ),
+        (
+            lambda: translation.temperature_curves(NextTokens(np.ones((1, 2)), -np.ones((1, 3)), np.ones(2), [2])),
+            "log_probability",
+        ),
     ],
 )
 def test_bad_input_is_named(call, message):

@@ -116,7 +116,7 @@ def test_what_it_depends_on_is_measured_from_the_views_counted(rows):
     )
     ends = [np.mean([bracket(one[-1]).plug_in for one in arm]) for arm in (hard, smoothed)]
     assert table.rows[1][3] == f"{ends[0]:.2f}\xa0→\xa0{ends[1]:.2f}"
-    middles = np.array([[bracket(x).middle for x in one] for one in smoothed])
+    middles = np.array([[bracket(x).midpoint for x in one] for one in smoothed])
     assert table.rows[1][6].endswith(f"→\xa0{np.mean(middles.max(axis=1) - middles[:, -1]):.2f}")
     end = rows[0].panels[0].trajectories[1].midpoint[:, -1].mean()
     assert table.rows[2][5] == f"{math.log(N):.2f}\xa0→\xa0{end:.2f}"

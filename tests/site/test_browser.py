@@ -294,7 +294,7 @@ def test_the_mouse_chooses_classes_networks_and_splits(page):
         found, labels, _ = chapters.projections.projected(record, "test", (0, 5, 2))
         assert measured(page, f"{record.run.alpha:g}") == [
             f"{projection.within_between_scatter(found, labels):.4f}",
-            f"{projection.triangle_regularity(found, labels):.4f}",
+            f"{projection.triangle_side_ratio(found, labels):.4f}",
             f"{projection.mean_distance(found):.4f}",
         ]
 

@@ -118,7 +118,7 @@ def test_projections_and_their_measures_are_those_of_python(page, comparison, st
         assert measures == pytest.approx(
             {
                 "scatter": projection.within_between_scatter(points, labels),
-                "regularity": projection.triangle_regularity(points, labels),
+                "regularity": projection.triangle_side_ratio(points, labels),
                 "distance": projection.mean_distance(points),
             },
             **EXACT,

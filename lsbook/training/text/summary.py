@@ -9,7 +9,7 @@ import numpy as np
 
 from lsbook.analysis import translation
 from lsbook.analysis.projection import span_coordinates
-from lsbook.analysis.translation import Curves, NextTokens
+from lsbook.analysis.translation import NextTokens, TemperatureCurves
 from lsbook.core.errors import one_line
 from lsbook.data import examples
 from lsbook.data.encoded import Encoded, Sentences
@@ -90,11 +90,11 @@ def predicted(
         for name, pairs in (("heldout", heldout), ("test", test))
     }
     tokens = {name: translator.predict(text, TEMPERATURES) for name, text in texts.items()}
-    found = {name: translation.curves(predictions) for name, predictions in tokens.items()}
+    found = {name: translation.temperature_curves(predictions) for name, predictions in tokens.items()}
     best = translation.best_temperature(TEMPERATURES, found["heldout"].nll)
     metrics = {"temperature": best}
     shown = train.first(min(TRAIN_MEASURED, len(train)))
-    metrics |= _at("train", translation.curves(translator.predict(shown, (1.0,))), 0)
+    metrics |= _at("train", translation.temperature_curves(translator.predict(shown, (1.0,))), 0)
     for name, curves in found.items():
         metrics |= _at(name, curves, TEMPERATURES.index(1))
     metrics |= _at("test_scaled", found["test"], TEMPERATURES.index(best))
@@ -110,7 +110,7 @@ def predicted(
     return metrics, arrays
 
 
-def _at(name: str, curves: Curves, place: int) -> dict[str, float]:
+def _at(name: str, curves: TemperatureCurves, place: int) -> dict[str, float]:
     """The metrics of a split at one temperature of its curves."""
     return {
         f"{name}_accuracy": curves.accuracy,

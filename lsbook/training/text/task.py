@@ -92,7 +92,7 @@ class TextTask:
         tokens = translations.next_tokens(self.trainer.model, self.measured, (1.0,), self.run.recipe.precision)
         if not np.isfinite(tokens.log_probability).all():
             return None
-        [nll], [ece], accuracy = translation.curves(tokens)
+        [nll], [ece], accuracy = translation.temperature_curves(tokens)
         return {"accuracy": accuracy, "ece": float(ece), "nll": float(nll)}
 
     def state(self) -> dict[str, Tensor]:

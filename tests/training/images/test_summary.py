@@ -38,7 +38,7 @@ def test_rounding_is_finer_than_what_chance_leaves_of_a_figure(level, spread):
     """Information of views whose deviation is 0.01 around means `spread` times as far apart; ECE of random answers."""
     generator = np.random.default_rng(0)
     samples = level + 0.01 * (spread * generator.normal(size=(600, 1)) + generator.normal(size=(600, 10)))
-    exact, kept = (bracket(values).middle for values in (samples, coarse(samples, 0.01)))
+    exact, kept = (bracket(values).midpoint for values in (samples, coarse(samples, 0.01)))
     if level < 50:  # float16 itself is too coarse there
         assert kept == pytest.approx(exact, abs=2e-3)
     logits = spread * generator.normal(size=(10_000, 10))
