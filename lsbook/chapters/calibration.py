@@ -328,9 +328,9 @@ def _compared(alpha: float | str, profile: str, network: Network, claim: str = "
         factor, own = claims.CLAIMS[claim].alpha_on(network[0]), FACTORS[profile].get(network)
         return factor if own is None or factor in own else own[0]
     try:
-        factor = number("alpha", alpha)
+        factor = parse_number("alpha", alpha)
     except UserError:
-        raise UserError(f'alpha must be a number above 0 and below 1, or "auto", not {said(alpha)}') from None
+        raise UserError(f'alpha must be a number above 0 and below 1, or "auto", not {brief(alpha)}') from None
     if factor == 0:
         raise UserError("alpha must be above 0 here: smoothed networks are compared with hard ones")
     return factor

@@ -122,8 +122,8 @@ def at_temperatures(
     unless these are numbers above 0, and one in [0, 1].
     """
     roles, plan = runs(profile, seed), PLANS[profile]
-    others = plan.others if temperatures == "auto" else numbers_of("temperatures", temperatures)
-    share = plan.beta if beta == "auto" else number("beta", beta)
+    others = plan.others if temperatures == "auto" else parse_numbers("temperatures", temperatures)
+    share = plan.beta if beta == "auto" else parse_number("beta", beta)
     return {
         (t, arm.name): replace(roles["student", arm.name], temperature=t, beta=share)
         for t in sorted({*others, plan.temperature})

@@ -13,8 +13,7 @@ from lsbook.chapters.shared.claim_tables import Measure, Setting
 from lsbook.chapters.shared.comparison import Comparison, compare, made_from, smoothing_arms
 from lsbook.chapters.shared.selection import Group, select_runs
 from lsbook.core.config import Recipe, Run
-from lsbook.core.errors import UserError
-from lsbook.core.errors import numbers as numbers_of
+from lsbook.core.errors import UserError, parse_numbers
 from lsbook.core.registry import DATASETS, MODELS, network_title
 from lsbook.core.store import Record
 from lsbook.core.wording import listed
@@ -92,7 +91,7 @@ def runs(
 
 
 def _factors(name: str, text: str | float) -> tuple[float, ...]:
-    alphas = numbers_of(name, text)
+    alphas = parse_numbers(name, text)
     if 0 in alphas:
         raise UserError(f"{name} must be above 0: they are α of smoothed teachers")
     return alphas

@@ -9,7 +9,7 @@ from lsbook.chapters.shared import captions
 from lsbook.chapters.shared.comparison import Comparison, smoothing_arms
 from lsbook.core.registry import CORPORA, DATASETS
 from lsbook.core.store import Record, Store
-from lsbook.outputs import Part
+from lsbook.outputs import Widget
 from lsbook.recipes.profiles import PROFILES
 from lsbook.runner.obtain import obtain
 
@@ -17,9 +17,9 @@ SEED = "0"  # further seeds' records keep no arrays of this kind
 LOGITS = 30_000  # of a network at most, 60 kB as float16
 
 
-def target() -> Part:
+def target() -> Widget:
     """Target, loss and best logit gap. Computed in the page alone."""
-    return Part("target", "The target, and the loss of one example. Computed, without any trained network.", {})
+    return Widget("target", "The target, and the loss of one example. Computed, without any trained network.", {})
 
 
 def projection(comparison: Comparison, study: Study, classes: tuple[int, int, int]) -> Part:
@@ -53,7 +53,7 @@ def projection(comparison: Comparison, study: Study, classes: tuple[int, int, in
     return Part("projection", caption + captions.made_from(comparison.profile, records), data, records)
 
 
-def temperature(study: Study) -> Part:
+def temperature(study: Study) -> Widget:
     """Test logits of every network of the calibration chapter, to be divided by any temperature."""
     networks = [_network(sweep) for sweep in study.with_logits]
     records = [record for sweep in study.with_logits for record in _with_logits(sweep)]
@@ -62,7 +62,7 @@ def temperature(study: Study) -> Part:
         f"The first test images ({shown}). Bars: accuracy of the predictions in a bin of confidence; circles: their "
         "mean confidence; faint: fewer than 10 images. On the dashed line confidence is as high as accuracy. "
     )
-    return Part("temperature", caption + study.made_from(study.with_logits), {"networks": networks}, records)
+    return Widget("temperature", caption + study.made_from(study.with_logits), {"networks": networks}, records)
 
 
 def _network(sweep: Sweep) -> dict:
@@ -105,7 +105,7 @@ def translations(profile: str, alpha: float, store: Store | None = None) -> Part
     return None
 
 
-def _translations(profile: str, alpha: float, hard: Record, smoothed: Record) -> Part:
+def _translations(profile: str, alpha: float, hard: Record, smoothed: Record) -> Widget:
     data = {
         "alpha": alpha,
         "language": CORPORA[hard.run.dataset].languages[1],
@@ -118,4 +118,4 @@ def _translations(profile: str, alpha: float, hard: Record, smoothed: Record) ->
         "Under each token its probability after those before it; the last is the end of the sentence. The sentences "
         "are this book's own. "
     )
-    return Part("translation", caption + captions.made_from(profile, (hard, smoothed)), data, (hard, smoothed))
+    return Widget("translation", caption + captions.made_from(profile, (hard, smoothed)), data, (hard, smoothed))

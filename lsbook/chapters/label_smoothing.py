@@ -3,7 +3,7 @@
 import numpy as np
 
 from lsbook.analysis import targets
-from lsbook.core.errors import UserError, real_number, said, whole_number
+from lsbook.core.errors import UserError, brief, real_number, whole_number
 from lsbook.evidence import literature
 from lsbook.outputs import Table, cell_frame
 
@@ -13,7 +13,7 @@ MOST_CLASSES = 10_000  # seconds, and less than a gigabyte
 def check(alpha: float, n_classes: int) -> None:
     """UserError unless there is something to smooth, and no more than fits."""
     if not 0 < real_number("alpha", alpha) < 1:
-        raise UserError(f"alpha must be a number between 0 and 1 here, not {said(alpha)}")
+        raise UserError(f"alpha must be a number between 0 and 1 here, not {brief(alpha)}")
     whole_number("n_classes", n_classes, 2, MOST_CLASSES)
 
 

@@ -262,7 +262,11 @@ def _published(claim: str) -> list[tuple[str, str, str]]:
 
 def _numbers(row: str | tuple[str, ...], arms: dict[str, literature.Published], first: str) -> str:
     """A row of a published table: "AlexNet, CIFAR-10 86.8 → 86.7"."""
-    setting = row if isinstance(row, str) else ", ".join(literature.TITLES.get(name, name) for name in reversed(row))
+    setting = (
+        row
+        if isinstance(row, str)
+        else ", ".join(literature.PUBLISHED_TITLES.get(name, name) for name in reversed(row))
+    )
     shown = [arms[first], *(number for arm, number in arms.items() if "smoothed" in arm)]
     head, *rest = (number.shown for number in shown)
     return f"{setting} {head} → {' or '.join(rest)}"

@@ -10,24 +10,41 @@ WHERE = "PATH", "SYSTEMROOT"
 
 
 def git(file: Path, *arguments: str) -> str | None:
-    """What git says in the folder of `file`; None where it is in no checkout, or in another's that does not have it."""
+    """Run git in the folder of a file and return what it prints.
+
+    Args:
+        file: a file of the checkout.
+        arguments: the command, such as "rev-parse", "HEAD".
+
+    Returns:
+        Standard output without surrounding white space; None where git fails or is not there, and where the file is in
+        no checkout or in another's that does not have it.
+    """
     environment = {name: os.environ[name] for name in WHERE if name in os.environ}
 
-    def said(*command: str) -> str:
-        command = *GIT, "-C", file.parent, *command
-        done = subprocess.run(command, env=environment, capture_output=True, check=True, text=True, errors="replace")
+    def output(*command: str) -> str:
+        done = subprocess.run(
+            [*GIT, "-C", str(file.parent), *command],
+            env=environment,
+            capture_output=True,
+            check=True,
+            text=True,
+            errors="replace",
+        )
         return done.stdout.strip()
 
     try:
-        said("ls-files", "--error-unmatch", file.name)
-        return said(*arguments)
+        output("ls-files", "--error-unmatch", file.name)
+        return output(*arguments)
     except (OSError, subprocess.CalledProcessError):
         return None
 
 
 def commit(file: Path) -> str:
-    """The commit of the folder that `file` is in, marked when files differ from it; where it is in no checkout of its
-    own what LSBOOK_COMMIT says, or "unknown"."""
+    """Return the commit that a file's folder is at: 12 hex digits, and "with changes" where files differ from it.
+
+    Where the folder is in no checkout of its own, it is what LSBOOK_COMMIT says, or "unknown".
+    """
     found = git(file, "rev-parse", "--short=12", "HEAD")
     if found is None:
         return os.environ.get("LSBOOK_COMMIT") or "unknown"

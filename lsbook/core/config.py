@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
-from lsbook.core.errors import UserError, one_of, said
+from lsbook.core.errors import UserError, brief, one_of
 from lsbook.core.registry import CORPORA, DATASETS, MODELS
 
 Optimiser = Literal["sgd", "adam"]
@@ -53,13 +53,13 @@ def _one_line_errors(kind: type[T]) -> type[T]:
     construct = kind.__init__
 
     @functools.wraps(construct)
-    def __init__(self, *arguments, **values):
+    def __init__(self: T, *arguments: Any, **values: Any) -> None:
         try:
             construct(self, *arguments, **values)
         except ValidationError as error:
             raise _in_one_line(error) from None
 
-    kind.__init__ = __init__
+    kind.__init__ = __init__  # type: ignore[assignment, method-assign]  # what the decorator is for
     return kind
 
 
@@ -72,11 +72,11 @@ def _in_one_line(error: ValidationError) -> UserError:
     if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
         kind = Recipe if "recipe" in first["loc"][:-1] or error.title == "Recipe" else Run
         names = ", ".join(field.name for field in fields(kind))
-        return UserError(f"unknown field of {kind.__name__} {said(first['loc'][-1])}: choose from {names}")
+        return UserError(f"unknown field of {kind.__name__} {brief(first['loc'][-1])}: choose from {names}")
     if first["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return UserError(f"{place} is missing")
     allowed = ALLOWED.get(first["type"], first["msg"].replace("Input should be ", "")).format(**first.get("ctx", {}))
-    return UserError(f"{place} must be {allowed}, not {said(first['input'])}")
+    return UserError(f"{place} must be {allowed}, not {brief(first['input'])}")
 
 
 @_one_line_errors
@@ -356,7 +356,7 @@ def from_dict(values: dict[str, Any]) -> Run:
         raise _in_one_line(error) from None
 
 
-def changed(recipe: Recipe, settings: dict[str, str]) -> Recipe:
+def with_settings(recipe: Recipe, settings: dict[str, str]) -> Recipe:
     """The recipe with other settings, as text: numbers, names, None. UserError as for a recipe and an unknown name."""
     values = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
     return Recipe(**values | {name: _literal(text) for name, text in settings.items()})

@@ -1,7 +1,7 @@
-"""The one error a user can mend: a single line that says what, where and what to do."""
+"""The one error a user can mend, a single line that says what, where and what to do; and the checks that raise it."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TextIO
 
@@ -12,7 +12,7 @@ class UserError(ValueError):
     """Bad input or surroundings. The command line prints it and exits with code 2."""
 
     def __str__(self) -> str:
-        """The message as one printable line, whatever names and texts of files are in it."""
+        """Return the message as one printable line, whatever names and texts of files are in it."""
         return one_line(super().__str__())
 
     def _render_traceback_(self) -> list[str]:
@@ -21,8 +21,11 @@ class UserError(ValueError):
 
 
 def one_line(text: str) -> str:
-    """The text as one printable line: white space becomes spaces (those that do not break stay), and what does not
-    print, such as the codes that move a terminal's cursor or turn the direction of writing, a replacement character."""
+    """Return the text as one printable line.
+
+    White space becomes spaces (those that do not break stay), and what does not print, such as the codes that move a
+    terminal's cursor or turn the direction of writing, becomes a replacement character.
+    """
     return "".join(
         char if char.isprintable() or char in UNBREAKABLE else " " if char.isspace() else "\N{REPLACEMENT CHARACTER}"
         for char in text
@@ -32,78 +35,106 @@ def one_line(text: str) -> str:
 def print_lines(text: object, file: TextIO | None = None) -> None:
     """Print text, each of its lines by `one_line`, so that no name or text from a file reaches a terminal as a command.
 
-    file: standard output when not given.
+    Args:
+        text: what to print, as `str` gives it.
+        file: where to, standard output when not given.
     """
     print("\n".join(map(one_line, str(text).split("\n"))), file=file)
 
 
 @contextmanager
 def needing(extra: str, purpose: str) -> Iterator[None]:
-    """Within it a module that is not installed is a UserError: what the purpose needs, and how to install the extra."""
+    """Turn a module that is not installed, while the context lasts, into a message of how to install it.
+
+    Args:
+        extra: the optional dependencies of this package that bring the module.
+        purpose: what needs it, such as "building the book".
+
+    Raises:
+        UserError: in place of ModuleNotFoundError.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
         raise UserError(f'{purpose} needs {error.name}: pip install -e ".[{extra}]"') from None
 
 
-def said(value: object) -> str:
-    """A value as a message shows it: no more than its beginning."""
+def brief(value: object) -> str:
+    """Return the beginning of a value's representation, at most 60 characters, for a message."""
     try:
-        return cut(repr(value), 60)
+        return shortened(repr(value), 60)
     except ValueError:  # a whole number of more digits than Python writes
         return f"a number of {value.bit_length()} bits" if isinstance(value, int) else f"a {type(value).__name__}"
 
 
-def cut(text: str, most: int) -> str:
-    """At most so many characters of a text."""
+def shortened(text: str, most: int) -> str:
+    """Return at most so many characters of a text, an ellipsis in place of what is left out."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def one_of(what: str, value: object, allowed) -> None:
-    """Raise UserError, listing what is allowed, unless `value` is among `allowed`."""
+def one_of(what: str, value: object, allowed: Collection[object]) -> None:
+    """Raise UserError, listing what is allowed, unless `value` is among `allowed`; `what` names their kind."""
     if value not in list(allowed):
-        raise UserError(f"unknown {what} {said(value)}: choose from {', '.join(map(str, allowed))}")
+        raise UserError(f"unknown {what} {brief(value)}: choose from {', '.join(map(str, allowed))}")
 
 
 def whole_number(name: str, value: object, least: int, most: int) -> None:
-    """Raise UserError unless a parameter is a whole number from `least` to `most`."""
+    """Raise UserError unless the parameter `name` is a whole number from `least` to `most`."""
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        raise UserError(f"{name} must be a whole number of at least {least} and at most {most}, not {said(value)}")
+        raise UserError(f"{name} must be a whole number of at least {least} and at most {most}, not {brief(value)}")
 
 
 def real_number(name: str, value: object) -> float:
-    """A parameter that is a finite number, as one of Python's floats. UserError for anything else, text as well."""
+    """Return the parameter `name`, a finite number, as a float. Raises UserError for anything else, text as well."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         with suppress(OverflowError):
             if math.isfinite(found := float(value)):
                 return found
-    raise UserError(f"{name} must be a number, not {said(value)}")
+    raise UserError(f"{name} must be a number, not {brief(value)}")
 
 
-def numbers(name: str, text: object) -> tuple[float, ...]:
-    """Different finite numbers separated by commas, or a single one, at most 100. UserError for anything else."""
+def parse_numbers(name: str, text: object) -> tuple[float, ...]:
+    """Return the numbers that a parameter lists, such as "0.1,0.3".
+
+    Args:
+        name: what the message calls the parameter.
+        text: the numbers separated by commas, or a single number.
+
+    Raises:
+        UserError: unless they are at most 100 different finite numbers.
+    """
     try:
         found = tuple(float(part) for part in str(text).split(","))
     except ValueError:
         found = ()
     if not 0 < len(found) <= 100 or len(set(found)) < len(found) or not all(map(math.isfinite, found)):
-        raise UserError(f'{name} must be numbers such as "0.1,0.3", each once, at most 100, not {said(text)}')
+        raise UserError(f'{name} must be numbers such as "0.1,0.3", each once, at most 100, not {brief(text)}')
     return found
 
 
-def number(name: str, text: object) -> float:
-    """A single finite number, or the text of one. UserError for anything else."""
+def parse_number(name: str, text: object) -> float:
+    """Return the parameter `name`, a finite number or its text, as a float. Raises UserError for anything else."""
     try:
         return real_number(name, float(text) if isinstance(text, str) else text)
     except ValueError:
-        raise UserError(f"{name} must be a number, not {said(text)}") from None
+        raise UserError(f"{name} must be a number, not {brief(text)}") from None
 
 
 def several_of(what: str, text: str, allowed: Sequence[str], count: int) -> tuple[int, ...]:
-    """Places among `allowed` of names separated by commas. UserError unless they are `count` different ones."""
+    """Return where among `allowed` the names are that a parameter lists, such as "cat,dog".
+
+    Args:
+        what: the kind of the names, for the message.
+        text: names separated by commas.
+        allowed: the names there are.
+        count: how many different ones there must be.
+
+    Raises:
+        UserError: if a name is unknown, is there twice, or there are more or fewer than `count`.
+    """
     names = [name.strip() for name in str(text).split(",")]
     for name in names:
         one_of(what, name, allowed)
     if len(names) != count or len(set(names)) != count:
-        raise UserError(f"expected {count} different names, each a {what}, not {said(text)}")
+        raise UserError(f"expected {count} different names, each a {what}, not {brief(text)}")
     return tuple(allowed.index(name) for name in names)

@@ -1,7 +1,7 @@
 """Runs and their records as pandas DataFrames: one row a run, the run's key as index. See `Store.frame`."""
 
-from collections.abc import Iterable
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -24,23 +24,24 @@ ENVIRONMENT_COLUMNS = [
 
 
 def runs_frame(runs: Iterable[Run]) -> pd.DataFrame:
-    """What decides each of these runs: the columns of `Store.frame` besides metrics and environment."""
+    """Return a frame of what decides these runs: the columns of `Store.frame` besides metrics and environment."""
     runs = list(runs)
     return _frame([run.key for run in runs], [_fields(run) for run in runs], RUN_COLUMNS)
 
 
 def records_frame(records: "Iterable[Record]") -> pd.DataFrame:
-    """What `Store.frame` returns, of these records."""
+    """Return a frame of records, with the columns of `Store.frame`."""
     records = list(records)
     deciding = runs_frame(record.run for record in records)
     keys = [record.run.key for record in records]
     metrics = _frame(keys, [_metrics(record.metrics) for record in records])
     environments = [_flat(record.environment, "environment.") for record in records]
-    return pd.concat([deciding, metrics[sorted(metrics)], _frame(keys, environments, ENVIRONMENT_COLUMNS)], axis=1)
+    in_order = metrics[sorted(map(str, metrics))]
+    return pd.concat([deciding, in_order, _frame(keys, environments, ENVIRONMENT_COLUMNS)], axis="columns")
 
 
 def overview(frame: pd.DataFrame) -> str:
-    """A line a run, for a terminal: what tells most runs apart, test accuracy and ECE in percent, and seconds."""
+    """Return a line a run, for a terminal: what tells most apart, test accuracy and ECE in percent, and seconds."""
 
     def column(name: str, form: str, factor: float = 1) -> list[str]:
         values = frame[name] if name in frame else [float("nan")] * len(frame)
@@ -77,12 +78,13 @@ def _network(frame: pd.DataFrame, role: str) -> pd.Series:
 
 
 def setting_columns(frame: pd.DataFrame) -> list[str]:
-    """The columns that decide a run, apart from seeds: runs that agree in them are repetitions of one setting.
+    """Return the columns that decide a run, apart from seeds: runs that agree in them are repetitions of one setting.
 
     The keys of teachers are left out, which differ by their seeds, and so is what is only measured along a training.
     """
     left_out = ("seed", "probe", "teacher", "as_soft_as")
-    return [name for name in frame if name.partition(".")[0] in RUN_FIELDS and name.rpartition(".")[2] not in left_out]
+    names = map(str, frame)
+    return [name for name in names if name.partition(".")[0] in RUN_FIELDS and name.rpartition(".")[2] not in left_out]
 
 
 def _frame(keys: list[str], rows: list[dict[str, Any]], columns: list[str] | None = None) -> pd.DataFrame:
@@ -98,19 +100,19 @@ def _fields(value: Run | Recipe, prefix: str = "") -> dict[str, Any]:
         name, item = prefix + field.name, getattr(value, field.name)
         if isinstance(item, Run):
             row[name] = item.key
-        if is_dataclass(item):
+        if isinstance(item, Run | Recipe):
             row |= _fields(item, f"{name}.")
         else:
             row[name] = (", ".join(map(str, item)) or None) if isinstance(item, tuple) else item
     return row
 
 
-def _metrics(metrics: dict[str, float]) -> dict[str, float]:
+def _metrics(metrics: Mapping[str, float]) -> dict[str, float]:
     """The metrics under their names; one that is also a field of a run is called `metrics.<name>`."""
     return {f"metrics.{name}" if name in RUN_FIELDS else name: value for name, value in metrics.items()}
 
 
-def _flat(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+def _flat(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """The values of a dictionary and of those within it, by names with dots."""
     row: dict[str, Any] = {}
     for name, value in values.items():

@@ -8,8 +8,11 @@ TABLE_OF_CONTENTS, SETTINGS = "_toc.yml", "_config.yml"
 
 
 def project_root() -> Path:
-    """The nearest folder at or above the working directory that holds the book, else the one that this package is from,
-    so that a downloaded notebook finds it; else the working directory."""
+    """Return the project's root, whose `book/` holds the chapters.
+
+    It is the nearest folder at or above the working directory that holds the book, else the one that this package is
+    from, so that a downloaded notebook finds it; else the working directory.
+    """
     try:
         here = Path.cwd()
     except FileNotFoundError:  # it has been removed
@@ -27,23 +30,25 @@ def _holds_the_book(place: Path) -> bool:
 
 
 def results_path() -> Path:
-    """The folder of recorded runs: `LSBOOK_RESULTS`, else `results/` of the project."""
+    """Return the folder of recorded runs: `LSBOOK_RESULTS`, else `results/` of the project."""
     return _from_environment("LSBOOK_RESULTS", "results")
 
 
 def data_path() -> Path:
-    """The folder of data sets: `LSBOOK_DATA`, else `data/` of the project."""
+    """Return the folder of data sets: `LSBOOK_DATA`, else `data/` of the project."""
     return _from_environment("LSBOOK_DATA", "data")
 
 
 def runs_path() -> Path:
-    """The folder of what trainings keep for this machine alone, such as weights: `LSBOOK_RUNS`, else `runs/`."""
+    """Return the folder of what trainings keep for this machine alone, such as weights: `LSBOOK_RUNS`, else `runs/`."""
     return _from_environment("LSBOOK_RUNS", "runs")
 
 
 def cache_path() -> Path:
-    """The folder of what is kept for faster reading of data that lie where nothing can be written: `lsbook` in
-    `XDG_CACHE_HOME`, else in ~/.cache; in the temporary folder where there is no home."""
+    """Return the folder of what is kept for faster reading of data that lie where nothing can be written.
+
+    It is `lsbook` in `XDG_CACHE_HOME`, else in ~/.cache; in the temporary folder where there is no home.
+    """
     if folder := os.environ.get("XDG_CACHE_HOME"):
         return Path(folder).absolute() / "lsbook"
     try:
@@ -53,7 +58,7 @@ def cache_path() -> Path:
 
 
 def reference_path() -> Path:
-    """The folder of what builds of the book are compared with."""
+    """Return the folder of the figures that builds of the book are compared with."""
     return project_root() / "book" / "_reference"
 
 

@@ -6,6 +6,7 @@ The tables hold plain values, so a run's names are checked without torch.
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 SPLITS = ("train", "heldout", "test")
 
@@ -48,7 +49,7 @@ class Dataset:
     transfer: str | None = None
     short: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "shown", self.shown or self.classes)
         object.__setattr__(self, "short", self.short or self.title)
 
@@ -74,7 +75,7 @@ class Corpus:
     has_gaps: bool = False
     short: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "short", self.short or self.title)
 
 
@@ -88,14 +89,14 @@ class Model:
 
     title: str
     factory: str
-    arguments: dict = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
     reads: str = "images"
     short: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "short", self.short or self.title)
 
-    def build(self, *data):
+    def build(self, *data: Any) -> Any:
         """The network, freshly initialised from torch's random state.
 
         data: the shape (C, H, W) of images and the number of classes; for a Transformer the vocabulary's size and its

@@ -19,27 +19,27 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO, NamedTuple, NotRequired
 
 import numpy as np
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # typing has one that pydantic takes from Python 3.12 on
 
 from lsbook.core.config import Run, from_dict
 from lsbook.core.errors import UserError, one_line
 
-ARRAYS, RECORD = FILES = ("arrays.npz", "record.json")
+ARRAYS, RECORD = RECORD_FILES = ("arrays.npz", "record.json")
 CHECKSUMS = "SHA256SUMS"
 MOST_BYTES = {ARRAYS: 16 * 2**20, RECORD: 2**20, CHECKSUMS: 1_000}
 MOST_UNPACKED = 64 * 2**20  # bytes of all arrays together
 MOST_ARRAYS = 100
 MOST_DIMENSIONS = 6
 MOST_HEADER = 1_000  # bytes of an array's own description
-LONGEST = 200  # characters of a string
+MOST_CHARACTERS = 200  # characters of a string
 NAME = r"[a-z][a-z0-9_]{0,63}"  # of a metric, of a history, of an array
-ITEM_SIZES = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8), "U": range(4, 4 * LONGEST + 1)}
+ITEM_SIZES = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8), "U": range(4, 4 * MOST_CHARACTERS + 1)}
 LINKS_REFUSED = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # Windows has neither
 
 
 class Damaged(ValueError):
-    """What is wrong with a record, in a few words."""
+    """A record that cannot be used; the message says in a few words what is wrong with it."""
 
 
 def _printable(text: str) -> str:
@@ -48,7 +48,7 @@ def _printable(text: str) -> str:
     return text
 
 
-Line = Annotated[str, Field(min_length=1, max_length=LONGEST), AfterValidator(_printable)]
+Line = Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS), AfterValidator(_printable)]
 Name = Annotated[str, Field(pattern=rf"\A{NAME}\z")]
 Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
 Number = int | float
@@ -57,23 +57,21 @@ Count = Annotated[int, Field(ge=0)]
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
+@with_config(STRICT)
 class Data(TypedDict):
     """The data of a run: which copy of them, and the SHA-256 of their splits."""
-
-    __pydantic_config__ = STRICT
 
     variant: Line
     train_sha256: Digest
     test_sha256: Digest
 
 
+@with_config(STRICT)
 class Environment(TypedDict):
     """Where and with what a run was made: versions, machine, seconds, memory in 10⁶ bytes, joules.
 
     flops_per_example: floating-point operations of a training step for each image, or each token of a text.
     """
-
-    __pydantic_config__ = STRICT
 
     python: Line
     torch: Line
@@ -98,10 +96,12 @@ class Environment(TypedDict):
     signatures: NotRequired[dict[Line, Line]]
 
 
-class Text(TypedDict):
-    """What `record.json` holds. run: as `run.as_dict` gives it, which `run.from_dict` checks field by field."""
+@with_config(STRICT)
+class RecordText(TypedDict):
+    """What `record.json` holds.
 
-    __pydantic_config__ = STRICT
+    run: as `config.as_dict` gives it, whose fields `config.from_dict` checks.
+    """
 
     key: Line
     run: dict[str, Any]
@@ -110,15 +110,22 @@ class Text(TypedDict):
     environment: Environment
 
 
-TEXT = TypeAdapter(Text)
+RECORD_TEXT = TypeAdapter(RecordText)
 
 
 class Content(NamedTuple):
-    """What a record says, checked."""
+    """What a record says, checked.
+
+    Attributes:
+        run: what decided its outcome.
+        metrics: name -> number.
+        history: name -> numbers, one a point of measurement along the training.
+        environment: where and with what it was made.
+    """
 
     run: Run
-    metrics: dict[str, float]
-    history: dict[str, list[float]]
+    metrics: dict[str, Number]
+    history: dict[str, list[Number]]
     environment: Environment
 
 
@@ -137,11 +144,15 @@ def _said() -> Iterator[None]:
 
 
 def _shortened(text: str) -> str:
-    return one_line(text)[:LONGEST]
+    return one_line(text)[:MOST_CHARACTERS]
 
 
 def read_files(folder: Path) -> dict[str, bytes]:
-    """Name -> content of a record's three files. Damaged unless the folder holds them, and nothing else."""
+    """Return name -> content of a record's three files.
+
+    Raises:
+        Damaged: unless the folder holds them, each of its size at the most, and nothing else.
+    """
     with _said():
         if folder.is_symlink() or folder.parent.is_symlink():
             raise Damaged("a link, which is not followed")
@@ -181,19 +192,23 @@ def _check_size(name: str, size: int) -> None:
 
 
 def content(files: Mapping[str, bytes]) -> Content:
-    """What a record's files say; of the arrays only names, types and sizes are looked at.
+    """Return what a record's files say; of the arrays only names, types and sizes are looked at.
 
-    Damaged if they do not match their checksums, or are not as declared here.
+    Args:
+        files: name -> content, as `read_files` gives it.
+
+    Raises:
+        Damaged: if they do not match their checksums, or are not as declared here.
     """
     with _said():
         for name in MOST_BYTES:
             _check_size(name, len(files[name]))
         lines = files[CHECKSUMS].decode().splitlines()
         expected = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-        for name in FILES:
+        for name in RECORD_FILES:
             if hashlib.sha256(files[name]).hexdigest() != expected.get(name):
                 raise Damaged(f"{name} does not match its checksum")
-        text = TEXT.validate_python(_json(files[RECORD]))
+        text = RECORD_TEXT.validate_python(_json(files[RECORD]))
         _check_strings(text["run"])
         run = from_dict(text["run"])
         if text["key"] != run.key:
@@ -234,7 +249,7 @@ def _check_strings(values: Any) -> None:
     if isinstance(values, dict | list):
         for value in (*values, *values.values()) if isinstance(values, dict) else values:
             _check_strings(value)
-    elif isinstance(values, str) and (len(values) > LONGEST or values != one_line(values)):
+    elif isinstance(values, str) and (len(values) > MOST_CHARACTERS or values != one_line(values)):
         raise Damaged("run: strings must be short printable lines")
 
 
@@ -272,7 +287,7 @@ def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
 class Arrays(Mapping[str, np.ndarray]):
     """A record's arrays by name, each read, and its values checked, when first asked for.
 
-    UserError where it turns out to be damaged, or the file to have changed.
+    Asking raises UserError where the array turns out to be damaged, or the file to have changed.
     """
 
     def __init__(self, folder: Path):
@@ -290,7 +305,7 @@ class Arrays(Mapping[str, np.ndarray]):
             with _said(), _opened(self._folder / ARRAYS) as file, zipfile.ZipFile(file) as archive:
                 yield archive
         except Damaged as error:
-            raise damaged(self._folder, error) from None
+            raise damaged_record(self._folder, error) from None
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._read:
@@ -311,7 +326,7 @@ class Arrays(Mapping[str, np.ndarray]):
 
 
 def check_values(packed: bytes) -> None:
-    """Damaged unless every number in the arrays is finite and every string a printable line."""
+    """Raise Damaged unless all numbers in a packed npz file are finite and all strings printable lines."""
     with _said(), zipfile.ZipFile(BytesIO(packed)) as archive:
         for member in archive.infolist():
             _array(archive, member)
@@ -329,6 +344,6 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     return array
 
 
-def damaged(folder: Path, problem: Damaged) -> UserError:
-    """The one line for a record that cannot be used."""
+def damaged_record(folder: Path, problem: Damaged) -> UserError:
+    """Return the error to raise for a record in this folder that cannot be used: a line that says what to do."""
     return UserError(f"recorded run {folder}: {problem}; restore it (git checkout) or remove the folder")

@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,7 +24,7 @@ from lsbook.core import schema
 from lsbook.core.config import Run, as_dict
 from lsbook.core.errors import UserError
 from lsbook.core.paths import results_path
-from lsbook.core.schema import ARRAYS, CHECKSUMS, FILES, Arrays, Damaged
+from lsbook.core.schema import ARRAYS, CHECKSUMS, RECORD_FILES, Arrays, Damaged, Environment, Number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,32 +36,36 @@ _TEMPORARY = ".writing-"
 class Record:
     """What is kept of a run.
 
-    metrics: name -> number; history: name -> list of numbers, one a point of measurement;
-    environment: versions, device, wall time, source commit, data fingerprint.
+    Attributes:
+        run: what decided its outcome.
+        metrics: name -> number; accuracies and calibration errors are fractions of 1, losses in nats.
+        history: name -> numbers, one a point of measurement along the training.
+        environment: versions, device, wall time, source commit, data fingerprint.
+        folder: where it lies.
     """
 
     run: Run
-    metrics: dict[str, float]
-    history: dict[str, list[float]]
-    environment: dict
+    metrics: dict[str, Number]
+    history: dict[str, list[Number]]
+    environment: Environment
     folder: Path
 
     @cached_property
     def arrays(self) -> Arrays:
-        """The arrays by name, each read when first asked for. UserError when one is damaged."""
+        """Arrays by name, each read when first asked for, which raises UserError where it is damaged."""
         return Arrays(self.folder)
 
     def files(self) -> dict[str, bytes]:
-        """All of it, as `Store.adopt` takes it on another machine."""
+        """Return name -> content of the record's files, as `Store.adopt` takes them on another machine."""
         return schema.read_files(self.folder)
 
     def text(self) -> str:
-        """What `record.json` says, written anew from what was read and checked."""
+        """Return what `record.json` says, written anew from what was read and checked."""
         return _text(self.run, self.metrics, self.history, self.environment)
 
 
 def serves(record: Record, run: Run) -> bool:
-    """Whether a record of this training has what is to be measured along it; one with more serves who asks for less."""
+    """Return whether a record of this training has what `run` asks to be measured along it, or more."""
     return run.probe in ("none", record.run.measured)
 
 
@@ -72,7 +76,7 @@ class Store:
         self.path = Path(path) if path is not None else results_path()
 
     def get(self, run: Run) -> Record | None:
-        """The record of a run, checked against its checksums, or None. UserError when it is damaged."""
+        """Return the record of a run, checked against its checksums, or None. Raises UserError where it is damaged."""
         for name in run.namesakes:
             folder = self._folder(name)
             if folder.is_dir() and serves(record := _read(folder), run):
@@ -85,15 +89,15 @@ class Store:
         return any(self._folder(name).is_dir() for name in run.namesakes)
 
     def __iter__(self) -> Iterator[Record]:
-        """All records, checked. UserError when one is damaged."""
+        """Iterate over all records, checked. Raises UserError where one is damaged."""
         return map(_read, self._folders())
 
     def whole(self) -> Iterator[Record]:
-        """Those that are whole: others may be on their way here."""
+        """Iterate over the records that are whole and leave out others, which may be on their way here."""
         return filter(None, map(_whole, self._folders()))
 
     def frame(self) -> "pd.DataFrame":
-        """All records as a pandas DataFrame, one row a run, with the run's key as index.
+        """Return all records as a pandas DataFrame, one row a run, with the run's key as index.
 
         Columns, of which each name is what `runs.groupby` or a query takes:
             what decides the run: its fields (`dataset`, `model`, `alpha`, `seed`, ...), those of its recipe
@@ -112,24 +116,51 @@ class Store:
 
         return records_frame(self)
 
-    def put(self, run: Run, *, metrics: dict, history: dict, environment: dict, arrays: dict) -> Record:
+    def put(
+        self,
+        run: Run,
+        *,
+        metrics: Mapping[str, Number],
+        history: Mapping[str, list[Number]],
+        environment: Environment,
+        arrays: Mapping[str, np.ndarray],
+    ) -> Record:
         """Write a record. One that is there, whole and measured as far is kept: the same run gives the same outcome.
 
-        UserError when it is not as `schema` declares, or the folder cannot be written; nothing is left half-written.
+        Args:
+            run: what decided the outcome.
+            metrics: name -> number.
+            history: name -> numbers, one a point of measurement along the training.
+            environment: where and with what it was made.
+            arrays: name -> array, of the types that `schema` declares.
+
+        Returns:
+            The record that is now there.
+
+        Raises:
+            UserError: if it is not as `schema` declares, or the folder cannot be written; nothing is left half-written.
         """
         packed = BytesIO()
-        np.savez_compressed(packed, **arrays)
+        np.savez_compressed(packed, allow_pickle=True, **arrays)  # objects are refused below, by name
         try:
             text = _text(run, metrics, history, environment)
         except ValueError as error:
             raise UserError(f"{run} cannot be recorded: {error}") from None
         contents = packed.getvalue(), text.encode()
-        files = dict(zip(FILES, contents, strict=True))
+        files = dict(zip(RECORD_FILES, contents, strict=True))
         sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
         return self.adopt(run, files | {CHECKSUMS: sums.encode()})
 
     def adopt(self, run: Run, files: dict[str, bytes]) -> Record:
-        """As `put`, of a record made elsewhere: what `Record.files` gave there. UserError when it is damaged, too."""
+        """Write a record that was made elsewhere, or keep one that is there, whole and measured as far.
+
+        Args:
+            run: what decided the outcome.
+            files: what `Record.files` gave there.
+
+        Raises:
+            UserError: if it is damaged or of another run, or the folder cannot be written.
+        """
         try:
             _check(files, run.folder)
         except Damaged as error:
@@ -164,7 +195,7 @@ class Store:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def check_writable(self) -> None:
-        """UserError unless records can be written here: asked before a training starts, not after it."""
+        """Raise UserError unless records can be written here: asked before a training starts, not after it."""
         try:
             with self._lock():
                 tempfile.TemporaryFile(dir=self.path).close()
@@ -173,7 +204,7 @@ class Store:
             raise UserError(f"recorded runs cannot be written to {self.path}: {why}") from None
 
     def verify(self) -> list[str]:
-        """One line for each record that is damaged, its arrays' values included; empty when none is."""
+        """Return a line for each record that is damaged; arrays are checked value by value."""
         return [f"{folder}: {problem}" for folder in self._folders() if (problem := _problem(folder))]
 
     def __len__(self) -> int:
@@ -197,7 +228,9 @@ class Store:
             yield
 
 
-def _text(run: Run, metrics: dict, history: dict, environment: dict) -> str:
+def _text(
+    run: Run, metrics: Mapping[str, Number], history: Mapping[str, list[Number]], environment: Environment
+) -> str:
     text = {"key": run.key, "run": as_dict(run), "metrics": metrics, "history": history, "environment": environment}
     return json.dumps(text, indent=1, sort_keys=True, allow_nan=False) + "\n"
 
@@ -207,7 +240,7 @@ def _read(folder: Path) -> Record:
     try:
         return _checked(folder)
     except Damaged as error:
-        raise schema.damaged(folder, error) from None
+        raise schema.damaged_record(folder, error) from None
 
 
 def _whole(folder: Path) -> Record | None:
@@ -224,7 +257,7 @@ def _checked(folder: Path, values: bool = False) -> Record:
     content = _check(files, f"{folder.parent.name}/{folder.name}")
     if values:
         schema.check_values(files[ARRAYS])
-    return Record(*content, folder)
+    return Record(content.run, content.metrics, content.history, content.environment, folder)
 
 
 def _check(files: dict[str, bytes], folder: str) -> schema.Content:

@@ -5,9 +5,13 @@ fails. The data sets and transforms need none of them, so declaring the two sche
 """
 
 import importlib.util
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch.library import Library
 
 _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-_kept = []  # torch forgets a library's declarations when the object goes
+_kept: "list[Library]" = []  # torch forgets a library's declarations when the object goes
 
 
 def declare_missing() -> None:
@@ -21,7 +25,7 @@ def declare_missing() -> None:
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise
-        library = torch.library.Library("torchvision", "DEF")
+        library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]  # torch has no types here
         for name in ("nms", "qnms"):
-            library.define(name + _SCHEMA)
+            library.define(name + _SCHEMA)  # type: ignore[no-untyped-call]  # nor here
         _kept.append(library)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 
 def counted(n: int, name: str) -> str:
-    """1 seed, 2 seeds."""
+    """Return a number with its noun, such as "1 seed" or "2 seeds"."""
     return f"{n} {name}" if n == 1 else f"{n} {name}s"
 
 
 def listed(values: Sequence[str]) -> str:
-    """a, b and c."""
+    """Return the values as a list in a sentence, such as "a, b and c"."""
     return " and ".join([", ".join(values[:-1]), values[-1]] if len(values) > 1 else values)

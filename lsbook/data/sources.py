@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from lsbook.core.errors import UserError, cut, needing, said
+from lsbook.core.errors import UserError, brief, needing, shortened
 from lsbook.core.paths import cache_path
 from lsbook.core.registry import DATASETS, Corpus, Dataset
 
@@ -67,7 +67,7 @@ def content_key(files: list[Path], *settings: str) -> str:
 
 def damaged(path: Path, error: Exception, expected: str | None = None) -> UserError:
     """The one line for a file that cannot be read. expected: the SHA-256 of the whole file, where it is known."""
-    reason = cut(str(error).partition("\n")[0], 200)
+    reason = shortened(str(error).partition("\n")[0], 200)
     expectation = f", expected {expected}" if expected else ""
     return UserError(f"{path} is damaged (SHA-256 {sha256(path)}{expectation}): {reason}; get it anew")
 
@@ -172,7 +172,7 @@ def check_images(path: Path, dataset: Dataset) -> tuple[str, str]:
     kind = schema.field(image).type
     place = kind.get_field_index("bytes") if pyarrow.types.is_struct(kind) else -1
     if place < 0 or not _is_binary(kind.field(place).type):
-        raise UserError(f"{path}: images must be structs with `bytes`, not {cut(str(kind), 80)}")
+        raise UserError(f"{path}: images must be structs with `bytes`, not {shortened(str(kind), 80)}")
     if not pyarrow.types.is_integer(schema.field(label).type):
         raise UserError(f"{path}: labels must be whole numbers, not {schema.field(label).type}")
     check_classes(path, _class_names(path, schema, label), dataset)
@@ -224,7 +224,7 @@ def _column(path: Path, present: list[str], wanted: tuple[str, ...]) -> str:
     found = next((name for name in wanted if name in present), None)
     if found is None or present.count(found) > 1:
         lack = "none of" if found is None else "not exactly one of"
-        raise UserError(f"{path} has columns {cut(', '.join(present), 200)}, but {lack} {', '.join(wanted)}")
+        raise UserError(f"{path} has columns {shortened(', '.join(present), 200)}, but {lack} {', '.join(wanted)}")
     return found
 
 
@@ -279,7 +279,7 @@ def opened(read: Callable[[], bytes], where: str, size: tuple[int, int] | None =
     except UnidentifiedImageError:
         raise UserError(f"{where}: the image cannot be decoded: it is no {', '.join(FORMATS)}") from None
     except (OSError, SyntaxError, ValueError, TypeError) as error:  # Pillow raises each of them for some broken file
-        raise UserError(f"{where}: the image cannot be decoded ({said(str(error))})") from None
+        raise UserError(f"{where}: the image cannot be decoded ({brief(str(error))})") from None
 
 
 def _too_large(where: str, size: str) -> str:
@@ -343,7 +343,7 @@ def read_torchvision(root: Path, name: str, part: str) -> tuple[np.ndarray, np.n
     except UserError:
         raise
     except Exception as error:  # whatever its readers meet: they check CIFAR's files by their sums, MNIST's hardly
-        raise UserError(f"the files of {name} under {root} are damaged ({said(str(error))}); get them anew") from None
+        raise UserError(f"the files of {name} under {root} are damaged ({brief(str(error))}); get them anew") from None
 
 
 def _check_sizes(folder: Path, dataset: Dataset) -> None:

@@ -16,7 +16,7 @@ from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
-from lsbook.core.errors import UserError, cut, one_of, said
+from lsbook.core.errors import UserError, brief, one_of, shortened
 from lsbook.core.paths import data_path
 from lsbook.core.registry import CORPORA, DATASETS, SPLITS, Corpus
 from lsbook.data import embedded, sources
@@ -201,7 +201,7 @@ def _from_parquet(files: tuple[Path, ...], languages: tuple[str, str], lenient: 
         for row, translation in enumerate(_translations(path)):
             found = [translation.get(language) or "" for language in languages]
             if not all(isinstance(sentence, str) for sentence in found):
-                raise UserError(f"{path} row {row}: a translation must be texts by language, not {said(translation)}")
+                raise UserError(f"{path} row {row}: a translation must be texts by language, not {brief(translation)}")
             if max(len(sentence.encode(errors="replace")) for sentence in found) > LONGEST:
                 raise UserError(f"{path} row {row} is longer than {LONGEST:,} bytes; split or remove it")
             pair = tuple(sentence.strip() for sentence in found)
@@ -220,9 +220,9 @@ def _translations(path: Path) -> Iterator[dict[str, str]]:
         schema = file.schema_arrow
     if schema.names.count("translation") != 1:
         lack = "more than one" if "translation" in schema.names else "no"
-        raise UserError(f"{path} has columns {cut(', '.join(schema.names), 200)}, but {lack} translation")
+        raise UserError(f"{path} has columns {shortened(', '.join(schema.names), 200)}, but {lack} translation")
     kind = schema.field("translation").type
     if not pyarrow.types.is_struct(kind) and not pyarrow.types.is_map(kind):
-        raise UserError(f"{path}: a translation must be texts by language, not {cut(str(kind), 80)}")
+        raise UserError(f"{path}: a translation must be texts by language, not {shortened(str(kind), 80)}")
     for batch in sources.read_columns(path, "translation", most=1_000):
         yield from (dict(row or {}) for row in batch.column(0).to_pylist())

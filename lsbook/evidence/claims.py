@@ -23,7 +23,15 @@ _UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
 @dataclass(frozen=True)
 class Part:
-    """One measured quantity of a claim, with its claimed sign (+1 or −1) and its margin, both in `units`."""
+    """One measured quantity of a claim.
+
+    Attributes:
+        quantity: what is measured, of which d is the difference that the claim is about.
+        sign: +1 where the claim is that d is above 0, −1 where it is that d is below.
+        units: of d and the margin.
+        margin: how far d may lie on the wrong side of 0 all the same, at least 0.
+        name: tells the parts of one claim apart.
+    """
 
     quantity: str
     sign: int
@@ -56,7 +64,7 @@ class Claim:
         return self.alphas.get(dataset, self.alpha)
 
     def part(self, name: str = "") -> Part:
-        """The part of that name. Raises ValueError, listing the names, when there is none."""
+        """Return the part of that name. Raises ValueError, listing the names, when there is none."""
         for part in self.parts:
             if part.name == name:
                 return part
@@ -66,8 +74,14 @@ class Claim:
 class Verdict(NamedTuple):
     """What a claim, or one part of it, came to.
 
-    mean, low, high: of d, in the part's units, NaN when not tested or when parts are combined.
-    seeds: number of runs in the smaller arm.
+    Attributes:
+        claim: the claim's id.
+        verdict: one of IN_ORDER.
+        mean: of d times the claimed sign, in the part's units; NaN when not tested or when parts are combined.
+        low: the lower end of its 95 % interval.
+        high: the upper end.
+        seeds: number of runs in the smaller arm.
+        part: the part's name, "" for the claim as a whole.
     """
 
     claim: str
@@ -97,9 +111,15 @@ def decide(claim: Claim, first: np.ndarray, second: np.ndarray, part: str = "", 
 
 
 def decide_paired(claim: Claim, differences: np.ndarray, part: str = "") -> Verdict:
-    """Verdict from differences (S,), one a pair of runs, in the order that the claim's quantity names.
+    """Return the verdict from differences within pairs of runs, by Student's interval.
 
-    Raises ValueError for NaN, an unknown part, or a claim whose arms are independent.
+    Args:
+        claim: what is claimed.
+        differences: d (S,), one a pair, in the order that the claim's quantity names.
+        part: name of the part, for a claim of several.
+
+    Raises:
+        ValueError: for a value that is not finite, an unknown part, or a claim whose arms are independent.
     """
     _require_design(claim, "paired")
     found = claim.part(part)
@@ -110,11 +130,13 @@ def decide_paired(claim: Claim, differences: np.ndarray, part: str = "") -> Verd
 
 
 def combine(verdicts: Sequence[Verdict]) -> Verdict:
-    """Verdict on a claim from one verdict on each of its parts.
+    """Return the verdict on a claim from one verdict on each of its parts.
 
-    Reproduced when all parts are, mixed when one is and another is contradicted, contradicted when one is and none is
-    reproduced, else not tested when one part is not, else undecided.
-    Raises ValueError unless these are all the parts of one claim, each once.
+    It is reproduced when all parts are, mixed when one is and another is contradicted, contradicted when one is and
+    none is reproduced, else not tested when one part is not, else undecided.
+
+    Raises:
+        ValueError: unless these are all the parts of one claim, each once.
     """
     given = sorted((verdict.claim, verdict.part) for verdict in verdicts)
     claims = CLAIMS | LATER
@@ -122,11 +144,11 @@ def combine(verdicts: Sequence[Verdict]) -> Verdict:
         raise ValueError("verdicts: expected one for each part of one claim")
     claim = claims[verdicts[0].claim]
     found = {verdict.verdict for verdict in verdicts}
-    mixed = [MIXED] if {REPRODUCED, CONTRADICTED} <= found else []
-    order = (*mixed, CONTRADICTED, NOT_TESTED, UNDECIDED, REPRODUCED)
-    return _verdict(
-        claim, "", next(v for v in order if v in {*mixed, *found}), min(verdict.seeds for verdict in verdicts)
-    )
+    if {REPRODUCED, CONTRADICTED} <= found:
+        combined = MIXED
+    else:
+        combined = next(v for v in (CONTRADICTED, NOT_TESTED, UNDECIDED, REPRODUCED) if v in found)
+    return _verdict(claim, "", combined, min(verdict.seeds for verdict in verdicts))
 
 
 def _judge(claim: Claim, part: Part, interval: Interval, n_seeds: int) -> Verdict:
@@ -136,8 +158,8 @@ def _judge(claim: Claim, part: Part, interval: Interval, n_seeds: int) -> Verdic
     return _verdict(claim, part.name, verdict, n_seeds, interval)
 
 
-def _verdict(claim, part, verdict, n_seeds, interval=_UNKNOWN) -> Verdict:
-    return Verdict(claim.id, verdict, *interval, n_seeds, part)
+def _verdict(claim: Claim, part: str, verdict: str, n_seeds: int, interval: Interval = _UNKNOWN) -> Verdict:
+    return Verdict(claim.id, verdict, interval.mean, interval.low, interval.high, n_seeds, part)
 
 
 def _require_design(claim: Claim, design: str) -> None:
@@ -159,7 +181,7 @@ _CLAIMS = (
     ),
     Claim(
         "C3",
-        "clusters move toward a regular triangle",
+        "clusters move toward an equilateral triangle",
         (Part("shortest over longest side of the triangle of class centroids, training", +1, "ratio"),),
     ),
     Claim(

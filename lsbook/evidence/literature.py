@@ -3,14 +3,16 @@
 Accuracies and errors are in percent; expected calibration errors, fractions of 1, have no unit.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from lsbook.core import registry
 
 PAPER, REPLICATION = "paper", "replication"
 
 # Networks and data sets of the tables below, as readers know them: those of the catalogue, and those it has not.
-TITLES = registry.TITLES | {
+PUBLISHED_TITLES = registry.TITLES | {
     "tiny-imagenet": "Tiny ImageNet",
     "alexnet": "AlexNet",
     "resnet56": "ResNet-56",
@@ -25,8 +27,13 @@ TITLES = registry.TITLES | {
 class Published:
     """A published number.
 
-    where: its table, figure or section; source: PAPER or REPLICATION; spread: the ± printed with it, if any.
-    checked: False when the number was not compared with the source's text; tables mark it with a dagger.
+    Attributes:
+        value: as printed.
+        unit: "%", "BLEU" or "", which is that of fractions and ratios, too.
+        where: its table, figure or section.
+        source: PAPER or REPLICATION.
+        spread: the ± printed with it, if any.
+        checked: False when the number was not compared with the source's text; tables mark it with a dagger.
     """
 
     value: float
@@ -38,14 +45,17 @@ class Published:
 
     @property
     def shown(self) -> str:
-        """The number with its spread, and with a dagger where it was not checked."""
+        """Number with its spread, and with a dagger where it was not checked."""
         spread = f" ± {self.spread:g}" if self.spread is not None else ""
         return f"{self.value:g}{spread}{'' if self.checked else '†'}"
 
 
 @dataclass(frozen=True)
 class Panels:
-    """A row of Figure 1: network, three classes, and the axes' half-widths, None where they are not known."""
+    """A row of Figure 1: network, three classes, and the axes' half-widths in units of the activations.
+
+    A half-width is None where it is not known.
+    """
 
     dataset: str
     model: str
@@ -54,10 +64,16 @@ class Panels:
     smoothed_limit: float | None = None
 
 
-def _rows(source: str, where: str, unit: str, rows: dict, checked: bool = True) -> dict:
-    """Row -> arm -> Published, of rows whose arms hold a value or a pair (value, spread)."""
+Row = TypeVar("Row")
+Printed = float | tuple[float, float]  # a value, or a value and its spread
 
-    def published(entry):
+
+def _rows(
+    source: str, where: str, unit: str, rows: Mapping[Row, Mapping[str, Printed]], checked: bool = True
+) -> dict[Row, dict[str, Published]]:
+    """Row -> arm -> Published."""
+
+    def published(entry: Printed) -> Published:
         value, spread = entry if isinstance(entry, tuple) else (entry, None)
         return Published(value, unit, where, source, spread, checked)
 

@@ -1,6 +1,6 @@
-"""What a chapter's cells put on the page: numbers for its text, numbered tables, figures as SVG, parts to work.
+"""What a chapter's cells put on the page: numbers for its text, numbered tables, figures as SVG, widgets.
 
-Tables, figures and parts carry the recorded runs that they were made from; the page lists them underneath.
+Tables, figures and widgets carry the recorded runs that they were made from; the page lists them underneath.
 Here outputs become markup. A string is data, wherever it is from, and shown as it stands, on one line; only what our
 own code wrote as `Markup` is Markdown and HTML.
 """
@@ -12,7 +12,7 @@ import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape, unescape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     import matplotlib.figure
     import pandas as pd
 
-STYLE = {
+Bundle = tuple[dict[str, str], dict[str, Any]]  # what IPython shows, by MIME type, and metadata
+
+STYLE: dict[str, Any] = {
     "svg.hashsalt": "lsbook",  # makes the identifiers inside an SVG the same in every build
     "font.size": 11,
     "axes.titlesize": "medium",
@@ -45,11 +47,12 @@ def begin() -> None:
     Called once, in a chapter's first cell.
     """
     import matplotlib.figure
+    import matplotlib.style
     from IPython import get_ipython
     from matplotlib_inline.backend_inline import set_matplotlib_formats
 
     matplotlib.rcdefaults()  # not what a matplotlibrc of the reader's says
-    matplotlib.rcParams.update(STYLE)
+    matplotlib.style.use(STYLE)
     set_matplotlib_formats("svg", metadata={"Date": None})
     as_svg = get_ipython().display_formatter.formatters["image/svg+xml"]
     draw = as_svg.lookup_by_type(matplotlib.figure.Figure)
@@ -57,7 +60,7 @@ def begin() -> None:
 
 
 def numbers(**values: float | str) -> None:
-    """Give numbers or words a name, under which the chapter's text shows them: {glue:text}`name`."""
+    """Give numbers or words the names under which the chapter's text shows them: {glue:text}`name`."""
     from myst_nb import glue
 
     for name, value in values.items():
@@ -68,11 +71,11 @@ class Markup(str):
     """MyST Markdown, and HTML within it, that our own code wrote: a constant, or one that `format` has filled in."""
 
     def format(self, *values: object, **named: object) -> "Markup":
-        """As for other strings; what is filled in and no Markup is data."""
+        """Fill in values as `str.format` does; those that are no Markup are data, and shown as they stand."""
         return Markup(_FILLER.vformat(self, values, named))
 
     def join(self, parts: Iterable[str]) -> "Markup":
-        """As for other strings; parts that are no Markup are data."""
+        """Join parts as `str.join` does; those that are no Markup are data, and shown as they stand."""
         return Markup(super().join(map(markup, parts)))
 
 
@@ -85,7 +88,7 @@ _FILLER = _Filler()
 
 
 def markup(text: str) -> Markup:
-    """Markup as it is; any other string as Markup that shows it as it stands, on one line.
+    """Return Markup as it is, and any other string as Markup that shows it as it stands, on one line.
 
     What has a meaning becomes a numeric reference, which both Markdown and HTML show as the character.
     """
@@ -94,22 +97,22 @@ def markup(text: str) -> Markup:
     return Markup(MEANT.sub(_as_references, one_line(text)))
 
 
-def _as_references(match: re.Match) -> str:
+def _as_references(match: re.Match[str]) -> str:
     return "".join(character if character.isdigit() else f"&#{ord(character)};" for character in match[0])
 
 
-def _runs(records: Iterable[Record | str]) -> dict:
+def _runs(records: Iterable[Record | str]) -> dict[str, Any]:
     """Metadata of a notebook's output: the keys of the runs that it was made from."""
     return {"lsbook": {"runs": sorted({record if isinstance(record, str) else record.run.key for record in records})}}
 
 
 @dataclass(frozen=True)
 class Text:
-    """A computed paragraph, or several as Markup."""
+    """A computed paragraph, or several as Markup; a string that is no Markup is data, and shown as it stands."""
 
     markdown: str
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         text = self.markdown if isinstance(self.markdown, Markup) else self.markdown.strip()  # four spaces begin code
         return {"text/markdown": markup(text), "text/plain": _plain(text)}
 
@@ -125,16 +128,21 @@ def cell_frame(header: Sequence[str], rows: Iterable[Sequence[str]]) -> "pd.Data
 
 @dataclass(frozen=True)
 class Html:
-    """HTML of our own making, for what Markdown has no form for. records: what it shows."""
+    """HTML of our own making, for what Markdown has no form for.
+
+    Attributes:
+        html: Markup, never data.
+        records: what it shows.
+    """
 
     html: Markup
     records: Sequence[Record] = field(default=(), repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.html, Markup):
             raise TypeError("html: only Markup is shown as it is; a string is data")
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict[str, str], dict]:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Bundle:
         text = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", self.html))).strip()
         return {"text/html": str(self.html), "text/plain": text}, _runs(self.records)
 
@@ -169,28 +177,27 @@ class Table:
         return shown, _runs(self.records)
 
     def markdown(self) -> str:
-        """For the book: a MyST directive, which numbers the table."""
-        columns = zip(*self.rows, strict=True) if self.rows else [()] * len(self.header)
-        rule = ["---:" if all(map(_is_number, column)) else "---" for column in columns]
-        header, *rows = ([markup(cell) for cell in row] for row in (self.header, *self.rows))
-        lines = [f"| {' | '.join(row)} |" for row in (header, rule, *rows)]
+        """Return the table for the book: a MyST directive, which numbers it."""
+        numeric = [all(_is_number(row[column]) for row in self.rows) for column in range(len(self.header))]
+        rule = ["---:" if right else "---" for right in numeric]
+        shown: list[list[str]] = [[markup(cell) for cell in row] for row in (self.header, *self.rows)]
+        lines = [f"| {' | '.join(row)} |" for row in (shown[0], rule, *shown[1:])]
         return "\n".join([f"```{{table}} {markup(self.caption)}", f":name: {self.name}", *lines, "```"])
 
     def html(self) -> str:
-        """For a notebook."""
-
+        """Return the table for a notebook, as HTML."""
         from markdown_it import MarkdownIt
 
         html = MarkdownIt("commonmark").renderInline
 
-        def line(tag, cells):
+        def line(tag: str, cells: Iterable[str]) -> str:
             return "<tr>" + "".join(f"<{tag}>{html(markup(cell))}</{tag}>" for cell in cells) + "</tr>"
 
         body = line("th", self.header) + "".join(line("td", row) for row in self.rows)
         return f"<table><caption>{html(markup(self.caption))}</caption>{body}</table>"
 
     def plain(self) -> str:
-        """For a terminal."""
+        """Return the table for a terminal."""
         lines = ("  ".join(map(_plain, row)) for row in (self.header, *self.rows))
         return "\n".join([_plain(self.caption), *lines])
 
@@ -201,12 +208,17 @@ def _plain(text: str) -> str:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that is drawn, shown as matplotlib's own are. records: what it shows."""
+    """A figure that is drawn, shown as matplotlib's own are.
+
+    Attributes:
+        drawn: matplotlib's figure.
+        records: what it shows.
+    """
 
     drawn: "matplotlib.figure.Figure"
     records: Sequence[Record] = field(repr=False)
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict[str, str], dict]:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Bundle:
         from IPython import get_ipython
 
         shown, metadata = get_ipython().display_formatter.format(self.drawn)
@@ -214,23 +226,26 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Part:
+class Widget:
     """Something that the reader works, drawn by `book/_extra/explorer` from what is recorded.
 
-    name: which; caption: Markdown is not read in it; data: what JSON can hold, and arrays of float16, float32, uint16;
-    records: what the data are from.
+    Attributes:
+        name: which of those that the explorer draws.
+        caption: text, in which Markdown is not read.
+        data: what JSON can hold, and arrays of float16, float32 and uint16.
+        records: what the data are from.
     """
 
     name: str
     caption: str
-    data: dict
+    data: dict[str, Any]
     records: Sequence[Record] = field(default=(), repr=False)
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict[str, str], dict]:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Bundle:
         return {"text/html": self.html(), "text/plain": one_line(self.caption)}, _runs(self.records)
 
     def html(self) -> str:
-        """A figure that holds its data, so that it needs no server; its first paragraph gives way to the controls."""
+        """Return a figure that holds its data, so that it needs no server; controls replace its first paragraph."""
         data = embedded_json(self.data)
         return (
             f'<figure class="explorer" data-part="{escape(self.name)}">'
@@ -241,11 +256,11 @@ class Part:
 
 
 def embedded_json(data: object) -> Markup:
-    """Data as JSON for a <script> of a page, in which nothing ends the script or begins a comment."""
+    """Return data as JSON for a <script> of a page, in which nothing ends the script or begins a comment."""
     return Markup(json.dumps(data, default=_array, ensure_ascii=False).replace("<", r"\u003c"))
 
 
-def _array(values: np.ndarray) -> dict:
+def _array(values: np.ndarray) -> dict[str, Any]:
     """An array for JSON, the low byte of each number first."""
     little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
     return {"type": values.dtype.name, "shape": values.shape, "base64": base64.b64encode(little.tobytes()).decode()}

@@ -6,8 +6,8 @@ networks become overconfident as large ones do. paper: the paper's protocol.
 
 import dataclasses
 
-from lsbook.core.config import Recipe, Run, changed
-from lsbook.core.errors import UserError, cut, one_of
+from lsbook.core.config import Recipe, Run, with_settings
+from lsbook.core.errors import UserError, one_of, shortened
 
 PROFILES = ("smoke", "laptop", "paper")  # from the cheapest to the best evidence
 SEEDS = {"smoke": "0-2", "laptop": "0-4", "paper": "0-4"}
@@ -27,7 +27,7 @@ _RESNET = Recipe(
 
 _PADDED_RESNET = dataclasses.replace(_RESNET, augmentation="pad4-flip")
 
-# 30 and 20 passes through 10 000 images: long enough to be overconfident, short enough for two cores.
+# 30 and 20 epochs of 10 000 images: long enough to be overconfident, short enough for two cores.
 _SHORT_RESNET = Recipe(
     steps=2_340,
     learning_rate=0.1,
@@ -37,7 +37,7 @@ _SHORT_RESNET = Recipe(
     augmentation="crop24-flip",
 )
 
-# 100 passes. The paper does not say how it trained this network; this is the usual way with SGD.
+# 100 epochs. The paper does not say how it trained this network; this is the usual way with SGD.
 _INCEPTION = Recipe(
     steps=124_100,
     batch=1_024,
@@ -89,7 +89,7 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
         10_000,
         dataclasses.replace(_SHORT_RESNET, steps=1_560, augmentation="pad4-flip"),
     ),
-    # 80 passes through 450 images a class.
+    # 80 epochs of 450 images a class.
     ("laptop", "tiny-imagenet-5", "inception_v4"): (
         2_250,
         dataclasses.replace(_SMALL_INCEPTION, steps=5_600, batch=32),
@@ -117,7 +117,7 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
     ),
     ("paper", "cifar10", "resnet56"): (40_000, _RESNET),
     ("paper", "cifar100", "resnet56-first7"): (40_000, _PADDED_RESNET),
-    # In the role of the paper's CIFAR-100 and, scaled up, of its ImageNet: 40 passes.
+    # In the role of the paper's CIFAR-100 and, scaled up, of its ImageNet: 40 epochs.
     ("paper", "tiny-imagenet-32", "resnet56"): (90_000, _PADDED_RESNET),
     ("paper", "tiny-imagenet-32", "inception_v4"): (
         90_000,
@@ -128,12 +128,12 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
         3_000,
         Recipe(steps=200, batch=1_000, optimiser="adam", learning_rate=5e-3, momentum=0.9, schedule="one-cycle"),
     ),
-    # 28 passes: a step has about 1 900 target tokens.
+    # 28 epochs: a step has about 1 900 target tokens.
     ("laptop", "multi30k", "transformer-256"): (
         29_000,
         Recipe(steps=7_000, batch=4_096, optimiser="adam", learning_rate=1e-3, momentum=0.9, schedule="one-cycle"),
     ),
-    # The published recipe with as many passes as a small text bears, about 80.
+    # The published recipe with as many epochs as a small text bears, about 80.
     ("paper", "multi30k", "transformer-base"): (
         29_000,
         dataclasses.replace(_BASE_TRANSFORMER, steps=10_000, batch=8_192),
@@ -158,22 +158,32 @@ def run(
     examples: int | None = None,
     label_noise: float = 0.0,
 ) -> Run:
-    """The run of a profile. UserError, listing what there is, when the profile has no recipe for the pair.
+    """Return the run of a profile.
 
-    length: of images, the number of training ones and of passes through them, if not the recipe's own.
-    settings: fields of the recipe that are to be others, as text.
-    examples: the number of training images or sentence pairs alone, if not the recipe's own.
+    Args:
+        profile: one of PROFILES.
+        dataset: name of the data set or text in the registry.
+        model: name of the network in the registry.
+        alpha: smoothing factor α in [0, 1).
+        seed: of initial weights, batches and augmentation.
+        length: of images, the number of training ones and of epochs, if not the recipe's own.
+        settings: fields of the recipe that are to be others, as text.
+        examples: the number of training images or sentence pairs alone, if not the recipe's own.
+        label_noise: share of training and held-out labels that are replaced by wrong ones, in [0, 1).
+
+    Raises:
+        UserError: if the profile has no recipe for the pair, listing those it has, or a setting is not allowed.
     """
     one_of("profile", profile, PROFILES)
     if (profile, dataset, model) not in RECIPES:
         pairs = [f"{d} {m}" for p, d, m in RECIPES if p == profile]
-        network = cut(f"{dataset} {model}", 80)
+        network = shortened(f"{dataset} {model}", 80)
         raise UserError(f"profile {profile} has no recipe for {network}; it has {', '.join(pairs)}")
     of_recipe, recipe = RECIPES[profile, dataset, model]
     if length:
-        of_recipe, passes = length
-        recipe = dataclasses.replace(recipe, steps=passes * (of_recipe // recipe.batch))
-    recipe = changed(recipe, settings or {})
+        of_recipe, epochs = length
+        recipe = dataclasses.replace(recipe, steps=epochs * (of_recipe // recipe.batch))
+    recipe = with_settings(recipe, settings or {})
     vocabulary = VOCABULARIES.get(dataset)
     return Run(
         dataset=dataset,

@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lsbook.core import checkout
-from lsbook.core.errors import UserError, needing, one_of, print_lines, said
+from lsbook.core.errors import UserError, brief, needing, one_of, print_lines
 from lsbook.core.paths import SETTINGS, TABLE_OF_CONTENTS, project_root, results_path
 from lsbook.core.store import Store
 from lsbook.site import isolation
@@ -152,7 +152,7 @@ def _typed(name: str, value, kind: str):
     for one in kind.split(" | "):
         with contextlib.suppress(KeyError, ValueError):
             return READERS.get(one, _literal)(str(value))
-    raise UserError(f"parameter {name} takes a value of type {kind}, not {said(value)}")
+    raise UserError(f"parameter {name} takes a value of type {kind}, not {brief(value)}")
 
 
 def _literal(text: str):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lsbook.core.config import Recipe, Run, as_dict, canonical_json, changed, from_dict
+from lsbook.core.config import Recipe, Run, as_dict, canonical_json, from_dict, with_settings
 from lsbook.core.errors import UserError
 
 RECIPE = Recipe(steps=100)
@@ -153,7 +153,7 @@ def test_every_setting_of_a_recipe_is_one_or_is_refused_in_one_line(name):
     base = dataclasses.replace(RECIPE, steps=1_000, batch=16)
     for text in HOSTILE:
         try:
-            recipe = changed(base, {name: text})
+            recipe = with_settings(base, {name: text})
             found = dataclasses.replace(RUN, recipe=recipe, examples=10**9)
         except UserError as error:
             assert name in str(error) or "size" in str(error), text
@@ -202,7 +202,7 @@ def test_a_batch_is_as_large_as_the_run_says():
 def test_one_milestone_needs_no_comma():
     steps = Recipe(steps=1, schedule="steps", milestones=(0.5,))
     for text in ("0.5", "(0.5,)", "[0.5]"):
-        assert changed(Recipe(steps=1), {"schedule": "steps", "milestones": text}) == steps
+        assert with_settings(Recipe(steps=1), {"schedule": "steps", "milestones": text}) == steps
 
 
 def test_views_have_a_bound_together():

@@ -37,7 +37,7 @@ def folder(store: Store) -> Path:
 
 def seal(folder: Path) -> None:
     """As the files are now, the checksums hold."""
-    lines = (f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in schema.FILES)
+    lines = (f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in schema.RECORD_FILES)
     (folder / "SHA256SUMS").write_text("".join(lines))
 
 
@@ -334,7 +334,7 @@ def test_whatever_a_field_holds_the_record_is_whole_or_one_line(store_of_fuzz, d
     else:
         del parent[place[-1]]
     files = files | {"record.json": json.dumps(text).encode()}
-    lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in schema.FILES)
+    lines = (f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in schema.RECORD_FILES)
     try:
         schema.content(files | {"SHA256SUMS": "".join(lines).encode()})
     except schema.Damaged as error:

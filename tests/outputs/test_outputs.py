@@ -114,9 +114,9 @@ def test_data_are_shown_as_they_stand_and_do_nothing(text):
 def test_data_are_shown_as_they_stand_in_a_notebook_and_a_terminal(text):
     table = Table("table-x", text, cell_frame(("x", text), (("y", text),)))
     assert not re.search("<(?!/?(table|caption|tr|th|td)>)", table.html())
-    for shown in (table.plain(), Text(text)._repr_mimebundle_()["text/plain"], Part("x", text, {}).html()):
+    for shown in (table.plain(), Text(text)._repr_mimebundle_()["text/plain"], Widget("x", text, {}).html()):
         assert all(line == one_line(line) for line in shown.split("\n"))
-    assert "<script>" not in Part("x", text, {}).html()
+    assert "<script>" not in Widget("x", text, {}).html()
 
 
 def test_markup_is_filled_with_data_and_other_markup():
@@ -143,7 +143,7 @@ def test_markup_is_made_of_constants():
 @pytest.mark.parametrize("text", ["</script><script>alert(1)</script>", "<!--<script>", "a < b & c"])
 def test_data_in_a_page_end_no_script_and_begin_no_comment(text):
     """In a script, `<!--` followed by `<script` swallows the page, which `<\\/` alone does not prevent."""
-    outputs = Part("name", "A caption.", {text: [text]}).html()
+    outputs = Widget("name", "A caption.", {text: [text]}).html()
     [content] = re.findall('json">(.*)</script></figure>$', outputs)
     assert "<" not in content
     assert json.loads(content) == {text: [text]}

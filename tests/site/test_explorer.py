@@ -13,7 +13,7 @@ from lsbook.chapters import explorer, machine_translation
 from lsbook.chapters.shared.comparison import smoothing_arm
 from lsbook.core.registry import DATASETS
 from lsbook.core.store import Store
-from lsbook.outputs import Part
+from lsbook.outputs import Widget
 
 PROJECT = Path(__file__).parents[2]
 SCRIPTS = PROJECT / "book" / "_extra" / "explorer"
@@ -95,7 +95,7 @@ def test_every_finite_half_precision_number_is_read_exactly(page):
     "values", [np.array([[1.5, 1000], [0, 7e-8]]).astype(t) for t in ("float16", "float32", "uint16")], ids=str
 )
 def test_arrays_arrive_as_they_were_recorded(page, values):
-    text = re.search(r'json">(.*?)</script>', Part("x", "", {"a": values}).html())[1]
+    text = re.search(r'json">(.*?)</script>', Widget("x", "", {"a": values}).html())[1]
     found = page.evaluate("(text) => { const a = read(text).a; return [a.rows, a.columns, [...(a.values)]]; }", text)
     assert found == [2, 2, values.astype(np.float64).ravel().tolist()]
 

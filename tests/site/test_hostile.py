@@ -44,7 +44,7 @@ outputs.numbers(word=word, made_from=captions.made_from(word, records))""",
 from lsbook.chapters.shared.comparison import HARD, Comparison
 machine_translation.example_text(Comparison("smoke", (replace(HARD, records=[text]),)))""",
     "outputs.Text(word)",
-    "outputs.Part('target', word, {word: word})",
+    "outputs.Widget('target', word, {word: word})",
     "print(word)",
     """import matplotlib.pyplot as plt
 plt.subplots(figsize=(3, 2))[1].set_title(word)

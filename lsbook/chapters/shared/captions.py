@@ -127,7 +127,7 @@ def _decimals(half: float) -> int:
 
 def published_ece(source: str, network: tuple[str, str], row: dict[str, literature.Published]) -> tuple[str, ...]:
     """A row of Table 3 under `ECE_HEADER`. network: data set and model."""
-    title = ", ".join(literature.TITLES[name] for name in reversed(network))
+    title = ", ".join(literature.PUBLISHED_TITLES[name] for name in reversed(network))
     smoothed = [
         f"{number.value:.3f} ({arm.removeprefix('smoothed ')})" for arm, number in row.items() if "smoothed" in arm
     ]
