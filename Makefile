@@ -3,7 +3,7 @@
 # make test-all   lint, and every test
 # make test-gpu   what needs a GPU; the other tests are of the CPU and look at none
 # make bench      time our way against the plain way; make bench BENCH="store --json FILE" some of it, kept in a file
-# make lint       ruff
+# make lint       ruff and mypy
 # make clean      remove what the targets above have made
 # Each sets up its own virtual environment first. Another Python: make clean, then make PYTHON=python3.12 book
 
@@ -31,9 +31,10 @@ bench: .venv/ready
 lint: .venv/ready
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check --quiet
+	.venv/bin/mypy
 
 clean:
-	rm -rf _build .venv .venv-book .pytest_cache .ruff_cache .hypothesis .coverage*
+	rm -rf _build .venv .venv-book .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 
 .venv-book/ready: EXTRAS = book
 .venv/ready: EXTRAS = book,train,cluster,test
