@@ -13,12 +13,12 @@ INTERRUPTED = 128 + signal.SIGINT  # the exit code that shells give to what Ctrl
 
 def main(commands: "typer.Typer | None" = None) -> None:
     """Run the command line, of lsbook's commands or of others; SIGTERM unwinds it as Ctrl-C does."""
-    code = INTERRUPTED
+    code: int | str | None = INTERRUPTED
     try:
         signal.signal(signal.SIGTERM, _terminate)
         from lsbook import cli
 
-        code = cli.main(commands or cli.app)
+        cli.main(commands or cli.app)
     except KeyboardInterrupt:
         pass
     except SystemExit as end:
@@ -29,7 +29,7 @@ def main(commands: "typer.Typer | None" = None) -> None:
     sys.exit(code)
 
 
-def _terminate(number: int, _) -> None:
+def _terminate(number: int, _: object) -> None:
     sys.exit(128 + number)
 
 

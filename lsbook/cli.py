@@ -5,9 +5,9 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -27,7 +27,7 @@ app = typer.Typer(
 PAIRS = {"-p": "alpha 0.2", "-r": "precision float32"}  # options that take a name and a value, with an example of each
 
 
-def main(commands: typer.Typer = app) -> None:
+def main(commands: typer.Typer = app) -> NoReturn:
     """Read the arguments and run the command; the process ends with its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # it may be closed
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error's: not every terminal knows every letter
@@ -74,7 +74,7 @@ def _no_pair(option: str) -> UserError:
     return UserError(f"{option} takes a name and a value, as in: {option} {PAIRS[option]}")
 
 
-def _fail(*messages: str) -> None:
+def _fail(*messages: str) -> NoReturn:
     for message in messages:
         print_lines(f"lsbook: {' '.join(message.split())}", file=sys.stderr)
     sys.exit(2)
@@ -240,8 +240,11 @@ def data(names: Annotated[list[str] | None, typer.Argument(help="Data sets; all 
     from lsbook.data import images, texts
 
     def show(name: str) -> None:
-        parts = images.all_splits(name, decode=True) if name in DATASETS else [texts.load(name, s) for s in SPLITS]
-        what = "images" if name in DATASETS else "pairs"
+        parts: Sequence[images.Images | images.ImageFiles | texts.Pairs]
+        if name in DATASETS:
+            parts, what = images.all_splits(name, decode=True), "images"
+        else:
+            parts, what = [texts.load(name, split) for split in SPLITS], "pairs"
         for split, part in zip(SPLITS, parts, strict=True):
             print_lines(f"{name:16} {split:8} {len(part):6} {what}  {part.variant}  sha256 {part.fingerprint[:12]}")
 

@@ -252,7 +252,7 @@ def evidence_text(findings: Sequence[Finding]) -> Text:
     done = {f.network for f in tested if f.profile == PAPER}
     wanted = dict.fromkeys(network for table in (TABLE_2, TABLE_3) for network in table[literature.PAPER])
     missing = [
-        f"{literature.TITLES[model]} on {literature.TITLES[data]}"
+        f"{literature.PUBLISHED_TITLES[model]} on {literature.PUBLISHED_TITLES[data]}"
         for data, model in wanted
         if not any(data == dataset and MODELS[trained].short == literature.TITLES[model] for dataset, trained in done)
     ]

@@ -130,7 +130,7 @@ class Content(NamedTuple):
 
 
 @contextmanager
-def _said() -> Iterator[None]:
+def _as_damaged() -> Iterator[None]:
     """Within it whatever goes wrong is said as Damaged: what is made to break its reader may raise anything."""
     try:
         yield
@@ -153,7 +153,7 @@ def read_files(folder: Path) -> dict[str, bytes]:
     Raises:
         Damaged: unless the folder holds them, each of its size at the most, and nothing else.
     """
-    with _said():
+    with _as_damaged():
         if folder.is_symlink() or folder.parent.is_symlink():
             raise Damaged("a link, which is not followed")
         with os.scandir(folder) as entries:
@@ -200,7 +200,7 @@ def content(files: Mapping[str, bytes]) -> Content:
     Raises:
         Damaged: if they do not match their checksums, or are not as declared here.
     """
-    with _said():
+    with _as_damaged():
         for name in MOST_BYTES:
             _check_size(name, len(files[name]))
         lines = files[CHECKSUMS].decode().splitlines()
@@ -302,7 +302,7 @@ class Arrays(Mapping[str, np.ndarray]):
     @contextmanager
     def _archive(self) -> Iterator[zipfile.ZipFile]:
         try:
-            with _said(), _opened(self._folder / ARRAYS) as file, zipfile.ZipFile(file) as archive:
+            with _as_damaged(), _opened(self._folder / ARRAYS) as file, zipfile.ZipFile(file) as archive:
                 yield archive
         except Damaged as error:
             raise damaged_record(self._folder, error) from None
@@ -327,7 +327,7 @@ class Arrays(Mapping[str, np.ndarray]):
 
 def check_values(packed: bytes) -> None:
     """Raise Damaged unless all numbers in a packed npz file are finite and all strings printable lines."""
-    with _said(), zipfile.ZipFile(BytesIO(packed)) as archive:
+    with _as_damaged(), zipfile.ZipFile(BytesIO(packed)) as archive:
         for member in archive.infolist():
             _array(archive, member)
 

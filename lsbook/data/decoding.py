@@ -50,7 +50,8 @@ class _Views(Dataset):
 
 
 def _stack(views: list[np.ndarray | UserError]) -> Tensor | list[UserError]:
-    return [view for view in views if isinstance(view, UserError)] or torch.from_numpy(np.stack(views))
+    broken = [view for view in views if isinstance(view, UserError)]
+    return broken or torch.from_numpy(np.stack([view for view in views if not isinstance(view, UserError)]))
 
 
 def _defer_signals(_: int) -> None:

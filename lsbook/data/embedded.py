@@ -163,7 +163,7 @@ def noun_phrase(
     english = re.sub(r"^a (?=[aeiou])", "an ", english)
     form = CASES.index(case)
     stems = nouns.adjectives[adjective] if adjective else {"": 1.0}
-    german = {}
+    german: Options = {}
     for word, odds in nouns.words[noun].items():
         agreement = "p" if plural else word[0]
         ending = ENDINGS[determiner][agreement].split()[form] if adjective else ""
@@ -184,11 +184,11 @@ def _inflect(word: str, case: str, plural: bool) -> str:
 
 def clause(order: str, subject: Phrase, verb: Options, *rest: Options) -> Options:
     """German clause. order: of the finite verb: "second", "first" (after what is put in front) or "last"."""
-    german = {}
+    german: Options = {}
     for forms, odds in verb.items():
-        singular, plural, *particle = forms.split()
+        singular, plural, *particles = forms.split()
         finite = plural if subject.gender == "p" else singular
-        particle = "".join(particle)
+        particle = "".join(particles)
         german |= {
             "second": _join(subject.german, {finite: odds}, *rest, {particle: 1.0}),
             "first": _join({finite: odds}, subject.german, *rest, {particle: 1.0}),
@@ -207,7 +207,7 @@ def _join(*parts: Options) -> Options:
 def captions() -> dict[str, Options]:
     """Every English sentence of the three splits, in order, with all its translations and their odds."""
     rng = random.Random(0)
-    found = {}
+    found: dict[str, Options] = {}
     while len(found) < sum(SIZES.values()):
         english, german, _ = _one(rng, _FRAMES)(rng)
         found[_sentence(english)] = {_sentence(words): odds for words, odds in german.items()}

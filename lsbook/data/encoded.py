@@ -69,7 +69,8 @@ def load(name: str, split: str, vocabulary: Vocabulary) -> Encoded:
     found = texts.find(name, split)
     if not found.files:
         pairs = list(found.pairs())
-        return Encoded(*encode(pairs, vocabulary), texts.add(texts.digest(), pairs).hexdigest(), found.variant)
+        source, target = encode(pairs, vocabulary)
+        return Encoded(source, target, texts.add(texts.digest(), pairs).hexdigest(), found.variant)
     key = sources.content_key(found.files, vocabulary.fingerprint, *found.languages)
     folder = sources.writable_folder(found.files[0].parent / ".encoded") / f"{name}-{split}-{key}"
     kept = _open(folder, vocabulary, found.variant)
@@ -79,6 +80,8 @@ def load(name: str, split: str, vocabulary: Vocabulary) -> Encoded:
             kept = _open(folder, vocabulary, found.variant)
         except OSError as error:
             raise UserError(f"{folder.parent} cannot keep the encoded text ({error}); set XDG_CACHE_HOME") from None
+    if kept is None:
+        raise UserError(f"{folder} is not as it was just written; look after the disk, or set XDG_CACHE_HOME")
     return kept
 
 
@@ -89,20 +92,20 @@ def encode(pairs: Sequence[texts.Pair], vocabulary: Vocabulary) -> tuple[Sentenc
 
 
 SIDES = ("source", "target")
-FILES = tuple(f"{side}.{ending}" for side in SIDES for ending in ("ids", "npy"))
+_FILES = tuple(f"{side}.{ending}" for side in SIDES for ending in ("ids", "npy"))
 
 
 def _write(folder: Path, found: texts.Text, vocabulary: Vocabulary) -> dict[str, str]:
     """Write the ids and offsets of both sides into `folder`. Returns the fingerprint of the text."""
     fingerprint = texts.digest()
-    lengths = ([], [])
+    lengths: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context((folder / f"{side}.ids").open("wb")) for side in SIDES]
         for chunk in _chunks(found.pairs()):
             texts.add(fingerprint, chunk)
-            for side, file, counts in zip(encode(chunk, vocabulary), files, lengths, strict=True):
-                side.ids.tofile(file)
-                counts.append(side.lengths())
+            for sentences, file, counts in zip(encode(chunk, vocabulary), files, lengths, strict=True):
+                sentences.ids.tofile(file)
+                counts.append(sentences.lengths())
     for side, counts in zip(SIDES, lengths, strict=True):
         np.save(folder / f"{side}.npy", np.cumsum(np.concatenate([[0], *counts])))
     return {"fingerprint": fingerprint.hexdigest()}
@@ -115,11 +118,11 @@ def _chunks(pairs: Iterator[texts.Pair]) -> Iterator[list[texts.Pair]]:
 
 def _open(folder: Path, vocabulary: Vocabulary, variant: str) -> Encoded | None:
     """What was written, mapped; None unless all is there as it was. Takes the time of reading it."""
-    notes = sources.read_folder(folder, FILES)
+    notes = sources.read_folder(folder, _FILES)
     if notes is None:
         return None
-    sides = [
+    source, target = (
         Sentences(np.memmap(folder / f"{side}.ids", vocabulary.dtype, "r"), np.load(folder / f"{side}.npy"))
         for side in SIDES
-    ]
-    return Encoded(*sides, notes["fingerprint"], variant)
+    )
+    return Encoded(source, target, notes["fingerprint"], variant)

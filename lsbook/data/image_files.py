@@ -119,12 +119,16 @@ class ImageFiles(Split):
         from lsbook.data.decoding import decoded
 
         batches = ([(i,) for i in rows] for rows in np.array_split(np.arange(len(self)), -(-len(self) // 100)))
-        numbers, broken = [], []
+        numbers: list[int] = []
+        broken: list[UserError] = []
         for found in decoded(self, batches, _content):
-            (broken if isinstance(found, list) else numbers).extend(found)
+            if isinstance(found, list):
+                broken += found
+            else:
+                numbers += found.flatten().tolist()
         if broken:
             raise UserError(f"{len(broken)} of {len(self)} images are broken, get them anew; the first: {broken[0]}")
-        return [int(number) for number in numbers]
+        return numbers
 
 
 def load(name: str, part: str) -> ImageFiles:
@@ -135,6 +139,7 @@ def load(name: str, part: str) -> ImageFiles:
     dataset, root = DATASETS[name], data_path() / name
     folder, beginning = PARTS[part]
     expected = dataset.examples[part == "test"]
+    encoded: Folder | Packed
     if (root / folder).is_dir():
         encoded, labels, fingerprint = _folder(root / folder, dataset)
         sources.check_count(root / folder, "images", len(labels), expected)
@@ -200,6 +205,8 @@ def _packed(files: list[Path], name: str, dataset: Dataset) -> tuple[Packed, np.
             packed = _read_packed(folder)
         except OSError as error:
             raise UserError(f"{folder} cannot keep the encoded images ({error}); set XDG_CACHE_HOME") from None
+    if packed is None:
+        raise UserError(f"{folder} is not as it was just written; look after the disk, or set XDG_CACHE_HOME")
     encoded, labels = packed
     sources.check_labels(labels, len(dataset.classes), files[0].parent)
     missing = set(range(len(dataset.classes))) - set(labels.tolist())

@@ -60,7 +60,10 @@ class Images(Split):
         return replace(self, pixels=self.pixels[rows], labels=self.labels[rows])
 
 
-def load(name: str, split: str) -> Images | ImageFiles:
+AnyImages = Images | ImageFiles
+
+
+def load(name: str, split: str) -> AnyImages:
     """The images of a split: `train`, `heldout` (the last ones of the training file) or `test`.
 
     CIFAR-10 is split 40 000 / 10 000 / 10 000, as in the paper. UserError when the files are missing or damaged.
@@ -80,9 +83,7 @@ def at_hand(name: str) -> bool:
     )
 
 
-def all_splits(
-    name: str, decode: bool = False
-) -> tuple[Images, Images, Images] | tuple[ImageFiles, ImageFiles, ImageFiles]:
+def all_splits(name: str, decode: bool = False) -> tuple[AnyImages, AnyImages, AnyImages]:
     """Training, held-out and test images.
 
     decode: images that stay in their files, too, to see whether each can be. UserError as for `load`, and when splits
@@ -102,13 +103,13 @@ def check_disjoint(name: str, contents: Sequence[Sequence[int]]) -> None:
             raise UserError(f"{name}: {shared:,} images are in both {split} and {other}; get its files anew")
 
 
-def train_and_heldout(name: str) -> tuple[Images, Images] | tuple[ImageFiles, ImageFiles]:
+def train_and_heldout(name: str) -> tuple[AnyImages, AnyImages]:
     """Both splits of the training file, which is read once."""
     whole, heldout = _whole(name, "train"), DATASETS[name].heldout
     return whole.part(slice(None, -heldout)), whole.part(slice(-heldout, None))
 
 
-def _whole(name: str, part: str) -> Images | ImageFiles:
+def _whole(name: str, part: str) -> AnyImages:
     one_of("data set", name, DATASETS)
     if DATASETS[name].shape is None:
         return image_files.load(name, part)
@@ -128,7 +129,7 @@ def _digits(part: str) -> Images:
     digits = load_digits()
     rows = slice(None, -300) if part == "train" else slice(-300, None)
     scaled = [
-        Image.fromarray((image * (255 / 16)).astype(np.uint8)).resize((32, 32), Image.Resampling.BILINEAR)
+        np.asarray(Image.fromarray((image * (255 / 16)).astype(np.uint8)).resize((32, 32), Image.Resampling.BILINEAR))
         for image in digits.images[rows]
     ]
     return _images(np.stack(scaled)[:, None], digits.target[rows], DATASETS["digits"].classes, "embedded", "digits")
@@ -137,7 +138,9 @@ def _digits(part: str) -> Images:
 def _from_files(name: str, part: str) -> Images:
     dataset, root = DATASETS[name], data_path()
     if dataset.files:
-        return _of_classes(_whole(dataset.files, part), dataset.classes)
+        whole = _whole(dataset.files, part)
+        assert isinstance(whole, Images)  # no data set has some of the classes of one that stays in files
+        return _of_classes(whole, dataset.classes)
     parquet = sources.parquet_files(root, name, part)
     if not parquet:
         return _read_torchvision(root, name, part)
@@ -160,7 +163,10 @@ def _of_classes(whole: Images, classes: tuple[str, ...]) -> Images:
 def _decode_parquet(parquet: list[Path], name: str, count: int) -> Images:
     """Decode the Hub's layout: a column of {bytes, path} and one of labels. count: of all images."""
     dataset, folder = DATASETS[name], parquet[0].parent
-    pixels, labels, lossy = np.empty((count, *dataset.shape), np.uint8), [], False
+    assert dataset.shape is not None  # else images stay in files
+    pixels = np.empty((count, *dataset.shape), np.uint8)
+    labels: list[int] = []
+    lossy = False
     for encoded, label in itertools.chain.from_iterable(sources.read_images(path, dataset) for path in parquet):
         i = len(labels)
         lossy = lossy or encoded[:2] == b"\xff\xd8"  # the first bytes of a JPEG file
@@ -192,8 +198,8 @@ def _images(pixels: np.ndarray, labels, classes: tuple[str, ...], variant: str, 
 
 def _fingerprint(pixels: np.ndarray, labels: np.ndarray, classes: tuple[str, ...]) -> str:
     digest = hashlib.sha256(json.dumps([list(pixels.shape), list(classes)]).encode())
-    digest.update(np.ascontiguousarray(pixels))
-    digest.update(labels.astype("<i8"))
+    digest.update(np.ascontiguousarray(pixels).data)
+    digest.update(labels.astype("<i8").data)
     return digest.hexdigest()
 
 

@@ -59,7 +59,7 @@ def check_regular(path: Path) -> None:
         raise UserError(f"{path} cannot be read: it is no regular file; remove it, or set LSBOOK_DATA")
 
 
-def content_key(files: list[Path], *settings: str) -> str:
+def content_key(files: Sequence[Path], *settings: str) -> str:
     """16 hex digits that name what is made of the files' content under these settings."""
     parts = [sha256(path) for path in files] + list(settings)
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
@@ -244,7 +244,7 @@ def _class_names(path: Path, schema, label: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def check_labels(labels: Sequence[int], n_classes: int, where: Path | str) -> None:
+def check_labels(labels: Sequence[int] | np.ndarray, n_classes: int, where: Path | str) -> None:
     """UserError unless there are labels and all lie in 0 … n_classes − 1. where: what they are from."""
     if len(labels) == 0 or min(labels) < 0 or max(labels) >= n_classes:
         raise UserError(f"{where}: labels must lie in 0 … {n_classes - 1} and there must be some; get its files anew")
@@ -326,12 +326,13 @@ def _upright(image):
 
 def read_torchvision(root: Path, name: str, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Pixels (N, H, W[, C]) and labels from torchvision's files below `root`, downloaded when they are not there."""
-    if DATASETS[name].torchvision is None:
+    torchvision_name = DATASETS[name].torchvision
+    if torchvision_name is None:
         raise UserError(
             f"{name} not found under {root} and nobody offers it for download; put train.parquet and test.parquet "
             f"(columns image, label) into {root / name}, set LSBOOK_DATA, or use the profile smoke"
         )
-    kind = getattr(_torchvision_datasets(name), DATASETS[name].torchvision)
+    kind = getattr(_torchvision_datasets(name), torchvision_name)
     _check_sizes(root / kind.__name__ / "raw", DATASETS[name])
     try:
         try:
@@ -348,6 +349,7 @@ def read_torchvision(root: Path, name: str, part: str) -> tuple[np.ndarray, np.n
 
 def _check_sizes(folder: Path, dataset: Dataset) -> None:
     """UserError for one of MNIST's files, which are read whole, that is larger than its images can be."""
+    assert dataset.shape is not None  # torchvision's data sets have one size
     most = max(dataset.examples) * math.prod(dataset.shape) + 16  # of a header
     for path in folder.glob("*-ubyte"):
         check_regular(path)

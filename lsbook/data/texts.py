@@ -91,12 +91,12 @@ def load(name: str, split: str) -> Pairs:
     return Pairs(source, target, text.languages, add(digest(), pairs).hexdigest(), text.variant)
 
 
-def digest():
+def digest() -> "hashlib._Hash":
     """The SHA-256 of no pairs; `add` extends it."""
     return hashlib.sha256()
 
 
-def add(sha256, pairs: Iterable[Pair]):
+def add(sha256: "hashlib._Hash", pairs: Iterable[Pair]) -> "hashlib._Hash":
     """Extends a digest by further pairs and returns it."""
     sha256.update("".join(f"{source}\0{target}\0" for source, target in pairs).encode())
     return sha256
@@ -146,30 +146,31 @@ def _language_files(folder: Path, part: str, languages: tuple[str, str]) -> tupl
     endings = ("", ".gz")
     sides = [[folder / f"{part}.{language}{ending}" for ending in endings] for language in languages]
     try:
-        there = [list(filter(Path.is_file, paths)) for paths in sides]
+        existing = [list(filter(Path.is_file, paths)) for paths in sides]
     except OSError as error:
         raise sources.unreadable(folder, error) from None
-    for twice in there:
+    for twice in existing:
         if len(twice) > 1:
             raise UserError(f"{twice[0]} and {twice[1].name} are both there; keep one")
-    found = [next(iter(paths), None) for paths in there]
-    if found.count(None) == 1:
-        there, missing = (found[1], sides[0][0]) if found[0] is None else (found[0], sides[1][0])
+    found = [next(iter(paths), None) for paths in existing]
+    present = tuple(path for path in found if path is not None)
+    if len(present) == 1:
+        there, missing = present[0], sides[found.index(None)][0]
         raise UserError(f"{there} has no partner: {missing} or {missing.name}.gz is missing; add it, or remove both")
-    return () if None in found else tuple(found)
+    return present
 
 
 def _from_lines(files: tuple[Path, ...], checksums: dict[str, str], lenient: bool) -> Iterator[Pair]:
     """lenient: leave out pairs with an empty side."""
     sides = [_lines(path, checksums.get(path.name)) for path in files]
-    for number, pair in enumerate(zip_longest(*sides), 1):
-        if None in pair:
-            longer, shorter = files if pair[1] is None else files[::-1]
+    for number, (source, target) in enumerate(zip_longest(*sides), 1):
+        if source is None or target is None:
+            longer, shorter = files if target is None else files[::-1]
             raise UserError(f"{longer} line {number} has no partner: {shorter} has only {number - 1} lines")
-        if all(pair):
-            yield pair
+        if source and target:
+            yield source, target
         elif not lenient:
-            raise UserError(f"{files[pair.index('')]} line {number} is empty; remove it and its partner")
+            raise UserError(f"{files[1 if source else 0]} line {number} is empty; remove it and its partner")
 
 
 def _lines(path: Path, checksum: str | None) -> Iterator[str]:
@@ -204,11 +205,11 @@ def _from_parquet(files: tuple[Path, ...], languages: tuple[str, str], lenient: 
                 raise UserError(f"{path} row {row}: a translation must be texts by language, not {brief(translation)}")
             if max(len(sentence.encode(errors="replace")) for sentence in found) > LONGEST:
                 raise UserError(f"{path} row {row} is longer than {LONGEST:,} bytes; split or remove it")
-            pair = tuple(sentence.strip() for sentence in found)
-            if all(pair):
-                yield pair
+            source, target = (sentence.strip() for sentence in found)
+            if source and target:
+                yield source, target
             elif not lenient:
-                language = languages[pair.index("")]
+                language = languages[1 if source else 0]
                 raise UserError(f'{path} row {row} has no sentence in "{language}"; remove the row')
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,14 +24,16 @@ RESERVED = "\u2585"  # what it has for unknown characters: it would leave out a 
 WORDS = 500_000  # whose ids are remembered, about 100 MB
 SENTENCES = 1_000_000  # at most so many are learned from, evenly spaced over the text
 
-_SETTINGS = {
+_PAD, _BOS, _EOS = 0, 1, 2  # ids
+
+_SETTINGS: dict[str, Any] = {
     "model_type": "bpe",
     "byte_fallback": True,
     "normalization_rule_name": "identity",
     "remove_extra_whitespaces": False,
-    "pad_id": 0,
-    "bos_id": 1,
-    "eos_id": 2,
+    "pad_id": _PAD,
+    "bos_id": _BOS,
+    "eos_id": _EOS,
     "unk_id": 3,  # SentencePiece demands one; with bytes to fall back on it is never used
     "num_threads": 1,
     "max_sentence_length": texts.LONGEST,  # it would leave out longer ones, and spell what only these have in bytes
@@ -46,9 +48,9 @@ class Vocabulary:
     """
 
     model: bytes
-    pad: ClassVar[int] = _SETTINGS["pad_id"]
-    bos: ClassVar[int] = _SETTINGS["bos_id"]
-    eos: ClassVar[int] = _SETTINGS["eos_id"]
+    pad: ClassVar[int] = _PAD
+    bos: ClassVar[int] = _BOS
+    eos: ClassVar[int] = _EOS
 
     @property
     def size(self) -> int:

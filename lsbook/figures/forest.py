@@ -66,15 +66,16 @@ class Axis:
 
 def forest_table(caption: str, groups: Sequence[Group]) -> Markup:
     """The table of the groups' rows on one axis. caption: what the axis shows, with its unit."""
-    intervals = [row for group in groups for row in group.rows if row.interval]
-    axis = Axis([v for row in intervals for v in (*row.interval[1:], row.threshold)] or [0.0])
+    drawn = [(row.interval, row.threshold) for group in groups for row in group.rows if row.interval]
+    ends = [end for (_, low, high), threshold in drawn for end in (low, high, threshold)]
+    axis = Axis(ends or [0.0])
     body = Markup("").join(_group(group, axis) for group in groups)
     return Markup(
         '<table class="forest"><caption>{}</caption><thead><tr><th scope="col">network, conditions</th>'
         '<th scope="col"><span class="visually-hidden">picture of the interval</span></th>'
         '<th scope="col">difference [95 % interval]</th><th scope="col">must be</th><th scope="col">verdict</th></tr>'
         "</thead><tbody>{}{}</tbody></table>"
-    ).format(caption, body, _ticks(axis) if intervals else Markup(""))
+    ).format(caption, body, _ticks(axis) if ends else Markup(""))
 
 
 def _group(group: Group, axis: Axis) -> Markup:

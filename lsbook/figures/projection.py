@@ -24,12 +24,14 @@ def draw_projection(panel, axes: Axes, limit: float) -> Axes:
     for template, (colour, marker, _) in zip(panel.templates, kinds, strict=True):
         direction = template / np.linalg.norm(template)
         axes.plot(*np.outer(direction, [0, 2 * limit]), color=colour, linewidth=1, alpha=0.8, zorder=1)
-        axes.scatter(*template, s=40, color=colour, marker=marker, edgecolors="black", zorder=3)
+        axes.scatter(template[0], template[1], s=40, color=colour, marker=marker, edgecolors="black", zorder=3)
     for turn in range(TURNS):
         for place, (colour, marker, name) in enumerate(kinds):
             points = panel.points[panel.labels == place][turn::TURNS]
             label = name if turn == 0 else None
-            axes.scatter(*points.T, s=12, color=colour, marker=marker, alpha=0.55, linewidths=0, label=label)
+            axes.scatter(
+                points[:, 0], points[:, 1], s=12, color=colour, marker=marker, alpha=0.55, linewidths=0, label=label
+            )
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
     beyond = {name: _beyond(found, limit) for name, found in (("example", panel.points), ("template", panel.templates))}
     if said := ", ".join(f"{n} {name}{'s' * (n > 1)}" for name, n in beyond.items() if n):

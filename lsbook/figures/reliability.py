@@ -41,7 +41,7 @@ def reliability_figure(rows: Sequence[tuple[str, Sequence[tuple[str, str, Sequen
     """A row for each network (title, arms), an arm being (title, colour, one diagram a seed); histograms below each."""
     columns = max(len(arms) for _, arms in rows)
     figure = Figure(figsize=(3 * columns, 4.4 * len(rows)), layout="constrained")
-    parts = np.atleast_1d(figure.subfigures(len(rows), 1))
+    parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for part, (title, arms) in zip(parts, rows, strict=True):
         part.suptitle(title)
         grid = part.subplots(2, len(arms), height_ratios=(3, 1), squeeze=False)

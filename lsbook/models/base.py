@@ -1,5 +1,7 @@
 """What all classifiers share: penultimate activations in, templates, logits out."""
 
+from typing import Any, Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,7 @@ class Classifier(nn.Module):
 
     output: nn.Linear
 
-    def penultimate(self, *inputs: Tensor) -> Tensor:
+    def penultimate(self, *inputs: Any, **named: Any) -> Tensor:
         """inputs: (N, C, H, W) images, or a Transformer's sources (N, S) and targets (N, T).
 
         Returns activations (N, d), or (N, T, d), of the layer below `output`.
@@ -38,7 +40,7 @@ class Output(nn.Linear):
             return super().forward(activations.to(self.weight.dtype))
 
 
-def initialise(model: nn.Module, nonlinearity: str = "relu") -> None:
+def initialise(model: nn.Module, nonlinearity: Literal["relu", "linear"] = "relu") -> None:
     """Normal weights of variance 2 / inputs for rectified layers (He et al. 2015), of 1 / inputs for "linear" ones.
 
     Biases are zero. Drawn from torch's random state.

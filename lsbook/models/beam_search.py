@@ -111,9 +111,10 @@ def translate(
         for i, translation in zip(rows, translations, strict=True):
             found[i] = translation
     model.train(was_training)
-    if None in found:
+    translated = [translation for translation in found if translation is not None]
+    if len(translated) < len(found):
         raise ValueError(f"source {found.index(None)}: the network's logits are not finite")
-    return found
+    return translated
 
 
 class _Batch:
@@ -191,9 +192,9 @@ class _Batch:
         scores = log_p / self.search.penalty(length)
         better = (scores > self.best).nonzero()[:, 0]
         tokens = self.tokens[better, places[better], 1:-1]
-        columns = (self.rows[better], tokens, log_p[better], scores[better])
-        for row, *translation in zip(*(column.tolist() for column in columns), strict=True):
-            self.found[row] = Translation(*translation, self.log_empty[row])
+        columns = (column.tolist() for column in (self.rows[better], tokens, log_p[better], scores[better]))
+        for row, ids, log_probability, score in zip(*columns, strict=True):
+            self.found[row] = Translation(ids, log_probability, score, self.log_empty[row])
         self.best = torch.maximum(self.best, scores)
         self.ended += over.sum(dim=1)
         self.scores = self.scores.masked_fill(over, -math.inf)

@@ -6,8 +6,9 @@ embeddings and on what each sub-layer adds (section 5.4), not inside attention, 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +74,8 @@ class Transformer(Classifier):
 
     def crossed(self, memory: Tensor) -> list[KeysValues]:
         """Keys and values (B, heads, S, d / heads) that each decoder layer makes of the encoder's activations."""
-        return [layer.crossed.keys_values(memory) for layer in self.decoder]
+        layers = cast("Iterable[DecoderLayer]", self.decoder)
+        return [layer.crossed.keys_values(memory) for layer in layers]
 
     def decode(self, target: Tensor, crossed: list[KeysValues], mask: Tensor, past: "Past | None" = None) -> Tensor:
         """target (B, T); crossed and mask of the source; returns normalised activations (B, T, d).
@@ -201,14 +203,14 @@ class Past:
 
     def __init__(self, layers: int):
         self.steps = 0
-        self.lineage: Tensor | None = None
+        self.lineage = torch.empty(0, dtype=torch.bool)  # of no step
         self.buffers: list[Tensor | None] = [None] * layers  # (2, N, heads, room, d / heads)
 
     def advance(self, tokens: Tensor) -> None:
         """Begin a step of the hypotheses tokens (N, k): each sees its past and itself."""
         n, k = tokens.shape
         own = torch.eye(k, dtype=torch.bool, device=tokens.device).expand(n, 1, k, k)
-        self.lineage = own if self.lineage is None else torch.cat([self.lineage, own], dim=3)
+        self.lineage = own if self.steps == 0 else torch.cat([self.lineage, own], dim=3)
         self.steps += 1
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -232,4 +234,4 @@ class Past:
     def keep(self, rows: Tensor) -> None:
         """Drop all sources but these."""
         self.lineage = self.lineage[rows]
-        self.buffers = [buffer[:, rows] for buffer in self.buffers]
+        self.buffers = [buffer if buffer is None else buffer[:, rows] for buffer in self.buffers]

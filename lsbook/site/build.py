@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -34,7 +34,7 @@ with needing("book", "building the book"):
 SOURCES = (TABLE_OF_CONTENTS, SETTINGS, "_static", "book")
 SERVERS = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
 PAGES_MARK = "searchindex.js"  # which Sphinx writes
-READERS = {
+READERS: dict[str, Callable[[str], object]] = {
     "str": str,
     "int": int,
     "float": float,
@@ -133,16 +133,22 @@ def declared(chapter: str) -> dict[str, tuple[str, object]]:
         return {}
     cells = nbformat.read(path, as_version=4).cells
     source = "\n".join(cell.source for cell in cells if "parameters" in cell.metadata.get("tags", []))
-    found = {}
+    found: dict[str, tuple[str, object]] = {}
     try:
         for node in ast.parse(source).body:
-            if isinstance(node, ast.AnnAssign | ast.Assign):
-                default = ast.literal_eval(node.value)
-                if isinstance(node, ast.AnnAssign):
-                    found[node.target.id] = ast.unparse(node.annotation).strip("'"), default
-                else:
-                    found |= {target.id: (type(default).__name__, default) for target in node.targets}
-    except (SyntaxError, ValueError, AttributeError) as error:
+            if not isinstance(node, ast.AnnAssign | ast.Assign):
+                continue
+            default = ast.literal_eval(node.value or "")
+            targets: Sequence[ast.expr]
+            if isinstance(node, ast.AnnAssign):
+                targets, kind = [node.target], ast.unparse(node.annotation).strip("'")
+            else:
+                targets, kind = node.targets, type(default).__name__
+            for target in targets:
+                if not isinstance(target, ast.Name):
+                    raise ValueError(f"{ast.unparse(target)} is not a name")
+                found[target.id] = kind, default
+    except (SyntaxError, ValueError) as error:
         raise UserError(f"chapter {chapter}: its parameters must be names with plain values ({error})") from None
     return found
 
@@ -321,7 +327,7 @@ def _print(source: Path, environment: dict, target: Path) -> None:
 
 def _render(source: Path, environment: dict, strict: bool, builder: str = "html") -> Path:
     """Run Jupyter Book. Warnings are errors if `strict`: not in a part of the book, whose links lead to the rest."""
-    command = [sys.executable, "-P", "-c", "from jupyter_book.cli.main import main; main()", "build", source]
+    command = [sys.executable, "-P", "-c", "from jupyter_book.cli.main import main; main()", "build", str(source)]
     command += ["--builder", "custom", "--custom-builder", builder]
     command += ["-W", "-n", "--keep-going"] if strict else []
     done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", errors="replace")
