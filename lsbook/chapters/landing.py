@@ -138,7 +138,7 @@ def view(record: Record) -> View:
     points, places, _ = projections.projected(record, "train", classes)
     measures = (
         projection.within_between_scatter(points, places),
-        projection.triangle_regularity(points, places),
+        projection.triangle_side_ratio(points, places),
         projection.mean_distance(points),
     )
     kept = np.concatenate([np.flatnonzero(places == k)[:POINTS] for k in range(3)])
