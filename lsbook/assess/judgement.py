@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -105,7 +105,9 @@ class Judgement:
         logits = self.predictions.logits
         normalised = np.empty(len(logits))
         for (rows, _), choice in zip(self._parts, self.normalisations, strict=True):
-            normalised[rows] = _by_rows(lambda part, c=choice: selective.normalised_max_logit(part, *c), logits[rows])
+            normalised[rows] = _by_rows(
+                partial(selective.normalised_max_logit, p=choice.p, centred=choice.centred), logits[rows]
+            )
         return {"probability": _by_rows(selective.max_probability, logits), "normalised logit": normalised}
 
     @cached_property
@@ -221,10 +223,12 @@ def resamples(n: int) -> Iterator[np.ndarray]:
         yield np.bincount(generator.integers(n, size=n), minlength=n).astype(np.float64)
 
 
-def difference(second: Judgement, first: Judgement, name: str) -> Interval | None:
-    """A metric of the second less that of the first on the same examples, with its paired bootstrap interval."""
-    if name not in second.resampled or name not in first.resampled:
-        return None
+def difference(second: Judgement, first: Judgement, name: str) -> Interval:
+    """A resampled metric of the second less that of the first on the same examples, with its paired bootstrap interval.
+
+    Raises:
+        KeyError: for a metric that is not resampled.
+    """
     return _pivotal(second.metrics[name] - first.metrics[name], second.resampled[name] - first.resampled[name])
 
 

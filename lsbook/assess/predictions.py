@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib import format as npy
 
-from lsbook.core.errors import UserError, needing, said
+from lsbook.core.errors import UserError, brief, needing
 
 MOST_VALUES = 2**28  # in a file: 50 000 examples of 5 000 classes
 MOST_CLASSES = 50_000
@@ -57,7 +57,7 @@ def read(path: Path | str) -> Predictions:
     path = Path(path)
     readers = {".npz": _from_npz, ".csv": _from_csv, ".tsv": _from_csv, ".parquet": _from_parquet}
     if path.suffix.lower() not in readers:
-        raise UserError(f"{path}: predictions are read from {', '.join(readers)}, not from {said(path.suffix)}")
+        raise UserError(f"{path}: predictions are read from {', '.join(readers)}, not from {brief(path.suffix)}")
     if not path.is_file():
         raise UserError(f"{path} is no file")
     try:
@@ -65,7 +65,7 @@ def read(path: Path | str) -> Predictions:
     except UserError:
         raise
     except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile, MemoryError, csv.Error) as error:
-        raise UserError(f"{path}: {said(error)}") from None
+        raise UserError(f"{path}: {brief(error)}") from None
 
 
 def from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Predictions:
@@ -135,7 +135,7 @@ def _labels(name: str, labels: np.ndarray, classes: tuple[str, ...], n: int) -> 
         unknown = next((text for text in texts if text not in places), None)
         if unknown is None:
             return np.array([places[text] for text in texts])
-        raise UserError(f"{name}: the label {said(unknown)} is no class; classes are {said(', '.join(classes))}")
+        raise UserError(f"{name}: the label {brief(unknown)} is no class; classes are {brief(', '.join(classes))}")
     if not np.all(np.isfinite(labels)) or np.any(labels != np.floor(labels)):
         raise UserError(f"{name}: labels must be whole numbers from 0 or names of classes")
     labels = labels.astype(np.int64)
@@ -170,7 +170,7 @@ def _from_npz(path: Path) -> Predictions:
                 header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
                 shape, _, dtype = header(file)
             if dtype.hasobject:
-                raise UserError(f"{path}: {said(info.filename)} holds Python objects, which are not read")
+                raise UserError(f"{path}: {brief(info.filename)} holds Python objects, which are not read")
             total += int(np.prod(shape, dtype=np.float64))
             if total > MOST_VALUES:
                 raise UserError(f"{path}: more than {MOST_VALUES:,} numbers; keep fewer examples")
@@ -213,7 +213,7 @@ def _from_parquet(path: Path) -> Predictions:
             raise UserError(f"{path}: more than {MOST_VALUES:,} numbers; keep fewer examples")
         return _from_frame(path.name, file.read().to_pandas())
     except pyarrow.ArrowException as error:
-        raise UserError(f"{path}: {said(error)}") from None
+        raise UserError(f"{path}: {brief(error)}") from None
 
 
 def _from_frame(name: str, frame: pd.DataFrame) -> Predictions:
@@ -223,7 +223,7 @@ def _from_frame(name: str, frame: pd.DataFrame) -> Predictions:
     label = next((lower[known] for known in LABELS if known in lower), None)
     if label is None:
         raise UserError(
-            f"{name}: no column of labels; name one {LABELS[0]} (there are {said(', '.join(frame.columns))})"
+            f"{name}: no column of labels; name one {LABELS[0]} (there are {brief(', '.join(frame.columns))})"
         )
     if frame[label].isna().any():
         raise UserError(f"{name}: row {int(np.flatnonzero(frame[label].isna())[0])} has no label")
@@ -254,7 +254,7 @@ def _class_columns(name: str, frame: pd.DataFrame) -> tuple[np.ndarray, Sequence
             lists = frame[column].tolist()
             if len({len(row) for row in lists if hasattr(row, "__len__")}) != 1:
                 raise UserError(f"{name}: the lists in {column} are not equally long")
-            return np.array(lists), list(range(len(lists[0]))), PREFIXES[column.lower()]
+            return np.array(lists), [str(k) for k in range(len(lists[0]))], PREFIXES[column.lower()]
     numbers = frame.select_dtypes("number")
     parted = {column: column.partition("_") for column in numbers.columns}
     for kind in ("logits", "probabilities"):
@@ -263,9 +263,9 @@ def _class_columns(name: str, frame: pd.DataFrame) -> tuple[np.ndarray, Sequence
             return numbers[list(named)].to_numpy(), list(named.values()), kind
     if numbers.shape[1] < 2:
         texts = [column for column in frame.columns if column not in numbers.columns]
-        hint = f"; {said(', '.join(texts))} are no numbers" if texts else ""
+        hint = f"; {brief(', '.join(texts))} are no numbers" if texts else ""
         raise UserError(f"{name}: no column for each class, such as logit_cat and logit_dog{hint}")
     values = numbers.to_numpy(dtype=np.float64)
-    with np.errstate(invalid="ignore"):  # what is no number is said of the row
+    with np.errstate(invalid="ignore"):  # what is no number is brief of the row
         distributions = values.min() >= 0 and np.all(np.abs(values.sum(axis=1) - 1) <= SUM_TOLERANCE)
     return values, list(numbers.columns), "probabilities" if distributions else "logits"

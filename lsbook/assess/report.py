@@ -11,7 +11,7 @@ from lsbook.analysis.statistics import Interval, welch_interval
 from lsbook.assess.judgement import EVEN, METRICS, RISK, Judgement, difference
 from lsbook.core.errors import UserError
 from lsbook.core.wording import listed
-from lsbook.outputs import Figure, Markup, Table, Text
+from lsbook.outputs import Figure, Markup, Table, Text, cell_frame
 
 if TYPE_CHECKING:
     from lsbook.figures.assessment import Panel
@@ -79,8 +79,7 @@ def table(judgements: Sequence[Judgement]) -> Table:
     return Table(
         "table-assessment",
         "Fractions of 1 unless a unit stands with the name; in brackets 95 % bootstrap intervals over the examples.",
-        ("measure", *(j.name for j in judgements)),
-        tuple(rows),
+        cell_frame(("measure", *(j.name for j in judgements)), rows),
     )
 
 
@@ -101,8 +100,7 @@ def brier_table(judgements: Sequence[Judgement]) -> Table:
     return Table(
         "table-assessment-brier",
         "Brier score = reliability − resolution + uncertainty + within bins, summed over the classes, with 15 bins.",
-        ("file", "reliability", "− resolution", "+ uncertainty", "+ within bins", "= score"),
-        tuple(rows),
+        cell_frame(("file", "reliability", "− resolution", "+ uncertainty", "+ within bins", "= score"), rows),
     )
 
 
@@ -114,22 +112,23 @@ def comparison_table(judgements: Sequence[Judgement]) -> Table | Text:
     names = list(judgements[0].resampled)
     if len(groups) > 1 and min(map(len, groups.values())) > 1:
         (first, reference), *others = groups.items()
-        rows = [
-            (f"{title} − {first}: {METRICS[name].title}", _signed(_over_files(group, reference, name)))
+        compared = [
+            (f"{title} − {first}", name, _over_files(group, reference, name))
             for title, group in others
             for name in names
         ]
         sizes = ", ".join(f"{title} ({len(group)})" for title, group in groups.items())
         what = f"Groups of files by their names, {sizes}; 95 % Welch intervals over the files."
     else:
-        reference = judgements[0]
-        rows = [
-            (f"{other.name} − {reference.name}: {METRICS[name].title}", _signed(difference(other, reference, name)))
+        one = judgements[0]
+        compared = [
+            (f"{other.name} − {one.name}", name, difference(other, one, name))
             for other in judgements[1:]
             for name in names
         ]
         what = "95 % bootstrap intervals of paired differences over the examples."
-    return Table("table-assessment-differences", what, ("difference", "mean [95 % interval]"), tuple(rows))
+    rows = [(f"{title}: {METRICS[name].title}", _signed(found)) for title, name, found in compared]
+    return Table("table-assessment-differences", what, cell_frame(("difference", "mean [95 % interval]"), rows))
 
 
 def by_name(judgements: Sequence[Judgement]) -> dict[str, list[Judgement]]:
@@ -142,12 +141,11 @@ def by_name(judgements: Sequence[Judgement]) -> dict[str, list[Judgement]]:
 
 
 def _over_files(second: Sequence[Judgement], first: Sequence[Judgement], name: str) -> Interval:
-    return welch_interval(*(np.array([j.metrics[name] for j in group]) for group in (first, second)))
+    before, after = (np.array([j.metrics[name] for j in group]) for group in (first, second))
+    return welch_interval(before, after)
 
 
-def _signed(found: Interval | None) -> str:
-    if found is None:
-        return "—"
+def _signed(found: Interval) -> str:
     mean, low, high = (f"{value:+.3g}".replace("-", "−") for value in found)
     return f"{mean} [{low}, {high}]"
 
@@ -164,13 +162,10 @@ def risk_figure(judgements: Sequence[Judgement]) -> Figure:
     """Risk against coverage of each file, by the largest probability and by the normalised logit."""
     from lsbook.figures.assessment import Curve, risk_coverage_figure
 
-    curves = [
-        tuple(
-            Curve(f"{j.name}, {name}", selective.risk_coverage(score, j.predictions.correct))
-            for name, score in j.scores.items()
-        )
-        for j in judgements
-    ]
+    def curve(j: Judgement, score: str) -> Curve:
+        return Curve(f"{j.name}, {score}", selective.risk_coverage(j.scores[score], j.predictions.correct))
+
+    curves = [(curve(j, "probability"), curve(j, "normalised logit")) for j in judgements]
     return Figure(risk_coverage_figure(curves), ())
 
 
@@ -178,20 +173,20 @@ def projection_figures(judgements: Sequence[Judgement]) -> Figure | Text:
     """Three classes in the plane of their templates, for files that have features and templates."""
     from lsbook.figures.assessment import projections_figure
 
-    panels = [
-        _panel(j) for j in judgements if j.predictions.features is not None and j.predictions.templates is not None
-    ]
+    panels = [panel for j in judgements if (panel := _panel(j))]
     if not panels:
         return Text("The projection needs features (N, d) and templates (K, d), the rows of the last layer.")
     return Figure(projections_figure(panels), ())
 
 
-def _panel(judgement: Judgement) -> "Panel":
-    """The first three classes that have examples."""
+def _panel(judgement: Judgement) -> "Panel | None":
+    """The first three classes that have examples; None without features and templates."""
     from lsbook.figures.assessment import Panel
 
     found = judgement.predictions
     features, templates = found.features, found.templates
+    if features is None or templates is None:
+        return None
     if templates.shape[1] == features.shape[1] + 1:
         features = np.hstack([features, np.ones((len(features), 1))])
     if templates.shape[1] != features.shape[1]:

@@ -26,7 +26,7 @@ from lsbook.chapters.shared.comparison import (
 )
 from lsbook.chapters.shared.selection import Group, select_runs
 from lsbook.core.config import Recipe, Run
-from lsbook.core.errors import UserError, number, one_of, said, whole_number
+from lsbook.core.errors import UserError, brief, one_of, parse_number, whole_number
 from lsbook.core.registry import DATASETS
 from lsbook.core.store import Record
 from lsbook.core.wording import counted

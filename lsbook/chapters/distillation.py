@@ -13,8 +13,7 @@ from lsbook.chapters.shared.claim_tables import Measure, Setting
 from lsbook.chapters.shared.comparison import Comparison, compare, made_from, smoothing_arms
 from lsbook.chapters.shared.selection import Group, RunsOfSeed, select_runs
 from lsbook.core.config import Recipe, Run, changed
-from lsbook.core.errors import number
-from lsbook.core.errors import numbers as numbers_of
+from lsbook.core.errors import parse_number, parse_numbers
 from lsbook.core.registry import DATASETS, network_title
 from lsbook.core.store import Record
 from lsbook.core.wording import counted, listed

@@ -22,7 +22,7 @@ def target() -> Widget:
     return Widget("target", "The target, and the loss of one example. Computed, without any trained network.", {})
 
 
-def projection(comparison: Comparison, study: Study, classes: tuple[int, int, int]) -> Part:
+def projection(comparison: Comparison, study: Study, classes: tuple[int, int, int]) -> Widget:
     """Any three classes in the plane of their templates, seen in the first network of hard and smoothed targets and of
     each further factor that the study has of it.
 
@@ -50,7 +50,7 @@ def projection(comparison: Comparison, study: Study, classes: tuple[int, int, in
         "from the origin through each class's template. "
     )
     records = list(recorded.values())
-    return Part("projection", caption + captions.made_from(comparison.profile, records), data, records)
+    return Widget("projection", caption + captions.made_from(comparison.profile, records), data, records)
 
 
 def temperature(study: Study) -> Widget:
@@ -90,7 +90,7 @@ def shown_logits(record: Record) -> tuple[np.ndarray, np.ndarray]:
     return logits[:n], labels[:n]
 
 
-def translations(profile: str, alpha: float, store: Store | None = None) -> Part | None:
+def translations(profile: str, alpha: float, store: Store | None = None) -> Widget | None:
     """Our own sentences as the first network of hard and of smoothed targets translates them, token by token.
 
     None while these are not recorded: no training is started for them.

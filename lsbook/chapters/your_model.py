@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lsbook import assess
 from lsbook.assess import Judgement
-from lsbook.core.errors import UserError, said
+from lsbook.core.errors import UserError, brief
 from lsbook.core.store import Store
 from lsbook.recipes import profiles
 from lsbook.runner.obtain import obtain
@@ -18,7 +18,7 @@ FACTORS = (0.0, 0.1)
 
 
 def judgements(predictions: str = OURS, store: Store | None = None) -> list[Judgement]:
-    """What can be said of the predictions in files: a path, several as a JSON list, or "book" for the book's own.
+    """What can be brief of the predictions in files: a path, several as a JSON list, or "book" for the book's own.
 
     UserError as for `assess.files`, or for a list that is none.
     """
@@ -41,7 +41,7 @@ def paths(text: str) -> list[Path]:
     except ValueError:
         found = None
     if not isinstance(found, list) or not all(isinstance(path, str) for path in found):
-        raise UserError(f'predictions must be a path, or a JSON list such as ["a.npz", "b.npz"], not {said(text)}')
+        raise UserError(f'predictions must be a path, or a JSON list such as ["a.npz", "b.npz"], not {brief(text)}')
     return [Path(path) for path in found]
 
 

@@ -55,7 +55,7 @@ def sampling_reliability_figure(models: Sequence[tuple[str, Reliability, Reliabi
     right. Bins with fewer than LEAST_IN_BIN examples are left out.
     """
     figure = Figure(figsize=(6.4, 3.9 * len(models)), layout="constrained")
-    parts = np.atleast_1d(figure.subfigures(len(models), 1))
+    parts = figure.subfigures(len(models), 1, squeeze=False).ravel()
     for part, (title, *diagrams) in zip(parts, models, strict=True):
         part.suptitle(title)
         grid = part.subplots(2, 2, height_ratios=(3, 1), squeeze=False)

@@ -20,7 +20,7 @@ import lsbook
 from lsbook import outputs
 from lsbook.core.errors import one_line
 from lsbook.core.store import Record
-from lsbook.outputs import Figure, Html, Markup, Part, Table, Text, cell_frame, markup
+from lsbook.outputs import Figure, Html, Markup, Table, Text, Widget, cell_frame, markup
 from lsbook.recipes import profiles
 
 TABLE = Table(
@@ -178,7 +178,7 @@ def test_what_is_made_from_records_carries_their_keys(monkeypatch):
     assert carried == expected
     assert Table("t", "c", cell_frame(("a",), ()), records)._repr_mimebundle_()[1] == expected
     assert Table("t", "c", cell_frame(("a",), ()), [run.key for run in runs])._repr_mimebundle_()[1] == expected
-    assert Part("x", "c", {}, records)._repr_mimebundle_()[1] == expected
+    assert Widget("x", "c", {}, records)._repr_mimebundle_()[1] == expected
     assert TABLE._repr_mimebundle_()[1] == {"lsbook": {"runs": []}}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from lsbook.chapters.shared import captions
 from lsbook.chapters.shared.selection import Group
 from lsbook.core.config import Recipe, Run
-from lsbook.core.errors import UserError, real_number, said
+from lsbook.core.errors import UserError, brief, real_number
 from lsbook.core.registry import network_title
 from lsbook.core.store import Record
 from lsbook.recipes import profiles
@@ -152,7 +152,7 @@ def smoothing_arms(alpha: float, other_losses: str = "none") -> list[Arm]:
     if len({arm.name for arm in arms}) < len(losses) + 2:
         raise UserError(
             f'other_losses must be "none" or at most {len(FURTHER_COLOURS)} others than {Recipe.loss}, each with a '
-            f"name of its own, not {said(other_losses)}"
+            f"name of its own, not {brief(other_losses)}"
         )
     return arms
 

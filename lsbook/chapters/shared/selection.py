@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lsbook.core.config import Run
-from lsbook.core.errors import UserError, one_of, said
+from lsbook.core.errors import UserError, brief, one_of
 from lsbook.core.store import Record, Store
 from lsbook.evidence.claims import LEAST_SEEDS
 from lsbook.recipes.profiles import PROFILES
@@ -103,7 +103,7 @@ def parse_seeds(text: str | int) -> list[int]:
         seeds = [seed for ends in ranges for seed in range(ends[0], ends[-1] + 1)]
     if not seeds or len(set(seeds)) < len(seeds):
         raise UserError(
-            f'seeds must be whole numbers such as "0-4" or "0,2,5", each once, at most 1000, not {said(text)}'
+            f'seeds must be whole numbers such as "0-4" or "0,2,5", each once, at most 1000, not {brief(text)}'
         )
     return seeds
 
