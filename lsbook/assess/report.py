@@ -202,7 +202,7 @@ def _panel(judgement: Judgement) -> "Panel | None":
     points = projection.project(features[rows], plane)
     places = np.searchsorted(classes, found.labels[rows])
     names = tuple(found.classes[k] for k in classes)
-    return Panel(found.name, points, places, projection.project(templates[classes], plane), names, False)
+    return Panel(found.name, points, places, projection.project(templates[classes], plane), names, "teacher")
 
 
 def advice(judgements: Sequence[Judgement]) -> Text:

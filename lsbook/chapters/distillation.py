@@ -12,7 +12,7 @@ from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Measure, Setting
 from lsbook.chapters.shared.comparison import Comparison, compare, made_from, smoothing_arms
 from lsbook.chapters.shared.selection import Group, RunsOfSeed, select_runs
-from lsbook.core.config import Recipe, Run, changed
+from lsbook.core.config import Recipe, Run, with_settings
 from lsbook.core.errors import parse_number, parse_numbers
 from lsbook.core.registry import DATASETS, network_title
 from lsbook.core.store import Record
@@ -89,7 +89,7 @@ def runs(profile: str, seed: int) -> dict[tuple[str, str], Run]:
     student = Run(dataset=plan.dataset, model=STUDENT, alpha=0.0, seed=seed, recipe=clipped, examples=plan.examples)
     found = {("alone", "hard"): student}
     for arm in ARMS:
-        recipe = changed(replace(plan.recipe, augmentation="shift2"), dict(arm.settings))
+        recipe = with_settings(replace(plan.recipe, augmentation="shift2"), dict(arm.settings))
         teacher = replace(student, model=TEACHERS[arm.name], alpha=arm.alpha, recipe=recipe)
         found["teacher", arm.name] = teacher
         found["student", arm.name] = _taught(student, teacher, plan.temperature, plan.beta)

@@ -31,7 +31,7 @@ class Panel(NamedTuple):
     labels: np.ndarray
     templates: np.ndarray
     classes: tuple[str, ...]
-    smoothed: bool
+    colour: str
 
 
 def projections_figure(panels: Sequence[Panel]) -> Figure:
