@@ -10,15 +10,16 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.limits import Counts, count_flops, count_step
 from benchmarks.timing import Benchmark
 from lsbook.chapters import distillation
+from lsbook.core import registry
 from lsbook.core.config import Run
-from lsbook.core.registry import DATASETS, MODELS
 from lsbook.core.torchvision_operators import declare_missing
 from lsbook.data.images import Images
+from lsbook.models.base import build
 from lsbook.recipes import profiles
 from lsbook.training.engine import devices
 from lsbook.training.images import augmentation, teachers
 from lsbook.training.images.task import ImageTrainer
-from lsbook.training.losses import smoothed_cross_entropy
+from lsbook.training.losses import SmoothedCrossEntropy
 
 STEPS = {"mlp": 40, "alexnet": 20, "resnet56": 3, "inception_v4": 1}  # of training in a round
 # So many times as much of ours and of the plain way, which is slower: no turn is then too short to be timed.
@@ -63,7 +64,7 @@ def _training(
     device = devices.device()
     steps, plain_steps = (STEPS[run.model] * more for more in MORE[device.type])
     data = made_up(run.dataset, plain_steps * run.recipe.batch)
-    trainer = ImageTrainer(run, _network(run, data).to(device), data, smoothed_cross_entropy(run.alpha))
+    trainer = ImageTrainer(run, _network(run, data).to(device), data, SmoothedCrossEntropy(alpha=run.alpha))
     plain = (plain_network() if plain_network else _network(run, data)).to(device)
 
     def ours() -> None:
@@ -72,7 +73,7 @@ def _training(
                 trainer.step(step % run.recipe.steps)
 
     return Benchmark(
-        f"{MODELS[run.model].title}, training",
+        f"{registry.title(run.model)}, training",
         "images",
         steps * run.recipe.batch,
         ours,
@@ -99,14 +100,14 @@ def _counts(run: Run, data: Images, model: nn.Module) -> Counts:
 
 def made_up(dataset: str, n: int) -> Images:
     """Noise in the shape of a data set."""
-    source = DATASETS[dataset]
+    source = registry.dataset(dataset)
     pixels = np.random.default_rng(0).integers(0, 256, (n, *source.shape), dtype=np.uint8)
     return Images(pixels, np.arange(n) % len(source.classes), source.classes, "", "")
 
 
 def _network(run: Run, data: Images) -> nn.Module:
     shape = augmentation.of(run.recipe).shape(data.pixels.shape[1:])
-    return MODELS[run.model].build(shape, len(data.classes)).to(memory_format=torch.channels_last)
+    return build(run.model, shape, len(data.classes)).to(memory_format=torch.channels_last)
 
 
 def plain_training(run: Run, data: Images, model: nn.Module) -> Callable[[], None]:

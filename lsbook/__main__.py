@@ -6,12 +6,12 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import typer
+    import click
 
 INTERRUPTED = 128 + signal.SIGINT  # the exit code that shells give to what Ctrl-C ends
 
 
-def main(commands: "typer.Typer | None" = None) -> None:
+def main(commands: "click.Command | None" = None) -> None:
     """Run the command line, of lsbook's commands or of others; SIGTERM unwinds it as Ctrl-C does."""
     code: int | str | None = INTERRUPTED
     try:

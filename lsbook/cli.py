@@ -6,61 +6,57 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import NoReturn
 
-import typer
+import click
 
+from lsbook.core import registry
+from lsbook.core.config import Recipe, Run, Text
 from lsbook.core.errors import UserError, needing, one_of, print_lines
-from lsbook.core.registry import CORPORA, DATASETS, SPLITS
+from lsbook.core.registry import SPLITS
 from lsbook.core.store import Store
+from lsbook.core.strict import documented
 from lsbook.core.wording import counted
 
-app = typer.Typer(
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    help="When does label smoothing help? Build the book, train its runs, check its records.",
-)
+PATH = click.Path(path_type=Path)
+PAIRS = ("--loss-arguments",)  # options that may be there several times, each time with a name and a value
+STUDENTS = ("teacher", "temperature", "as_soft_as", "beta", "squared_temperature")  # fields that no text describes
 
 
-PAIRS = {"-p": "alpha 0.2", "-r": "precision float32"}  # options that take a name and a value, with an example of each
+@click.group(no_args_is_help=False)
+def app() -> None:
+    """When does label smoothing help? Build the book, train its runs, check its records."""
 
 
-def main(commands: typer.Typer = app) -> NoReturn:
+def main(commands: click.Command = app) -> NoReturn:
     """Read the arguments and run the command; the process ends with its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):  # it may be closed
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error's: not every terminal knows every letter
     try:
-        sys.exit(commands(_join_pairs(sys.argv[1:]), standalone_mode=False))
+        options = (argument.partition("=")[0] for argument in sys.argv[1:] if argument.startswith("--"))
+        _each_once(option for option in options if option not in PAIRS)
+        # Not by click's own main, which answers Ctrl-C with an empty line.
+        with commands.make_context("lsbook", sys.argv[1:]) as context:
+            commands.invoke(context)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
     except UserError as error:
         _fail(str(error))
-    except typer.TyperException as error:
+    except click.ClickException as error:
         _fail(f"{error.format_message().rstrip('.')}; see --help")
+    except BrokenPipeError:  # who read standard output has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    sys.exit()
 
 
-def _join_pairs(arguments: list[str]) -> list[str]:
-    """`-p NAME VALUE`, as papermill has it, to the `-p NAME=VALUE` that an option of one value can take."""
-    _each_once(argument.partition("=")[0] for argument in arguments if argument.startswith("--"))
-    joined = []
-    rest = iter(arguments)
-    for argument in rest:
-        joined.append(argument)
-        if argument in PAIRS:
-            pair = [part for part in (next(rest, None), next(rest, None)) if part is not None]
-            if len(pair) < 2 or "=" in pair[0]:
-                raise _no_pair(argument)
-            joined.append("=".join(pair))
-    return joined
-
-
-def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
-    """Values by name, of texts NAME=VALUE."""
-    pairs = [text.partition("=") for text in texts or ()]
-    if not all(equals for _, equals, _ in pairs):
-        raise _no_pair(option)
-    _each_once(f"{option} {name}" for name, _, _ in pairs)
-    return {name: value for name, _, value in pairs}
+def _by_name(option: str, pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Values by name."""
+    pairs = list(pairs)
+    _each_once(f"{option} {name}" for name, _ in pairs)
+    return dict(pairs)
 
 
 def _each_once(names: Iterable[str]) -> None:
@@ -70,10 +66,6 @@ def _each_once(names: Iterable[str]) -> None:
             raise UserError(f"{name} is given twice")
 
 
-def _no_pair(option: str) -> UserError:
-    return UserError(f"{option} takes a name and a value, as in: {option} {PAIRS[option]}")
-
-
 def _fail(*messages: str) -> NoReturn:
     for message in messages:
         print_lines(f"lsbook: {' '.join(message.split())}", file=sys.stderr)
@@ -81,25 +73,34 @@ def _fail(*messages: str) -> NoReturn:
 
 
 @app.command()
+@click.argument("chapters", nargs=-1)
+@click.option("--profile", help="smoke, laptop, paper or auto: the best recorded.")
+@click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="A chapter's parameter.")
+@click.option("--out", type=PATH, help="Folder for the result (default _build).")
+@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Chapters executed at a time.")
+@click.option("--notebook", is_flag=True, help="Stop at the executed notebooks.")
+@click.option("--pdf", is_flag=True, help="Print the book, too: book.pdf, by Chromium.")
+@click.option("--check-figures", is_flag=True, help="Compare figures with the reference.")
+@click.option("--renew-reference", "renew", is_flag=True, help="Make this build's figures the reference.")
 def build(
-    chapters: Annotated[list[str] | None, typer.Argument(help="Chapters to build; all when none is named.")] = None,
-    profile: Annotated[str | None, typer.Option(help="smoke, laptop, paper or auto: the best recorded.")] = None,
-    p: Annotated[list[str] | None, typer.Option("-p", metavar="NAME VALUE", help="A chapter's parameter.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the result (default _build).", readable=False)] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Chapters executed at a time.")] = 2,
-    notebook: Annotated[bool, typer.Option("--notebook", help="Stop at the executed notebooks.")] = False,
-    pdf: Annotated[bool, typer.Option("--pdf", help="Print the book, too: book.pdf, by Chromium.")] = False,
-    check_figures: Annotated[bool, typer.Option("--check-figures", help="Compare figures with the reference.")] = False,
-    renew: Annotated[bool, typer.Option("--renew-reference", help="Make this build's figures the reference.")] = False,
+    chapters: tuple[str, ...],
+    profile: str | None,
+    pairs: tuple[tuple[str, str], ...],
+    out: Path | None,
+    jobs: int,
+    notebook: bool,
+    pdf: bool,
+    check_figures: bool,
+    renew: bool,
 ) -> None:
-    """Execute chapters and render them; prints the path of the first page."""
+    """Execute CHAPTERS, all when none is named, and render them; prints the path of the first page."""
     from lsbook.site import build
 
     print_lines(
         build.build(
-            chapters or (),
+            chapters,
             profile=profile,
-            parameters=_pairs("-p", p),
+            parameters=_by_name("-p", pairs),
             out=out,
             jobs=jobs,
             notebook=notebook,
@@ -111,11 +112,13 @@ def build(
 
 
 @app.command()
-def assess(
-    predictions: Annotated[list[Path], typer.Argument(help="Files of labels and logits: .npz, .csv or .parquet.")],
-    out: Annotated[Path | None, typer.Option(help="Folder for the page (default _build/assessment).")] = None,
-) -> None:
-    """Say of your own model's predictions whether to scale, trust or teach with them; prints the path of the page."""
+@click.argument("predictions", nargs=-1, required=True, type=PATH)
+@click.option("--out", type=PATH, help="Folder for the page (default _build/assessment).")
+def assess(predictions: tuple[Path, ...], out: Path | None) -> None:
+    """Say of your own model's PREDICTIONS whether to scale, trust or teach with them; prints the path of the page.
+
+    They are files of labels and logits: .npz, .csv or .parquet.
+    """
     from lsbook import assess as assessing
     from lsbook.chapters.your_model import NAMED
     from lsbook.core.paths import project_root
@@ -126,35 +129,47 @@ def assess(
     print_lines(build.build(["your_model"], out=out or project_root() / "_build" / "assessment", alone=True))
 
 
-@app.command()
+def _options(kind: type, required: tuple[str, ...] = (), left_out: tuple[str, ...] = ()) -> list[click.Parameter]:
+    """An option for each field of `Run` or `Recipe`, with what the class says of it; values are text, or None."""
+    help_of = documented(kind)
+    options: list[click.Parameter] = []
+    for field in fields(kind):
+        if field.name in left_out:
+            continue
+        option = f"--{field.name.replace('_', '-')}"
+        pair = {"nargs": 2, "multiple": True, "metavar": "NAME VALUE"} if option in PAIRS else {"metavar": "VALUE"}
+        needed = field.name in required
+        options.append(click.Option([option, field.name], required=needed, help=help_of[field.name], **pair))
+    return options
+
+
+FIELDS_OF_RUN = _options(Run, required=("dataset", "model", "alpha"), left_out=("recipe", *STUDENTS))
+FIELDS_OF_RECIPE = _options(Recipe, left_out=("probe", "revision"))  # of the run, and of the code
+
+
+@app.command(params=[*FIELDS_OF_RUN, *FIELDS_OF_RECIPE])
+@click.option("--profile", default="laptop", show_default=True, help="Whose recipe: smoke, laptop or paper.")
+@click.option(
+    "--tensorboard", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Write scalars there."
+)
 def train(
-    dataset: Annotated[str, typer.Option(help="Data set.")],
-    model: Annotated[str, typer.Option(help="Network.")],
-    alpha: Annotated[float, typer.Option(help="Label smoothing factor in [0, 1).")],
-    seed: Annotated[int, typer.Option(help="Seed of initial weights, order and views.")] = 0,
-    profile: Annotated[str, typer.Option(help="Whose recipe: smoke, laptop or paper.")] = "laptop",
-    loss: Annotated[str | None, typer.Option(help="cross-entropy or maxsup, of strength alpha (the recipe's).")] = None,
-    label_noise: Annotated[float, typer.Option(help="Share of wrong labels in [0, 1), test labels apart.")] = 0.0,
-    examples: Annotated[int | None, typer.Option(min=1, help="Training images or pairs (the recipe's).")] = None,
-    r: Annotated[list[str] | None, typer.Option("-r", metavar="NAME VALUE", help="Another setting of it.")] = None,
-    tensorboard: Annotated[
-        Path | None, typer.Option(metavar="DIR", file_okay=False, help="Write scalars there.")
-    ] = None,
+    profile: str, tensorboard: Path | None, loss_arguments: tuple[tuple[str, str], ...], **values: str | None
 ) -> None:
-    """Train one run and record it; one that is recorded is only shown. As `torchrun -m lsbook train`: by many GPUs."""
-    from lsbook.recipes.profiles import run
-    from lsbook.runner.obtain import obtain, processes
+    """Train one run and record it; one that is recorded is only shown. As `torchrun -m lsbook train`: by many GPUs.
+
+    What is not said is the profile's recipe, where it has one for this data set and network.
+    """
+    from lsbook.recipes.profiles import described
+    from lsbook.runner.obtain import check_data, obtain, processes
 
     with processes() as first:
         if first:
-            settings = _pairs("-r", r)
-            if loss is not None:
-                if "loss" in settings:
-                    raise UserError("loss is given twice: by --loss and by -r")
-                settings["loss"] = loss
-            asked = run(
-                profile, dataset, model, alpha, seed, settings=settings, examples=examples, label_noise=label_noise
-            )
+            settings: dict[str, Text] = {name: value for name, value in values.items() if value is not None}
+            if loss_arguments:
+                settings["loss_arguments"] = _by_name("--loss-arguments", loss_arguments)
+            asked = described(profile, settings)
+            if asked in Store():
+                check_data(asked, Store())
             [record] = obtain([asked], tensorboard=tensorboard)
             print_lines(record.folder)
             for name, value in record.metrics.items():
@@ -162,27 +177,31 @@ def train(
 
 
 @app.command()
+@click.argument("chapter")
+@click.option("--profile", required=True, help="smoke, laptop or paper.")
+@click.option("--seeds", default="auto", help="Such as 0-4 or 0,2; auto: the chapter's own.")
+@click.option("--network", default="all", help="Only this data set and model, such as cifar10-alexnet.")
+@click.option(
+    "--budget", type=click.FloatRange(min=0), help="Seconds; after the first no run is begun that needs more."
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    help="Runs at a time that share the cores (default: one a core) or each GPU (four; on Ray one).",
+)
+@click.option("--on", default="local", help="local, or ray: the Ray cluster at RAY_ADDRESS or of this machine.")
+@click.option("--dry-run", is_flag=True, help="Only list the runs, with seconds and memory.")
 def sweep(
-    chapter: Annotated[str, typer.Argument(help="Whose runs.")],
-    profile: Annotated[str, typer.Option(help="smoke, laptop or paper.")],
-    seeds: Annotated[str, typer.Option(help="Such as 0-4 or 0,2; auto: the chapter's own.")] = "auto",
-    network: Annotated[str, typer.Option(help="Only this data set and model, such as cifar10-alexnet.")] = "all",
-    budget: Annotated[
-        float | None, typer.Option(min=0, help="Seconds; after the first no run is begun that needs more.")
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Runs at a time that share the cores (default: one a core) or each GPU (four; on Ray one).",
-        ),
-    ] = None,
-    on: Annotated[
-        str, typer.Option(help="local, or ray: the Ray cluster at RAY_ADDRESS or of this machine.")
-    ] = "local",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the runs, with seconds and memory.")] = False,
+    chapter: str,
+    profile: str,
+    seeds: str,
+    network: str,
+    budget: float | None,
+    jobs: int | None,
+    on: str,
+    dry_run: bool,
 ) -> None:
-    """Train and record what a chapter's profile still misses, first seeds first."""
+    """Train and record what the profile of a CHAPTER still misses, first seeds first."""
     from lsbook.chapters.plans import plan
     from lsbook.runner import sweep as sweeping
 
@@ -194,9 +213,8 @@ def sweep(
 
 
 @app.command()
-def runs(
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write every column there instead.")] = None,
-) -> None:
+@click.option("--csv", type=PATH, metavar="FILE", help="Write every column there instead.")
+def runs(csv: Path | None) -> None:
     """List the recorded runs, a line each; or write all that is recorded of them, arrays aside, as CSV."""
     from lsbook.core.frame import overview
     from lsbook.data.sources import write_whole
@@ -216,8 +234,9 @@ def runs(
 
 
 @app.command()
-def verify(path: Annotated[Path | None, typer.Argument(help="Folder of records (default results/).")] = None) -> None:
-    """Check of every recorded run that its files match their checksums and the schema of records."""
+@click.argument("path", type=PATH, required=False)
+def verify(path: Path | None) -> None:
+    """Check of every run recorded in PATH (default results/) that its files match checksums and schema."""
     store = _recorded(Store(path))
     problems = store.verify()
     if problems:
@@ -235,21 +254,23 @@ def _recorded(store: Store) -> Store:
 
 
 @app.command()
-def data(names: Annotated[list[str] | None, typer.Argument(help="Data sets; all when none is named.")] = None) -> None:
-    """Find, download and check data sets."""
+@click.argument("names", nargs=-1)
+def data(names: tuple[str, ...]) -> None:
+    """Find, download and check the data sets of these NAMES, or all."""
     from lsbook.data import images, texts
 
     def show(name: str) -> None:
         parts: Sequence[images.Images | images.ImageFiles | texts.Pairs]
-        if name in DATASETS:
-            parts, what = images.all_splits(name, decode=True), "images"
-        else:
+        is_text = registry.is_own(name) and isinstance(registry.source(name), registry.Corpus)
+        if is_text or not (registry.is_own(name) or name in registry.DATASETS):
             parts, what = [texts.load(name, split) for split in SPLITS], "pairs"
+        else:
+            parts, what = images.all_splits(name, decode=True), "images"
         for split, part in zip(SPLITS, parts, strict=True):
             print_lines(f"{name:16} {split:8} {len(part):6} {what}  {part.variant}  sha256 {part.fingerprint[:12]}")
 
     missing = []
-    for name in names or (*DATASETS, *CORPORA):
+    for name in names or (*registry.DATASETS, *registry.CORPORA):
         try:
             with needing("train", "reading data"):
                 show(name)

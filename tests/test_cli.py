@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from lsbook import cli, training
+from lsbook.core import registry
 from lsbook.core.errors import UserError
 from lsbook.core.registry import DATASETS
 from lsbook.core.store import Store
@@ -41,8 +42,8 @@ def lsbook(results, data_folder, monkeypatch, capsys):
     [
         ([*SMOKE, "--alpha", "-0.1"], "alpha must be at least 0, not -0.1"),
         ([*SMOKE, "--alpha", "1"], "alpha must be below 1, not 1"),
-        ([*SMOKE, "--alpha", "abc"], "'--alpha'"),
-        ([*SMOKE, "--alpha", "nan"], "alpha must be a finite number"),
+        ([*SMOKE, "--alpha", "abc"], "alpha must be a number, not 'abc'"),
+        ([*SMOKE, "--alpha", "nan"], "alpha must be a number, not 'nan'"),
         ([*SMOKE, "--alpha", "0.1", "--seed", "-1"], "seed must be at least 0, not -1"),
         ([*SMOKE[:-1], "huge", "--alpha", "0.1"], "unknown profile 'huge': choose from smoke, laptop, paper"),
         (
@@ -53,24 +54,33 @@ def lsbook(results, data_folder, monkeypatch, capsys):
         (["build", "preface"], "unknown chapter 'preface': choose from index, label_smoothing, projections"),
         (["build", "-p", "alhpa", "0.2"], "unknown parameter 'alhpa': choose from"),
         (["build", "-p", "alpha", "abc"], "alpha takes a value of type float, not 'abc'"),
-        (["build", "-p", "alpha"], "-p takes a name and a value"),
+        (["build", "-p", "alpha"], "Option '-p' requires 2 arguments"),
         (["build", "--out", "LICENSE"], "cannot build in"),
         (["verify", "nowhere"], "nowhere is not a folder of recorded runs"),
         (["verify"], "results is not a folder of recorded runs"),
         (["verify", ".github"], ".github has no recorded runs"),
         (["runs"], "results is not a folder of recorded runs"),
-        (["build", "-palpha"], "-p takes a name and a value"),
-        ([*SMOKE, "--alpha", "0.1", "-r", "steps"], "-r takes a name and a value, as in: -r precision float32"),
-        ([*SMOKE, "--alpha", "0.1", "-r", "decay", "1"], "unknown field of Recipe 'decay': choose from steps, batch"),
-        ([*SMOKE, "--alpha", "0.1", "-r", "precision", "float8"], "precision must be one of 'mixed' or 'float32'"),
-        ([*SMOKE, "--alpha", "0.1", "-r", "steps", "many"], "steps must be a whole number, not 'many'"),
-        ([*SMOKE, "--alpha", "0.1", "-r", "milestones", "0.5"], "milestones: rising fractions of the run in (0, 1)"),
-        ([*SMOKE, "--alpha", "0.1", "-r", "milestones", "half"], "milestones must be a valid tuple, not 'half'"),
+        (["build", "-palpha"], "Option '-p' requires 2 arguments"),
+        ([*SMOKE, "--alpha", "0.1", "--steps"], "Option '--steps' requires an argument; see --help"),
+        ([*SMOKE, "--alpha", "0.1", "--decay", "1"], "No such option '--decay'"),
+        ([*SMOKE, "--alpha", "0.1", "--precision", "float8"], "precision must be one of 'mixed' or 'float32'"),
+        ([*SMOKE, "--alpha", "0.1", "--steps", "many"], "steps must be a whole number, not 'many'"),
+        ([*SMOKE, "--alpha", "0.1", "--milestones", "0.5"], "milestones: rising fractions of the run in (0, 1)"),
+        ([*SMOKE, "--alpha", "0.1", "--milestones", "half"], "milestones must be a valid tuple, not 'half'"),
         ([*SMOKE, "--alpha", "0.1", "--alpha", "0.2"], "--alpha is given twice"),
         ([*SMOKE, "--alpha", "0.1", "--alpha=0.1"], "--alpha is given twice"),
-        ([*SMOKE, "--alpha", "0.1", "-r", "steps", "1", "-r", "steps", "2"], "-r steps is given twice"),
-        ([*SMOKE, "--alpha", "0.1", "--loss", "maxsup", "-r", "loss", "maxsup"], "loss is given twice: by --loss and"),
-        ([*SMOKE, "--alpha", "0.1", "--loss", "focal"], "loss must be one of 'cross-entropy' or 'maxsup'"),
+        ([*SMOKE, "--alpha", "0.1", "--steps", "1", "--steps", "2"], "--steps is given twice"),
+        ([*SMOKE, "--alpha", "0.1", "--loss", "focal"], "unknown loss 'focal': choose from cross-entropy, maxsup"),
+        ([*SMOKE, "--alpha", "0.1", "--loss", "__main__:Focal"], "__main__:Focal is defined in __main__, a notebook"),
+        ([*SMOKE, "--alpha", "0.1", "--loss", "no.such:Focal"], "no.such:Focal cannot be imported (ModuleNotFoundE"),
+        ([*SMOKE, "--alpha", "0.1", "--loss", "math:pi"], "math:pi is no class of losses"),
+        (
+            [*SMOKE, "--alpha", "0.1", "--loss-arguments", "gamma", "2"],
+            "loss_arguments: cross-entropy takes no 'gamma'",
+        ),
+        ([*SMOKE, "--alpha", "0.1", "--loss-arguments", "gamma"], "Option '--loss-arguments' requires 2 arguments"),
+        ([*SMOKE, "--alpha", "0.1", *["--loss-arguments", "a", "1"] * 2], "--loss-arguments a is given twice"),
+        (["build", "-p", "alpha", "0.1", "-p", "alpha", "0.1"], "-p alpha is given twice"),
         ([*SMOKE, "--alpha", "0", "--loss", "maxsup"], "alpha must be above 0 with the loss maxsup"),
         ([*SMOKE, "--alpha", "0", "--label-noise", "1"], "label_noise must be below 1, not 1"),
         ([*SMOKE, "--alpha", "0", "--label-noise", "-0.1"], "label_noise must be at least 0, not -0.1"),
@@ -182,8 +192,8 @@ def test_csv_is_written_whole_or_not_at_all(lsbook, monkeypatch, tmp_path):
 
 
 def test_a_run_with_other_settings_is_another_run(lsbook, results):
-    settings = ["-r", "steps", "3", "-r", "precision", "float32", "-r", "clip_norm", "None"]
-    for more in ([], ["-r", "schedule", "steps", "-r", "milestones", "(0.5, 0.75)"]):
+    settings = ["--steps", "3", "--precision", "float32", "--clip-norm", "None"]
+    for more in ([], ["--schedule", "steps", "--milestones", "(0.5, 0.75)"]):
         assert lsbook(*SMOKE, "--alpha", "0.1", *settings, *more)[0] == 0
     recipes = sorted((record.run.recipe for record in Store(results)), key=lambda recipe: recipe.milestones)
     assert [recipe.milestones for recipe in recipes] == [(), (0.5, 0.75)]
@@ -191,7 +201,7 @@ def test_a_run_with_other_settings_is_another_run(lsbook, results):
 
 
 def test_fewer_examples_are_another_run(lsbook, results):
-    assert lsbook(*SMOKE, "--alpha", "0.1", "-r", "steps", "3", "--examples", "100")[0] == 0
+    assert lsbook(*SMOKE, "--alpha", "0.1", "--steps", "3", "--examples", "100")[0] == 0
     [record] = Store(results)
     assert (record.run.examples, record.run.recipe.steps) == (100, 3)
 
@@ -206,7 +216,7 @@ HOSTILE = "a\x1b[31m\x1b]0;title\x07\x9b2J\u202eb\r\nc"
         (["build", HOSTILE], ""),
         (["verify", HOSTILE], ""),
         (["data", "cifar10"], "LSBOOK_DATA"),
-        ([*SMOKE, "--alpha", "0.1", "-r", "steps", "2"], "LSBOOK_RESULTS"),
+        ([*SMOKE, "--alpha", "0.1", "--steps", "2"], "LSBOOK_RESULTS"),
         (["sweep", "projections", "--profile", "smoke", "--seeds", "0", "--network", "all"], "LSBOOK_RUNS"),
     ],
     ids=["a chapter", "a folder", "data", "standard output", "checkpoints"],
@@ -237,7 +247,7 @@ def test_a_results_folder_that_cannot_be_written_is_noticed_before_training(lsbo
 
 
 def test_the_advice_on_folders_that_cannot_be_written_helps(lsbook, tmp_path, monkeypatch):
-    command = [*SMOKE, "--alpha", "0.1", "-r", "steps", "2"]
+    command = [*SMOKE, "--alpha", "0.1", "--steps", "2"]
     (tmp_path / "file").touch()
     for name in ("LSBOOK_RESULTS", "LSBOOK_RUNS"):
         monkeypatch.setenv(name, str(tmp_path / "file"))
@@ -282,8 +292,8 @@ def test_what_is_not_installed_is_named_with_the_command_that_installs_it(
 
 
 def test_data_sets_after_a_missing_one_are_shown_too(lsbook, data_folder, monkeypatch):
-    monkeypatch.setattr(cli, "DATASETS", {"tiny-imagenet-32": None, "digits": None})
-    monkeypatch.setattr(cli, "CORPORA", {"wmt14-en-de": None})
+    monkeypatch.setattr(registry, "DATASETS", {name: DATASETS[name] for name in ("tiny-imagenet-32", "digits")})
+    monkeypatch.setattr(registry, "CORPORA", {"wmt14-en-de": registry.CORPORA["wmt14-en-de"]})
     code, out, err = lsbook("data")
     assert code == 2
     assert out.startswith("digits ")

@@ -8,7 +8,7 @@ import pandas as pd
 from lsbook.chapters.plans import plan, registered
 from lsbook.core.errors import one_of
 from lsbook.core.frame import runs_frame
-from lsbook.core.registry import MODELS, TITLES
+from lsbook.core.registry import title
 from lsbook.core.store import Store
 from lsbook.core.wording import counted
 from lsbook.outputs import Table
@@ -96,7 +96,7 @@ def _row(kind: tuple, is_recorded: pd.Series, recorded: pd.DataFrame) -> tuple[s
     flops = alike["environment.flops_per_example"].median()
     return (
         profile,
-        f"{TITLES[dataset]}, {MODELS[model].title}",
+        f"{title(dataset)}, {title(model)}",
         f"{steps:,}",
         f"{is_recorded.sum()} of {len(is_recorded)}",
         seconds,

@@ -18,7 +18,7 @@ from lsbook.chapters.topics import (
     data_name,
     network_name,
 )
-from lsbook.core.registry import MODELS
+from lsbook.core.registry import short_title
 from lsbook.core.store import Record, Store
 from lsbook.core.wording import counted, listed
 from lsbook.evidence import literature
@@ -110,8 +110,8 @@ def _card(found: Answer) -> Markup:
 
 def _brief(network: tuple[str, str], before: Sequence[tuple[str, str]]) -> str:
     """A network by its model, or where one before it is the same model by its data."""
-    known = {MODELS[model].short for _, model in before}
-    return data_name(network[0]) if MODELS[network[1]].short in known else MODELS[network[1]].short
+    known = {short_title(model) for _, model in before}
+    return data_name(network[0]) if short_title(network[1]) in known else short_title(network[1])
 
 
 def moving_records(store: Store) -> list[Record]:
@@ -250,11 +250,12 @@ def evidence_text(findings: Sequence[Finding]) -> Text:
     small = [finding for finding in tested if finding.profile != PAPER]
     protocol = list(dict.fromkeys(network_name(f.network) for f in tested if f.profile == PAPER))
     done = {f.network for f in tested if f.profile == PAPER}
+    done_by_title = {(dataset, short_title(model)) for dataset, model in done}
     wanted = dict.fromkeys(network for table in (TABLE_2, TABLE_3) for network in table[literature.PAPER])
     missing = [
         f"{literature.PUBLISHED_TITLES[model]} on {literature.PUBLISHED_TITLES[data]}"
         for data, model in wanted
-        if not any(data == dataset and MODELS[trained].short == literature.TITLES[model] for dataset, trained in done)
+        if (data, literature.PUBLISHED_TITLES[model]) not in done_by_title
     ]
     revised = (
         " The MNIST recipe was revised once after test errors had been seen."

@@ -1,11 +1,12 @@
 """What the landing page shows: which runs are recorded, a row for each setting."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 
-from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import one_of
-from lsbook.core.frame import setting_columns
-from lsbook.core.registry import MODELS, TITLES
+from lsbook.core.frame import differences, setting_columns
+from lsbook.core.registry import TITLES, title
 from lsbook.core.store import Store
 from lsbook.outputs import Table, cell_frame
 
@@ -49,17 +50,13 @@ def described(datasets: str, store: Store | None) -> pd.DataFrame:
     Raises:
         UserError: for an unknown data set, and when a record is damaged.
     """
-    wanted = named(datasets)
     runs = (Store() if store is None else store).frame()
-    runs = runs[runs["dataset"].isin(wanted)].copy()
+    runs = runs[runs["dataset"].isin(named(datasets, runs["dataset"]))].copy()
     runs["measured"] = runs["probe"].where(runs["probe"] != "none", runs["recipe.probe"])
     deciding = [name for name in setting_columns(runs) if name != "alpha"]
     runs["setting"] = runs.groupby([*deciding, "measured"], dropna=False, sort=False).ngroup()
     runs["network"] = pd.Series({key: network(run) for key, run in runs.iterrows()}, dtype=str)
-    for _, alike in runs.groupby(SHOWN):
-        differing = [name for name in deciding if alike[name].nunique(dropna=False) > 1]
-        for key, run in alike.iterrows():
-            runs.loc[key, "network"] += "".join(_difference(name, run[name]) for name in differing)
+    runs["network"] += differences(runs, SHOWN, apart_from=["alpha"]).map(lambda words: words and f", {words}")
     return runs
 
 
@@ -71,7 +68,7 @@ def network(run: pd.Series) -> str:
 
 def _named(run: pd.Series, role: str = "") -> str:
     """The network of a run, or of another one that it learns from; role: the beginning of that one's columns."""
-    parts = [MODELS[run[f"{role}model"]].title]
+    parts = [title(run[f"{role}model"])]
     for name, how in {"teacher": "student of", "as_soft_as": "as soft as"}.items():
         if pd.notna(run[f"{role}{name}"]):
             alpha = run[f"{role}{name}.alpha"]
@@ -81,20 +78,15 @@ def _named(run: pd.Series, role: str = "") -> str:
     return ", ".join(parts)
 
 
-def _difference(column: str, value: object) -> str:
-    """How a field that is not at its default is said after a network's name, such as ", loss maxsup"; else ""."""
-    name = column.rpartition(".")[2]
-    default = getattr(Recipe if column.startswith("recipe.") else Run, name, None)
-    if value == default or pd.isna(value):
-        return ""
-    return f", {column.removeprefix('recipe.').replace('_', ' ')} {value}"
+def named(datasets: str, recorded: Iterable[str]) -> list[str]:
+    """The data sets that a parameter names: "all", or names separated by commas.
 
-
-def named(datasets: str) -> list[str]:
-    """The data sets that a parameter names: "all", or names separated by commas. UserError for an unknown one."""
-    names = list(TITLES) if datasets == "all" else [name.strip() for name in str(datasets).split(",")]
+    recorded: those that there are records of. UserError for one that is neither among these nor in the registry.
+    """
+    known = list(dict.fromkeys([*TITLES, *recorded]))
+    names = known if datasets == "all" else [name.strip() for name in str(datasets).split(",")]
     for name in names:
-        one_of("data set", name, TITLES)
+        one_of("data set", name, known)
     return names
 
 
@@ -110,7 +102,7 @@ def _row(runs: pd.DataFrame) -> tuple[str, ...]:
     """The cells of runs that are alike."""
     run = runs.iloc[0]
     return (
-        f"{TITLES[run['dataset']]}, {run['network']}",
+        f"{title(run['dataset'])}, {run['network']}",
         f"{run['examples']:,}",
         f"{run['recipe.steps']:,}",
         smoothing(runs),

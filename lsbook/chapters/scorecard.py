@@ -13,7 +13,8 @@ from lsbook.analysis.statistics import paired_p_value, welch_p_value
 from lsbook.chapters.findings import Finding
 from lsbook.chapters.shared import captions
 from lsbook.chapters.topics import PAPER, TOPICS, Topic, by_network, data_name, network_name, topic
-from lsbook.core.registry import DATASETS, MODELS
+from lsbook.core import registry
+from lsbook.core.registry import short_title
 from lsbook.core.wording import counted
 from lsbook.evidence import literature
 from lsbook.evidence.claims import CLAIMS, CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED, Part
@@ -30,7 +31,7 @@ def grid(findings: Sequence[Finding], page: str = "") -> Html:
     networks = list(dict.fromkeys(finding.network for finding in shown))
     columns = Markup("").join(
         Markup('<th scope="col"><span class="upright">{} <small>{}</small></span></th>').format(
-            MODELS[model].short, data_name(dataset)
+            short_title(model), data_name(dataset)
         )
         for dataset, model in networks
     )
@@ -211,7 +212,7 @@ def sampling_text(findings: Sequence[Finding]) -> Text:
 def _sampling(finding: Finding) -> float:
     """Half of the 95 % interval of an accuracy, in points, over the choice of test images."""
     accuracy = finding.measure.first.mean() / 100
-    _, tested = DATASETS[finding.network[0]].examples
+    _, tested = registry.dataset(finding.network[0]).examples
     return 196 * math.sqrt(accuracy * (1 - accuracy) / tested)
 
 

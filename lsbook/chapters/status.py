@@ -6,7 +6,7 @@ import pandas as pd
 
 from lsbook.chapters.overview import described, smoothing
 from lsbook.core.paths import reference_path
-from lsbook.core.registry import TITLES
+from lsbook.core.registry import title
 from lsbook.core.store import Store
 from lsbook.outputs import Markup, Table, cell_frame
 
@@ -32,7 +32,7 @@ def runs(datasets: str = "all", store: Store | None = None) -> Table:
     datasets: "all", or names separated by commas. UserError for an unknown one.
     """
     recorded = described(datasets, store)
-    recorded["data"] = recorded["dataset"].map(TITLES) + " (" + recorded["environment.data.variant"] + ")"
+    recorded["data"] = recorded["dataset"].map(title) + " (" + recorded["environment.data.variant"] + ")"
     header = "run", "α", "seed", "recorded", "trained on", "commit"
     rows = []
     for (data, name, examples, steps), alike in recorded.groupby(["data", "network", "examples", "recipe.steps"]):

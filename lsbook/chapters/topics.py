@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from lsbook.chapters.findings import Finding, Outcome, outcomes
 from lsbook.chapters.shared import captions
-from lsbook.core.registry import CORPORA, DATASETS, MODELS
+from lsbook.core.registry import short_title
 from lsbook.evidence.claims import CONTRADICTED, MIXED, NOT_TESTED, REPRODUCED, UNDECIDED
 
 PAPER = "paper"  # the profile of the paper's protocol
@@ -86,12 +86,12 @@ def network_name(network: tuple[str, str]) -> str:
 
     network: data set and model.
     """
-    return f"{MODELS[network[1]].short} ({data_name(network[0])})"
+    return f"{short_title(network[1])} ({data_name(network[0])})"
 
 
 def data_name(dataset: str) -> str:
     """A data set or text in few words."""
-    return (DATASETS | CORPORA)[dataset].short
+    return short_title(dataset)
 
 
 def overall(verdicts: Iterable[str]) -> str:

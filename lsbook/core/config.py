@@ -1,18 +1,20 @@
 """A run: everything that decides the outcome of a training, and nothing else."""
 
 import ast
-import functools
 import hashlib
 import json
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from functools import cached_property
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
-from lsbook.core.errors import UserError, brief, one_of
-from lsbook.core.registry import CORPORA, DATASETS, MODELS
+from lsbook.core import registry
+from lsbook.core.errors import UserError, brief, one_line
+from lsbook.core.registry import Corpus, Dataset, Model
+from lsbook.core.strict import in_one_line, strict
 
 Optimiser = Literal["sgd", "adam"]
 Schedule = Literal["constant", "one-cycle", "steps", "linear", "inverse-root"]
@@ -21,7 +23,6 @@ Decayed = Literal["weights", "hidden-linear"]
 Pixels = Literal["standardised", "unit"]
 Precision = Literal["mixed", "float32"]
 Probe = Literal["none", "logit-differences"]
-LossName = Literal["cross-entropy", "maxsup"]
 Initial = Literal["scaled", "small"]
 
 LARGEST = 1e30  # of a recipe's numbers, within float32
@@ -31,71 +32,35 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=10**8)]
 PIXELS_OF_A_BATCH = 2**28  # three times those of the largest recipe
 
-STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-
-# How a message says what is allowed, by pydantic's types of errors.
-ALLOWED = {
-    "int_type": "a whole number",
-    "float_type": "a number",
-    "finite_number": "a finite number",
-    "greater_than": "above {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "less_than": "below {lt:g}",
-    "less_than_equal": "at most {le:g}",
-    "literal_error": "one of {expected}",
-}
-
-T = TypeVar("T")
+Text = str | Mapping[str, str]  # of a field, on the command line
+Argument = bool | int | float | str  # of a loss's config
+ARGUMENTS = 20  # at most
+WHOLE = 2**53  # up to which every whole number is a float, too
 
 
-def _one_line_errors(kind: type[T]) -> type[T]:
-    """Let a class that pydantic checks raise UserError, a line that names the field, in place of ValidationError."""
-    construct = kind.__init__
-
-    @functools.wraps(construct)
-    def __init__(self: T, *arguments: Any, **values: Any) -> None:
-        try:
-            construct(self, *arguments, **values)
-        except ValidationError as error:
-            raise _in_one_line(error) from None
-
-    kind.__init__ = __init__  # type: ignore[assignment, method-assign]  # what the decorator is for
-    return kind
-
-
-def _in_one_line(error: ValidationError) -> UserError:
-    """The first thing that is wrong: the field, what is allowed, and what was given."""
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"] if part not in ("Run", "Recipe"))
-    if first["type"] == "value_error":
-        return UserError(str(first["ctx"]["error"]))
-    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        kind = Recipe if "recipe" in first["loc"][:-1] or error.title == "Recipe" else Run
-        names = ", ".join(field.name for field in fields(kind))
-        return UserError(f"unknown field of {kind.__name__} {brief(first['loc'][-1])}: choose from {names}")
-    if first["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
-        return UserError(f"{place} is missing")
-    allowed = ALLOWED.get(first["type"], first["msg"].replace("Input should be ", "")).format(**first.get("ctx", {}))
-    return UserError(f"{place} must be {allowed}, not {brief(first['input'])}")
-
-
-@_one_line_errors
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@strict
 class Recipe:
     """How a network is trained.
 
-    steps: optimiser steps; batch: images a step, or of texts about how many tokens, both sides and padding together.
+    steps: optimiser steps.
+    batch: images a step, or of texts about how many tokens, both sides and padding together.
+    learning_rate: the largest that the schedule reaches.
     optimiser: "sgd", or "adam" (Kingma and Ba 2015), whose weight decay is no part of the gradient (AdamW).
-    momentum: Nesterov's, or Adam's β₁; second_momentum: Adam's β₂.
+    momentum: Nesterov's, or Adam's β₁.
+    second_momentum: Adam's β₂.
     first_layer: learning rate of the first layer's weights and biases, as a multiple of the others'.
     schedule: of the learning rate over the run: constant; one-cycle (linear rise over the first fifth, cosine fall
         to 0); steps (divided by 10 at each fraction of the run in `milestones`); linear (falls to 0); inverse-root
         (linear rise over `warm_up` steps, then falling as the inverse square root of the step).
-    weight_decay: λ of the penalty λ/2 ‖w‖² on `decayed`: every weight matrix and kernel, or only the hidden linear
-        layers'. Biases and normalisations never decay.
+    milestones: of the schedule "steps", rising fractions of the run in (0, 1).
+    warm_up: of the schedule "inverse-root", its first steps.
+    weight_decay: λ of the penalty λ/2 ‖w‖² on `decayed`. Biases and normalisations never decay.
+    decayed: "weights", every weight matrix and kernel, or "hidden-linear", only the hidden linear layers'.
     clip_norm: gradients of a larger norm over all weights are scaled down to it; None leaves them.
     loss: of images: "cross-entropy" with the labels smoothed by the run's alpha, or "maxsup" (Zhou et al. 2025, arXiv
-        2502.15798), cross-entropy with hard labels + alpha · (largest − mean logit). Of texts: the former.
+        2502.15798), cross-entropy with hard labels + alpha · (largest − mean logit), or a class of one's own, as
+        `package.module:Name`. Of texts: the first.
+    loss_arguments: the loss's config besides alpha: numbers, truth values and short texts by name.
     loss_scale: factor of the loss (3 in the paper's CIFAR protocol).
     augmentation: "crop24-flip" (random 24 × 24 crop and flip; the central crop in evaluation), "pad4-flip" (shift by up
         to 4 pixels, zeros moved in, and flip), "shift2" (shift by up to 2 pixels), "inception" (a crop of 8 to 100 % of
@@ -124,7 +89,8 @@ class Recipe:
     weight_decay: Size = 0.0
     decayed: Decayed = "weights"
     clip_norm: PositiveSize | None = None
-    loss: LossName = "cross-entropy"
+    loss: str = "cross-entropy"
+    loss_arguments: tuple[tuple[str, Argument], ...] = ()
     loss_scale: PositiveSize = 1.0
     augmentation: AugmentationName = "none"
     pixels: Pixels = "standardised"
@@ -143,8 +109,32 @@ class Recipe:
             return (value,)
         return tuple(value) if isinstance(value, list) else value
 
+    @field_validator("loss")
+    @classmethod
+    def _known_loss(cls, value: str) -> str:
+        registry.check_name("loss", value, registry.LOSSES)
+        return value
+
+    @field_validator("loss_arguments", mode="before")
+    @classmethod
+    def _sorted_arguments(cls, value: object) -> object:
+        """They may come as a dictionary; equal arguments have one key, in whatever order and type of number."""
+        pairs = list(value.items()) if isinstance(value, dict) else value
+        if not isinstance(pairs, list | tuple) or len(pairs) > ARGUMENTS or not all(map(_is_argument, pairs)):
+            raise UserError(
+                f"loss_arguments must be at most {ARGUMENTS} numbers, truth values or short texts by name, "
+                f"not {brief(value)}"
+            )
+        if len({name for name, _ in pairs}) < len(pairs):
+            raise UserError("loss_arguments: a name is there twice")
+        return tuple(sorted((name, _canonical(argument)) for name, argument in pairs))
+
     @model_validator(mode="after")
     def _fit_together(self) -> "Recipe":
+        if known := registry.LOSSES.get(self.loss):
+            for name, _ in self.loss_arguments:
+                allowed = ", ".join(known.arguments) or "it has none besides alpha"
+                _require(name in known.arguments, f"loss_arguments: {self.loss} takes no {brief(name)}: {allowed}")
         rising = list(self.milestones) == sorted(set(self.milestones)) and all(0 < m < 1 for m in self.milestones)
         _require(
             rising and (self.schedule == "steps") == bool(self.milestones),
@@ -168,20 +158,25 @@ class Recipe:
         return 2 if self.optimiser == "adam" else 1 if self.momentum else 0
 
 
-@_one_line_errors
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@strict
 class Run:
     """One training. `key` names it: two runs with the same fields are the same run, wherever they were done.
 
+    Making a run imports nothing that it names, since records name runs, too: `check_imported` does, before a training.
+
+    dataset: a short name of `registry`, or `package.module:Name` of one's own `Dataset` or `Corpus`.
+    model: the network, a short name or `package.module:Name` of one's own `Model`.
     alpha: label smoothing factor in [0, 1) (section 1 of the paper), or the strength of another loss.
+    seed: of initial weights, order and views.
+    recipe: how the network is trained.
     label_noise: rate ρ in [0, 1) of symmetric noise: so many training and held-out labels, drawn by the seed, are
         replaced with one of the other classes; test labels never are.
     examples: number of training images or sentence pairs, the first ones of the training split.
     vocabulary: of a text, and only of one, the number of tokens of both languages together.
-    teacher, temperature or as_soft_as, beta: of a student only. T is given, or found as the one at which the teacher's
-        targets are as soft as those of another teacher at T = 1, by the smoothness index γ; the distilled loss weighs
-        them by beta, and with squared_temperature by T² as well.
-    as_soft_as without teacher: labels are smoothed by α = γ of this network's answers, and alpha is 0.
+    teacher, temperature, as_soft_as, beta, squared_temperature: of a student only. T is given, or found as the one at
+        which the teacher's targets are as soft as those of another teacher at T = 1, by the smoothness index γ; the
+        distilled loss weighs them by beta, and with squared_temperature by T² as well. With as_soft_as and no teacher,
+        labels are smoothed by α = γ of that network's answers, and alpha is 0.
     probe: what is measured along the training besides accuracy and ECE and becomes part of the record, of images:
         "logit-differences" of augmented views, and what they tell about the image. It changes no outcome, so it is no
         part of the key: a record with more serves whoever asks for less.
@@ -205,13 +200,13 @@ class Run:
     @field_validator("dataset")
     @classmethod
     def _known_dataset(cls, value: str) -> str:
-        one_of("data set", value, [*DATASETS, *CORPORA])
+        registry.check_name("data set", value, [*registry.DATASETS, *registry.CORPORA])
         return value
 
     @field_validator("model")
     @classmethod
     def _known_model(cls, value: str) -> str:
-        one_of("model", value, MODELS)
+        registry.check_name("model", value, registry.MODELS)
         return value
 
     @field_validator("teacher", "as_soft_as")
@@ -222,21 +217,43 @@ class Run:
 
     @model_validator(mode="after")
     def _fit_together(self) -> "Run":
-        if self.recipe.loss == "maxsup":
-            _require(self.alpha > 0, "alpha must be above 0 with the loss maxsup, which without it is cross-entropy")
-        self._check_kind()
-        self._check_teachers()
+        self._check((registry.DATASETS | registry.CORPORA).get, registry.MODELS.get)
         return self
 
-    def _check_teachers(self) -> None:
+    def check_imported(self) -> None:
+        """UserError unless all that the run names can be imported and fits together."""
+        for run in (self, *self.teachers):
+            run._check(registry.corpus if run.is_text else registry.dataset, registry.network)
+            registry.loss(run.recipe.loss)
+
+    def _check(
+        self, source_of: Callable[[str], Dataset | Corpus | None], network_of: Callable[[str], Model | None]
+    ) -> None:
+        """UserError unless the fields fit each other, as far as is known what they name: None where it is not."""
+        loss = registry.LOSSES.get(self.recipe.loss)
+        _require(
+            self.alpha > 0 or not (loss and loss.positive),
+            f"alpha must be above 0 with the loss {self.recipe.loss}, which without it is cross-entropy",
+        )
+        source, network = source_of(self.dataset), network_of(self.model)
+        self._check_kind(source, network)
+        self._check_teachers(source, source_of)
+
+    def _check_teachers(
+        self, source: Dataset | Corpus | None, source_of: Callable[[str], Dataset | Corpus | None]
+    ) -> None:
         """UserError unless targets that come from other networks are completely described."""
         if self.teachers:
             _require(self.label_noise == 0, "label_noise is not for students: they learn from clean labels")
-            _require(self.recipe.loss == "cross-entropy", f"the loss {self.recipe.loss} is not for students")
+            own = self.recipe.loss == Recipe.loss
+            _require(own, f"the loss {self.recipe.loss} is not for students")
         for teacher in self.teachers:
-            theirs = DATASETS.get(teacher.dataset)
+            theirs = source_of(teacher.dataset)
+            same = teacher.dataset == self.dataset
+            if isinstance(source, Dataset) and isinstance(theirs, Dataset):
+                same = theirs.classes == source.classes
             _require(
-                theirs is not None and theirs.classes == DATASETS[self.dataset].classes,
+                not teacher.is_text and (same or source is None or theirs is None),
                 f"the teacher knows the classes of {teacher.dataset}, not of {self.dataset}",
             )
         if self.teacher is None:
@@ -247,23 +264,26 @@ class Run:
         complete = (self.temperature is None) != (self.as_soft_as is None) and self.beta is not None
         _require(complete, "a student needs a teacher, beta, and one of temperature and as_soft_as")
 
-    def _check_kind(self) -> None:
+    def _check_kind(self, source: Dataset | Corpus | None, network: Model | None) -> None:
         """UserError unless network and recipe are for what the data are: images or text."""
-        kind = "text" if self.dataset in CORPORA else "images"
-        fitting = [name for name, model in MODELS.items() if model.reads == kind]
-        _require(
-            self.model in fitting,
-            f"{self.model} reads {MODELS[self.model].reads}, but {self.dataset} is {kind}: "
-            f"choose from {', '.join(fitting)}",
-        )
-        if kind == "images":
+        is_text = isinstance(source, Corpus)
+        if source is None:
+            is_text = self.is_text or (network is not None and network.reads == "text")
+        kind = "text" if is_text else "images"
+        if network is not None and network.reads != kind:
+            fitting = [name for name, model in registry.MODELS.items() if model.reads == kind]
+            raise UserError(
+                f"{self.model} reads {network.reads}, but {self.dataset} is {kind}: choose from {', '.join(fitting)}"
+            )
+        if not is_text:
             _require(self.vocabulary is None, "vocabulary is for texts only")
             _require(self.recipe.averaged == 1, "averaged is for texts only")
             _require(
                 self.recipe.batch <= self.examples,
                 f"batch: at most the {self.examples} training images, not {self.recipe.batch}",
             )
-            self._check_views()
+            if isinstance(source, Dataset):
+                self._check_views(in_files=source.shape is None)
             return
         _require(self.vocabulary is not None, "vocabulary is missing: how many tokens both languages have together")
         for name in ("augmentation", "initial", "loss", "probe", "size"):
@@ -273,9 +293,8 @@ class Run:
         _require(self.label_noise == 0, "label_noise is for images only")
         _require(not self.teachers, "a student learns from images only")
 
-    def _check_views(self) -> None:
+    def _check_views(self, in_files: bool) -> None:
         """UserError unless the recipe's views can be had of the data set: of images in files only Inception's crops."""
-        in_files = DATASETS[self.dataset].shape is None
         _require(
             in_files == (self.recipe.augmentation == "inception"),
             f"{self.dataset} needs {'the augmentation inception' if in_files else 'another augmentation'}, "
@@ -286,6 +305,11 @@ class Run:
             _require(not self.teachers, f"a student cannot learn from {self.dataset}: its images stay in files")
 
     @property
+    def is_text(self) -> bool:
+        """Whether the data are a text, which has a vocabulary, and not images."""
+        return self.vocabulary is not None
+
+    @property
     def measured(self) -> str:
         """What is measured along the training, whether it is part of the run's name or not."""
         return self.recipe.probe if self.probe == "none" else self.probe
@@ -293,8 +317,8 @@ class Run:
     @property
     def namesakes(self) -> "tuple[Run, ...]":
         """The run, and the same training under the names that it had while a probe was part of them."""
-        measurable = self.dataset in DATASETS and DATASETS[self.dataset].shape is not None
-        if not measurable or self.recipe.probe != "none":
+        in_files = self.dataset in registry.DATASETS and registry.DATASETS[self.dataset].shape is None
+        if self.is_text or in_files or self.recipe.probe != "none":
             return (self,)
         return self, *(replace(self, recipe=replace(self.recipe, probe=probe)) for probe in get_args(Probe)[1:])
 
@@ -310,13 +334,15 @@ class Run:
 
     @property
     def folder(self) -> str:
-        """Where the run's record lies below a store: `<dataset>-<model>/<key>`."""
-        return f"{self.dataset}-{self.model}/{self.key}"
+        """Where the run's record lies below a store: `<dataset>-<model>/<key>`, on every system."""
+        return f"{registry.folder(self.dataset)}-{registry.folder(self.model)}/{self.key}"
 
     def __str__(self) -> str:
         named = f"{self.dataset} {self.model} alpha={self.alpha:g} seed={self.seed}"
         if self.recipe.loss != "cross-entropy":
             named += f" loss={self.recipe.loss}"
+        for name, value in self.recipe.loss_arguments:
+            named += f" {name}={value}"
         if self.label_noise:
             named += f" label_noise={self.label_noise:g}"
         if self.teacher:
@@ -334,8 +360,11 @@ def as_dict(value: Run | Recipe) -> dict[str, Any]:
     for field in fields(value):
         item = getattr(value, field.name)
         if item != field.default:
-            nested = isinstance(item, Run | Recipe)
-            result[field.name] = as_dict(item) if nested else list(item) if isinstance(item, tuple) else item
+            if isinstance(item, Run | Recipe):
+                item = as_dict(item)
+            elif isinstance(item, tuple):
+                item = dict(item) if field.name == "loss_arguments" else list(item)
+            result[field.name] = item
     return result
 
 
@@ -353,21 +382,51 @@ def from_dict(values: dict[str, Any]) -> Run:
     try:
         return _RUN.validate_json(json.dumps(values))
     except ValidationError as error:
-        raise _in_one_line(error) from None
+        raise in_one_line(error, Run) from None
 
 
-def with_settings(recipe: Recipe, settings: dict[str, str]) -> Recipe:
+def with_settings(recipe: Recipe, settings: Mapping[str, Text]) -> Recipe:
     """The recipe with other settings, as text: numbers, names, None. UserError as for a recipe and an unknown name."""
-    values = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
-    return Recipe(**values | {name: _literal(text) for name, text in settings.items()})
+    return Recipe(**values_of(recipe) | from_text(settings))
 
 
-def _literal(text: str) -> Any:
-    """The number, None or tuple that Python reads in it, else the text."""
+def values_of(value: Run | Recipe) -> dict[str, Any]:
+    """Its fields by name, as they are."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}
+
+
+def from_text(settings: Mapping[str, Text]) -> dict[str, Any]:
+    """The values of fields that are given as text."""
+    return {name: _literal(text) for name, text in settings.items()}
+
+
+def _literal(text: Text) -> Any:
+    """The number, None or tuple that Python reads in it, else the text; of texts by name each."""
+    if isinstance(text, Mapping):
+        return from_text(text)
     try:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two: of brackets within brackets
         return text
+
+
+def _is_argument(pair: object) -> bool:
+    """Whether it is the name of a loss's argument and a value of one."""
+    if not isinstance(pair, list | tuple) or len(pair) != 2:
+        return False
+    name, value = pair
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z_]\w{0,39}", name, re.ASCII) or name == "alpha":
+        return False
+    if isinstance(value, str):
+        return len(value) <= registry.LONGEST and value == one_line(value)
+    return isinstance(value, bool | int | float) and abs(value) <= LARGEST  # nor is NaN
+
+
+def _canonical(value: Argument) -> Argument:
+    """Of equal numbers the same: whole ones without a point, as far as floats have all of them."""
+    if isinstance(value, bool | str) or not float(value).is_integer():
+        return value
+    return int(value) if abs(value) < WHOLE else float(value)
 
 
 def _require(condition: object, message: str) -> None:

@@ -1,5 +1,6 @@
 """Runs and their records as pandas DataFrames: one row a run, the run's key as index. See `Store.frame`."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,10 @@ ENVIRONMENT_COLUMNS = [
 ]
 
 
+# Settings that have columns of their own in the overview of a terminal; what differs in another is said in words.
+_LISTED = ["dataset", "model", "recipe.loss", "alpha", "recipe.steps", "teacher", "temperature", "beta", "as_soft_as"]
+
+
 def runs_frame(runs: Iterable[Run]) -> pd.DataFrame:
     """Return a frame of what decides these runs: the columns of `Store.frame` besides metrics and environment."""
     runs = list(runs)
@@ -41,12 +46,13 @@ def records_frame(records: "Iterable[Record]") -> pd.DataFrame:
 
 
 def overview(frame: pd.DataFrame) -> str:
-    """Return a line a run, for a terminal: what tells most apart, test accuracy and ECE in percent, and seconds."""
+    """Return a line a run, for a terminal: what tells them apart, test accuracy and ECE in percent, and seconds."""
 
     def column(name: str, form: str, factor: float = 1) -> list[str]:
         values = frame[name] if name in frame else [float("nan")] * len(frame)
         return ["" if pd.isna(value) else form.format(factor * value) for value in values]
 
+    frame = frame.assign(**{role: _network(frame, role) for role in ("teacher", "as_soft_as")})
     shown = pd.DataFrame(
         {
             "dataset": frame["dataset"],
@@ -55,18 +61,18 @@ def overview(frame: pd.DataFrame) -> str:
             "alpha": column("alpha", "{:g}"),
             "seed": frame["seed"],
             "steps": frame["recipe.steps"],
-            "teacher": _network(frame, "teacher"),
+            "teacher": frame["teacher"],
             "T": column("temperature", "{:g}"),
             "beta": column("beta", "{:g}"),
-            "as soft as": _network(frame, "as_soft_as"),
+            "as soft as": frame["as_soft_as"],
+            "else": differences(frame, _LISTED),
             "accuracy, %": column("test_accuracy", "{:.2f}", 100),
             "ECE, %": column("test_ece", "{:.2f}", 100),
             "seconds": column("environment.training_seconds", "{:,.0f}"),
         }
     )
-    order = frame.assign(teacher=shown["teacher"], as_soft_as=shown["as soft as"])
     by = ["dataset", "model", "recipe.steps", "teacher", "as_soft_as", "temperature", "beta", "alpha", "seed"]
-    return shown.loc[order.sort_values(by).index].to_string()
+    return str(shown.loc[frame.sort_values(by).index].to_string())
 
 
 def _network(frame: pd.DataFrame, role: str) -> pd.Series:
@@ -87,6 +93,31 @@ def setting_columns(frame: pd.DataFrame) -> list[str]:
     return [name for name in names if name.partition(".")[0] in RUN_FIELDS and name.rpartition(".")[2] not in left_out]
 
 
+def differences(frame: pd.DataFrame, shown: list[str], apart_from: Iterable[str] = ()) -> pd.Series:
+    """What tells each run from those that agree with it in the columns `shown`: settings in words, or "".
+
+    Settings at their default are not said: beside runs with cross-entropy others are told by "loss maxsup".
+    apart_from: settings that are left out.
+    """
+    found = pd.Series("", index=frame.index, dtype=object)
+    settings = [column for column in setting_columns(frame) if column not in (*shown, *apart_from)]
+    for _, alike in frame.groupby(shown, dropna=False):
+        for column in settings:
+            if alike[column].nunique(dropna=False) > 1:
+                said = alike[column].map(functools.partial(_setting, column))
+                found[alike.index] += said
+    return found.str.removeprefix(", ")
+
+
+def _setting(column: str, value: Any) -> str:
+    """How a field that is not at its default is said, such as ", loss maxsup"; else ""."""
+    name = column.rpartition(".")[2]
+    default = getattr(Recipe if column.startswith("recipe.") else Run, name, None)
+    if value == default or pd.isna(value):
+        return ""
+    return f", {column.removeprefix('recipe.').replace('_', ' ')} {value}"
+
+
 def _frame(keys: list[str], rows: list[dict[str, Any]], columns: list[str] | None = None) -> pd.DataFrame:
     """One row a key. columns: those that come first, whether a row has them or not."""
     names = list(dict.fromkeys([*(columns or ()), *(name for row in rows for name in row)]))
@@ -103,8 +134,15 @@ def _fields(value: Run | Recipe, prefix: str = "") -> dict[str, Any]:
         if isinstance(item, Run | Recipe):
             row |= _fields(item, f"{name}.")
         else:
-            row[name] = (", ".join(map(str, item)) or None) if isinstance(item, tuple) else item
+            row[name] = _words(item)
     return row
+
+
+def _words(value: object) -> object:
+    """Milestones, and a loss's arguments by name, as text, and None where there are none; other values as they are."""
+    if not isinstance(value, tuple):
+        return value
+    return ", ".join(f"{item[0]} {item[1]}" if isinstance(item, tuple) else str(item) for item in value) or None
 
 
 def _metrics(metrics: Mapping[str, float]) -> dict[str, float]:

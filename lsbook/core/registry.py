@@ -1,41 +1,93 @@
-"""What there is to choose from: data sets, parallel texts and models by name. Adding one is one entry here.
+"""What there is to choose from: data sets, parallel texts, networks and losses, each by name.
 
-The tables hold plain values, so a run's names are checked without torch.
+A short name is an alias that stands here. In its place anybody's `package.module:Name` may stand, where Name is a
+`Dataset`, a `Corpus`, a `Model` or the class of a loss. `dataset`, `corpus`, `network` and `loss` look a name up, and
+they alone import what is somebody's own: a name in a record is data, which is checked (`check_name`) and not followed.
+Short names are checked without torch.
 """
 
-from dataclasses import dataclass, field
+import json
+import re
+from collections.abc import Collection, Iterable
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, model_validator
+
+from lsbook.core.errors import UserError, brief, one_line, one_of, shortened
+from lsbook.core.strict import strict
 
 SPLITS = ("train", "heldout", "test")
+IMPORTABLE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
+LONGEST = 100  # characters of a name: a folder's name has two of them
+CLASSES_BYTES = 500_000  # of the names of classes together, which a record keeps
+
+T = TypeVar("T")
+Examples = Annotated[int, Field(ge=1, le=10**9)]
+Side = Annotated[int, Field(ge=1, le=1_024)]
 
 
-@dataclass(frozen=True)
+def check_importable(name: str) -> None:
+    """UserError unless a text is `package.module:Name`, of a module that other processes have. Nothing is imported."""
+    if len(name) > LONGEST or not IMPORTABLE.fullmatch(name):
+        raise UserError(f"a name of your own is package.module:Name, at most {LONGEST} characters, not {brief(name)}")
+    _check_not_main(name, name.partition(":")[0])
+
+
+def _check_not_main(name: str, module: object) -> None:
+    if module in ("__main__", "__mp_main__"):
+        raise UserError(
+            f"{name} is defined in __main__, a notebook or a script, which no process of the pool, Ray worker or "
+            "torchrun rank can import: put it into a module"
+        )
+
+
+def _require(condition: object, message: str) -> None:
+    if not condition:
+        raise UserError(message)
+
+
+def _require_lines(name: str, texts: Iterable[str]) -> None:
+    """UserError unless all are short printable lines, as a record may hold them."""
+    for text in texts:
+        if not text or len(text) > LONGEST or text != one_line(text):
+            raise UserError(f"{name}: printable lines of at most {LONGEST} characters, not {brief(text)}")
+
+
+@strict
 class Dataset:
-    """A labelled image data set and where its files may come from.
+    """A labelled image data set and where its images come from.
 
-    shape: (C, H, W); None when sizes differ: such images stay in their files, and each is decoded when it is seen.
-    examples: how many there are in the training file and in the test file.
-    heldout: how many examples at the end of the training file are kept for fitting temperatures and the like.
-    image_columns, label_columns: names under which the Hub's Parquet files may hold them, first match wins.
-    torchvision: class in `torchvision.datasets` that reads the original files, or None when there is none.
-    archives: for each file to download its folder, address and SHA-256.
-    files: the data set whose files these are, when it is another one: its classes of these names are taken.
-    wnids: the classes' WordNet ids, where files are in a folder for each of them.
-    shown: classes whose examples a record keeps, for figures of any three of them; of few classes all.
-    remark: a sentence on its files that a reader of results on the test images should know.
-    unknown: other data sets whose test images a network trained on this one does not know, each with those of its
-        classes that are left out because they are like ours.
-    transfer: another data set, on which the features of a network trained on this one are tried.
-    short: its title where there is little room.
+    Attributes:
+        title: its name in a table.
+        classes: names in label order.
+        shape: (C, H, W); None when sizes differ: such images stay in their files, and each is decoded when it is seen.
+        examples: how many there are for training and for testing.
+        heldout: how many examples at the end of the training ones are kept for fitting temperatures and the like.
+        load: `package.module:function` that takes "train" or "test" and returns pixels (N, C, H, W) uint8 and labels
+            (N,); None when they lie in files.
+        variant: how a record calls the copy that `load` gives.
+        image_columns, label_columns: names under which the Hub's Parquet files may hold them, first match wins.
+        torchvision: class in `torchvision.datasets` that reads the original files, or None when there is none.
+        archives: for each file to download its folder, address and SHA-256.
+        files: the data set whose files these are, when it is another one: its classes of these names are taken.
+        wnids: the classes' WordNet ids, where files are in a folder for each of them.
+        shown: classes whose examples a record keeps, for figures of any three of them; all when none are named.
+        remark: a sentence on its files that a reader of results on the test images should know.
+        unknown: other data sets whose test images a network trained on this one does not know, each with those of its
+            classes that are left out because they are like ours.
+        transfer: another data set, on which the features of a network trained on this one are tried.
+        short: its title where there is little room.
     """
 
     title: str
     classes: tuple[str, ...]
-    shape: tuple[int, int, int] | None
-    examples: tuple[int, int]
-    heldout: int
+    shape: tuple[Side, Side, Side] | None
+    examples: tuple[Examples, Examples]
+    heldout: Annotated[int, Field(ge=0)]
+    load: str | None = None
+    variant: str = "as loaded"
     size: str = ""
     image_columns: tuple[str, ...] = ("image", "img")
     label_columns: tuple[str, ...] = ("label", "fine_label")
@@ -45,29 +97,46 @@ class Dataset:
     wnids: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     remark: str = ""
-    unknown: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unknown: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     transfer: str | None = None
     short: str = ""
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Dataset":
+        different = len(set(self.classes)) == len(self.classes) > 1
+        _require(different, "classes: at least two, each with a name of its own")
+        _require(len(json.dumps(self.classes)) <= CLASSES_BYTES, "classes: too many, or names too long")
+        _require_lines("classes", self.classes)
+        _require_lines("title, variant", (self.title, self.variant))
+        _require(self.heldout < self.examples[0], f"heldout: below the {self.examples[0]} training examples")
+        _require(set(self.shown) <= set(self.classes), "shown: some of the classes")
         object.__setattr__(self, "shown", self.shown or self.classes)
+        if self.load is not None:
+            check_importable(self.load)
         object.__setattr__(self, "short", self.short or self.title)
+        return self
 
 
-@dataclass(frozen=True)
+@strict
 class Corpus:
-    """A parallel text and where its files may come from.
+    """A parallel text and where its sentences come from.
 
-    languages: source and target, as file names end in them or the fields of a Parquet column are called.
-    parts: what the names of the files begin with for the splits `train`, `heldout` (the validation text) and `test`.
-    pairs: how many sentence pairs each split has, where that is known.
-    archives: for each file to download its folder, address and SHA-256.
-    has_gaps: whether training pairs may lack a side, as some of a text from the web do; they are left out.
-    short: its title where there is little room.
+    Attributes:
+        languages: source and target, as file names end in them or the fields of a Parquet column are called.
+        load: `package.module:function` that takes "train", "heldout" (the validation text) or "test" and returns pairs
+            of sentences, source and target; None when they lie in files.
+        variant: how a record calls the copy that `load` gives.
+        parts: what the names of the files begin with for these splits.
+        pairs: how many sentence pairs each split has, where that is known.
+        archives: for each file to download its folder, address and SHA-256.
+        has_gaps: whether training pairs may lack a side, as some of a text from the web do; they are left out.
+        short: its title where there is little room.
     """
 
     title: str
     languages: tuple[str, str] = ("en", "de")
+    load: str | None = None
+    variant: str = "as loaded"
     parts: tuple[str, str, str] = SPLITS
     pairs: tuple[int | None, int | None, int | None] = (None, None, None)
     size: str = ""
@@ -75,35 +144,60 @@ class Corpus:
     has_gaps: bool = False
     short: str = ""
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Corpus":
+        _require_lines("title, variant", (self.title, self.variant))
+        if self.load is not None:
+            check_importable(self.load)
         object.__setattr__(self, "short", self.short or self.title)
+        return self
 
 
-@dataclass(frozen=True)
+@strict
 class Model:
-    """Where a network is defined (`module:class`) and its arguments besides those that the data decide.
+    """A network: the class that defines it (`package.module:class`), and its arguments besides those that data decide.
 
-    reads: "images" or "text".
-    short: its title where there is little room.
+    Attributes:
+        factory: a subclass of `lsbook.models.base.Classifier`.
+        reads: "images" or "text".
+        short: its title where there is little room.
     """
 
     title: str
     factory: str
-    arguments: dict[str, Any] = field(default_factory=dict)
-    reads: str = "images"
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    reads: Literal["images", "text"] = "images"
     short: str = ""
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Model":
+        _require_lines("title", (self.title,))
+        check_importable(self.factory)
         object.__setattr__(self, "short", self.short or self.title)
+        return self
 
     def build(self, *data: Any) -> Any:
         """The network, freshly initialised from torch's random state.
 
         data: the shape (C, H, W) of images and the number of classes; for a Transformer the vocabulary's size and its
-        padding id.
+        padding id. UserError when the class cannot be imported.
         """
-        module, name = self.factory.split(":")
-        return getattr(import_module(module), name)(*data, **self.arguments)
+        return imported(self.factory)(*data, **self.arguments)
+
+
+@strict
+class Loss:
+    """A loss: the class that defines it (`package.module:class`), and what is known of its config without torch.
+
+    Attributes:
+        factory: the class.
+        arguments: names in its config besides alpha.
+        positive: whether alpha has to be above 0.
+    """
+
+    factory: str
+    arguments: tuple[str, ...] = ()
+    positive: bool = False
 
 
 # In label order, which is alphabetic.
@@ -272,6 +366,8 @@ DATASETS = {
         shape=(1, 32, 32),
         examples=(1_497, 300),
         heldout=300,
+        load="lsbook.data.digits:load",
+        variant="embedded",
     ),
 }
 
@@ -294,7 +390,12 @@ CORPORA = {
             }.items()
         ),
     ),
-    "grammar": Corpus(title="English–German grammar of our own", short="grammar"),
+    "grammar": Corpus(
+        title="English–German grammar of our own",
+        short="grammar",
+        load="lsbook.data.embedded:pairs",
+        variant="embedded",
+    ),
     "wmt14-en-de": Corpus(
         title="WMT14, English to German",
         short="WMT14",
@@ -304,50 +405,157 @@ CORPORA = {
     ),
 }
 
-TITLES = {name: source.title for name, source in (DATASETS | CORPORA).items()}
-
 MODELS = {
-    "mlp": Model("MLP 2 × 1200", "lsbook.models.mlp:MLP", {"hidden": 1200}, short="MLP"),
+    "mlp": Model(title="MLP 2 × 1200", short="MLP", factory="lsbook.models.mlp:MLP", arguments={"hidden": 1200}),
     "mlp-dropout": Model(
-        "MLP 2 × 1200 with dropout", "lsbook.models.mlp:MLP", {"hidden": 1200, "dropout": 0.5}, short="MLP"
+        title="MLP 2 × 1200 with dropout",
+        short="MLP",
+        factory="lsbook.models.mlp:MLP",
+        arguments={"hidden": 1200, "dropout": 0.5},
     ),
-    "mlp-800": Model("MLP 2 × 800", "lsbook.models.mlp:MLP", {"hidden": 800}),
-    "alexnet": Model("AlexNet", "lsbook.models.alexnet:AlexNet"),
-    "resnet56": Model("ResNet-56", "lsbook.models.resnet:ResNet", {"depth": 56}),
+    "mlp-800": Model(title="MLP 2 × 800", factory="lsbook.models.mlp:MLP", arguments={"hidden": 800}),
+    "alexnet": Model(title="AlexNet", factory="lsbook.models.alexnet:AlexNet"),
+    "resnet56": Model(title="ResNet-56", factory="lsbook.models.resnet:ResNet", arguments={"depth": 56}),
     "resnet56-first7": Model(
-        "ResNet-56, first convolution 7 × 7",
-        "lsbook.models.resnet:ResNet",
-        {"depth": 56, "first_kernel": 7},
+        title="ResNet-56, first convolution 7 × 7",
         short="ResNet-56",
+        factory="lsbook.models.resnet:ResNet",
+        arguments={"depth": 56, "first_kernel": 7},
     ),
-    "resnet8": Model("ResNet-8", "lsbook.models.resnet:ResNet", {"depth": 8}),
-    "inception_v4": Model("Inception-v4", "lsbook.models.inception:InceptionV4"),
-    "alexnet-16": Model("narrow AlexNet", "lsbook.models.alexnet:AlexNet", {"width": 16}),
+    "resnet8": Model(title="ResNet-8", factory="lsbook.models.resnet:ResNet", arguments={"depth": 8}),
+    "inception_v4": Model(title="Inception-v4", factory="lsbook.models.inception:InceptionV4"),
+    "alexnet-16": Model(title="narrow AlexNet", factory="lsbook.models.alexnet:AlexNet", arguments={"width": 16}),
     "transformer-base": Model(
-        "Transformer, base size", "lsbook.models.transformer:Transformer", reads="text", short="Transformer"
+        title="Transformer, base size",
+        short="Transformer",
+        factory="lsbook.models.transformer:Transformer",
+        reads="text",
     ),
     "transformer-256": Model(
-        "Transformer, 3 + 3 layers of width 256",
-        "lsbook.models.transformer:Transformer",
-        {"layers": 3, "width": 256, "heads": 4, "hidden": 512, "dropout": 0.2},
-        reads="text",
+        title="Transformer, 3 + 3 layers of width 256",
         short="Transformer",
+        factory="lsbook.models.transformer:Transformer",
+        arguments={"layers": 3, "width": 256, "heads": 4, "hidden": 512, "dropout": 0.2},
+        reads="text",
     ),
     "transformer-64": Model(
-        "Transformer, 2 + 2 layers of width 64",
-        "lsbook.models.transformer:Transformer",
-        {"layers": 2, "width": 64, "heads": 4, "hidden": 256, "dropout": 0.1},
-        reads="text",
+        title="Transformer, 2 + 2 layers of width 64",
         short="Transformer",
+        factory="lsbook.models.transformer:Transformer",
+        arguments={"layers": 2, "width": 64, "heads": 4, "hidden": 256, "dropout": 0.1},
+        reads="text",
     ),
 }
+
+LOSSES = {
+    "cross-entropy": Loss(factory="lsbook.training.losses:SmoothedCrossEntropy"),
+    "maxsup": Loss(factory="lsbook.training.losses:MaxSup", positive=True),
+}
+
+TITLES = {name: source.title for name, source in (DATASETS | CORPORA).items()}
+
+
+def dataset(name: str) -> Dataset:
+    """The data set of a name. UserError when there is none, or it cannot be imported."""
+    return _find("data set", name, DATASETS, Dataset)
+
+
+def corpus(name: str) -> Corpus:
+    """The text of a name. UserError when there is none, or it cannot be imported."""
+    return _find("text", name, CORPORA, Corpus)
+
+
+def source(name: str) -> Dataset | Corpus:
+    """The data set or text of a name. UserError when there is none, or it cannot be imported."""
+    return _find("data set", name, DATASETS | CORPORA, (Dataset, Corpus))
+
+
+def network(name: str) -> Model:
+    """The network of a name. UserError when there is none, or it cannot be imported."""
+    return _find("model", name, MODELS, Model)
+
+
+def loss(name: str) -> type:
+    """The class of the loss of a name. UserError when there is none, or it cannot be imported."""
+    found = imported(LOSSES[name].factory) if name in LOSSES else _imported_of("loss", name, LOSSES)
+    if not isinstance(found, type) or not any("__call__" in vars(base) for base in found.__mro__):
+        raise UserError(f"{name} is no class of losses, whose objects take logits and a batch")
+    return found
+
+
+def _find(what: str, name: str, entries: dict[str, T], kinds: type[T] | tuple[type[T], ...]) -> T:
+    if name in entries:
+        return entries[name]
+    found = _imported_of(what, name, entries)
+    if not isinstance(found, kinds):
+        wanted = " or ".join(kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,)))
+        is_a = "the class" if isinstance(found, type) else f"of type {type(found).__name__}"
+        raise UserError(f"{name} has to be a {wanted} (lsbook.core.registry), but it is {is_a}")
+    return found
+
+
+def _imported_of(what: str, name: str, entries: Collection[str]) -> object:
+    check_name(what, name, entries)
+    return imported(name)
+
+
+def check_name(what: str, name: str, entries: Collection[str]) -> None:
+    """UserError unless a name is one of `entries` or a `package.module:Name`. Nothing is imported."""
+    if is_own(name):
+        check_importable(name)
+    else:
+        one_of(what, name, entries)
+
+
+def imported(name: str) -> Any:
+    """What `package.module:Name` is. UserError when it cannot be imported, or not by other processes."""
+    check_importable(name)
+    module, _, attribute = name.partition(":")
+    try:
+        loaded = import_module(module)
+    except Exception as error:  # of all that may go wrong in somebody's module
+        reason = shortened(f"{type(error).__name__}: {error}", 200)
+        advice = f"install {module}, or add its folder to PYTHONPATH"
+        raise UserError(f"{name} cannot be imported ({reason}): {advice}") from error
+    if not hasattr(loaded, attribute):
+        raise UserError(f"{name} cannot be imported: the module {module} has no {attribute}")
+    found = getattr(loaded, attribute)
+    _check_not_main(name, getattr(found, "__module__", None))
+    return found
+
+
+def short_title(name: str) -> str:
+    """As `title`, where there is little room."""
+    entry = MODELS.get(name) or DATASETS.get(name) or CORPORA.get(name)
+    return entry.short if entry else name
+
+
+def is_own(name: str) -> bool:
+    """Whether a name is a `package.module:Name` and no short one."""
+    return ":" in name
+
+
+def title(name: str) -> str:
+    """What a data set, text or network is called in words; one of somebody's own by its name, without an import."""
+    entry = MODELS.get(name)
+    return entry.title if entry else TITLES.get(name, name)
+
+
+def folder(name: str) -> str:
+    """A name as a part of a folder's name, on every system: `my-data-shapes` for my.data:Shapes."""
+    return re.sub(r"[.:]", "-", name).lower() if is_own(name) else name
+
+
+def data_folder(name: str) -> str:
+    """Where the files of a data set or text lie below the folder of data: `shapes` for my.data:shapes."""
+    return name.rpartition(":")[2]
 
 
 def identifier(name: str) -> str:
     """How names of metrics have the name of a data set: tiny_imagenet_50 for tiny-imagenet-50."""
-    return name.replace("-", "_")
+    return re.sub(r"\W|_", "_", name.lower())[-40:].strip("_")
 
 
 def network_title(dataset: str, *models: str) -> str:
     """Such as "AlexNet, CIFAR-10", or with a teacher and its student "ResNet-56 → AlexNet, CIFAR-10"."""
-    return f"{' → '.join(MODELS[model].title for model in models)}, {TITLES[dataset]}"
+    return f"{' → '.join(map(title, models))}, {title(dataset)}"

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Annotated, Any, BinaryIO, NamedTuple, NotRequired
 
 import numpy as np
-from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # typing has one that pydantic takes from Python 3.12 on
 
 from lsbook.core.config import Run, from_dict
 from lsbook.core.errors import UserError, one_line
+from lsbook.core.strict import STRICT
 
 ARRAYS, RECORD = RECORD_FILES = ("arrays.npz", "record.json")
 CHECKSUMS = "SHA256SUMS"
@@ -54,16 +55,19 @@ Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
 Number = int | float
 Amount = Annotated[Number, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
-STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
 @with_config(STRICT)
 class Data(TypedDict):
-    """The data of a run: which copy of them, and the SHA-256 of their splits."""
+    """The data of a run: which copy of them, and the SHA-256 of their splits.
+
+    classes: names in label order, of images that the registry has no short name for.
+    """
 
     variant: Line
     train_sha256: Digest
     test_sha256: Digest
+    classes: NotRequired[Annotated[list[Line], Field(min_length=2)]]
 
 
 @with_config(STRICT)
@@ -213,7 +217,7 @@ def content(files: Mapping[str, bytes]) -> Content:
         run = from_dict(text["run"])
         if text["key"] != run.key:
             raise Damaged(f"its key is {run.key}, not {text['key']}")
-        speed = "tokens_per_second" if run.vocabulary else "images_per_second"
+        speed = "tokens_per_second" if run.is_text else "images_per_second"
         if speed not in text["environment"]:
             raise Damaged(f"environment.{speed}: Field required")
         with zipfile.ZipFile(BytesIO(files[ARRAYS])) as archive:

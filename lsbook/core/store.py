@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from filelock import FileLock
 
-from lsbook.core import schema
+from lsbook.core import registry, schema
 from lsbook.core.config import Run, as_dict
 from lsbook.core.errors import UserError
 from lsbook.core.paths import results_path
@@ -49,6 +49,16 @@ class Record:
     history: dict[str, list[Number]]
     environment: Environment
     folder: Path
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes in label order, of images. KeyError of a text, which has none.
+
+        Those of a data set of somebody's own are the record's: nothing is imported.
+        """
+        if registry.is_own(self.run.dataset):
+            return tuple(self.environment["data"]["classes"])
+        return registry.DATASETS[self.run.dataset].classes
 
     @cached_property
     def arrays(self) -> Arrays:
@@ -102,7 +112,8 @@ class Store:
         Columns, of which each name is what `runs.groupby` or a query takes:
             what decides the run: its fields (`dataset`, `model`, `alpha`, `seed`, ...), those of its recipe
                 (`recipe.steps`, ...), and of a student the key of its teacher (`teacher`) and the teacher's fields
-                (`teacher.model`, `teacher.recipe.steps`, ...); of `as_soft_as` likewise. Milestones are text.
+                (`teacher.model`, `teacher.recipe.steps`, ...); of `as_soft_as` likewise. Milestones and a
+                loss's arguments are text.
             the metrics under the names that records give them, accuracies and ECE as fractions; a metric that is also
                 a field of a run is called `metrics.<name>`: `temperature` is a student's, `metrics.temperature` the
                 one that was fitted.
@@ -162,12 +173,13 @@ class Store:
             UserError: if it is damaged or of another run, or the folder cannot be written.
         """
         try:
-            _check(files, run.folder)
+            data = _check(files, run.folder).environment["data"]
         except Damaged as error:
             raise UserError(f"the record of {run} is damaged: {error}") from None
         target = self.path / run.folder
         try:
             with self._lock():
+                self.check_data(run, data["train_sha256"], data["test_sha256"])
                 self._write(run, files)
         except OSError as error:
             raise UserError(f"cannot write the record {target}: {error.strerror or error}") from None
@@ -194,6 +206,24 @@ class Store:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
+    def check_data(self, run: Run, train_sha256: str, test_sha256: str) -> None:
+        """UserError when records on a run's data set, one of somebody's own, were made with other data.
+
+        Only its name says what such a data set is. Of those in the registry there are copies, which records tell
+        apart as variants.
+        """
+        if not registry.is_own(run.dataset):
+            return
+        for record in filter(None, map(_whole, self._folders(f"{registry.folder(run.dataset)}-*"))):
+            data = record.environment["data"]
+            found = data["train_sha256"], data["test_sha256"]
+            if record.run.dataset == run.dataset and found != (train_sha256, test_sha256):
+                raise UserError(
+                    f"{run.dataset} is not what it was: the run {record.run.key} is recorded with the data of SHA-256 "
+                    f"{found[0][:12]}, {found[1][:12]}, not {train_sha256[:12]}, {test_sha256[:12]}; give the changed "
+                    "data another name"
+                )
+
     def check_writable(self) -> None:
         """Raise UserError unless records can be written here: asked before a training starts, not after it."""
         try:
@@ -214,9 +244,10 @@ class Store:
         """Where the run's record is or would be."""
         return self.path / run.folder
 
-    def _folders(self) -> list[Path]:
+    def _folders(self, networks: str = "[!.]*") -> list[Path]:
+        """Those of all records, or of those whose data set and network, as a folder's name, match a pattern."""
         # Not even looked into: a writer's temporary folder, which may be gone the next moment.
-        return sorted(path for path in self.path.glob("[!.]*/[!.]*") if path.is_dir() or path.is_symlink())
+        return sorted(path for path in self.path.glob(f"{networks}/[!.]*") if path.is_dir() or path.is_symlink())
 
     @contextmanager
     def _lock(self) -> Iterator[None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lsbook.core import registry
 from lsbook.core.errors import UserError
 from lsbook.data import sources, texts
 from lsbook.data.vocabulary import Vocabulary
@@ -72,7 +73,7 @@ def load(name: str, split: str, vocabulary: Vocabulary) -> Encoded:
         source, target = encode(pairs, vocabulary)
         return Encoded(source, target, texts.add(texts.digest(), pairs).hexdigest(), found.variant)
     key = sources.content_key(found.files, vocabulary.fingerprint, *found.languages)
-    folder = sources.writable_folder(found.files[0].parent / ".encoded") / f"{name}-{split}-{key}"
+    folder = sources.writable_folder(found.files[0].parent / ".encoded") / f"{registry.folder(name)}-{split}-{key}"
     kept = _open(folder, vocabulary, found.variant)
     if kept is None:
         try:

@@ -15,9 +15,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from lsbook.core import registry
 from lsbook.core.errors import UserError
 from lsbook.core.paths import data_path
-from lsbook.core.registry import DATASETS, Dataset
+from lsbook.core.registry import Dataset
 from lsbook.data import sources
 
 PARTS = {"train": ("train", "train"), "test": ("val", "validation")}  # names of folder and of Parquet files
@@ -136,7 +137,8 @@ def load(name: str, part: str) -> ImageFiles:
 
     UserError when there are none, when a class has none, and when there are not as many as in the catalogue.
     """
-    dataset, root = DATASETS[name], data_path() / name
+    dataset, own = registry.dataset(name), registry.data_folder(name)
+    root = data_path() / own
     folder, beginning = PARTS[part]
     expected = dataset.examples[part == "test"]
     encoded: Folder | Packed
@@ -145,7 +147,7 @@ def load(name: str, part: str) -> ImageFiles:
         sources.check_count(root / folder, "images", len(labels), expected)
         variant = "original files"
     else:
-        files = sources.parquet_files(data_path(), name, beginning)
+        files = sources.parquet_files(data_path(), own, beginning)
         if not files:
             raise UserError(
                 f"{name} not found under {data_path()}: put the folders train and val, of a folder for each WordNet "
@@ -154,7 +156,7 @@ def load(name: str, part: str) -> ImageFiles:
         for path in files:
             sources.check_images(path, dataset)
         sources.check_count(root, f"images of {beginning}", sources.rows_of(files), expected)
-        encoded, labels, fingerprint = _packed(files, f"{name}-{part}", dataset)
+        encoded, labels, fingerprint = _packed(files, f"{registry.folder(name)}-{part}", dataset)
         variant = "Parquet copy"
     order = np.random.default_rng(0).permutation(len(labels))
     return ImageFiles(encoded, order, labels[order], dataset.classes, fingerprint, variant)

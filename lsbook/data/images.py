@@ -1,10 +1,10 @@
 """Image data sets as arrays: found, checked, decoded once. Those too large for it are `image_files.ImageFiles`.
 
 A data set is looked for under `LSBOOK_DATA` or `data/`, in this order: Parquet files in the Hub's image layout
-(`sources.parquet_files`), torchvision's own files, a download through torchvision. `digits` comes with scikit-learn.
+(`sources.parquet_files`), torchvision's own files, a download through torchvision. Or a function
+gives its images, as those of `digits`.
 """
 
-import functools
 import hashlib
 import itertools
 import json
@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lsbook.core.errors import UserError, one_of
+from lsbook.core import registry
+from lsbook.core.errors import UserError, brief, one_of
 from lsbook.core.paths import data_path
-from lsbook.core.registry import DATASETS, SPLITS
+from lsbook.core.registry import SPLITS, Dataset
 from lsbook.data import image_files, sources
 from lsbook.data.image_files import ImageFiles, Split
 
@@ -76,10 +77,14 @@ def load(name: str, split: str) -> AnyImages:
 
 def at_hand(name: str) -> bool:
     """Whether a data set's files are here, so that reading it downloads nothing."""
-    name = DATASETS[name].files or name
-    archives = [data_path() / folder / address.rpartition("/")[2] for folder, address, _ in DATASETS[name].archives]
-    return bool(sources.parquet_files(data_path(), name, "test")) or (
-        bool(archives) and all(path.is_file() for path in archives)
+    dataset = registry.dataset(name)
+    if dataset.files:
+        return at_hand(dataset.files)
+    archives = [data_path() / folder / address.rpartition("/")[2] for folder, address, _ in dataset.archives]
+    return (
+        dataset.load is not None
+        or bool(sources.parquet_files(data_path(), registry.data_folder(name), "test"))
+        or (bool(archives) and all(path.is_file() for path in archives))
     )
 
 
@@ -105,48 +110,52 @@ def check_disjoint(name: str, contents: Sequence[Sequence[int]]) -> None:
 
 def train_and_heldout(name: str) -> tuple[AnyImages, AnyImages]:
     """Both splits of the training file, which is read once."""
-    whole, heldout = _whole(name, "train"), DATASETS[name].heldout
-    return whole.part(slice(None, -heldout)), whole.part(slice(-heldout, None))
+    whole = _whole(name, "train")
+    kept = len(whole) - registry.dataset(name).heldout
+    return whole.part(slice(kept)), whole.part(slice(kept, None))
 
 
 def _whole(name: str, part: str) -> AnyImages:
-    one_of("data set", name, DATASETS)
-    if DATASETS[name].shape is None:
+    dataset = registry.dataset(name)
+    if dataset.shape is None:
         return image_files.load(name, part)
-    found = _digits(part) if name == "digits" else _from_files(name, part)
-    sources.check_count(data_path() / name, f"images of {part}", len(found), DATASETS[name].examples[part == "test"])
-    if found.shape != DATASETS[name].shape:
-        raise UserError(f"{name}: expected images of shape {DATASETS[name].shape}, not {found.shape}")
+    found = _from_function(name, dataset, dataset.load, part) if dataset.load else _from_files(name, part)
+    where = dataset.load or data_path() / registry.data_folder(name)
+    sources.check_count(where, f"images of {part}", len(found), dataset.examples[part == "test"])
+    if found.shape != dataset.shape:
+        raise UserError(f"{name}: expected images of shape {dataset.shape}, not {found.shape}")
     return found
 
 
-@functools.cache  # scaling takes longer than the trainings of some tests
-def _digits(part: str) -> Images:
-    """scikit-learn's 8 × 8 digits, bilinearly scaled to 32 × 32; the last 300 of the 1 797 are the test set."""
-    from PIL import Image
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    rows = slice(None, -300) if part == "train" else slice(-300, None)
-    scaled = [
-        np.asarray(Image.fromarray((image * (255 / 16)).astype(np.uint8)).resize((32, 32), Image.Resampling.BILINEAR))
-        for image in digits.images[rows]
-    ]
-    return _images(np.stack(scaled)[:, None], digits.target[rows], DATASETS["digits"].classes, "embedded", "digits")
+def _from_function(name: str, dataset: Dataset, load: str, part: str) -> Images:
+    """What a data set's own function gives. UserError, naming it, when that is no images, or it fails."""
+    found = sources.call(name, load, part)
+    if not isinstance(found, tuple) or not all(isinstance(array, np.ndarray) for array in found) or len(found) != 2:
+        raise UserError(f"{load} has to return pixels and labels, two NumPy arrays, not {brief(found)}")
+    pixels, labels = found
+    if pixels.dtype != np.uint8 or pixels.ndim != 4 or labels.dtype.kind not in "iu" or labels.ndim != 1:
+        raise UserError(
+            f"{load} has to return pixels (N, C, H, W) of uint8 and labels (N,) that are whole numbers, not "
+            f"{pixels.shape} of {pixels.dtype} and {labels.shape} of {labels.dtype}"
+        )
+    if len(pixels) != len(labels):
+        raise UserError(f"{load} returns {len(pixels)} images, but {len(labels)} labels")
+    return _images(pixels, labels, dataset.classes, dataset.variant, load)
 
 
 def _from_files(name: str, part: str) -> Images:
-    dataset, root = DATASETS[name], data_path()
+    dataset, root, folder = registry.dataset(name), data_path(), registry.data_folder(name)
     if dataset.files:
         whole = _whole(dataset.files, part)
-        assert isinstance(whole, Images)  # no data set has some of the classes of one that stays in files
+        if not isinstance(whole, Images):
+            raise UserError(f"{name} has some of the classes of {dataset.files}, whose images stay in files")
         return _of_classes(whole, dataset.classes)
-    parquet = sources.parquet_files(root, name, part)
+    parquet = sources.parquet_files(root, folder, part)
     if not parquet:
         return _read_torchvision(root, name, part)
     for path in parquet:
         sources.check_images(path, dataset)
-    sources.check_count(root / name, f"images of {part}", sources.rows_of(parquet), dataset.examples[part == "test"])
+    sources.check_count(root / folder, f"images of {part}", sources.rows_of(parquet), dataset.examples[part == "test"])
     return _cached(parquet, name, part, lambda: _decode_parquet(parquet, name, dataset.examples[part == "test"]))
 
 
@@ -162,7 +171,7 @@ def _of_classes(whole: Images, classes: tuple[str, ...]) -> Images:
 
 def _decode_parquet(parquet: list[Path], name: str, count: int) -> Images:
     """Decode the Hub's layout: a column of {bytes, path} and one of labels. count: of all images."""
-    dataset, folder = DATASETS[name], parquet[0].parent
+    dataset, folder = registry.dataset(name), parquet[0].parent
     assert dataset.shape is not None  # else images stay in files
     pixels = np.empty((count, *dataset.shape), np.uint8)
     labels: list[int] = []
@@ -187,7 +196,7 @@ def _decode(encoded: bytes, shape: tuple[int, int, int], where: str) -> np.ndarr
 def _read_torchvision(root: Path, name: str, part: str) -> Images:
     pixels, labels = sources.read_torchvision(root, name, part)
     pixels = pixels[:, None] if pixels.ndim == 3 else pixels.transpose(0, 3, 1, 2)
-    return _images(np.ascontiguousarray(pixels), labels, DATASETS[name].classes, "original files", root)
+    return _images(np.ascontiguousarray(pixels), labels, registry.dataset(name).classes, "original files", root)
 
 
 def _images(pixels: np.ndarray, labels, classes: tuple[str, ...], variant: str, where: Path | str) -> Images:
@@ -205,7 +214,8 @@ def _fingerprint(pixels: np.ndarray, labels: np.ndarray, classes: tuple[str, ...
 
 def _cached(parquet: list[Path], name: str, part: str, decode) -> Images:
     """The decoded arrays, kept beside the source and named by its checksum; a damaged copy is decoded again."""
-    path = sources.writable_folder(parquet[0].parent / ".decoded") / f"{name}-{part}-{sources.content_key(parquet)}.npz"
+    folder = sources.writable_folder(parquet[0].parent / ".decoded")
+    path = folder / f"{registry.folder(name)}-{part}-{sources.content_key(parquet)}.npz"
     if path.is_file():
         # Whatever a damaged copy raises, decoding again mends it.
         with suppress(Exception), path.open("rb") as file, np.load(file, allow_pickle=False) as kept:

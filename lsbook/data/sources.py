@@ -16,13 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from lsbook.core import registry
 from lsbook.core.errors import UserError, brief, needing, shortened
 from lsbook.core.paths import cache_path
-from lsbook.core.registry import DATASETS, Corpus, Dataset
+from lsbook.core.registry import Corpus, Dataset
 
 UNFINISHED = ".tmp"  # how the name of a file ends that is being written
 UNPACKED = 2**26  # bytes that a file or a column may always unpack to, and above that:
@@ -326,19 +327,20 @@ def _upright(image):
 
 def read_torchvision(root: Path, name: str, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Pixels (N, H, W[, C]) and labels from torchvision's files below `root`, downloaded when they are not there."""
-    torchvision_name = DATASETS[name].torchvision
-    if torchvision_name is None:
+    dataset = registry.dataset(name)
+    if dataset.torchvision is None:
         raise UserError(
             f"{name} not found under {root} and nobody offers it for download; put train.parquet and test.parquet "
-            f"(columns image, label) into {root / name}, set LSBOOK_DATA, or use the profile smoke"
+            f"(columns image, label) into {root / registry.data_folder(name)}, set LSBOOK_DATA, or use the profile "
+            "smoke"
         )
-    kind = getattr(_torchvision_datasets(name), torchvision_name)
-    _check_sizes(root / kind.__name__ / "raw", DATASETS[name])
+    kind = getattr(_torchvision_datasets(name), dataset.torchvision)
+    _check_sizes(root / kind.__name__ / "raw", dataset)
     try:
         try:
             data = kind(root, train=part == "train", download=False)
         except RuntimeError:  # torchvision's "not found or corrupted"
-            download(root, name, DATASETS[name])
+            download(root, name, dataset)
             data = kind(root, train=part == "train", download=True)  # its own checks, then unpacks
         return np.asarray(data.data), np.asarray(data.targets)
     except UserError:
@@ -382,6 +384,19 @@ def _torchvision_datasets(name: str):
 
         declare_missing()
         return importlib.import_module("torchvision.datasets")
+
+
+def call(name: str, load: str, part: str) -> Any:
+    """What the function of a data set or text gives of a part. UserError, naming the function, when it fails."""
+    function = registry.imported(load)
+    try:
+        return function(part)
+    except UserError:
+        raise
+    except Exception as error:  # of all that may go wrong in somebody's function
+        if isinstance(error, ModuleNotFoundError) and not registry.is_own(name):
+            raise  # of ours it is known how to install what they need
+        raise UserError(f"{load} failed: {shortened(f'{type(error).__name__}: {error}', 200)}") from error
 
 
 def writable_folder(beside: Path) -> Path:

@@ -2,8 +2,9 @@
 
 A text is looked for under `LSBOOK_DATA` or `data/`, in this order: Parquet files in the Hub's translation layout
 (`sources.parquet_files`, with a column `translation` of {language: sentence}), one file a language with a sentence a
-line (`<name>/<part>.<language>`, plain or .gz), a download. `grammar` is our own, and a folder that the registry does
-not have is read as an English–German text with the parts train, heldout and test.
+line (`<name>/<part>.<language>`, plain or .gz), a download. Or a function gives
+them, as those of `grammar`. A folder that the registry does not have is read as an English–German text with the parts
+train, heldout and test.
 """
 
 import gzip
@@ -16,10 +17,11 @@ from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
+from lsbook.core import registry
 from lsbook.core.errors import UserError, brief, one_of, shortened
 from lsbook.core.paths import data_path
-from lsbook.core.registry import CORPORA, DATASETS, SPLITS, Corpus
-from lsbook.data import embedded, sources
+from lsbook.core.registry import SPLITS, Corpus
+from lsbook.data import sources
 
 LONGEST = 65_535  # bytes of a line or sentence: SentencePiece learns from none that is longer
 
@@ -54,7 +56,8 @@ class Pairs:
 class Text:
     """One split where it lies, not yet read.
 
-    files: none when embedded. stream: opens it from its start. expected: how many pairs it has, where that is known.
+    files: none when a function gives it, which `origin` names. stream: opens it from its start.
+    expected: how many pairs it has, where that is known.
     """
 
     languages: tuple[str, str]
@@ -62,6 +65,12 @@ class Text:
     variant: str
     stream: Callable[[], Iterator[Pair]]
     expected: int | None = None
+    origin: str = ""
+
+    @property
+    def where(self) -> Path | str:
+        """How a message names it."""
+        return self.files[0] if self.files else self.origin
 
     def pairs(self) -> Iterator[Pair]:
         """Each pair of sentences in turn, without the white space around it.
@@ -72,12 +81,12 @@ class Text:
         count, most = 0, self.expected
         for count, pair in enumerate(self.stream(), 1):
             if most is not None and count > most:
-                raise UserError(f"{self.files[0]} has more than its {most:,} sentence pairs; get it anew")
+                raise UserError(f"{self.where} has more than its {most:,} sentence pairs; get it anew")
             yield pair
         if count == 0:
-            raise UserError(f"{self.files[0]} has no sentences")
+            raise UserError(f"{self.where} has no sentences")
         if most is not None:
-            sources.check_count(self.files[0], "sentence pairs", count, most)
+            sources.check_count(self.where, "sentence pairs", count, most)
 
 
 def load(name: str, split: str) -> Pairs:
@@ -105,40 +114,62 @@ def add(sha256: "hashlib._Hash", pairs: Iterable[Pair]) -> "hashlib._Hash":
 def find(name: str, split: str) -> Text:
     """Where a split's sentences are; downloads them when the catalogue knows from where. UserError when nowhere."""
     one_of("split", split, SPLITS)
-    if name not in CORPORA and not (re.fullmatch(r"\w[\w.-]{,99}", name) and (data_path() / name).is_dir()):
-        one_of("data set", name, [*DATASETS, *CORPORA])
-    if name == "grammar":
-        return Text(CORPORA[name].languages, (), "embedded", lambda: iter(embedded.pairs(split)))
-    corpus = CORPORA.get(name) or Corpus(title=name)
+    in_a_folder = re.fullmatch(r"\w[\w.-]{,99}", name) and (data_path() / name).is_dir()
+    if in_a_folder and name not in registry.CORPORA:
+        corpus = Corpus(title=name)
+    else:
+        registry.check_name("data set", name, [*registry.DATASETS, *registry.CORPORA])
+        corpus = registry.corpus(name)
     part = corpus.parts[SPLITS.index(split)]
-    files = tuple(sources.parquet_files(data_path(), name, part))
     expected = corpus.pairs[SPLITS.index(split)]
     lenient = corpus.has_gaps and split == "train"
+    if corpus.load:
+        stream = partial(_from_function, name, corpus.load, split, lenient)
+        return Text(corpus.languages, (), corpus.variant, stream, expected, origin=corpus.load)
+    folder = registry.data_folder(name)
+    files = tuple(sources.parquet_files(data_path(), folder, part))
     if not files:
         return _find_lines(name, corpus, part, lenient, expected)
     if expected is not None:
-        sources.check_count(data_path() / name, f"sentence pairs of {part}", sources.rows_of(files), expected)
+        sources.check_count(data_path() / folder, f"sentence pairs of {part}", sources.rows_of(files), expected)
     stream = partial(_from_parquet, files, corpus.languages, lenient)
     return Text(corpus.languages, files, "Parquet copy", stream, expected)
 
 
 def _find_lines(name: str, corpus: Corpus, part: str, lenient: bool, expected: int | None) -> Text:
     """One file a language."""
-    root = data_path()
-    files = _language_files(root / name, part, corpus.languages)
+    root, folder = data_path(), data_path() / registry.data_folder(name)
+    files = _language_files(folder, part, corpus.languages)
     if not files and corpus.archives:
         sources.download(root, name, corpus)
-        files = _language_files(root / name, part, corpus.languages)
+        files = _language_files(folder, part, corpus.languages)
     if not files:
         wanted = " and ".join(f"{part}.{language}[.gz]" for language in corpus.languages)
         raise UserError(
-            f"{name} not found under {root}: put {part}.parquet or {wanted} into {root / name}, set LSBOOK_DATA, "
+            f"{name} not found under {root}: put {part}.parquet or {wanted} into {folder}, set LSBOOK_DATA, "
             "or use the profile smoke"
         )
     checksums = {address.rpartition("/")[2]: checksum for _, address, checksum in corpus.archives}
     original = all(sources.sha256(path) == checksums.get(path.name) for path in files)
     variant = "original files" if original else "own files"
     return Text(corpus.languages, files, variant, partial(_from_lines, files, checksums, lenient), expected)
+
+
+def _from_function(name: str, load: str, split: str, lenient: bool) -> Iterator[Pair]:
+    """What a text's own function gives. UserError, naming it, when that is no pairs of sentences, or it fails.
+
+    lenient: leave out pairs with an empty side.
+    """
+    for number, found in enumerate(sources.call(name, load, split)):
+        if len(found) != 2 or not all(isinstance(sentence, str) for sentence in found):
+            raise UserError(f"{load}: pair {number} has to be two sentences, not {brief(found)}")
+        source, target = (sentence.strip() for sentence in found)
+        if max(len(sentence.encode(errors="replace")) for sentence in (source, target)) > LONGEST:
+            raise UserError(f"{load}: pair {number} is longer than {LONGEST:,} bytes; split or remove it")
+        if source and target:
+            yield source, target
+        elif not lenient:
+            raise UserError(f"{load}: pair {number} has an empty sentence; remove it")
 
 
 def _language_files(folder: Path, part: str, languages: tuple[str, str]) -> tuple[Path, ...]:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from lsbook.core import registry
 from lsbook.core.errors import UserError
 from lsbook.data import sources, texts
 
@@ -120,7 +121,8 @@ def load(name: str, size: int) -> Vocabulary:
         return learn(_thinned(training.pairs()), size)
     settings = json.dumps([size, SENTENCES, _SETTINGS, training.languages, sentencepiece.__version__])
     key = sources.content_key(training.files, settings)
-    path = sources.writable_folder(training.files[0].parent / ".encoded") / f"{name}-{size}-{key}.vocabulary"
+    folder = sources.writable_folder(training.files[0].parent / ".encoded")
+    path = folder / f"{registry.folder(name)}-{size}-{key}.vocabulary"
     with suppress(OSError, RuntimeError):  # the second from SentencePiece
         model = sources.unsealed(path.read_bytes())
         if model and Vocabulary(model).size == size:

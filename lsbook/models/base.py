@@ -5,6 +5,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from lsbook.core import registry
+from lsbook.core.errors import UserError
+
 
 class Classifier(nn.Module):
     """A network whose `output` is its last linear layer. Subclasses define `penultimate`."""
@@ -29,6 +32,21 @@ class Classifier(nn.Module):
     def hidden_linear(self) -> list[nn.Linear]:
         """The fully connected layers below the last one."""
         return [m for m in self.modules() if isinstance(m, nn.Linear) and m is not self.output]
+
+
+def build(name: str, *data: Any) -> Classifier:
+    """The network of a name, freshly initialised from torch's random state.
+
+    data: as for `registry.Model.build`. UserError when the name leads to nothing, or to no `Classifier`.
+    """
+    network = registry.network(name)
+    kind = registry.imported(network.factory)
+    if not isinstance(kind, type) or not issubclass(kind, Classifier):
+        raise UserError(f"{network.factory} has to be a subclass of lsbook.models.base.Classifier")
+    model = network.build(*data)
+    if not isinstance(getattr(model, "output", None), nn.Linear):
+        raise UserError(f"{network.factory} has to have its last layer, an nn.Linear, as `output`")
+    return model
 
 
 class Output(nn.Linear):

@@ -5,8 +5,9 @@ networks become overconfident as large ones do. paper: the paper's protocol.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
-from lsbook.core.config import Recipe, Run, with_settings
+from lsbook.core.config import Recipe, Run, Text, from_text, values_of, with_settings
 from lsbook.core.errors import UserError, one_of, shortened
 
 PROFILES = ("smoke", "laptop", "paper")  # from the cheapest to the best evidence
@@ -176,9 +177,7 @@ def run(
     """
     one_of("profile", profile, PROFILES)
     if (profile, dataset, model) not in RECIPES:
-        pairs = [f"{d} {m}" for p, d, m in RECIPES if p == profile]
-        network = shortened(f"{dataset} {model}", 80)
-        raise UserError(f"profile {profile} has no recipe for {network}; it has {', '.join(pairs)}")
+        raise UserError(_no_recipe(profile, dataset, model))
     of_recipe, recipe = RECIPES[profile, dataset, model]
     if length:
         of_recipe, epochs = length
@@ -196,3 +195,28 @@ def run(
         label_noise=label_noise,
         probe="logit-differences" if (profile, dataset, model) in PROBED else "none",
     )
+
+
+def described(profile: str, settings: Mapping[str, Text]) -> Run:
+    """The run that fields of `Run` and `Recipe`, as text, describe; what they leave open is the profile's.
+
+    settings: data set, model and alpha among them; where the profile has no recipe for the two, also the recipe's steps
+        and the number of examples. UserError for what is missing, unknown or not allowed.
+    """
+    one_of("profile", profile, PROFILES)
+    dataset, model = str(settings["dataset"]), str(settings["model"])
+    names = {field.name for field in dataclasses.fields(Run)}
+    of_run = from_text({name: text for name, text in settings.items() if name in names})
+    of_recipe = {name: text for name, text in settings.items() if name not in names}
+    if (profile, dataset, model) in RECIPES:
+        base = run(profile, dataset, model, alpha=0.0, seed=0)
+        return Run(**values_of(base) | of_run | {"recipe": with_settings(base.recipe, of_recipe)})
+    if not {"steps", "examples"} <= settings.keys():
+        raise UserError(f"{_no_recipe(profile, dataset, model)}; for another pair say --steps and --examples at least")
+    recipe = Recipe(**from_text(of_recipe))
+    return Run(**{"seed": 0, "vocabulary": VOCABULARIES.get(dataset)} | of_run | {"recipe": recipe})
+
+
+def _no_recipe(profile: str, dataset: str, model: str) -> str:
+    pairs = [f"{d} {m}" for p, d, m in RECIPES if p == profile]
+    return f"profile {profile} has no recipe for {shortened(f'{dataset} {model}', 80)}; it has {', '.join(pairs)}"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from lsbook.core import registry
 from lsbook.core.config import Run
 from lsbook.core.errors import UserError, needing, print_lines
 from lsbook.core.store import Record, Store
@@ -39,6 +40,8 @@ def processes() -> Iterator[bool]:
 
 def _train(runs: list[Run], store: Store, tensorboard: Path | None, progress: bool | Callable) -> dict[Run, Record]:
     training = training_side()
+    for run in runs:
+        training.check(run)
     store.check_writable()
     data = data_for(training.splits)
     data(runs[0])  # if that is missing, nothing else is said
@@ -49,6 +52,16 @@ def _train(runs: list[Run], store: Store, tensorboard: Path | None, progress: bo
         run: recorded(run, store, data, tensorboard=tensorboard, progress=progress)
         for run in _free_ones_first(runs, training.is_claimed)
     }
+
+
+def check_data(run: Run, store: Store, splits: Callable | None = None) -> None:
+    """UserError when the data of a run that has a data set of somebody's own are not those of the store's records.
+
+    splits: run -> its data; from their files when not given.
+    """
+    if registry.is_own(run.dataset):
+        found = (splits or training_side().splits)(run)
+        store.check_data(run, found.train.fingerprint, found.test.fingerprint)
 
 
 def data_for(splits: Callable) -> Callable:
@@ -84,6 +97,7 @@ def recorded(
     with training.claim(run):
         if run in store and not (weights and not training.has_weights(run)):
             return store.get(run)
+        check_data(run, store, data)
         loss = lesson and lesson.loss
         outcome = training.train(run, data(run), loss=loss, tensorboard=tensorboard, progress=progress)
         outcome.metrics.update(lesson.metrics if lesson else {})

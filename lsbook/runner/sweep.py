@@ -61,6 +61,9 @@ def sweep(
     missing = [run for run in runs if run not in store]
     if not missing:
         return []
+    if on == "local":  # what a cluster's nodes can import, only they know
+        for run in missing:
+            training_side().check(run)
     with _place(on, store, jobs, len(missing)) as place, Board() as board:
         course = _Course(store, budget, place, missing)
         with course.ending():

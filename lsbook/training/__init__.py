@@ -2,7 +2,7 @@
 
 from lsbook.training.engine.checkpoints import claim, clear, is_claimed, steps_done
 from lsbook.training.engine.devices import device, use_threads
-from lsbook.training.engine.loop import Outcome, splits, together, train
+from lsbook.training.engine.loop import Outcome, check, splits, together, train
 from lsbook.training.images.task import Splits
 from lsbook.training.images.teachers import bank, has_weights, lesson, weights_path
 
@@ -10,6 +10,7 @@ __all__ = [
     "Outcome",
     "Splits",
     "bank",
+    "check",
     "claim",
     "clear",
     "device",

@@ -1,12 +1,31 @@
-"""Losses. Each takes logits (B, K) and what they were computed from, and returns a mean over the batch in nats."""
+"""Losses. Each is an object, made with its config, that takes logits (B, K) and the batch that they were computed from,
+and returns a mean over the batch in nats.
 
+A recipe names the class of its loss (`core.registry.LOSSES`, or `package.module:Name` of one's own). It is made with
+the run's alpha, where it has such a field, and with the recipe's `loss_arguments`. One's own is written as those here:
+
+    @strict
+    class Focal:
+        alpha: Fraction
+        gamma: float = 2.0
+
+        def __call__(self, logits: Tensor, batch: Batch) -> Tensor: ...
+"""
+
+import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lsbook.core import registry
+from lsbook.core.config import Fraction, Run
+from lsbook.core.errors import UserError, shortened
+from lsbook.core.strict import strict
 from lsbook.training.images.augmentation import Views
 
 
@@ -24,53 +43,82 @@ Loss = Callable[[Tensor, Batch], Tensor]
 ROWS = 256  # whose logits over 8 000 words are 8 MB, which stay in a CPU's cache
 
 
-def smoothed_cross_entropy(alpha: float) -> Loss:
+@strict
+class SmoothedCrossEntropy:
     """Cross-entropy against y (1 − α) + α / K (section 1 of the paper), by PyTorch's own definition of it."""
 
-    def loss(logits: Tensor, batch: Batch) -> Tensor:
-        return F.cross_entropy(logits, batch.labels, label_smoothing=alpha)
+    alpha: Fraction
 
-    return loss
+    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        return F.cross_entropy(logits, batch.labels, label_smoothing=self.alpha)
 
 
-def max_suppression(alpha: float) -> Loss:
+@strict
+class MaxSup:
     """MaxSup: H(y, p) + α (max_k z_k − mean_k z_k) (Zhou et al. 2025, arXiv 2502.15798, equation 8).
 
     Smoothed cross-entropy is H(y, p) + α (z_y − mean_k z_k): it holds the true logit down also where another is larger.
     """
 
-    def loss(logits: Tensor, batch: Batch) -> Tensor:
+    alpha: Fraction
+
+    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
         excess = logits.amax(dim=1) - logits.mean(dim=1)
-        return F.cross_entropy(logits, batch.labels) + alpha * excess.mean()
-
-    return loss
+        return F.cross_entropy(logits, batch.labels) + self.alpha * excess.mean()
 
 
-NAMED = {"cross-entropy": smoothed_cross_entropy, "maxsup": max_suppression}  # as recipes name them
+def from_run(run: Run) -> Loss:
+    """The loss that a run's recipe names, with the run's alpha and the recipe's arguments.
+
+    UserError when it cannot be imported, or does not take them.
+    """
+    name, arguments = run.recipe.loss, dict(run.recipe.loss_arguments)
+    kind = registry.loss(name)
+    parameters = inspect.signature(kind).parameters
+    if "alpha" in parameters:
+        arguments["alpha"] = run.alpha
+    elif run.alpha:
+        raise UserError(f"alpha must be 0: the loss {name} has none")
+    for argument in arguments:
+        if argument not in parameters:
+            allowed = ", ".join(other for other in parameters if other != "alpha") or "it has none besides alpha"
+            raise UserError(f"loss_arguments: {name} takes no {argument!r}: {allowed}")
+    try:
+        return kind(**arguments)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"loss_arguments: {name}: {shortened(str(error), 200)}") from error
 
 
-def distillation(
-    teacher: Callable[[Batch], Tensor], temperature: float, beta: float, alpha: float = 0.0, squared: bool = False
-) -> Loss:
+@dataclass(frozen=True)
+class Distillation:
     """(1 − β) H(y, p) + β H(pᵗ(T), p(T)) (section 4 of the paper), p(T) = softmax(logits / T).
 
     teacher: a batch to the teacher's logits (B, K) of the very views that the student sees; alpha: smoothing of y.
     squared: multiply the distilled term by T², so that its gradient keeps its size (Hinton et al. 2015).
     """
-    own = smoothed_cross_entropy(alpha)
 
-    def loss(logits: Tensor, batch: Batch) -> Tensor:
-        if beta == 0:
-            return own(logits, batch)
-        targets = F.softmax(teacher(batch) / temperature, dim=1)
-        distilled = F.cross_entropy(logits / temperature, targets) * (temperature**2 if squared else 1)
-        return distilled if beta == 1 else (1 - beta) * own(logits, batch) + beta * distilled
+    teacher: Callable[[Batch], Tensor]
+    temperature: float
+    beta: float
+    alpha: float = 0.0
+    squared: bool = False
 
-    return loss
+    @cached_property
+    def _own(self) -> Loss:
+        return SmoothedCrossEntropy(alpha=self.alpha)
+
+    def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        if self.beta == 0:
+            return self._own(logits, batch)
+        targets = F.softmax(self.teacher(batch) / self.temperature, dim=1)
+        distilled = F.cross_entropy(logits / self.temperature, targets)
+        if self.squared:
+            distilled = distilled * self.temperature**2
+        return distilled if self.beta == 1 else (1 - self.beta) * self._own(logits, batch) + self.beta * distilled
 
 
 def smoothed_cross_entropy_of_output(activations: Tensor, output: nn.Linear, labels: Tensor, alpha: float) -> Tensor:
-    """`smoothed_cross_entropy(alpha)(output(activations), labels)`, for many classes on a CPU.
+    """The `SmoothedCrossEntropy` of `output(activations)`, for many classes on a CPU.
 
     activations: (B, d), B at least 1; labels: (B,). The gradient is found with the loss, a few rows at a time, so that
     the logits of a whole batch, which take longer to move than to compute, never exist. On a GPU the plain way is used.
@@ -81,29 +129,43 @@ def smoothed_cross_entropy_of_output(activations: Tensor, output: nn.Linear, lab
 
 
 class _OutputCrossEntropy(torch.autograd.Function):
-    """Mean of log Σ exp z − (1 − α) z_y − α mean(z); its gradient in z is softmax(z) − (1 − α) y − α / K."""
+    """The mean smoothed cross-entropy of z = W h + b, with its gradients in h, W and b computed on the way."""
 
     @staticmethod
     def forward(ctx, activations: Tensor, weight: Tensor, bias: Tensor, labels: Tensor, alpha: float) -> Tensor:
         loss = bias.new_zeros(())
-        by_activations = torch.empty_like(activations)
-        by_weight, by_bias = torch.zeros_like(weight), torch.zeros_like(bias)
+        activations_gradient = torch.empty_like(activations)
+        weight_gradient, bias_gradient = torch.zeros_like(weight), torch.zeros_like(bias)
         for start in range(0, len(labels), ROWS):
             rows = slice(start, start + ROWS)
-            h, y = activations[rows], labels[rows, None]
-            z = F.linear(h, weight, bias).to(bias.dtype)
-            loss -= (1 - alpha) * z.gather(1, y).sum() + alpha * z.mean(dim=1).sum()
-            largest = z.amax(dim=1, keepdim=True)
-            total = z.sub_(largest).exp_().sum(dim=1, keepdim=True)
-            loss += (total.log() + largest).sum()
-            z.div_(total).sub_(alpha / z.shape[1]).scatter_add_(1, y, torch.full_like(total, alpha - 1))
-            by_activations[rows] = z @ weight
-            by_weight += z.T @ h
-            by_bias += z.sum(dim=0)
-        ctx.save_for_backward(by_activations, by_weight, by_bias)
+            logits = F.linear(activations[rows], weight, bias).to(bias.dtype)
+            log_normaliser, target_logit, logits_gradient = _summed_loss_(logits, labels[rows], alpha)
+            loss -= target_logit
+            loss += log_normaliser
+            activations_gradient[rows] = logits_gradient @ weight
+            weight_gradient += logits_gradient.T @ activations[rows]
+            bias_gradient += logits_gradient.sum(dim=0)
+        ctx.save_for_backward(activations_gradient, weight_gradient, bias_gradient)
         ctx.n = len(labels)
         return loss / ctx.n
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return *(gradient / ctx.n * by for by in ctx.saved_tensors), None, None
+        return *(gradient / ctx.n * found for found in ctx.saved_tensors), None, None
+
+
+def _summed_loss_(logits: Tensor, labels: Tensor, alpha: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The two terms of smoothed cross-entropy, log Σ exp z − [(1 − α) z_y + α mean(z)], and its gradient in z.
+
+    Each term is summed over the rows of logits (n, K). The gradient (n, K), softmax(z) − (1 − α) y − α / K, takes the
+    logits' place in memory.
+    """
+    labels = labels[:, None]
+    target_logit = (1 - alpha) * logits.gather(1, labels).sum() + alpha * logits.mean(dim=1).sum()
+    largest = logits.amax(dim=1, keepdim=True)
+    exponentials = logits.sub_(largest).exp_()
+    total = exponentials.sum(dim=1, keepdim=True)
+    log_normaliser = (total.log() + largest).sum()
+    probabilities = exponentials.div_(total)
+    gradient = probabilities.sub_(alpha / logits.shape[1]).scatter_add_(1, labels, torch.full_like(total, alpha - 1))
+    return log_normaliser, target_logit, gradient

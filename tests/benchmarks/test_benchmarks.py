@@ -157,7 +157,7 @@ def test_every_benchmark_runs_and_the_table_comes_from_the_file(monkeypatch, cap
     [
         (["nothing"], "unknown benchmark 'nothing': choose from mlp, alexnet"),
         (["store", "--json", "nowhere/b.json"], "cannot write nowhere/b.json: name a file in a folder that exists"),
-        (["--jsn", "b.json"], "No such option: --jsn"),
+        (["--jsn", "b.json"], "No such option '--jsn'"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(monkeypatch, capsys, arguments, message):

@@ -122,6 +122,17 @@ def test_the_overview_has_a_line_for_each_run(store):
     assert overview(store.frame().loc[[TEXT.key], :]).splitlines()[-1].split()[-2:] == ["5", "3"]
 
 
+def test_the_overview_says_in_words_what_else_tells_runs_apart():
+    noisy = replace(PLAIN, label_noise=0.2)
+    recipe = replace(PLAIN.recipe, loss="my.losses:Focal", loss_arguments={"gamma": 2, "sharp": True})
+    focal = replace(PLAIN, recipe=recipe)
+    plain = replace(focal, recipe=replace(recipe, loss_arguments={}))
+    lines = overview(runs_frame([PLAIN, noisy, focal, plain])).splitlines()[2:]
+    said = {line.split()[0]: " ".join(line.split()[7:]) for line in lines}
+    arguments = "loss arguments gamma 2, sharp True"
+    assert said == {PLAIN.key: "", noisy.key: "label noise 0.2", focal.key: arguments, plain.key: ""}
+
+
 def test_the_store_is_imported_without_pandas():
     script = "import sys, lsbook.core.store, lsbook.cli; sys.exit('pandas' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -34,7 +34,7 @@ def number_of(image: Image.Image) -> int:
 
 @pytest.fixture(autouse=True)
 def imagenet(data_folder, monkeypatch):
-    dataset = dataclasses.replace(IMAGENET, classes=CLASSES, wnids=WNIDS, examples=(12, 12), heldout=HELDOUT)
+    dataset = dataclasses.replace(IMAGENET, classes=CLASSES, wnids=WNIDS, shown=(), examples=(12, 12), heldout=HELDOUT)
     monkeypatch.setitem(DATASETS, "imagenet", dataset)
     return data_folder / "imagenet"
 

@@ -43,6 +43,7 @@ def nodes(tmp_path_factory):
         settings = {
             "LSBOOK_RUNS": str(tmp_path_factory.mktemp("runs")),
             "LSBOOK_DATA": str(tmp_path_factory.mktemp("data")),
+            "PYTHONPATH": str(PROJECT / "tests" / "newcomer"),
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": TOKEN,
             "RAY_TMPDIR": folder,  # names of sockets are too long below pytest's folders
@@ -196,6 +197,17 @@ def test_a_node_that_cannot_train_says_so_and_a_stopped_run_keeps_a_checkpoint(p
     assert long.failure() is None
     assert checkpoints.latest(long.run).step >= long.step
     assert not list(place.store)
+
+
+def test_names_of_ones_own_are_imported_by_the_nodes_and_not_here(place):
+    names = {"dataset": "mine.data:stripes", "model": "mine.nets:tiny"}
+    own = dataclasses.replace(run(0), **names, recipe=Recipe(steps=2, batch=8, loss="mine.losses:Focal"))
+    unknown = dataclasses.replace(own, recipe=dataclasses.replace(own.recipe, loss="no.such:Loss"))
+    with pytest.raises(UserError, match=r"1 of the runs failed: .*node [\d.]+: no.such:Loss cannot be imported"):
+        sweep.sweep([own, unknown], on="ray", store=place.store)
+    [record] = place.store
+    assert (record.run, record.classes) == (own, ("left", "middle", "right"))
+    assert place.store.verify() == []
 
 
 def test_ctrl_c_ends_a_sweep_and_what_its_nodes_train_with_one_line(nodes, results):

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from lsbook.analysis.targets import cross_entropy, smooth_targets
 from lsbook.training import losses
-from lsbook.training.losses import Batch, distillation, smoothed_cross_entropy
+from lsbook.training.losses import Batch, Distillation, MaxSup, SmoothedCrossEntropy
 
 GENERATOR = np.random.default_rng(0)
 LOGITS, TEACHER = GENERATOR.normal(size=(2, 12, 10)) * 2
@@ -39,7 +39,7 @@ def test_it_is_the_formula(temperature, beta, alpha, squared):
     hard = -np.sum(smooth_targets(LABELS, 10, alpha) * log_softmax(LOGITS, axis=1), axis=1).mean()
     soft = -np.sum(softmax(TEACHER / temperature, axis=1) * log_softmax(LOGITS / temperature, axis=1), axis=1).mean()
     expected = (1 - beta) * hard + beta * soft * (temperature**2 if squared else 1)
-    loss = distillation(teacher, temperature, beta, alpha, squared)
+    loss = Distillation(teacher, temperature, beta, alpha, squared)
     assert float(loss(torch.from_numpy(LOGITS), BATCH)) == pytest.approx(expected, abs=1e-12)
 
 
@@ -59,29 +59,27 @@ def test_smoothing_and_max_suppression_add_a_logit_less_the_mean_to_cross_entrop
     true, largest, mean = logits[np.arange(4), labels], logits.max(axis=1), logits.mean(axis=1)
     smoothed = cross_entropy(logits, smooth_targets(labels, 5, alpha)).mean()
     assert smoothed - hard == pytest.approx(alpha * (true - mean).mean(), abs=1e-9)
-    assert float(losses.max_suppression(alpha)(z, batch)) - hard == pytest.approx(
-        alpha * (largest - mean).mean(), abs=1e-9
-    )
+    assert float(MaxSup(alpha=alpha)(z, batch)) - hard == pytest.approx(alpha * (largest - mean).mean(), abs=1e-9)
 
 
 def test_without_the_teacher_it_is_ordinary_training():
     def never(batch):
         raise AssertionError("the teacher was asked")
 
-    ordinary = gradient(smoothed_cross_entropy(0.1), LOGITS)
-    np.testing.assert_array_equal(gradient(distillation(never, 2.0, 0.0, 0.1), LOGITS), ordinary)
+    ordinary = gradient(SmoothedCrossEntropy(alpha=0.1), LOGITS)
+    np.testing.assert_array_equal(gradient(Distillation(never, 2.0, 0.0, 0.1), LOGITS), ordinary)
 
 
 def test_a_high_temperature_matches_logits():
     """With T², the gradient tends to (z − v)/K a row for logits of mean 0 (Hinton et al. 2015, section 2.1)."""
     student, master = (z - z.mean(axis=1, keepdims=True) for z in (LOGITS, TEACHER))
-    found = gradient(distillation(lambda _: torch.from_numpy(master), 1e4, 1.0, squared=True), student)
+    found = gradient(Distillation(lambda _: torch.from_numpy(master), 1e4, 1.0, squared=True), student)
     np.testing.assert_allclose(12 * found, (student - master) / 10, atol=1e-3)
 
 
 @pytest.mark.parametrize("temperature", [0.7, 4.0])
 def test_a_student_that_equals_its_teacher_has_no_gradient(temperature):
-    np.testing.assert_allclose(gradient(distillation(teacher, temperature, 1.0), TEACHER), 0, atol=1e-15)
+    np.testing.assert_allclose(gradient(Distillation(teacher, temperature, 1.0), TEACHER), 0, atol=1e-15)
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.1])

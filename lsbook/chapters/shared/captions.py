@@ -9,7 +9,7 @@ import numpy as np
 
 from lsbook.analysis.statistics import mean_interval, welch_interval
 from lsbook.core.config import Run
-from lsbook.core.registry import CORPORA, MODELS, TITLES
+from lsbook.core.registry import title
 from lsbook.core.store import Record
 from lsbook.core.wording import counted, listed
 from lsbook.evidence import literature
@@ -35,7 +35,7 @@ def made_from(profile: str, records: Iterable[Record]) -> str:
         networks.setdefault((record.run.model, record.run.dataset, record.run.examples), []).append(record)
     titles: dict[str, list[str]] = {}
     for (model, dataset, examples), found in networks.items():
-        titles.setdefault(_data(dataset, examples, found), []).append(MODELS[model].title)
+        titles.setdefault(_data(dataset, examples, found), []).append(title(model))
     made = "; ".join(f"{listed(names)} on {data}" for data, names in titles.items())
     every = [record.environment for found in networks.values() for record in found]
     devices, precisions, versions = (_different(e[name] for e in every) for name in ("device", "precision", "torch"))
@@ -52,8 +52,8 @@ def _data(dataset: str, examples: int, records: list[Record]) -> str:
         settings.setdefault(_unseeded(record.run), set()).add(record.run.seed)
     fewest, most = (choose(map(len, settings.values())) for choose in (min, max))
     seeds = (f"{fewest} to " if fewest < most else "") + counted(most, "seed")
-    what = "sentence pairs" if dataset in CORPORA else "training images"
-    return f"{TITLES[dataset]} ({variants}), {examples:,} {what}, {seeds}"
+    what = "sentence pairs" if records[0].run.is_text else "training images"
+    return f"{title(dataset)} ({variants}), {examples:,} {what}, {seeds}"
 
 
 def _unseeded(run: Run) -> Run:

@@ -7,20 +7,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from lsbook.core import registry
 from lsbook.core.config import Run
 from lsbook.core.errors import UserError, needing, print_lines
-from lsbook.core.registry import CORPORA
 from lsbook.training.engine import checkpoints, devices, distributed, environment, optimisation
 from lsbook.training.engine.flops import count_flops_per_example
 from lsbook.training.images import task as images
 from lsbook.training.images.teachers import save_weights
-from lsbook.training.losses import Loss
+from lsbook.training.losses import Loss, from_run
 from lsbook.training.text import task as text
 
 UNCHECKED = {"cpu": 1, "cuda": 8}  # steps between two looks at clock and signals, so that a GPU has work in hand
@@ -71,9 +71,16 @@ class Task(Protocol):
         """End the processes that bring what a step learns from."""
 
 
+def check(run: Run) -> None:
+    """UserError unless what a run and its teachers name can be imported, fits together, and takes their arguments."""
+    run.check_imported()
+    for each in (run, *run.teachers):
+        from_run(each)
+
+
 def splits(run: Run) -> images.Splits | text.Texts:
     """The data of a run, from their files. UserError when they are missing or damaged."""
-    return (text if run.dataset in CORPORA else images).splits(run)
+    return (text if run.is_text else images).splits(run)
 
 
 def train(
@@ -188,18 +195,26 @@ def _outcome(course: "_Course", data: images.Splits | text.Texts) -> Outcome:
         "processes": distributed.count(),
         "training_seconds": round(course.seconds, 1),
         "peak_memory_mb": round(environment.peak_memory() / 1e6),
-        "data": {
-            "variant": data.train.variant,
-            "train_sha256": data.train.fingerprint,
-            "test_sha256": data.test.fingerprint,
-        },
+        "data": _describe(run, data),
         "flops_per_example": count_flops_per_example(task.trainer.model, *task.sample_inputs()),
     }
     return Outcome(metrics, course.history, where, arrays)
 
 
+def _describe(run: Run, data: images.Splits | text.Texts) -> dict[str, Any]:
+    """What a record says of its data: `schema.Data`."""
+    described = {
+        "variant": data.train.variant,
+        "train_sha256": data.train.fingerprint,
+        "test_sha256": data.test.fingerprint,
+    }
+    if registry.is_own(run.dataset) and not run.is_text:
+        described["classes"] = list(data.train.classes)
+    return described
+
+
 def _task(run: Run, data: images.Splits | text.Texts, device: torch.device, loss: Loss | None) -> Task:
-    if run.dataset in CORPORA:
+    if run.is_text:
         return text.TextTask(run, data, device)
     return images.ImageTask(run, data, device, loss)
 

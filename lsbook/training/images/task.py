@@ -7,17 +7,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lsbook.core import registry
 from lsbook.core.config import Run
 from lsbook.core.errors import UserError
-from lsbook.core.registry import DATASETS, MODELS
 from lsbook.data.image_files import ImageFiles
 from lsbook.data.images import Images, all_splits
-from lsbook.models.base import Classifier, initialise_small
+from lsbook.models.base import Classifier, build, initialise_small
 from lsbook.training.engine import devices, distributed
 from lsbook.training.engine.optimisation import Trainer
 from lsbook.training.images import augmentation, evaluation, summary, transfer, views
 from lsbook.training.images.probes import LogitDifferences
-from lsbook.training.losses import NAMED, Loss
+from lsbook.training.losses import Loss, from_run
 
 MEASURED = 2_000  # held-out images in each measurement along a run
 TRAIN_MEASURED = 10_000  # training images whose accuracy and calibration are kept at the end
@@ -86,13 +86,15 @@ class ImageTask:
         self.view = augmentation.of(run.recipe)
         self.shape = shape = self.view.shape(data.train.shape)
         try:
-            model = MODELS[run.model].build(shape, len(data.train.classes))
+            model = build(run.model, shape, len(data.train.classes))
+        except UserError:
+            raise
         except ValueError as error:
             raise UserError(f"{run.model} cannot be built for views of {shape[1]} × {shape[2]}: {error}") from None
         if run.recipe.initial == "small":
             initialise_small(model)
         model.to(device, memory_format=torch.channels_last)
-        self.trainer = ImageTrainer(run, model, data.train, loss or NAMED[run.recipe.loss](run.alpha))
+        self.trainer = ImageTrainer(run, model, data.train, loss or from_run(run))
         self.measured = data.heldout.first(min(MEASURED, len(data.heldout)))
         probes = run.measured == "logit-differences"
         self.logit_differences = LogitDifferences(run, data.train, data.heldout) if probes else None
@@ -166,7 +168,7 @@ class ImageTask:
 
     def _arrays(self, train: summary.Responses, test: summary.Responses, temperature: float | None) -> dict:
         """What figures need. The first seed keeps the logits; of others, numbers and shown examples are enough."""
-        source = DATASETS[self.run.dataset]
+        source = registry.dataset(self.run.dataset)
         shown = [source.classes.index(name) for name in source.shown]
         templates = self.trainer.model.templates().detach().float().cpu().numpy()
         return summary.arrays(templates, temperature, train, test, shown, full=self.run.seed == 0)

@@ -21,13 +21,12 @@ from lsbook.analysis.distillation import smoothness_at, temperature_for
 from lsbook.core.config import Run
 from lsbook.core.errors import UserError
 from lsbook.core.paths import runs_path
-from lsbook.core.registry import MODELS
 from lsbook.data.images import Images
 from lsbook.data.sources import write_whole
-from lsbook.models.base import Classifier
+from lsbook.models.base import Classifier, build
 from lsbook.training.engine import devices, distributed
 from lsbook.training.images import augmentation
-from lsbook.training.losses import Batch, Loss, distillation, smoothed_cross_entropy
+from lsbook.training.losses import Batch, Distillation, Loss, SmoothedCrossEntropy
 
 BATCH = 2_048  # views evaluated at a time
 
@@ -67,7 +66,7 @@ def load_weights(run: Run, shape: tuple[int, int, int], n_classes: int) -> Class
     if state is None:
         return None
     view = augmentation.of(run.recipe)
-    model = MODELS[run.model].build(view.shape(shape), n_classes)
+    model = build(run.model, view.shape(shape), n_classes)
     model.load_state_dict(state)
     device = devices.device()
     return model.to(device, memory_format=torch.channels_last).eval()
@@ -166,14 +165,19 @@ def lesson(run: Run, banks: Mapping[Run, Bank]) -> Lesson:
     """
     smoothness = run.as_soft_as and banks[run.as_soft_as].smoothness(1.0)
     if run.teacher is None:
-        return Lesson(smoothed_cross_entropy(smoothness), {"teacher_smoothness": smoothness})
+        return Lesson(SmoothedCrossEntropy(alpha=smoothness), {"teacher_smoothness": smoothness})
     bank = banks[run.teacher]
     try:
         temperature = run.temperature or bank.temperature(smoothness)
     except ValueError as error:
         raise UserError(f"{run}: smoothness {error}") from None
     metrics = {"teacher_temperature": temperature, "teacher_smoothness": bank.smoothness(temperature)}
-    return Lesson(distillation(bank, temperature, run.beta, run.alpha, run.squared_temperature), metrics)
+    return Lesson(
+        Distillation(
+            teacher=bank, temperature=temperature, beta=run.beta, alpha=run.alpha, squared=run.squared_temperature
+        ),
+        metrics,
+    )
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """What a trained image network makes of other data sets: whether it notices the unknown, and what its features tell.
 
-Both are measured where the other data set is at hand (`catalogue.Dataset.unknown` and `.transfer`), in the network's
+Both are measured where the other data set is at hand (`registry.Dataset.unknown` and `.transfer`), in the network's
 own evaluation view; one that is not at hand adds nothing to the record.
 """
 
@@ -11,7 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from lsbook.analysis import selective
-from lsbook.core.registry import DATASETS, identifier
+from lsbook.core import registry
+from lsbook.core.registry import identifier
 from lsbook.data.images import Images, at_hand, load, train_and_heldout
 from lsbook.training.images.summary import Responses
 
@@ -31,7 +32,7 @@ def unknown_images(dataset: str, shape: tuple[int, int, int], test: Responses, r
     shape: (C, H, W) of the images the network knows.
     """
     found = {}
-    for name, known in DATASETS[dataset].unknown.items():
+    for name, known in registry.dataset(dataset).unknown.items():
         if not at_hand(name):
             continue
         images = _without(load(name, "test"), known)
@@ -53,7 +54,7 @@ def linear_probe(dataset: str, shape: tuple[int, int, int], respond: Respond) ->
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    name = DATASETS[dataset].transfer
+    name = registry.dataset(dataset).transfer
     if name is None or not at_hand(name):
         return {}
     train, heldout = train_and_heldout(name)

@@ -10,12 +10,12 @@ from torch import Tensor
 from lsbook.analysis import translation
 from lsbook.core.config import Run
 from lsbook.core.errors import UserError
-from lsbook.core.registry import MODELS
 from lsbook.data import encoded, texts, vocabulary
 from lsbook.data.batches import Batches
 from lsbook.data.encoded import Encoded
 from lsbook.data.texts import Pairs
 from lsbook.data.vocabulary import Vocabulary
+from lsbook.models.base import build
 from lsbook.models.transformer import Transformer
 from lsbook.training.engine import devices, distributed
 from lsbook.training.engine.optimisation import Trainer
@@ -77,7 +77,7 @@ class TextTask:
 
     def __init__(self, run: Run, data: Texts, device: torch.device):
         self.run, self.data = run, data
-        model = MODELS[run.model].build(data.vocabulary.size, data.vocabulary.pad).to(device)
+        model = build(run.model, data.vocabulary.size, data.vocabulary.pad).to(device)
         self.trainer = TextTrainer(run, model, data.train)
         self.measured = translations.encode(data.heldout.first(min(MEASURED, len(data.heldout))), data.vocabulary)
 

@@ -18,7 +18,7 @@ from lsbook.runner.obtain import obtain
 from lsbook.training import Splits, bank, lesson, splits, train
 from lsbook.training.engine import checkpoints, loop
 from lsbook.training.images import probes, summary
-from lsbook.training.losses import smoothed_cross_entropy
+from lsbook.training.losses import SmoothedCrossEntropy
 
 STEPS = 200
 SGD = Recipe(steps=STEPS, batch=4, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip")
@@ -297,7 +297,7 @@ def test_a_loss_that_is_not_finite_names_the_last_good_checkpoint(data, monkeypa
 
     def loss(logits, batch):
         calls.append(1)
-        return smoothed_cross_entropy(0.1)(logits, batch) * (float("nan") if len(calls) > 12 else 1)
+        return SmoothedCrossEntropy(alpha=0.1)(logits, batch) * (float("nan") if len(calls) > 12 else 1)
 
     with pytest.raises(UserError, match=r"not finite any more at step 13; .*last good checkpoint is .*000000012\.saf"):
         train(run(), data, loss=loss, progress=False)

@@ -55,8 +55,17 @@ RUNS = {
     "images": IMAGES | {"recipe": SGD | {"augmentation": "crop24-flip", "clip_norm": 1.0}},
     # Close to convolutions' kinks rounding is soon magnified, so that these steps are few and small.
     "batch statistics": IMAGES | {"model": "resnet8", "recipe": SGD | {"steps": 6, "learning_rate": 1e-4}},
+    "names of one's own": {
+        **IMAGES,
+        "dataset": "mine.data:stripes",
+        "model": "mine.nets:tiny",
+        "recipe": SGD | {"loss": "mine.losses:Focal", "loss_arguments": {"gamma": 1}},
+    },
     "text": TEXT | {"recipe": ADAM | {"averaged": 3}},
 }
+
+
+NEWCOMER = Path(__file__).parents[2] / "newcomer"  # whose modules the processes import by name
 
 
 def start(folder: Path, runs: list[dict], restarts: int = 0, **environment: str) -> subprocess.Popen:
@@ -64,6 +73,7 @@ def start(folder: Path, runs: list[dict], restarts: int = 0, **environment: str)
     script = folder / "script.py"
     script.write_text(SCRIPT)
     places = {"LSBOOK_RESULTS": str(folder / "results"), "LSBOOK_RUNS": str(folder / "runs"), "OMP_NUM_THREADS": "1"}
+    places["PYTHONPATH"] = str(NEWCOMER)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", f"--max-restarts={restarts}"]
     command = [sys.executable, *launcher, script, json.dumps(runs)]
     return subprocess.Popen(command, env=os.environ | places | environment, stderr=subprocess.PIPE, text=True)
@@ -81,6 +91,7 @@ def one(tmp_path_factory) -> Store:
     """What this process records alone."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LSBOOK_RUNS", str(tmp_path_factory.mktemp("runs")))
+        patch.syspath_prepend(NEWCOMER)
         patch.setattr("lsbook.training.engine.loop.POINTS", 100)
         patch.setattr("lsbook.training.engine.loop.SHARE", 1000)
         for kind in ("images", "text"):
@@ -124,7 +135,7 @@ def test_the_command_of_the_book_trains_with_two_processes(tmp_path):
     """The first process alone prints what it has recorded."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command = ["-m", "lsbook", "train", "--dataset", "digits", "--model", "alexnet-16", "--alpha", "0.1"]
-    command += ["--profile", "smoke", "-r", "steps", "5"]
+    command += ["--profile", "smoke", "--steps", "5"]
     places = {
         "LSBOOK_RESULTS": str(tmp_path / "results"),
         "LSBOOK_RUNS": str(tmp_path / "runs"),

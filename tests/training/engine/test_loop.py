@@ -21,7 +21,7 @@ from lsbook.training.engine import checkpoints, devices, loop, optimisation
 from lsbook.training.engine.flops import count_flops_per_example
 from lsbook.training.images.task import ImageTrainer
 from lsbook.training.images.views import Order
-from lsbook.training.losses import Batch, smoothed_cross_entropy
+from lsbook.training.losses import Batch, SmoothedCrossEntropy
 
 RECIPE = Recipe(steps=40, batch=64, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip")
 
@@ -47,7 +47,7 @@ def test_the_loss_is_the_papers():
     for alpha in (0.0, 0.1, 0.6):
         ours = targets.cross_entropy(logits, targets.smooth_targets(labels, 10, alpha)).mean()
         batch = Batch(index=None, labels=torch.from_numpy(labels), views=None)
-        theirs = smoothed_cross_entropy(alpha)(torch.from_numpy(logits), batch)
+        theirs = SmoothedCrossEntropy(alpha=alpha)(torch.from_numpy(logits), batch)
         assert float(theirs) == pytest.approx(ours, abs=1e-12)
 
 
@@ -216,7 +216,7 @@ def test_gradients_are_clipped_to_their_norm(data, norm, moved):
     torch.manual_seed(0)
     model = MODELS["mlp-800"].build((1, 32, 32), 10)
     before = torch.cat([p.detach().flatten().clone() for p in model.parameters()])
-    ImageTrainer(run(recipe=recipe, model="mlp-800"), model, data.train, smoothed_cross_entropy(0.1)).step(0)
+    ImageTrainer(run(recipe=recipe, model="mlp-800"), model, data.train, SmoothedCrossEntropy(alpha=0.1)).step(0)
     distance = float((torch.cat([p.detach().flatten() for p in model.parameters()]) - before).norm())
     assert distance == pytest.approx(moved, rel=1e-4) if norm == 0.5 else distance > moved
 
@@ -260,7 +260,7 @@ def test_a_passed_loss_is_used(data):
 
     def loss(logits, batch):
         calls.append(len(batch.index))
-        return smoothed_cross_entropy(0.0)(logits, batch)
+        return SmoothedCrossEntropy(alpha=0.0)(logits, batch)
 
     train(run(recipe=Recipe(steps=3, batch=16)), data, loss=loss, progress=False)
     assert calls == [16, 16, 16]

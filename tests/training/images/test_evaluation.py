@@ -89,7 +89,7 @@ def test_geometry_is_that_of_features_without_the_constant():
     assert evaluation.features_geometry(some, test, templates) == {}
 
 
-def strange(n: int, shape=(1, 8, 8), classes=("a", "b", "c")) -> Images:
+def strange(n: int, shape=(1, 8, 8), classes=("a", "b", "c"), shown=()) -> Images:
     labels = np.arange(n) % len(classes)
     pixels = GENERATOR.integers(20, size=(n, *shape)) + 80 * labels[:, None, None, None]
     return Images(pixels.astype(np.uint8), labels, classes, "", "")
@@ -99,7 +99,7 @@ def strange(n: int, shape=(1, 8, 8), classes=("a", "b", "c")) -> Images:
 def other(monkeypatch):
     """A data set of grey 8 × 8 images of three classes, told apart by their brightness, that `digits` does not know."""
     parts = {"train": strange(60), "heldout": strange(30), "test": strange(30)}
-    monkeypatch.setitem(DATASETS, "strange", dataclasses.replace(DATASETS["digits"], classes=("a", "b", "c")))
+    monkeypatch.setitem(DATASETS, "strange", dataclasses.replace(DATASETS["digits"], classes=("a", "b", "c"), shown=()))
     ours = dataclasses.replace(DATASETS["digits"], unknown={"strange": ("b",), "mnist": ()}, transfer="strange")
     monkeypatch.setitem(DATASETS, "digits", ours)
     monkeypatch.setattr(transfer, "at_hand", lambda name: name == "strange")

@@ -1,0 +1,294 @@
+"""A loss, a data set, a text and a network of somebody's own, named where a short name may stand: `tests/newcomer`."""
+
+import dataclasses
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+from PIL import Image
+
+from lsbook import cli
+from lsbook.core.config import Recipe, Run, as_dict, from_dict
+from lsbook.core.errors import UserError
+from lsbook.core.store import Store
+from lsbook.data import images, texts
+from lsbook.recipes import profiles
+from lsbook.runner import sweep
+from lsbook.runner.obtain import obtain
+from lsbook.training import check
+from lsbook.training.text import summary, task
+
+NEWCOMER = Path(__file__).parent / "newcomer"
+RECIPE = Recipe(steps=60, batch=16, learning_rate=0.05, momentum=0.9, loss="mine.losses:Focal")
+RUN = Run(dataset="mine.data:stripes", model="mine.nets:tiny", alpha=0.1, seed=0, recipe=RECIPE, examples=90)
+FOLDER = "mine-data-stripes-mine-nets-tiny"
+
+
+@pytest.fixture
+def mine(monkeypatch):
+    """The newcomer's modules can be imported, here and by what is started."""
+    monkeypatch.syspath_prepend(NEWCOMER)
+    monkeypatch.setenv("PYTHONPATH", str(NEWCOMER))
+
+
+def digits(loss: str, **arguments: float) -> Run:
+    """The smoke profile's run with another loss."""
+    run = profiles.run("smoke", "digits", "alexnet-16", 0.1, 0)
+    return dataclasses.replace(run, recipe=dataclasses.replace(run.recipe, loss=loss, loss_arguments=arguments))
+
+
+def with_recipe(**settings: object) -> Run:
+    return dataclasses.replace(RUN, recipe=dataclasses.replace(RECIPE, **settings))
+
+
+def test_a_sweep_trains_them_in_its_processes_and_records_them(mine, tmp_path):
+    """With γ = 0 the loss is cross-entropy, and so are the numbers, but for the order of a sum."""
+    store = Store(tmp_path)
+    focal = digits("mine.losses:Focal", gamma=2.0)
+    same, plain = digits("mine.losses:Focal", gamma=0.0), digits("cross-entropy")
+    assert sweep.sweep([focal, same, plain, RUN], store, jobs=2) == []
+    assert store.verify() == []
+    assert {record.folder.relative_to(tmp_path).parts[0] for record in store} == {"digits-alexnet-16", FOLDER}
+    for name, value in store.get(plain).metrics.items():
+        assert store.get(same).metrics[name] == pytest.approx(value, rel=0.02, abs=0.02), name
+    assert store.get(focal).history["loss"][0] < 0.9 * store.get(plain).history["loss"][0]  # (1 − 1/10)² and less
+    record = store.get(RUN)
+    assert record.metrics["test_accuracy"] > 0.9
+    assert record.classes == ("left", "middle", "right")
+    assert record.environment["data"]["variant"] == "as loaded"
+
+
+def test_the_command_line_trains_them(mine, results, monkeypatch, capsys):
+    command = "train --dataset mine.data:stripes --model mine.nets:tiny --alpha 0.1 --loss mine.losses:Focal"
+    command += " --loss-arguments gamma 1.5 --examples 90 --learning-rate 0.05 --batch 16"
+    for more, code in (["--steps", "3"], 0), (["--steps", "3", "--loss-arguments", "beta", "1"], 2), ([], 2):
+        monkeypatch.setattr(sys, "argv", ["lsbook", *command.split(), *more])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert (end.value.code or 0) == code
+    missing, unknown = capsys.readouterr().err.splitlines()[::-1][:2]
+    assert unknown == "lsbook: loss_arguments: mine.losses:Focal takes no 'beta': gamma"
+    assert "profile laptop has no recipe for mine.data:stripes mine.nets:tiny; it has cifar10 alexnet" in missing
+    [record] = Store(results)
+    assert record.run.recipe.loss_arguments == (("gamma", 1.5),)
+    assert record.run == from_dict(json.loads((record.folder / "record.json").read_text())["run"])
+
+
+def test_a_text_is_read_and_trained(mine, tmp_path, monkeypatch):
+    monkeypatch.setattr(summary, "BLEU_TEMPERATURES", (1.0,))
+    monkeypatch.setattr(summary, "BEAMS", (4,))
+    monkeypatch.setattr(task, "MOST_TRANSLATED", 2)
+    recipe = Recipe(steps=2, batch=300, optimiser="adam", learning_rate=0.005)
+    run = dataclasses.replace(
+        RUN, dataset="mine.data:tales", model="transformer-64", recipe=recipe, examples=60, vocabulary=330
+    )
+    [record] = obtain([run], Store(tmp_path), progress=False)
+    assert record.folder.parent.name == "mine-data-tales-transformer-64"
+    assert len(texts.load("mine.data:tales", "heldout")) == 80
+    for wrong, message in (
+        ({"vocabulary": None, "model": "mine.nets:tiny"}, "mine.data:tales has to be a Dataset"),
+        ({"dataset": "mine.data:stripes"}, "mine.data:stripes has to be a Corpus"),
+        ({"model": "mine.nets:tiny"}, "mine.nets:tiny reads images, but mine.data:tales is text"),
+    ):
+        with pytest.raises(UserError, match=message):
+            check(dataclasses.replace(run, **wrong, recipe=Recipe(steps=2, batch=30)))
+    with pytest.raises(UserError, match="vocabulary is missing"):
+        dataclasses.replace(run, vocabulary=None)
+
+
+def test_images_may_lie_in_files_of_the_name_behind_the_colon(mine, data_folder):
+    from mine import data
+
+    (data_folder / "in_files").mkdir()
+    for part in ("train", "test"):
+        pixels, labels = data.load_stripes(part)
+        encoded = []
+        for image in pixels[:, 0]:
+            Image.fromarray(image).save(buffer := io.BytesIO(), "PNG")
+            encoded.append({"bytes": buffer.getvalue(), "path": None})
+        table = pyarrow.table({"image": encoded, "label": labels})
+        pyarrow.parquet.write_table(table, data_folder / "in_files" / f"{part}.parquet")
+    for name in 2 * ["mine.data:in_files"]:  # decoded, and from the copy that is kept
+        splits = images.all_splits(name)
+        assert [len(part) for part in splits] == [90, 30, 30]
+        np.testing.assert_array_equal(splits[2].pixels, data.load_stripes("test")[0])
+
+
+def test_equal_arguments_have_one_key_and_none_change_no_key():
+    plain = with_recipe(loss="cross-entropy")
+    assert "loss_arguments" not in json.dumps(as_dict(plain))
+    given = [{"gamma": 2, "beta": 0.5}, {"beta": 0.5, "gamma": 2.0}, (("gamma", 2), ("beta", 0.5))]
+    runs = [with_recipe(loss_arguments=arguments) for arguments in given]
+    assert len({run.key for run in runs}) == len(set(runs)) == 1
+    assert as_dict(runs[0])["recipe"]["loss_arguments"] == {"beta": 0.5, "gamma": 2}
+    assert from_dict(json.loads(json.dumps(as_dict(runs[0])))) == runs[0]
+    assert with_recipe(loss_arguments={"gamma": 3}).key != runs[0].key
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dataset": "__main__:stripes"}, "__main__:stripes is defined in __main__, a notebook or a script, which no"),
+        ({"model": "__mp_main__:tiny"}, "__mp_main__:tiny is defined in __main__"),
+        ({"dataset": "mine.data:"}, "a name of your own is package.module:Name, at most 100 characters"),
+        ({"dataset": "../mine:stripes"}, "a name of your own is package.module:Name"),
+        ({"model": "mine.nets:a/../../b"}, "a name of your own is package.module:Name"),
+        ({"model": f"mine:{'x' * 100}"}, "a name of your own is package.module:Name"),
+        ({"recipe": {"loss": "__main__:Focal"}}, "__main__:Focal is defined in __main__"),
+        ({"recipe": {"loss_arguments": {"gamma": [1]}}}, "loss_arguments must be at most 20 numbers, truth values or"),
+        ({"recipe": {"loss_arguments": {"gamma": float("nan")}}}, "loss_arguments must be at most 20 numbers"),
+        ({"recipe": {"loss_arguments": {"alpha": 0.1}}}, "loss_arguments must be at most 20 numbers"),
+        (
+            {"recipe": {"loss": "maxsup", "loss_arguments": {"gamma": 1}}},
+            "maxsup takes no 'gamma': it has none",
+        ),
+    ],
+)
+def test_names_and_arguments_that_nobody_can_have_are_refused_at_once(settings, message):
+    recipe = settings.pop("recipe", {})
+    with pytest.raises(UserError, match=message):
+        dataclasses.replace(RUN, **settings, recipe=dataclasses.replace(RECIPE, **recipe))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"dataset": "no.such:stripes"}, "no.such:stripes cannot be imported .*No module named 'no'.*PYTHONPATH"),
+        ({"model": "mine.nets:large"}, "mine.nets:large cannot be imported: the module mine.nets has no large"),
+        ({"dataset": "mine.nets:tiny"}, "mine.nets:tiny has to be a Dataset .*, but it is of type Model"),
+        ({"model": "mine.nets:Tiny"}, "mine.nets:Tiny has to be a Model .*, but it is the class"),
+        ({"loss": "mine.nets:tiny"}, "mine.nets:tiny is no class of losses"),
+        ({"loss": "mine.losses:Plain"}, "alpha must be 0: the loss mine.losses:Plain has none"),
+        ({"loss_arguments": {"gama": 1}}, "mine.losses:Focal takes no 'gama': gamma"),
+        ({"loss_arguments": {"gamma": -1}}, "mine.losses:Focal: gamma must be at least 0, not -1"),
+        ({"loss_arguments": {"gamma": "two"}}, "mine.losses:Focal: gamma must be a number, not 'two'"),
+    ],
+)
+def test_what_does_not_exist_or_fit_is_refused_in_one_line_before_a_training(mine, tmp_path, settings, message):
+    recipe = {name: settings.pop(name) for name in ("loss", "loss_arguments") if name in settings}
+    run = dataclasses.replace(with_recipe(**recipe), **settings)
+    for train in (lambda: obtain([run], Store(tmp_path)), lambda: sweep.sweep([run], Store(tmp_path))):
+        with pytest.raises(UserError, match=message) as refused:
+            train()
+        assert "\n" not in str(refused.value)
+    assert len(Store(tmp_path)) == 0
+
+
+def test_a_network_that_is_no_classifier_is_refused(mine, tmp_path):
+    run = dataclasses.replace(RUN, model="mine.nets:no_classifier")
+    with pytest.raises(UserError, match="torch.nn:Linear has to be a subclass of lsbook.models.base.Classifier"):
+        obtain([run], Store(tmp_path), progress=False)
+
+
+BROKEN = """
+import numpy as np
+from lsbook.core.registry import Dataset
+
+def load(part):
+    {body}
+
+data = Dataset(title="t", classes=("a", "b"), shape=(1, 4, 4), examples=(20, 8), heldout=4, load="broken:load")
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise KeyError(part)", "broken:load failed: KeyError: 'train'"),
+        ("return None", "broken:load has to return pixels and labels, two NumPy arrays, not None"),
+        ("return np.zeros((20, 4, 4), np.uint8), np.zeros(20, int)", r"pixels \(N, C, H, W\) of uint8 .*\(20, 4, 4\)"),
+        ("return np.zeros((20, 1, 4, 4)), np.zeros(20, int)", "of uint8 .*float64"),
+        ("return np.zeros((20, 1, 4, 4), np.uint8), np.zeros(19, int)", "returns 20 images, but 19 labels"),
+        ("return np.zeros((20, 1, 4, 4), np.uint8), np.full(20, 2)", "label"),
+        ("return np.zeros((19, 1, 4, 4), np.uint8), np.zeros(19, int)", "20"),
+        ("return np.zeros((20, 3, 4, 4), np.uint8), np.zeros(20, int)", "expected images of shape"),
+    ],
+)
+def test_a_function_that_gives_no_images_is_refused_in_one_line(tmp_path, monkeypatch, body, message):
+    (tmp_path / "broken.py").write_text(BROKEN.format(body=body))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken", raising=False)
+    with pytest.raises(UserError, match=message):
+        images.load("broken:data", "train")
+
+
+CHANGING = """
+import numpy as np
+from lsbook.core.registry import Dataset
+
+def load(part):
+    generator = np.random.default_rng({seed} + len(part))
+    n = 40 if part == "train" else 8
+    return generator.integers(0, 256, (n, 1, 6, 6), dtype=np.uint8), np.arange(n) % 2
+
+data = Dataset(title="t", classes=("a", "b"), shape=(1, 6, 6), examples=(40, 8), heldout=8, load="changing:load")
+"""
+
+
+def test_a_data_set_that_has_changed_under_its_name_is_refused(tmp_path, monkeypatch, capsys):
+    """Before another run on it is trained, where one is to be shown, and where one comes from another machine."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path / "results"))
+
+    def become(seed: int) -> None:
+        (tmp_path / "changing.py").write_text(CHANGING.format(seed=seed))
+        monkeypatch.delitem(sys.modules, "changing", raising=False)
+
+    def run(seed: int) -> Run:
+        recipe = Recipe(steps=2, batch=8, learning_rate=0.01)
+        return dataclasses.replace(RUN, dataset="changing:data", model="mlp-800", recipe=recipe, seed=seed, examples=30)
+
+    become(1)
+    [first] = obtain([run(0)], progress=False)
+    become(20)
+    message = "changing:data is not what it was: the run .* is recorded with the data of SHA-256"
+    with pytest.raises(UserError, match=message):
+        obtain([run(1)], progress=False)
+    [other] = obtain([run(1)], Store(tmp_path / "elsewhere"), progress=False)
+    with pytest.raises(UserError, match=message):
+        Store().adopt(other.run, other.files())
+    again = (
+        "train --dataset changing:data --model mlp-800 --alpha 0.1 --seed 0 --steps 2 --batch 8 --learning-rate 0.01"
+    )
+    monkeypatch.setattr(sys, "argv", ["lsbook", *again.split(), "--examples", "30"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "changing:data is not what it was" in capsys.readouterr().err
+    assert [record.run for record in Store()] == [first.run]
+    become(1)
+    assert obtain([run(0), run(1)], progress=False)[0].metrics == first.metrics
+
+
+READING = """
+import sys
+from lsbook.core.store import Store
+from lsbook.chapters import costs, overview, status
+store = Store(sys.argv[1])
+assert store.verify() == []
+[record] = store
+assert record.classes == ("left", "middle", "right") and record.arrays["templates"].shape[0] == 3
+assert list(store.frame()["recipe.loss"]) == ["mine.losses:Focal"]
+for table in overview.recorded(store=store), status.runs(store=store), costs.table(store=store):
+    assert table
+assert "mine.data:stripes" in str(overview.recorded(store=store).rows)
+assert not {"torch", "mine"} & {name.partition(".")[0] for name in sys.modules}
+"""
+
+
+def test_a_record_is_read_checked_and_shown_without_an_import_of_what_it_names(mine, tmp_path):
+    """Where its modules do not exist, and where an import of them would do something."""
+    obtain([RUN], Store(tmp_path / "results"), progress=False)
+    trap = tmp_path / "trap" / "mine"
+    trap.mkdir(parents=True)
+    (trap / "__init__.py").write_text("raise SystemExit('imported')")
+    for path in (tmp_path / "nowhere", trap.parent):
+        script = f"import sys; sys.path.insert(0, {str(path)!r})\n{READING}"
+        environment = {"PATH": "", "PYTHONPATH": ""}
+        command = [sys.executable, "-c", script, tmp_path / "results"]
+        subprocess.run(command, check=True, env=environment, cwd=NEWCOMER.parents[1])
