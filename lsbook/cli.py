@@ -186,7 +186,7 @@ def train(
 )
 @click.option(
     "--jobs",
-    type=click.IntRange(min=1),
+    type=click.IntRange(min=1, max=48),  # which CUDA's multi-process service serves
     help="Runs at a time that share the cores (default: one a core) or each GPU (four; on Ray one).",
 )
 @click.option("--on", default="local", help="local, or ray: the Ray cluster at RAY_ADDRESS or of this machine.")

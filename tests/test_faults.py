@@ -356,6 +356,29 @@ def test_a_loss_that_is_not_a_number(places, record_property):
     record_property("faults", "a loss that is not a number: nothing recorded, step and last good checkpoint named")
 
 
+LITTLE_MEMORY = """
+import resource
+from pathlib import Path
+mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (mapped + 100 * 2**20, resource.RLIM_INFINITY))
+profiles.RECIPES["smoke", "digits", "alexnet-16"] = 1_000, recipe
+"""
+
+
+def test_memory_does_not_suffice_for_a_batch(places, record_property):
+    place = places("memory")
+    code, said = place.train(before=LITTLE_MEMORY, recipe=dataclasses.replace(RECIPE, batch=1_000))
+    line = said.splitlines()[-1]
+    assert code == 2
+    assert line.startswith("lsbook: digits alexnet-16 alpha=0.1 seed=0 ")
+    assert ": out of memory (" in line
+    assert line.endswith("another run with a smaller batch (-r batch)")
+    assert "Traceback" not in said
+    assert (len(place.store), place.store.verify()) == (0, [])
+    assert place.train(recipe=dataclasses.replace(RECIPE, batch=60))[0] == 0
+    record_property("faults", "memory that does not suffice for a batch: one line, and a smaller batch is trained")
+
+
 @pytest.fixture
 def interrupted(places):
     """A place where a training was ended by SIGTERM, and one where it was not."""

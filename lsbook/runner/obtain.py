@@ -93,6 +93,19 @@ def recorded(
     data: run -> its splits. weights: train what is recorded too, unless its weights are here.
     """
     training = training_side()
+    with training.enough_memory(run):
+        return _recorded(training, run, store, data, tensorboard, progress, weights)
+
+
+def _recorded(
+    training,
+    run: Run,
+    store: Store,
+    data: Callable,
+    tensorboard: Path | None,
+    progress: bool | Callable,
+    weights: bool,
+) -> Record:
     lesson = _lesson(training, run, store, data, progress) if run.teachers else None
     with training.claim(run):
         if run in store and not (weights and not training.has_weights(run)):

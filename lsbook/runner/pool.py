@@ -29,7 +29,7 @@ from lsbook.core.errors import UserError
 from lsbook.core.store import Store
 from lsbook.runner.obtain import obtain, training_side
 
-NO_MEMORY = "out of memory", "ALLOC_FAILED"  # PyTorch's own word, and that of the libraries that it calls
+NO_MEMORY = "out of memory"  # in the error of a run that has found none
 # Imported once for all: the training side, and what torch and the embedded data import late, at their first use.
 PRELOADED = ["lsbook.training", "torch._dynamo", "sklearn.datasets"]
 
@@ -128,6 +128,8 @@ class Process(Worker):
         code = self.process.exitcode
         if self.error or code == 0:
             return self.error
+        if code == -signal.SIGKILL:
+            return f"its process was killed, as the system does when it is {NO_MEMORY}; train fewer at a time (--jobs)"
         return f"its process was ended by signal {-code}" if code < 0 else f"its process ended with exit code {code}"
 
 
@@ -152,8 +154,9 @@ class Machine:
             worker.listen()
         over = [worker for worker in workers if not worker.process.is_alive()]
         for worker in over:
-            if len(workers) > 1 and any(words in (worker.error or "") for words in NO_MEMORY):
-                worker.put_off = True
+            failure = worker.failure()
+            if len(workers) > 1 and NO_MEMORY in (failure or ""):
+                worker.put_off, worker.error = True, failure
                 self.count = max(1, len(workers) - 1)
         return over
 

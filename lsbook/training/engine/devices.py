@@ -8,6 +8,10 @@ from collections.abc import Iterator
 
 import torch
 
+from lsbook.core.errors import UserError, cut
+
+# How torch, CUDA's libraries and C++ say that there is no memory; NumPy and Python raise MemoryError.
+NO_MEMORY = "out of memory", "can't allocate memory", "ALLOC_FAILED", "bad_alloc"
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 LARGEST = 2**31 - 1, 2**25  # block to keep, in bytes: of newer and of older versions
 
@@ -20,6 +24,18 @@ def _keep_freed_memory() -> None:
             mallopt = ctypes.CDLL(None).mallopt
             if any(mallopt(M_MMAP_THRESHOLD, size) for size in LARGEST):
                 mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+@contextlib.contextmanager
+def enough_memory(what: object) -> Iterator[None]:
+    """Within it memory that cannot be had is a UserError, whoever asked for it. what: the work that needs it."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in NO_MEMORY):
+            raise
+        advice = "free some, train fewer runs at a time (--jobs), or another run with a smaller batch (-r batch)"
+        raise UserError(f"{what}: out of memory ({cut(str(error), 200)}); {advice}") from None
 
 
 @functools.cache

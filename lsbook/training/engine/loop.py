@@ -133,7 +133,7 @@ def together() -> Iterator[bool]:
             distributed.told(None)
             return
         while run := distributed.told(None):
-            with contextlib.suppress(distributed.Shared):
+            with contextlib.suppress(distributed.Shared), devices.enough_memory(run):
                 _follow(run)
         yield False
 
