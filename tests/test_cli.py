@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from lsbook import cli, training
+from lsbook.chapters.plans import plan
 from lsbook.core import registry
 from lsbook.core.errors import UserError
 from lsbook.core.registry import DATASETS
@@ -137,6 +138,18 @@ def test_a_bad_parameter_names_chapter_and_cell(
     assert message in line
     assert not (tmp_path / "out" / "html").exists()
     assert not results.exists()
+
+
+def test_a_record_without_what_a_chapter_needs_is_named(lsbook, results, environment, monkeypatch, tmp_path):
+    monkeypatch.chdir(PROJECT)
+    for run in plan("projections", "smoke", "0"):
+        Store(results).put(run, metrics={"train_accuracy": 0.5}, history={}, environment=environment, arrays={})
+    arguments = ["--profile", "smoke", "-p", "seeds", "0", "--out", str(tmp_path / "out"), "--notebook"]
+    code, _, err = lsbook("build", "projections", *arguments)
+    line = err.splitlines()[-1]
+    assert code == 2
+    assert line.startswith(f"lsbook: chapter projections, cell 3 failed: recorded run {results}/digits-alexnet-16/")
+    assert "has no array templates, which is needed here; move the folder away" in line
 
 
 def test_a_smoke_run_is_recorded_once_and_verified(lsbook, results):

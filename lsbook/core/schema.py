@@ -291,7 +291,7 @@ def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
 class Arrays(Mapping[str, np.ndarray]):
     """A record's arrays by name, each read, and its values checked, when first asked for.
 
-    Asking raises UserError where the array turns out to be damaged, or the file to have changed.
+    Asking raises UserError where the array turns out to be damaged, the file to have changed, or the record lacks it.
     """
 
     def __init__(self, folder: Path):
@@ -314,7 +314,7 @@ class Arrays(Mapping[str, np.ndarray]):
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._read:
             if name not in self._names:
-                raise KeyError(name)
+                raise lacking(self._folder, "array", name)
             with self._archive() as archive:
                 self._read[name] = _array(archive, archive.getinfo(f"{name}.npy"))
         return self._read[name]
@@ -327,6 +327,26 @@ class Arrays(Mapping[str, np.ndarray]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._names
+
+
+class Measured(dict):
+    """A record's metrics, or its history, by name. kind: what messages call one of them.
+
+    UserError for one that the record lacks.
+    """
+
+    def __init__(self, values: Mapping[str, Any], kind: str, folder: Path):
+        super().__init__(values)
+        self._kind, self._folder = kind, folder
+
+    def __missing__(self, name: str) -> Any:
+        raise lacking(self._folder, self._kind, name)
+
+
+def lacking(folder: Path, kind: str, name: str) -> UserError:
+    """The one line for what a record does not have, as older ones may not, and whoever reads it needs."""
+    advice = "move the folder away, and the run is trained and recorded again"
+    return UserError(f"recorded run {folder} has no {kind} {name}, which is needed here; {advice}")
 
 
 def check_values(packed: bytes) -> None:

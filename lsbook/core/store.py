@@ -24,7 +24,7 @@ from lsbook.core import registry, schema
 from lsbook.core.config import Run, as_dict
 from lsbook.core.errors import UserError
 from lsbook.core.paths import results_path
-from lsbook.core.schema import ARRAYS, CHECKSUMS, RECORD_FILES, Arrays, Damaged, Environment, Number
+from lsbook.core.schema import ARRAYS, CHECKSUMS, RECORD_FILES, Arrays, Damaged, Environment, Measured, Number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +42,8 @@ class Record:
         history: name -> numbers, one a point of measurement along the training.
         environment: versions, device, wall time, source commit, data fingerprint.
         folder: where it lies.
+
+    A metric, history or array that a record lacks is a UserError for who takes it by name.
     """
 
     run: Run
@@ -288,7 +290,8 @@ def _checked(folder: Path, values: bool = False) -> Record:
     content = _check(files, f"{folder.parent.name}/{folder.name}")
     if values:
         schema.check_values(files[ARRAYS])
-    return Record(content.run, content.metrics, content.history, content.environment, folder)
+    metrics, history = Measured(content.metrics, "metric", folder), Measured(content.history, "history", folder)
+    return Record(content.run, metrics, history, content.environment, folder)
 
 
 def _check(files: dict[str, bytes], folder: str) -> schema.Content:

@@ -301,7 +301,7 @@ def test_arrays_are_read_by_name(store, environment, monkeypatch):
         np.testing.assert_array_equal(record.arrays["words"], arrays["words"])
     assert read == ["words.npy"]
     assert record.arrays["empty"].shape == (0, 3)
-    with pytest.raises(KeyError, match="more"):
+    with pytest.raises(UserError, match="has no array more, which is needed here"):
         record.arrays["more"]
 
 

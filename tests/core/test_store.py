@@ -55,6 +55,24 @@ def test_what_was_never_put_is_none(store):
     assert store.verify() == []
 
 
+@pytest.mark.parametrize(("part", "kind"), [("metrics", "metric"), ("history", "history"), ("arrays", "array")])
+def test_what_a_record_lacks_is_said_in_a_line_with_what_to_do(store, content, part, kind):
+    """As older records may lack what is measured today. After what is advised the run is missing, and can be put."""
+    lacking = {name: value for name, value in content[part].items() if name not in ("test_accuracy", "loss", "labels")}
+    [name] = content[part].keys() - lacking.keys()
+    record = store.put(run(), **content | {part: lacking})
+    assert getattr(record, part).keys() == lacking.keys()
+    with pytest.raises(UserError) as caught:
+        getattr(record, part)[name]
+    assert str(caught.value) == (
+        f"recorded run {record.folder} has no {kind} {name}, which is needed here; "
+        "move the folder away, and the run is trained and recorded again"
+    )
+    record.folder.rename(store.path.parent / "away")
+    assert run() not in store
+    np.testing.assert_array_equal(getattr(store.put(run(), **content), part)[name], content[part][name])
+
+
 def test_a_record_made_elsewhere_is_adopted_once_and_whole(store, tmp_path, content):
     there = Store(tmp_path / "elsewhere")
     record = there.put(run(), **content)
