@@ -32,8 +32,9 @@ class Splits(NamedTuple):
 
 
 def splits(run: Run) -> Splits:
-    """The images of a run, from their files. UserError when they are missing or damaged."""
+    """The images of a run, from their files. UserError when they, or those its network is tried on, are damaged."""
     train, heldout, test = all_splits(run.dataset)
+    transfer.check(run.dataset)
     if run.label_noise:
         train, heldout = (
             replace(part, labels=noisy_labels(part.labels, len(part.classes), run.label_noise, seed))

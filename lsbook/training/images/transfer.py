@@ -24,6 +24,20 @@ ITERATIONS = 500
 Respond = Callable[[Images], Responses]
 
 
+def check(dataset: str) -> None:
+    """UserError when another data set on which its networks are tried is at hand but damaged.
+
+    Asked before a training, so that it is not trained to an end where nothing can be recorded.
+    """
+    source = DATASETS[dataset]
+    for name in source.unknown:
+        if at_hand(name):
+            load(name, "test")
+    if source.transfer and at_hand(source.transfer):
+        train_and_heldout(source.transfer)
+        load(source.transfer, "test")
+
+
 def unknown_images(dataset: str, shape: tuple[int, int, int], test: Responses, respond: Respond) -> dict[str, float]:
     """AUROC of a network's test images against those of data sets that are unknown to it.
 

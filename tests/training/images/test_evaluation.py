@@ -8,6 +8,7 @@ from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from lsbook.analysis import calibration
 from lsbook.core.config import Recipe, Run
+from lsbook.core.errors import UserError
 from lsbook.core.registry import DATASETS
 from lsbook.data.images import Images, load
 from lsbook.training import Splits, train
@@ -135,6 +136,21 @@ def test_a_linear_probe_learns_what_the_features_tell(other):
     assert found["probe_strange_strength"] in transfer.STRENGTHS
     blind = transfer.linear_probe("digits", (3, 12, 12), lambda x: seen(dataclasses.replace(x, pixels=x.pixels * 0)))
     assert blind["probe_strange_accuracy"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("part", ["unknown", "transfer"])
+@pytest.mark.parametrize("more", [[], ["test (1).parquet"], ["data/test.parquet"]])
+def test_another_data_set_that_is_damaged_is_said_before_a_training(data_folder, monkeypatch, part, more):
+    """Not at its end, where hours would have been for nothing. Without it a run is trained all the same."""
+    tried = {"unknown": {"mnist": ()}} if part == "unknown" else {"transfer": "mnist"}
+    monkeypatch.setitem(DATASETS, "digits", dataclasses.replace(DATASETS["digits"], **tried))
+    run = Run(dataset="digits", model="mlp", alpha=0.1, seed=0, recipe=Recipe(steps=1), examples=200)
+    assert len(images.splits(run).train) == 200
+    for name in ("test.parquet", *more):
+        (data_folder / "mnist" / name).parent.mkdir(parents=True, exist_ok=True)
+        (data_folder / "mnist" / name).write_bytes(b"no Parquet")
+    with pytest.raises(UserError, match=r"mnist.*(damaged|keep one|is named neither)"):
+        images.splits(run)
 
 
 def test_images_that_fit_no_view_are_refused():
