@@ -3,6 +3,7 @@
 import gzip
 import io
 import os
+import struct
 import tracemalloc
 import zlib
 
@@ -310,6 +311,49 @@ def test_a_text_that_unpacks_to_far_more_than_its_size_is_named(data_folder, mon
         (data_folder / "mine" / f"train.{language}.gz").write_bytes(gzip.compress(b"A line.\n" * 200_000))
     with pytest.raises(UserError, match="mine/train.en.gz unpacks to more than 100 times its .* bytes; get it anew"):
         texts.load("mine", "train")
+
+
+@pytest.fixture
+def originals(data_folder, register):
+    """MNIST's own files, of four images a part."""
+    register("mnist", examples=(4, 4), heldout=1, archives=())
+    folder = data_folder / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, 4, 28, 28) + bytes(4 * 28 * 28))
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, 4) + bytes(4))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        *(
+            ("train-images-idx3-ubyte", struct.pack(">IIII", 0x803, *sizes))
+            for sizes in [(2**32 - 1, 28, 28), (4, 2**32 - 1, 2**32 - 1), (2**31, 2**31, 2), (5, 28, 28), (0, 28, 28)]
+        ),
+        ("train-images-idx3-ubyte", struct.pack(">IIII", 0xD03, 4, 28, 28)),  # of four bytes a pixel
+        ("train-images-idx3-ubyte", struct.pack(">IIII", 0x8FF, 4, 28, 28)),  # of 255 dimensions
+        ("train-labels-idx1-ubyte", struct.pack(">II", 0x801, 2**32 - 1)),
+        ("train-labels-idx1-ubyte", struct.pack(">II", 0x801, 5)),
+        ("train-labels-idx1-ubyte", struct.pack(">IIII", 0x803, 1, 2, 2)),
+    ],
+)
+def test_a_file_of_mnist_whose_header_claims_what_is_not_there_is_named(originals, name, header):
+    assert images.load("mnist", "train").pixels.shape == (3, 1, 28, 28)
+    content = (originals / name).read_bytes()
+    (originals / name).write_bytes(header + content[len(header) :])
+    assert peak(lambda: images.load("mnist", "train")) < 2**20
+    assert "mnist" in refused("mnist")
+
+
+def test_a_file_of_mnist_that_is_larger_than_its_images_is_not_read(originals):
+    """It takes no room on the disk, and would take 2⁴⁰ bytes in memory."""
+    path = originals / "train-images-idx3-ubyte"
+    with path.open("r+b") as file:
+        file.truncate(2**40)
+    assert peak(lambda: images.load("mnist", "train")) < 2**20
+    assert refused("mnist") == f"{path} has {2**40:,} bytes, more than {4 * 28 * 28 + 16:,}; get it anew"
 
 
 def test_a_line_without_an_end_is_not_read_to_it(data_folder):
