@@ -1,9 +1,11 @@
 """A thousand damaged variants of every kind of file that is read: what comes of each is a result or one line."""
 
 import gzip
+import hashlib
 import io
 import json
 import os
+import pickle
 import random
 import shutil
 import struct
@@ -18,7 +20,9 @@ import torch
 from PIL import Image
 
 from lsbook.core.config import Recipe, Run
-from lsbook.core.errors import UserError
+from lsbook.core.errors import UserError, one_line
+from lsbook.core.registry import DATASETS
+from lsbook.core.store import FILES, Store
 from lsbook.data import embedded, images, sources, texts, vocabulary
 from lsbook.training.engine import checkpoints
 from lsbook.training.engine.environment import peak_memory
@@ -67,7 +71,7 @@ def check(content: bytes, read: Callable[[bytes], object]) -> tuple[int, int]:
             read(variant)
         except UserError as error:
             lines.append(str(error))
-            assert lines[-1].isprintable()
+            assert lines[-1] == one_line(lines[-1])
             assert len(lines[-1]) < 600
     assert peak_memory() - before < PEAK * 10**6
     return VARIANTS - len(lines), len(lines)
@@ -254,6 +258,63 @@ def test_vocabularies_that_are_kept(data_folder, monkeypatch):
         assert vocabulary.load("mine", 320) == whole
 
     assert check(kept.read_bytes(), read) == (VARIANTS, 0)
+
+
+@pytest.mark.parametrize("kind", ["CIFAR10", "CIFAR100"])
+def test_original_files_of_cifar(data_folder, register, monkeypatch, kind):
+    """They are unpickled: only those are read at all whose sums are torchvision's."""
+    name = kind.lower()
+    register(name, examples=(4, 4), heldout=1, archives=())
+    reader = getattr(sources._torchvision_datasets(name), kind)
+    folder = data_folder / reader.base_folder
+    folder.mkdir()
+    labels = "labels" if kind == "CIFAR10" else "fine_labels"
+    batch = pickle.dumps({"data": np.zeros((4, 3 * 32 * 32), np.uint8), labels: [0, 1, 2, 3]})
+    names = pickle.dumps({"names": list(DATASETS[name].classes)})
+    (folder / "batch").write_bytes(batch)
+    (folder / "names").write_bytes(names)
+    sums = {file: hashlib.md5((folder / file).read_bytes()).hexdigest() for file in ("batch", "names")}
+    monkeypatch.setattr(reader, "meta", {"filename": "names", "key": "names", "md5": sums["names"]})
+    monkeypatch.setattr(reader, "train_list", [["batch", sums["batch"]]])
+    monkeypatch.setattr(reader, "test_list", [["batch", sums["batch"]]])
+    monkeypatch.setattr(reader, "download", lambda _: None)
+
+    def read(file: str, variant: bytes) -> None:
+        over(folder / file, variant)
+        assert images.load(name, "train").pixels.shape == (3, 3, 32, 32)
+
+    for file, content in {"batch": batch, "names": names}.items():
+        results, lines = check(content, lambda variant, file=file: read(file, variant))
+        assert results == sum(variant == content for variant in variants(content))
+        assert lines > 900
+        over(folder / file, content)
+
+
+@pytest.mark.parametrize("name", ["record.json", "arrays.npz", "SHA256SUMS"])
+def test_records(tmp_path, environment, name):
+    """Their checksums are those of the damaged file, as those of one that was made to do harm would be."""
+    store = Store(tmp_path / "results")
+    arrays = {"labels": np.arange(20, dtype=np.uint16), "words": np.array(["ein", "zwölf"]), "x": np.eye(3)}
+    record = store.put(RUN, metrics={"a": 0.5}, history={"b": [1, 2]}, environment=environment, arrays=arrays)
+    whole = record.files()
+
+    def read(variant: bytes) -> None:
+        changed = whole | {name: variant}
+        if name != "SHA256SUMS":
+            sums = (f"{hashlib.sha256(changed[file]).hexdigest()}  {file}\n" for file in FILES)
+            changed["SHA256SUMS"] = "".join(sums).encode()
+        for file, content in changed.items():
+            over(record.folder / file, content)
+        problems = store.verify()
+        assert problems == [one_line(problem) for problem in problems]
+        found = store.get(RUN)
+        for array in found.arrays.values():
+            assert array.nbytes < 10_000
+        assert problems == []
+
+    results, lines = check(whole[name], read)
+    assert results > 0
+    assert lines > 500
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "json"])
