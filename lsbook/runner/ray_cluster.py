@@ -23,7 +23,8 @@ from lsbook.runner.pool import Worker, heard
 
 PATIENCE = 10  # seconds in which a cluster has to answer
 ENDING = 15  # seconds for tasks to end their step and keep it, which goes on there when they need more
-REFUSED = "InvalidAuthToken", "AuthenticationError"  # Ray's words for a token that is wrong, or missing here
+REFUSALS = "InvalidAuthToken", "AuthenticationError"  # Ray's words for a token that is wrong, or missing here
+REFUSED = "refused"  # what is made of them
 RETRIES = 5  # of a run whose process or node dies
 
 
@@ -148,30 +149,48 @@ class Cluster:
 
 
 def _check_answer() -> None:
-    """UserError unless a cluster answers. Another process asks, since Ray itself would wait for minutes."""
+    """UserError unless a cluster answers, and only to who has its token: else all that reach it can run programs."""
     where = os.environ.get("RAY_ADDRESS") or "auto"
     start = 'start one with "ray start --head", or name another in RAY_ADDRESS'
+    answer = _ask({})
+    if answer is None:
+        raise UserError(f"the Ray cluster at {where} has not answered for {PATIENCE} s: {start}")
+    if answer == REFUSED:
+        raise UserError(
+            f"the Ray cluster at {where} wants its token: set RAY_AUTH_MODE=token, and have ~/.ray/auth_token "
+            "of its first machine at the same place here"
+        )
+    if answer:
+        raise UserError(f"no Ray cluster to be had ({answer}): {start}")
+    if _ask({"RAY_AUTH_MODE": "disabled"}) == "":
+        raise UserError(
+            f"whoever reaches the Ray cluster at {where} can run programs on it: stop it, and start it with a token "
+            '("export RAY_AUTH_MODE=token", "ray get-auth-token --generate"), as the chapter Reproduce does'
+        )
+
+
+def _ask(environment: dict[str, str]) -> str | None:
+    """How the cluster answers: "" to who may use it, REFUSED to who lacks its token, None not at all, or what is wrong.
+
+    Another process asks, since Ray itself would wait for minutes. environment: of it, besides this one's.
+    """
     question = "import ray; print('asking', flush=True); ray.init('auto', log_to_driver=False)"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", question], **pipes) as child:
+    with subprocess.Popen([sys.executable, "-c", question], env=os.environ | environment, **pipes) as child:
         child.stdout.readline()  # until here it has imported Ray, which says nothing of the cluster
         patience = threading.Timer(PATIENCE, child.kill)
         patience.start()
         lines = []
         for line in child.stderr:
             lines.append(line.strip())
-            if any(word in line for word in REFUSED):
+            if any(word in line for word in REFUSALS):
                 child.kill()  # it would ask again and again
                 patience.cancel()
-                raise UserError(
-                    f"the Ray cluster at {where} wants its token: set RAY_AUTH_MODE=token, and have ~/.ray/auth_token "
-                    "of its first machine at the same place here"
-                )
+                return REFUSED
         child.wait()
         answered = patience.is_alive()
         patience.cancel()
     if not answered:
-        raise UserError(f"the Ray cluster at {where} has not answered for {PATIENCE} s: {start}")
-    if child.returncode:
-        *_, reason = ["it gave no reason", *lines]
-        raise UserError(f"no Ray cluster to be had ({reason}): {start}")
+        return None
+    *_, reason = ["it gave no reason", *lines]
+    return reason if child.returncode else ""

@@ -149,6 +149,36 @@ def test_what_is_advised_to_who_has_not_the_token_helps(nodes, tmp_path, monkeyp
     ray_cluster._check_answer()
 
 
+@pytest.fixture
+def open_cluster(tmp_path, monkeypatch):
+    """One that was started without a token, on another address of this machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        address, settings = "127.0.0.9", {"RAY_AUTH_MODE": "disabled", "RAY_TMPDIR": folder}
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
+        command += ["--include-dashboard=false", "--num-cpus=1", "--port=0", f"--node-ip-address={address}"]
+        silent = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        with subprocess.Popen(command, env=os.environ | settings, **silent) as process:
+            said = ""
+            while not (found := re.search(rf"{address}:\d+", said)):
+                line = process.stdout.readline()
+                assert line, said
+                said += line
+            monkeypatch.setenv("RAY_ADDRESS", found[0])
+            monkeypatch.setattr(ray_cluster, "PATIENCE", 60)
+            yield found[0]
+            process.terminate()
+            process.communicate()
+
+
+@pytest.mark.parametrize("mode", ["disabled", "token"])
+def test_a_cluster_that_takes_runs_from_anybody_gets_none(open_cluster, tmp_path, monkeypatch, mode):
+    """Whether who asks has a token or not."""
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", TOKEN)
+    with pytest.raises(UserError, match=f"whoever reaches the Ray cluster at {open_cluster} can run programs on it"):
+        sweep.sweep([run(0)], Store(tmp_path / "results"), on="ray")
+
+
 def test_unknown_places_are_refused(tmp_path):
     with pytest.raises(UserError, match="unknown place 'moon': choose from local, ray"):
         sweep.sweep([run(0)], Store(tmp_path), on="moon")
