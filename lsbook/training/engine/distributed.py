@@ -49,8 +49,11 @@ def joined() -> Iterator[None]:
     store = distributed.PrefixStore(f"start {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
     distributed.init_process_group(store=store, rank=number, world_size=size, timeout=PATIENCE)
     yield
+    # What DistributedDataParallel leaves in cycles goes first. If it had the last hold on the group, it would wait for
+    # the group's threads and keep Python's lock, which a thread needs to drop a tensor. If it were not freed at all,
+    # such a thread would abort the interpreter at its end.
+    gc.collect()
     distributed.destroy_process_group()  # not after an error: the others may never answer
-    gc.collect()  # else cycles keep its threads, and one that drops a tensor while the interpreter ends aborts it
 
 
 def count() -> int:

@@ -46,6 +46,32 @@ if __name__ == "__main__":
     threads = [task.read_text().strip() for task in pathlib.Path("/proc/self/task").glob("*/comm")]
     assert not any("gloo" in name for name in threads), threads  # at the interpreter's end they may abort it
 """
+# All processes train a step and leave. The first one's last sum is still to be done, by a thread that drops its tensor.
+LEAVING = """
+import faulthandler, pathlib, time
+import torch
+from torch import nn
+from lsbook.training.engine import distributed
+
+def step():
+    model, images = nn.Linear(3, 2), torch.ones(4, 3)
+    loss = distributed.averaging(model, lambda: model(images).sum())
+    loss().backward()
+    loss.itself = loss
+
+def last_sum():
+    work = torch.distributed.all_reduce(torch.ones(2), async_op=True)
+    if distributed.rank():
+        work.wait()
+
+faulthandler.dump_traceback_later(120, exit=True)
+with distributed.joined():
+    step()
+    if distributed.rank():
+        time.sleep(2)
+    last_sum()
+assert not [task for task in pathlib.Path("/proc/self/task").glob("*/comm") if "gloo" in task.read_text()]
+"""
 SGD = {"steps": 100, "batch": 15, "learning_rate": 0.01, "momentum": 0.9, "precision": "float32"}
 ADAM = {"steps": 12, "batch": 300, "optimiser": "adam", "learning_rate": 0.005, "momentum": 0.9, "precision": "float32"}
 IMAGES = {"dataset": "digits", "model": "mlp-800", "alpha": 0.1, "seed": 0, "recipe": SGD, "examples": 50}
@@ -68,10 +94,12 @@ RUNS = {
 NEWCOMER = Path(__file__).parents[2] / "newcomer"  # whose modules the processes import by name
 
 
-def start(folder: Path, runs: list[dict], restarts: int = 0, **environment: str) -> subprocess.Popen:
+def start(
+    folder: Path, runs: list[dict], restarts: int = 0, code: str = SCRIPT, **environment: str
+) -> subprocess.Popen:
     """torchrun with two processes."""
     script = folder / "script.py"
-    script.write_text(SCRIPT)
+    script.write_text(code)
     places = {"LSBOOK_RESULTS": str(folder / "results"), "LSBOOK_RUNS": str(folder / "runs"), "OMP_NUM_THREADS": "1"}
     places["PYTHONPATH"] = str(NEWCOMER)
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", f"--max-restarts={restarts}"]
@@ -177,6 +205,11 @@ def test_what_processes_cannot_do_together_is_refused_in_a_line_each(two):
     assert refused[1].startswith("process 1: wmt14-en-de not found under ")
     assert refused[2] == "a batch of 1 images is too small for 2 processes"
     assert "Traceback" not in said
+
+
+def test_whoever_leaves_last_waits_for_nobody(tmp_path):
+    """In threads of the first process is work that the second has to do its part of."""
+    end(start(tmp_path, [], code=LEAVING))
 
 
 def test_a_killed_or_stopped_training_goes_on_and_ends_where_it_would_have(two, tmp_path):
