@@ -115,7 +115,7 @@ def test_a_sweep_that_trains_keeps_checkpoints(start, tmp_path, results):
 
 def test_a_build_takes_its_kernels_with_it(start, tmp_path):
     command = start("-m", "lsbook", "build", "label_smoothing", "--out", str(tmp_path / "out"))
-    command.wait_for("ipykernel_launcher")
+    command.wait_for("kernelapp")
     assert command.end(signal.SIGTERM)[-1] == "lsbook: stopped"
 
 

@@ -1,5 +1,5 @@
 """The environment in which chapters and Sphinx run, built up from what they need: the reader's own settings of Python,
-IPython, Jupyter, matplotlib, git and the terminal change nothing in the book."""
+IPython, Jupyter, matplotlib, docutils, git and the terminal, and those of the machine, change nothing in the book."""
 
 import json
 import os
@@ -17,6 +17,14 @@ NEEDED = (
     *("TMPDIR", "TEMP", "TMP", "SYSTEMROOT", "SSL_CERT_FILE", "SSL_CERT_DIR"),
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
 )
+# What a kernel executes: IPython's own, which would also look for settings in /etc and beside the interpreter.
+LAUNCH = """
+from IPython.core import application
+from ipykernel import kernelapp
+for folders in (application.SYSTEM_CONFIG_DIRS, application.ENV_CONFIG_DIRS):
+    folders.clear()
+kernelapp.launch_new_instance()
+"""
 PREFIXES = "LSBOOK_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "NVIDIA_"
 
 
@@ -41,6 +49,7 @@ def environment(home: Path) -> dict[str, str]:
         "JUPYTER_DATA_DIR": str(home / "jupyter"),
         "JUPYTER_PREFER_ENV_PATH": "0",  # that folder before others
         "JUPYTER_NO_CONFIG": "1",
+        "DOCUTILSCONFIG": "",  # no file of settings, not even in /etc
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "PYTHONPATH": os.pathsep.join(_packages()),
         "PYTHONHASHSEED": "0",
@@ -58,7 +67,7 @@ def _packages() -> list[str]:
 
 def _write_settings(home: Path) -> None:
     """A kernel of this interpreter."""
-    kernel = {"argv": [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], "language": "python"}
+    kernel = {"argv": [sys.executable, "-P", "-c", LAUNCH, "-f", "{connection_file}"], "language": "python"}
     path = home / "jupyter" / "kernels" / KERNEL / "kernel.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(kernel | {"display_name": KERNEL}), encoding="utf-8")

@@ -326,19 +326,37 @@ def test_a_second_build_gives_the_same_bytes_and_asks_no_other_host(built, tmp_p
     assert not (tmp_path / "asked").exists()
 
 
+# What may be in /etc of a machine that is not ours.
+OF_THE_MACHINE = {
+    "ipython/ipython_config.py": "c.InteractiveShell.ast_node_interactivity = 'all'\nprint('hello')\n",
+    "ipython/startup/00.py": "print('hello')\n",
+    "jupyter/jupyter_config.py": "raise SystemExit('not this one')\n",
+    "matplotlibrc": "lines.linewidth: 9\naxes.facecolor: red\n",
+    "docutils.conf": "[general]\ngenerator: yes\nstrip_comments: yes\nsection_numbering: no\n",
+    "gitconfig": "[log]\nshowSignature = true\n",
+}
 BARE = {"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 # A folder seen at /mnt by somebody whom the system does not know and who may write only what is theirs.
 AS_NOBODY = """
-mount --bind "$0" /mnt && cd /mnt && exec setpriv --reuid=12345 --regid=12345 --clear-groups \
+set -e
+mount --bind "$0" /mnt
+mount --bind "$0/etc" /etc
+cd /mnt
+exec setpriv --reuid=12345 --regid=12345 --clear-groups \
   --inh-caps=-all,+dac_read_search --ambient-caps=-all,+dac_read_search "$@"
 """
 
 
 @pytest.fixture
 def somebody(tmp_path):
-    """Runs a command line of ours at an ASCII terminal, and as a user without a name and a home where that can be."""
+    """Runs a command line of ours at an ASCII terminal, and where that can be on a machine with settings of its own, as
+    a user without a name and a home."""
     command, root = [], tmp_path
     if not os.geteuid():
+        subprocess.run(["cp", "--archive", "/etc", tmp_path], check=True)
+        for name, text in OF_THE_MACHINE.items():
+            (tmp_path / "etc" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "etc" / name).write_text(text)
         command, root = ["unshare", "--mount", "sh", "-c", AS_NOBODY, tmp_path], Path("/mnt")
         if subprocess.run([*command, "true"], capture_output=True).returncode:
             pytest.skip("nobody else may run something here")
@@ -357,7 +375,8 @@ def somebody(tmp_path):
 
 
 def test_anybody_may_build_from_what_they_can_only_read(project, built, somebody, tmp_path):
-    """With assertions and docstrings stripped, and braces and more in the paths. The advice of the first try helps."""
+    """With assertions and docstrings stripped, and braces and more in the paths. The advice of the first try helps; a
+    build comes after one that ended early, whose copies of the sources may not be written either."""
     source, out = tmp_path / "{sources} [of] another's %20 ü", tmp_path / "{alpha} {}"
     shutil.copytree(project, source, ignore=shutil.ignore_patterns("_build", "others", "a file"))
     out.mkdir()
@@ -371,6 +390,8 @@ def test_anybody_may_build_from_what_they_can_only_read(project, built, somebody
         assert "Permission denied" in refused
         assert "choose another --out" in refused
         arguments = "build", "-p", "alpha", "0.25", "--out", f"../{out.name}"
+        assert somebody(source.name, *arguments, "first", "--notebook")[0] == 0
+        assert (out / "source" / "book" / "first.ipynb").is_file()
         code, said, complaint = somebody(source.name, *arguments)
         assert (code, Path(said.strip()).resolve()) == (0, out / "html" / "index.html"), complaint
         assert digests(out / "html") == digests(built)
