@@ -1,5 +1,6 @@
 """What is read on the repository's own pages leads somewhere."""
 
+import json
 import re
 from pathlib import Path
 
@@ -21,6 +22,20 @@ def anchors(path: Path) -> set[str]:
     blocks = MarkdownIt().parse(path.read_text())
     titles = [text.content for start, text in zip(blocks, blocks[1:], strict=False) if start.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_commands_for_many_machines_are_closed_to_others_and_say_on_which_network():
+    """Of Ray by its token, of which every machine has to know before it starts; torchrun has none."""
+    cells = json.loads((PROJECT / "book" / "reproduce.ipynb").read_text())["cells"]
+    [text] = [text for cell in cells if "ray start" in (text := "".join(cell["source"]))]
+    token, head, worker = (text.index(part) for part in ("RAY_AUTH_MODE=token", "ray start --head", "ray start --add"))
+    assert token < text.index("ray get-auth-token --generate") < head < worker
+    for command in ("torchrun --nnodes", "ray start --head"):
+        after = " ".join(text[text.index(command) :].partition("**")[0].split())
+        assert "only for a network of which you trust every machine" in after.lower()
+    for page in PAGES:
+        assert "ray start" not in page.read_text()
+    assert "only for a network of\nwhich you trust every machine" in (PROJECT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(PROJECT)))

@@ -22,6 +22,16 @@ def test_every_action_is_a_commit():
     assert [line for line in used if not re.fullmatch(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} +# v\d+\.\d+\.\d+", line)] == []
 
 
+def test_the_oldest_python_that_is_promised_and_the_newest_are_tried():
+    """On every change by the workflow; for all between, whether the pins resolve."""
+    promised = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["requires-python"]
+    matrix = re.findall(r'{python: "([\d.]+)"', (PROJECT / ".github" / "workflows" / "book.yml").read_text())
+    [resolved] = re.findall(r'versions=\("\${@:-([\d. ]+)}"\)', (PROJECT / ".ci" / "pins").read_text())
+    assert promised == f">={matrix[0]}"
+    assert resolved.split() == ["3.12", "3.13", matrix[1]]
+    assert ".ci/pins" in (PROJECT / ".ci" / "run").read_text().splitlines()
+
+
 def test_what_builds_the_package_is_pinned_as_everything_else_is():
     pins = [line for line in (PROJECT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
     assert [line for line in pins if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []

@@ -260,16 +260,14 @@ def test_vocabularies_that_are_kept(data_folder, monkeypatch):
     assert check(kept.read_bytes(), read) == (VARIANTS, 0)
 
 
-@pytest.mark.parametrize("kind", ["CIFAR10", "CIFAR100"])
-def test_original_files_of_cifar(data_folder, register, monkeypatch, kind):
+def test_original_files_of_cifar(data_folder, register, monkeypatch):
     """They are unpickled: only those are read at all whose sums are torchvision's."""
-    name = kind.lower()
+    name = "cifar10"
     register(name, examples=(4, 4), heldout=1, archives=())
-    reader = getattr(sources._torchvision_datasets(name), kind)
+    reader = sources._torchvision_datasets(name).CIFAR10
     folder = data_folder / reader.base_folder
     folder.mkdir()
-    labels = "labels" if kind == "CIFAR10" else "fine_labels"
-    batch = pickle.dumps({"data": np.zeros((4, 3 * 32 * 32), np.uint8), labels: [0, 1, 2, 3]})
+    batch = pickle.dumps({"data": np.zeros((4, 3 * 32 * 32), np.uint8), "labels": [0, 1, 2, 3]})
     names = pickle.dumps({"names": list(DATASETS[name].classes)})
     (folder / "batch").write_bytes(batch)
     (folder / "names").write_bytes(names)

@@ -17,6 +17,7 @@ from lsbook.chapters import machine_translation
 from lsbook.chapters.shared.comparison import HARD
 from lsbook.core import schema
 from lsbook.core.config import Recipe, Run
+from lsbook.core.errors import UserError
 from lsbook.core.store import Store
 
 PROJECT = Path(__file__).parents[2]
@@ -97,17 +98,27 @@ def record(tmp_path_factory, environment) -> tuple[dict, bytes]:
     return json.loads(found.text()), found.files()["arrays.npz"]
 
 
-def test_of_all_that_may_stand_in_a_field_only_printable_lines_are_read(record):
+def test_of_all_that_may_stand_in_a_field_only_printable_lines_are_read(record, tmp_path):
+    """By whoever reads it: `verify`, a chapter that asks for the run, and the build, which publishes all of a store."""
     text, arrays = record
-    read = set()
+    store, read = Store(tmp_path), set()
+    folder = tmp_path / run(0).folder
+    folder.mkdir(parents=True)
     for field, kind, changed in spoiled(text):
-        try:
-            schema.content(sealed(changed, arrays))
-        except schema.Damaged as error:
-            assert len(str(error)) < 300
-            assert str(error).isprintable()
-        else:
+        for name, content in sealed(changed, arrays).items():
+            (folder / name).write_bytes(content)
+        problems = store.verify()
+        if problems == []:
+            assert [found.run for found in store] == [store.get(run(0)).run]
             read.add((field, kind))
+            continue
+        [problem] = problems
+        assert len(problem) < 400
+        assert problem.isprintable()
+        for reading in (lambda: store.get(run(0)), lambda: list(store)):
+            with pytest.raises(UserError) as caught:
+                reading()
+            assert str(caught.value).isprintable()
     lines = {f"environment.{name}" for name in LINES} - {"environment.signatures"} | {"environment.signatures.BLEU"}
     needless = {"environment.signatures", "environment.signatures.BLEU", "environment.tokens_per_second"}
     shrunk = {("metrics.test_accuracy", "missing"), ("history.step", "missing")}
