@@ -9,6 +9,7 @@
 
 PYTHON ?= python3
 PINS ?= --constraint requirements.txt
+PIP = $(@D)/bin/python -m pip install --quiet
 ON_CPU = OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES=
 
 .PHONY: book test test-all test-gpu bench lint clean
@@ -36,11 +37,19 @@ lint: .venv/ready
 clean:
 	rm -rf _build .venv .venv-book .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 
-.venv-book/ready: EXTRAS = book
-.venv/ready: EXTRAS = book,train,cluster,test
-.venv-book/ready .venv/ready: pyproject.toml requirements.txt
+.venv-book/ready: requirements-book.txt
+.venv/ready .venv-book/ready: pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 2))' || \
 	  { echo "lsbook needs Python 3.11.2 or newer; name one, as in: make PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet $(PINS) --editable ".[$(EXTRAS)]"
+	$(INSTALL)
 	touch $@
+
+# What the book is made with is taken by its hashes. Not so torch, whose build for CPUs is another one in other places.
+ifdef PINS
+.venv-book/ready: INSTALL = $(PIP) --require-hashes --requirement requirements-book.txt && \
+	  $(PIP) --no-deps --no-build-isolation --editable .
+else
+.venv-book/ready: INSTALL = $(PIP) --editable ".[book]"
+endif
+.venv/ready: INSTALL = $(PIP) $(PINS) --editable ".[book,train,cluster,test]"

@@ -1,6 +1,7 @@
 """What is fetched to build, test and publish is named exactly, so that it changes only when a file here does.
 
-pip takes no hashes beside an editable installation ("there is no single file to hash"); where it does, they are given.
+The book is made with what has the hashes that are written down here. The training side has none: torch's build for
+CPUs, which is taken where there is one, is another file than the one of the same version that comes with CUDA.
 """
 
 import re
@@ -36,6 +37,26 @@ def test_what_builds_the_package_is_pinned_as_everything_else_is():
     pins = [line for line in (PROJECT / "requirements.txt").read_text().splitlines() if not line.startswith("#")]
     assert [line for line in pins if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
     assert set(tomllib.loads((PROJECT / "pyproject.toml").read_text())["build-system"]["requires"]) <= set(pins)
+
+
+def test_what_the_book_is_made_with_has_a_hash_and_the_version_that_is_pinned():
+    pins = (PROJECT / "requirements.txt").read_text().lower().replace("_", "-").split()
+    text = re.sub(r"^#.*\n", "", (PROJECT / "requirements-book.txt").read_text(), flags=re.MULTILINE)
+    wanted = text.replace(" \\\n", " ").splitlines()
+    assert len(wanted) > 100
+    for line in wanted:
+        assert re.search(r"( --hash=sha256:[0-9a-f]{64})+$", line), line
+        assert line.split()[0].lower().replace("_", "-") in pins, line
+    named = {re.split("[>=<]", need)[0].lower().replace("_", "-") for need in needs("book")}
+    assert named <= {line.partition("==")[0] for line in wanted}
+    assert "--require-hashes --requirement requirements-book.txt" in (PROJECT / "Makefile").read_text()
+
+
+def needs(extra: str) -> list[str]:
+    """What pyproject.toml says that the package and this extra need, and what builds it."""
+    text = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+    project = text["project"]
+    return [*project["dependencies"], *project["optional-dependencies"][extra], *text["build-system"]["requires"]]
 
 
 def test_what_is_installed_apart_from_the_package_has_a_hash():

@@ -15,7 +15,6 @@ import pytest
 
 from lsbook.chapters import machine_translation
 from lsbook.chapters.shared.comparison import HARD
-from lsbook.core import schema
 from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import UserError
 from lsbook.core.store import Store

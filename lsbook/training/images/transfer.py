@@ -29,7 +29,7 @@ def check(dataset: str) -> None:
 
     Asked before a training, so that it is not trained to an end where nothing can be recorded.
     """
-    source = DATASETS[dataset]
+    source = registry.dataset(dataset)
     for name in source.unknown:
         if at_hand(name):
             load(name, "test")
