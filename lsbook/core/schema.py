@@ -329,7 +329,7 @@ class Arrays(Mapping[str, np.ndarray]):
         return name in self._names
 
 
-class Measured(dict):
+class Measured(dict[str, Any]):
     """A record's metrics, or its history, by name. kind: what messages call one of them.
 
     UserError for one that the record lacks.

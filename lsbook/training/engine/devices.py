@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import torch
 
-from lsbook.core.errors import UserError, cut
+from lsbook.core.errors import UserError, shortened
 
 # How torch, CUDA's libraries and C++ say that there is no memory; NumPy and Python raise MemoryError.
 NO_MEMORY = "out of memory", "can't allocate memory", "ALLOC_FAILED", "bad_alloc"
@@ -35,7 +35,7 @@ def enough_memory(what: object) -> Iterator[None]:
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in NO_MEMORY):
             raise
         advice = "free some, train fewer runs at a time (--jobs), or another run with a smaller batch (-r batch)"
-        raise UserError(f"{what}: out of memory ({cut(str(error), 200)}); {advice}") from None
+        raise UserError(f"{what}: out of memory ({shortened(str(error), 200)}); {advice}") from None
 
 
 @functools.cache
