@@ -1,17 +1,14 @@
-"""What is written: records, sweeps of trainings, the book."""
+"""What is written: sweeps of trainings, the book."""
 
 import contextlib
 import dataclasses
 import io
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-
-import numpy as np
 
 from benchmarks.timing import Benchmark
 from lsbook.core.config import Recipe, Run
@@ -21,15 +18,8 @@ from lsbook.core.paths import TABLE_OF_CONTENTS, project_root, results_path
 from lsbook.core.store import Store
 from lsbook.runner import sweep as sweeping
 
-RECORDS = 20  # written and read in a round
 RUNS = 40  # of a sweep
 PLAIN_RUNS = 2  # the same of the plain way
-ENVIRONMENT = {  # what every record says
-    **dict.fromkeys(("python", "torch", "numpy", "device", "precision", "commit"), "—"),
-    **{"threads": 1, "training_seconds": 1, "peak_memory_mb": 1, "images_per_second": 1},
-    "recorded": "2026-01-01T00:00:00+00:00",
-    "data": {"variant": "—", "train_sha256": "0" * 64, "test_sha256": "0" * 64},
-}
 TINY = Run(
     dataset="digits",
     model="alexnet-16",
@@ -38,35 +28,6 @@ TINY = Run(
     recipe=Recipe(steps=40, batch=32, learning_rate=0.02, momentum=0.9, schedule="one-cycle"),
     examples=1_000,
 )
-
-
-def store() -> Benchmark:
-    """Records of the size of a CIFAR-10 run, written and read back, against an archive and a JSON file each."""
-    generator = np.random.default_rng(0)
-    arrays = {"test_logits": generator.normal(size=(10_000, 10)).astype(np.float16)}
-    runs = [dataclasses.replace(TINY, seed=seed) for seed in range(RECORDS)]
-    content = {"metrics": {"test_accuracy": 0.5}, "history": {"loss": [1.0] * 20}, "environment": ENVIRONMENT}
-
-    def ours() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            kept = Store(folder)
-            for run in runs:
-                kept.put(run, **content, arrays=arrays)
-                assert kept.get(run).arrays.keys() == arrays.keys()
-
-    def plain() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            for run in runs:
-                path = Path(folder) / run.key
-                np.savez_compressed(path.with_suffix(".npz"), **arrays)
-                path.with_suffix(".json").write_text(json.dumps(content))
-                with np.load(path.with_suffix(".npz")) as found:
-                    dict(found)
-                json.loads(path.with_suffix(".json").read_text())
-
-    return Benchmark(
-        "Store", "records", RECORDS, ours, plain, "compression, checksums, and waiting for the disk to have it all"
-    )
 
 
 def sweep() -> Benchmark:

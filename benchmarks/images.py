@@ -1,4 +1,4 @@
-"""Training on images, and a teacher's answers to all views of them."""
+"""Training on images, and a teacher's logits for all views of them."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ from lsbook.training.losses import SmoothedCrossEntropy
 STEPS = {"mlp": 40, "alexnet": 20, "resnet56": 3, "inception_v4": 1}  # of training in a round
 # So many times as much of ours and of the plain way, which is slower: no turn is then too short to be timed.
 MORE = {"cpu": (3, 1), "cuda": (100, 10)}
-TAUGHT = 40  # images all of whose views a teacher sees in a round
+TEACHER_IMAGES = 40  # images all of whose views a teacher sees in a round
 VIEWS = 2_560  # of other images that it sees in the plain way's
 WORKERS = 2  # of the plain way's DataLoader
 
@@ -68,7 +68,7 @@ def _training(
     plain = (plain_network() if plain_network else _network(run, data)).to(device)
 
     def ours() -> None:
-        with devices.isolated(device, run.seed):
+        with devices.isolated_rng(device, run.seed):
             for step in range(steps):
                 trainer.step(step % run.recipe.steps)
 
@@ -86,9 +86,11 @@ def _training(
 
 
 def _counts(run: Run, data: Images, model: nn.Module) -> Counts:
-    """Of a training step, in the number format of the recipe."""
+    """Count a training step's operations and memory traffic, in the precision of the recipe."""
     device = devices.device()
-    batch = torch.randn(run.recipe.batch, *augmentation.of(run.recipe).shape(data.pixels.shape[1:]), device=device)
+    batch = torch.randn(
+        run.recipe.batch, *augmentation.from_recipe(run.recipe).shape(data.pixels.shape[1:]), device=device
+    )
 
     def loss() -> torch.Tensor:
         with devices.autocast(device, run.recipe.precision):
@@ -106,7 +108,7 @@ def made_up(dataset: str, n: int) -> Images:
 
 
 def _network(run: Run, data: Images) -> nn.Module:
-    shape = augmentation.of(run.recipe).shape(data.pixels.shape[1:])
+    shape = augmentation.from_recipe(run.recipe).shape(data.pixels.shape[1:])
     return build(run.model, shape, len(data.classes)).to(memory_format=torch.channels_last)
 
 
@@ -114,7 +116,7 @@ def plain_training(run: Run, data: Images, model: nn.Module) -> Callable[[], Non
     """One pass as it is usually written: a DataLoader with two workers, a transform a sample, float32."""
     recipe, device = run.recipe, next(model.parameters()).device
     loader = DataLoader(
-        _Samples(data, plain_transform(augmentation.of(recipe), data.pixels.shape[-1])),
+        _Samples(data, plain_transform(augmentation.from_recipe(recipe), data.pixels.shape[-1])),
         recipe.batch,
         shuffle=True,
         num_workers=WORKERS,
@@ -187,16 +189,20 @@ class _Samples(Dataset):
         return self.transform(self.image(self.pixels[i])), int(self.labels[i])
 
 
-def bank() -> Benchmark:
+def teacher_logits() -> Benchmark:
     """An AlexNet's logits of all 162 views of images, against a pass of each view through a DataLoader."""
     run = _reduced("cifar10", "alexnet")
-    data, plain_data = made_up("cifar10", TAUGHT), made_up("cifar10", VIEWS)
-    device, view = devices.device(), augmentation.of(run.recipe)
+    data, plain_data = made_up("cifar10", TEACHER_IMAGES), made_up("cifar10", VIEWS)
+    device, view = devices.device(), augmentation.from_recipe(run.recipe)
     model, plain_model = _network(run, data).to(device).eval(), plain_alexnet().to(device).eval()
     samples = _Samples(plain_data, plain_transform(view, data.pixels.shape[-1]))
     loader = DataLoader(samples, run.recipe.batch, num_workers=WORKERS, persistent_workers=True)
-    views = len(view.every(data.pixels.shape[1:], "cpu").top)
+    views = len(view.all_views(data.pixels.shape[1:], "cpu").top)
     one = torch.randn(1, *view.shape(data.pixels.shape[1:]), device=device)
+
+    def ours() -> None:
+        logits = np.full((len(data), views, len(data.classes)), np.nan, np.float16)
+        teachers.compute_view_logits(model, run.recipe.precision, data, view, logits, progress=False)
 
     @torch.no_grad()
     def plain() -> None:  # one random view of each image
@@ -207,7 +213,7 @@ def bank() -> Benchmark:
         "Teacher's views, AlexNet",
         "views",
         len(data) * views,
-        lambda: teachers.every_view(model, run.recipe.precision, data, view, progress=False),
+        ours,
         plain,
         "the convolutions and the LRNs; no view is computed twice",
         plain_units=len(plain_data),

@@ -28,16 +28,19 @@ class Counts:
 
 @dataclass(frozen=True)
 class Limits:
-    """flops: operations a second of a large matrix product in the number format of trainings; bandwidth: bytes a second
-    of a large copy, read and written."""
+    """What a device can do at most.
+
+    flops: operations a second of a large matrix product in the precision of trainings. bandwidth: bytes a second of a
+    large copy, read and written.
+    """
 
     device: str
     flops: float
     bandwidth: float
 
     @classmethod
-    def of(cls, device: torch.device) -> "Limits":
-        """Measured, the best of some repeats."""
+    def measure(cls, device: torch.device) -> "Limits":
+        """Measure a device: the best of some repeats."""
         n = SIDE[device.type]
         a, b = torch.randn(2, n, n, device=device)
         source = torch.ones(COPIED // 4, device=device)
@@ -49,7 +52,7 @@ class Limits:
         return cls(device.type, 2 * n**3 / product, 2 * COPIED / _best(lambda: target.copy_(source), device))
 
     def seconds(self, counts: Counts) -> float:
-        """That the work takes at least."""
+        """Return the seconds that work of these counts takes at least."""
         return max(counts.flops / self.flops, counts.bytes / self.bandwidth)
 
 
@@ -65,8 +68,10 @@ def _best(work: Callable[[], object], device: torch.device) -> float:
 
 
 def count_step(model: torch.nn.Module, loss: Callable[[], torch.Tensor], states: int) -> Counts:
-    """Of a training step: its matrix products; what the forward pass keeps for the backward pass, written and read; and
-    weights, gradients and the optimiser's `states` tensors a weight, read and written.
+    """Count what a training step cannot do without.
+
+    That is its matrix products; what the forward pass keeps for the backward pass, written and read; and weights,
+    gradients and the optimiser's `states` tensors a weight, read and written.
     """
     weights = {p.untyped_storage().data_ptr(): p.nbytes for p in model.parameters()}
     kept: dict[int, int] = {}
@@ -82,7 +87,7 @@ def count_step(model: torch.nn.Module, loss: Callable[[], torch.Tensor], states:
 
 
 def count_flops(work: Callable[[], object]) -> int:
-    """Operations of the matrix products in `work`."""
+    """Count the operations of the matrix products in `work`."""
     with FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()

@@ -14,7 +14,7 @@ from pathlib import Path
 from lsbook.core.errors import UserError, needing, one_of, print_lines
 
 with needing("train", "a benchmark"):
-    from benchmarks import arrays, files, images, photographs, text
+    from benchmarks import arrays, files, images, text
     from benchmarks.limits import Limits
     from benchmarks.timing import Benchmark, Result, measure
     from lsbook.core.cpus import cores
@@ -26,27 +26,28 @@ BENCHMARKS: dict[str, Callable[[], Benchmark]] = {
     "resnet": images.resnet,
     "inception": images.inception,
     "transformer": text.transformer,
-    "bank": images.bank,
-    "decoding": photographs.decoding,
+    "teacher": images.teacher_logits,
     "translation": text.translation,
     "calibration": arrays.calibration,
     "projection": arrays.projection,
     "information": arrays.information,
-    "store": files.store,
     "sweep": files.sweep,
     "book": files.book,
 }
 
 
 def run(names: Sequence[str] = (), json_file: Path | None = None) -> None:
-    """Run the benchmarks of these names, all when there are none; print a table. With `json_file`
-    what is measured is kept there at once, whatever becomes of the rest."""
+    """Run the benchmarks of these names, all when there are none, and print a table.
+
+    With `json_file` each result is kept there at once, whatever becomes of the rest. UserError for an unknown name, or
+    when the file cannot be written.
+    """
     for name in names:
         one_of("benchmark", name, BENCHMARKS)
     if json_file and (json_file.is_dir() or not json_file.absolute().parent.is_dir()):
         raise UserError(f"cannot write {json_file}: name a file in a folder that exists")
     device = devices.device()
-    limits = Limits.of(device)
+    limits = Limits.measure(device)
     machine = environment.describe(device, "mixed") | {"cores": cores()}
     report, problem = {"results": [], "machine": machine, "limits": asdict(limits)}, None
     for name in names or BENCHMARKS:
@@ -71,8 +72,7 @@ def _write(report: dict, path: Path) -> UserError | None:
 
 
 def table(report: dict) -> str:
-    """What `run` writes as JSON, as text: rates of both ways, their ratio, ours as a share of the limit, and how busy
-    ours keeps the cores."""
+    """Format what `run` writes as JSON: rates of both ways, their ratio, ours as a share of the limit, cores' use."""
     results, machine, limits = [Result(**r) for r in report["results"]], report["machine"], report["limits"]
     lines = [f"{'':38}{'ours':>12}{'plain':>12}{'ratio':>8}{'limit':>15}{'share':>7}{'busy':>7}"]
     for r in results:

@@ -11,13 +11,13 @@ from torch.utils.data import DataLoader
 from benchmarks.limits import Counts, count_flops, count_step
 from benchmarks.timing import Benchmark
 from lsbook.core.registry import MODELS
-from lsbook.data.encoded import Encoded, Sentences
+from lsbook.data.encoded import EncodedPairs, Sentences
 from lsbook.data.vocabulary import Vocabulary
 from lsbook.models.beam_search import Search, Translation, translate
 from lsbook.models.transformer import Transformer
 from lsbook.recipes import profiles
 from lsbook.training.engine import devices
-from lsbook.training.engine.optimisation import EPSILON
+from lsbook.training.engine.optimisation import ADAM_EPSILON
 from lsbook.training.text import translations
 from lsbook.training.text.task import TextTrainer
 
@@ -41,11 +41,14 @@ def transformer() -> Benchmark:
     run, device = profiles.run("laptop", "multi30k", MODEL, alpha=0.1, seed=0), devices.device()
     source, target = sentences(PAIRS, 0), sentences(PAIRS, 1)
     model, plain_model = (MODELS[MODEL].build(VOCABULARY, Vocabulary.pad).to(device) for _ in range(2))
-    trainer = TextTrainer(run, model, Encoded(*map(Sentences.of, (source, target)), "", ""))
+    trainer = TextTrainer(run, model, EncodedPairs(*map(Sentences.from_rows, (source, target)), "", ""))
     batches = [trainer.batches(step) for step in range(STEPS)]
     pairs = round(np.mean([(batch.rows >= 0).sum() for batch in batches]))
     optimiser = torch.optim.Adam(
-        plain_model.parameters(), run.recipe.learning_rate, (run.recipe.momentum, run.recipe.second_momentum), EPSILON
+        plain_model.parameters(),
+        run.recipe.learning_rate,
+        (run.recipe.momentum, run.recipe.second_momentum),
+        ADAM_EPSILON,
     )
     plain = plain_training(plain_model, list(zip(source, target, strict=True))[: STEPS * pairs], pairs, optimiser, run)
 
@@ -55,7 +58,7 @@ def transformer() -> Benchmark:
 
     def loss() -> torch.Tensor:
         with devices.autocast(device, run.recipe.precision):
-            activations, labels = translations.predicting(model, batches[0])
+            activations, labels = translations.target_activations(model, batches[0])
             logits = model.output(activations)
         return F.cross_entropy(logits.float(), labels)
 
@@ -100,7 +103,7 @@ def translation() -> Benchmark:
 
     The weights are random, so a bias keeps eos away until the longest output, three tokens above the source's length.
     """
-    device, search = devices.device(), Search(bos=2, eos=3, extra=3)
+    device, search = devices.device(), Search(bos=2, eos=3, max_extra=3)
     model = MODELS[MODEL].build(VOCABULARY, 0).to(device).eval()
     with torch.no_grad():
         model.output.bias[search.eos] = -20.0
@@ -132,16 +135,16 @@ def plain_translate(model: Transformer, source: Sequence[int], search: Search) -
     device = model.output.weight.device
     memory, mask = model.encode(torch.tensor([list(source)], device=device))
     live, ended = [([search.bos], 0.0)], []
-    for length in range(1, len(source) + search.extra + 1):
+    for length in range(1, len(source) + search.max_extra + 1):
         prefixes = torch.tensor([tokens for tokens, _ in live], device=device)
-        crossed = model.crossed(memory.expand(len(live), -1, -1))
-        logits = model.output(model.decode(prefixes, crossed, mask)[:, -1])
+        keys_values = model.cross_keys_values(memory.expand(len(live), -1, -1))
+        logits = model.output(model.decode(prefixes, keys_values, mask)[:, -1])
         log_p = search.log_probabilities(logits)
         if length == 1:
             log_empty = float(log_p[0, search.eos])
         possible = log_p.isfinite()
         possible[:, [model.pad, search.bos]] = False
-        if length == len(source) + search.extra:
+        if length == len(source) + search.max_extra:
             possible[:, : search.eos] = possible[:, search.eos + 1 :] = False
         total = log_p.masked_fill(~possible, -torch.inf) + torch.tensor([p for _, p in live], device=device)[:, None]
         values, index = total.flatten().topk(min(search.beam - len(ended), int(possible.sum())))

@@ -17,7 +17,7 @@ ROUNDS = 3
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Each call of `ours` and `plain` does the work once.
+    """A piece of work and two functions that each do it once.
 
     units: how much of `unit` that is; plain_units: the same of the plain way, where that does less of it.
     counts: arithmetic and memory traffic that the units cannot do without; None where they say nothing.
@@ -37,8 +37,11 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Result:
-    """Rates in units a second, medians over the rounds. limit: what the machine would allow; busy: the share of its
-    cores' time that ours and its processes computed, of all rounds together."""
+    """Rates in units a second, medians over the rounds.
+
+    limit: what the machine would allow. busy: the share of its cores' time that ours and its processes computed, over
+    all rounds.
+    """
 
     name: str
     title: str
@@ -70,7 +73,7 @@ def measure(name: str, benchmark: Benchmark, limits: Limits) -> Result:
 
 
 def _times(work: Callable[[], object]) -> tuple[float, float]:
-    """Seconds that passed, and that cores computed meanwhile for this process and for those it began."""
+    """Time `work`: seconds that passed, and that cores computed for this process and for those it began."""
     start, computed = time.perf_counter(), _computed()
     work()
     if torch.cuda.is_available():
@@ -79,7 +82,7 @@ def _times(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def _computed() -> float:
-    """Seconds of cores so far: of this process, of those that it began, and of theirs that have ended."""
+    """Return the cores' seconds so far of this process, of those that it began, and of theirs that have ended."""
     own = psutil.Process()
     seconds = time.process_time() + sum(own.cpu_times()[2:4])
     for process in own.children(recursive=True):

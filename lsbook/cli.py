@@ -160,9 +160,9 @@ def train(
     What is not said is the profile's recipe, where it has one for this data set and network.
     """
     from lsbook.recipes.profiles import described
-    from lsbook.runner.obtain import check_data, obtain, processes
+    from lsbook.runner.obtain import check_data, obtain, torchrun_session
 
-    with processes() as first:
+    with torchrun_session() as first:
         if first:
             settings: dict[str, Text] = {name: value for name, value in values.items() if value is not None}
             if loss_arguments:
@@ -205,11 +205,11 @@ def sweep(
     from lsbook.chapters.plans import plan
     from lsbook.runner import sweep as sweeping
 
-    one_of("place", on, sweeping.PLACES)
+    one_of("place", on, sweeping.BACKENDS)
     runs = plan(chapter, profile, seeds, network)
     if not dry_run:
         sweeping.sweep(runs, budget=budget, jobs=jobs, on=on)
-    print_lines(sweeping.table(runs))
+    print_lines(sweeping.run_table(runs))
 
 
 @app.command()
@@ -217,7 +217,7 @@ def sweep(
 def runs(csv: Path | None) -> None:
     """List the recorded runs, a line each; or write all that is recorded of them, arrays aside, as CSV."""
     from lsbook.core.frame import overview
-    from lsbook.data.sources import write_whole
+    from lsbook.data.sources import write_atomically
 
     frame = _recorded(Store()).frame()
     if csv is None:
@@ -227,7 +227,7 @@ def runs(csv: Path | None) -> None:
         raise UserError(f"cannot write {csv}: it is not a regular file; name another one")
     text = frame.to_csv(lineterminator="\n")
     try:
-        write_whole(csv, lambda file: file.write(text.encode()))
+        write_atomically(csv, lambda file: file.write(text.encode()))
     except OSError as error:
         raise UserError(f"cannot write {csv}: {error.strerror or error}; name a file in a folder of yours") from None
     print_lines(f"{counted(len(frame), 'recorded run')}, {len(frame.columns)} columns: {csv}")

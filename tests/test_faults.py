@@ -31,7 +31,7 @@ os.environ.update(environment)
 sys.stdout = sys.stderr = open(log, "w", buffering=1)
 from lsbook.recipes import profiles
 from lsbook.training.engine import checkpoints
-checkpoints.INTERVAL, checkpoints.PATIENCE = 0, 600
+checkpoints.INTERVAL, checkpoints.STEP_TIMEOUT = 0, 600
 profiles.RECIPES["smoke", "digits", "alexnet-16"] = 60, recipe
 exec(before)
 sys.argv = ["lsbook", *arguments]
@@ -55,12 +55,12 @@ for seed in range(first, last):
 INTERRUPTED = """
 import signal
 from lsbook.training.engine import loop
-advance = loop._Course.advance
-def interrupted(course):
-    if course.step in (17, 100, 199):
+train_step = loop._TrainingState.train_step
+def interrupted(state):
+    if state.step in (17, 100, 199):
         signal.raise_signal(signal.SIGTERM)
-    advance(course)
-loop._Course.advance = interrupted
+    train_step(state)
+loop._TrainingState.train_step = interrupted
 """
 
 BACKWARDS = """
@@ -97,7 +97,7 @@ class Place:
 
     def write(self, first: int, last: int):
         """A writer; its `written` tells of each record."""
-        written, sender = pool.context().Pipe(duplex=False)
+        written, sender = pool.forkserver_context().Pipe(duplex=False)
         names = {"path": str(self.store.path), "first": first, "last": last, "environment": self.made_in}
         process = self._process(WRITER, names | {"written": sender})
         sender.close()
@@ -105,7 +105,7 @@ class Place:
         return process
 
     def _process(self, code: str, names: dict):
-        process = pool.context().Process(target=exec, args=(code, names))
+        process = pool.forkserver_context().Process(target=exec, args=(code, names))
         process.start()
         self.processes.append(process)
         return process
@@ -264,11 +264,11 @@ def test_who_trains_the_same_at_once_trains_it_once(places, record_property):
     place = places("same")
     note = f"""
 from lsbook.training.engine import loop
-begin = loop._Course.__init__
-def noted(course, *arguments):
+begin = loop._TrainingState.__init__
+def noted(state, *arguments):
     open({str(place.folder / "begun")!r}, "a").write("begun ")
-    begin(course, *arguments)
-loop._Course.__init__ = noted
+    begin(state, *arguments)
+loop._TrainingState.__init__ = noted
 """
     processes = [place.start(*training(0), before=note) for _ in range(4)]
     for process in processes:

@@ -122,15 +122,15 @@ def test_a_build_takes_its_kernels_with_it(start, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_training_keeps_a_checkpoint(results, tmp_path, monkeypatch, capsys, number):
     """In this process, in the middle of a step."""
-    advance = loop._Course.advance
+    advance = loop._TrainingState.train_step
 
     def interrupted(course):
         if course.step == 3:
             signal.raise_signal(number)
         advance(course)
 
-    monkeypatch.setattr(loop._Course, "advance", interrupted)
-    monkeypatch.setattr(checkpoints, "PATIENCE", 600)  # the machine of the tests may be busy
+    monkeypatch.setattr(loop._TrainingState, "train_step", interrupted)
+    monkeypatch.setattr(checkpoints, "STEP_TIMEOUT", 600)  # the machine of the tests may be busy
     monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
     options = ["--dataset", "digits", "--model", "alexnet-16", "--alpha", "0.1", "--profile", "smoke"]
     monkeypatch.setattr(sys, "argv", ["lsbook", "train", *options])

@@ -366,7 +366,7 @@ def isotonic_decomposition(confidence: ArrayLike, correct: ArrayLike) -> Isotoni
 
 
 def softmax(logits: ArrayLike, temperature: float = 1) -> NDArray[np.float64]:
-    """Return the probabilities softmax(logits / temperature), in float64.
+    """Return the probabilities of logits divided by a temperature, in float64.
 
     Where a logit is largest, so is its probability. The result is the one copy made.
 

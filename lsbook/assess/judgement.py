@@ -45,8 +45,10 @@ METRICS = {
 
 
 class Judgement:
-    """The measures of one model's predictions. Parameters are fitted on validation data, or else cross-fitted: on each
-    half of the examples for the other."""
+    """The measures of one model's predictions.
+
+    Parameters are fitted on validation data, or else cross-fitted: on each half of the examples for the other.
+    """
 
     def __init__(self, predictions: Predictions):
         self.predictions = predictions
@@ -83,7 +85,7 @@ class Judgement:
 
     @cached_property
     def normalisations(self) -> list[selective.Normalisation]:
-        """p and centring of the normalised logit, one or one for each half."""
+        """P and centring of the normalised logit, one or one for each half."""
         return [selective.fit_normalisation(*_few(logits, labels)) for _, (labels, logits) in self._parts]
 
     @cached_property
@@ -233,8 +235,10 @@ def difference(second: Judgement, first: Judgement, name: str) -> Interval:
 
 
 def _pivotal(value: float, drawn: np.ndarray) -> Interval:
-    """The basic bootstrap interval, the percentiles mirrored at the value: resampling raises a calibration error as
-    sampling has raised it before (Davison and Hinkley 1997, section 5.2)."""
+    """Return the basic bootstrap interval, in which the percentiles are mirrored at the value.
+
+    Resampling raises a calibration error as sampling has raised it before (Davison and Hinkley 1997, section 5.2).
+    """
     low, high = np.quantile(drawn, (0.025, 0.975))
     return Interval(value, float(2 * value - high), float(2 * value - low))
 

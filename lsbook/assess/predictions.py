@@ -69,8 +69,11 @@ def read(path: Path | str) -> Predictions:
 
 
 def from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Predictions:
-    """Predictions of arrays by the names that an .npz file has: labels, logits or probabilities; class_names, features,
-    templates; val_labels, val_logits or val_probabilities. UserError for what is missing or does not fit."""
+    """Return the predictions in arrays that have the names of an .npz file's.
+
+    They are labels, logits or probabilities; class_names, features, templates; val_labels, and val_logits or
+    val_probabilities. UserError for what is missing or does not fit.
+    """
     arrays = {known.lower(): np.asarray(array) for known, array in arrays.items()}
     labels = next((arrays.pop(known) for known in LABELS if known in arrays), None)
     if labels is None:

@@ -13,17 +13,20 @@ from lsbook.core.cpus import cores
 from lsbook.core.errors import UserError
 from lsbook.data.image_files import ImageFiles
 
-DEFERRED = 6  # seconds, in which a step ends or is given up
-Item = tuple  # the number of an image, and what its view is called with besides the image
+SIGNAL_DELAY = 6  # seconds, in which a step ends or is given up
+Item = tuple  # the index of an image, and what its view is called with besides the image
 
 
-def decoded(
+def decode_batches(
     images: ImageFiles, batches: Iterable[list[Item]], view: Callable, workers: int | None = None
 ) -> Iterator[Tensor | list[UserError]]:
-    """Batch by batch the views of these items, one upon the other; where images are broken, a UserError for each.
+    """Yield for each batch the views of its items, stacked; where images are broken, a UserError for each instead.
 
-    view: gives an array of an image and the rest of an item; it has to be picklable.
-    workers: processes, by default one a core; none decodes here.
+    Args:
+        images: N of them.
+        batches: items, each the index of an image and further arguments of `view`.
+        view: (image, *arguments) -> array; it has to be picklable.
+        workers: processes; one a core when not given, none: decode here.
     """
     loader = DataLoader(
         _Views(images, view),
@@ -44,7 +47,7 @@ class _Views(Dataset):
     def __getitem__(self, item: Item):
         i, *arguments = item
         try:
-            return self.images.see(i, self.view, *arguments)
+            return self.images.apply(i, self.view, *arguments)
         except UserError as error:
             return error
 
@@ -55,13 +58,16 @@ def _stack(views: list[np.ndarray | UserError]) -> Tensor | list[UserError]:
 
 
 def _defer_signals(_: int) -> None:
-    """A signal to the whole group is for the process that asks for images, which may need them to end its step: this
-    one goes when that does, or a little later."""
+    """Ignore SIGINT and put SIGTERM off.
+
+    A signal to the whole process group is for the process that asks for images, which may need them to end its step:
+    this one ends when that does, or SIGNAL_DELAY seconds later.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(DEFERRED))
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(SIGNAL_DELAY))
 
 
 def _cores() -> int:
-    """This process's share of the cores that it may run on, with others of a `torchrun` on the same machine."""
+    """Count this process's share of the cores, with others of a `torchrun` on the same machine."""
     return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", 1)))

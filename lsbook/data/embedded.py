@@ -1,8 +1,8 @@
 """A small English–German grammar of image captions, for runs that need no download.
 
 German articles and adjectives agree with gender, number and case; the finite verb comes second in main clauses and last
-in subordinate ones. Some English words have several right translations, each with its odds and chosen independently of
-the others, so how much a perfect translator has to guess is known exactly.
+in subordinate ones. Some English words have several correct translations, each with its odds and chosen independently
+of the others, so how much a perfect translator has to guess is known exactly.
 """
 
 import functools
@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 SIZES = {"train": 3_000, "heldout": 500, "test": 500}
 
-Options = dict[str, float]  # right translations with their odds
+Options = dict[str, float]  # correct translations with their odds
 CASES = ("nominative", "accusative", "dative")
 
 
 class Phrase(NamedTuple):
-    """English words and their right translations.
+    """English words and their correct translations.
 
     gender: what a German verb or pronoun agrees with: m, f, n, or p for the plural; empty where nothing does.
     """
@@ -30,7 +30,7 @@ class Phrase(NamedTuple):
 
 
 class Nouns(NamedTuple):
-    """Nouns that do the same things.
+    """Nouns that can do the same things.
 
     words: for each "singular/plural" the gender, singular and plural of its translations.
     adjectives: those that suit them, with the German stems.
@@ -158,7 +158,16 @@ FRONTED = 0.25  # odds that a place is put in front, where English has it at the
 def noun_phrase(
     nouns: Nouns, noun: str, determiner: str, case: str, adjective: str = "", plural: bool = False
 ) -> Phrase:
-    """`noun` is a key of `nouns.words`; determiner: a, the, two or several; case: one of CASES."""
+    """Make a noun phrase with its translations.
+
+    Args:
+        nouns: the noun and the adjectives that suit it.
+        noun: a key of `nouns.words`.
+        determiner: "a", "the", "two" or "several".
+        case: one of CASES.
+        adjective: a key of `nouns.adjectives`, or "".
+        plural: whether the noun is in the plural.
+    """
     english = " ".join(filter(None, (determiner, adjective, noun.split("/")[plural])))
     english = re.sub(r"^a (?=[aeiou])", "an ", english)
     form = CASES.index(case)
@@ -198,14 +207,14 @@ def clause(order: str, subject: Phrase, verb: Options, *rest: Options) -> Option
 
 
 def _join(*parts: Options) -> Options:
-    """Every sequence of one option of each part."""
+    """Return every sequence of one option of each part, with its odds."""
     sequences = (zip(*sequence, strict=True) for sequence in product(*(part.items() for part in parts)))
     return {" ".join(filter(None, words)): math.prod(odds) for words, odds in sequences}
 
 
 @functools.cache
 def captions() -> dict[str, Options]:
-    """Every English sentence of the three splits, in order, with all its translations and their odds."""
+    """Return every English sentence of the three splits, in order, with all its translations and their odds."""
     rng = random.Random(0)
     found: dict[str, Options] = {}
     while len(found) < sum(SIZES.values()):
@@ -215,7 +224,7 @@ def captions() -> dict[str, Options]:
 
 
 def pairs(split: str) -> list[tuple[str, str]]:
-    """A split's sentences, each with one of its translations, drawn by their odds. No English sentence comes twice."""
+    """Return a split's sentences, each with one translation drawn by the odds; no English sentence comes twice."""
     rng = random.Random(1)
     drawn = [(english, rng.choices(list(german), list(german.values()))[0]) for english, german in captions().items()]
     start = sum(SIZES[earlier] for earlier in list(SIZES)[: list(SIZES).index(split)])
@@ -279,7 +288,7 @@ def _giving(rng: random.Random) -> Phrase:
 
 
 def _dressed(rng: random.Random, case: str) -> Phrase:
-    """A girl who is wearing a blue hat"""
+    """A girl who is wearing a blue hat."""
     person, garment = _some(rng, PEOPLE, case), _some(rng, CLOTHES, "accusative", plural_odds=0)
     who = Phrase("who", {PRONOUNS[person.gender]: 1.0}, person.gender)
     relative = clause("last", who, {"trägt tragen": 1.0}, garment.german)

@@ -27,8 +27,8 @@ class Sentences:
     offsets: np.ndarray
 
     @classmethod
-    def of(cls, rows: Sequence[np.ndarray]) -> "Sentences":
-        """Of the token ids of each sentence; there is at least one."""
+    def from_rows(cls, rows: Sequence[np.ndarray]) -> "Sentences":
+        """Concatenate the token ids of each sentence, of which there is at least one."""
         return cls(np.concatenate(rows), np.cumsum([0, *map(len, rows)]))
 
     def __len__(self) -> int:
@@ -38,13 +38,13 @@ class Sentences:
         return self.ids[self.offsets[row] : self.offsets[row + 1]]
 
     def lengths(self) -> np.ndarray:
-        """(N,) numbers of tokens."""
+        """Return the number of tokens of each sentence, (N,)."""
         return np.diff(self.offsets)
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """One split as token ids. fingerprint, variant: as of its `Pairs`."""
+class EncodedPairs:
+    """One split of a text as token ids. fingerprint, variant: as of its `texts.Pairs`."""
 
     source: Sentences
     target: Sentences
@@ -54,24 +54,24 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.source)
 
-    def first(self, n: int) -> "Encoded":
-        """The first n pairs; UserError when there are fewer."""
+    def first(self, n: int) -> "EncodedPairs":
+        """Return the first n pairs; UserError when there are fewer."""
         if n > len(self):
             raise UserError(f"{n} sentence pairs asked for, but there are {len(self)}")
         source, target = (Sentences(side.ids, side.offsets[: n + 1]) for side in (self.source, self.target))
         return replace(self, source=source, target=target)
 
 
-def load(name: str, split: str, vocabulary: Vocabulary) -> Encoded:
-    """A split of a text as `text.load` has it; encoded once and kept beside the text.
+def load(name: str, split: str, vocabulary: Vocabulary) -> EncodedPairs:
+    """Load a split of a text as token ids, which are encoded once and kept beside the text.
 
-    UserError as `text.load`, and when there is no place to keep it.
+    UserError as of `texts.load`, and when there is no place to keep the ids.
     """
-    found = texts.find(name, split)
+    found = texts.locate(name, split)
     if not found.files:
         pairs = list(found.pairs())
         source, target = encode(pairs, vocabulary)
-        return Encoded(source, target, texts.add(texts.digest(), pairs).hexdigest(), found.variant)
+        return EncodedPairs(source, target, texts.update_digest(texts.new_digest(), pairs).hexdigest(), found.variant)
     key = sources.content_key(found.files, vocabulary.fingerprint, *found.languages)
     folder = sources.writable_folder(found.files[0].parent / ".encoded") / f"{registry.folder(name)}-{split}-{key}"
     kept = _open(folder, vocabulary, found.variant)
@@ -87,23 +87,23 @@ def load(name: str, split: str, vocabulary: Vocabulary) -> Encoded:
 
 
 def encode(pairs: Sequence[texts.Pair], vocabulary: Vocabulary) -> tuple[Sentences, Sentences]:
-    """Source and target side of these pairs."""
+    """Encode the source and the target side of sentence pairs."""
     source, target = (vocabulary.encode(side) for side in zip(*pairs, strict=True))
-    return Sentences.of(source), Sentences.of(target)
+    return Sentences.from_rows(source), Sentences.from_rows(target)
 
 
 SIDES = ("source", "target")
 _FILES = tuple(f"{side}.{ending}" for side in SIDES for ending in ("ids", "npy"))
 
 
-def _write(folder: Path, found: texts.Text, vocabulary: Vocabulary) -> dict[str, str]:
+def _write(folder: Path, found: texts.TextSource, vocabulary: Vocabulary) -> dict[str, str]:
     """Write the ids and offsets of both sides into `folder`. Returns the fingerprint of the text."""
-    fingerprint = texts.digest()
+    fingerprint = texts.new_digest()
     lengths: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context((folder / f"{side}.ids").open("wb")) for side in SIDES]
         for chunk in _chunks(found.pairs()):
-            texts.add(fingerprint, chunk)
+            texts.update_digest(fingerprint, chunk)
             for sentences, file, counts in zip(encode(chunk, vocabulary), files, lengths, strict=True):
                 sentences.ids.tofile(file)
                 counts.append(sentences.lengths())
@@ -117,7 +117,7 @@ def _chunks(pairs: Iterator[texts.Pair]) -> Iterator[list[texts.Pair]]:
         yield chunk
 
 
-def _open(folder: Path, vocabulary: Vocabulary, variant: str) -> Encoded | None:
+def _open(folder: Path, vocabulary: Vocabulary, variant: str) -> EncodedPairs | None:
     """What was written, mapped; None unless all is there as it was. Takes the time of reading it."""
     notes = sources.read_folder(folder, _FILES)
     if notes is None:
@@ -126,4 +126,4 @@ def _open(folder: Path, vocabulary: Vocabulary, variant: str) -> Encoded | None:
         Sentences(np.memmap(folder / f"{side}.ids", vocabulary.dtype, "r"), np.load(folder / f"{side}.npy"))
         for side in SIDES
     )
-    return Encoded(source, target, notes["fingerprint"], variant)
+    return EncodedPairs(source, target, notes["fingerprint"], variant)

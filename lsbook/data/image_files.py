@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+from typing_extensions import override
 
 from lsbook.core import registry
 from lsbook.core.errors import UserError
@@ -35,11 +36,11 @@ class Folder:
     names: np.ndarray
 
     def where(self, row: int) -> str:
-        """How a message names an image."""
+        """Name an image in a message."""
         return str(self.root / os.fsdecode(self.names[row]))
 
     def read(self, row: int) -> bytes:
-        """The encoded image. OSError when the file cannot be read."""
+        """Read the encoded image. OSError when the file cannot be read."""
         return Path(self.where(row)).read_bytes()
 
 
@@ -51,43 +52,46 @@ class Packed:
     offsets: np.ndarray
 
     def where(self, row: int) -> str:
-        """How a message names an image."""
+        """Name an image in a message."""
         return f"{self.path} row {row}"
 
     def read(self, row: int) -> bytes:
-        """The encoded image. OSError when the file cannot be read."""
+        """Read the encoded image. OSError when the file cannot be read."""
         with self.path.open("rb", buffering=0) as file:
             file.seek(self.offsets[row])
             return file.read(self.offsets[row + 1] - self.offsets[row])
 
 
 class Split:
-    """What splits of images share: `labels` (N,), and `part` for some of the examples."""
+    """What splits of images share: `labels` (N,), and `subset` for some of the examples."""
 
     labels: np.ndarray
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def part(self, rows: slice):
-        """Some of the examples."""
+    def subset(self, rows: slice):
+        """Return some of the examples."""
         raise NotImplementedError
 
     def first(self, n: int):
-        """The first n examples; UserError when there are fewer."""
+        """Return the first n examples; UserError when there are fewer."""
         if n > len(self):
             raise UserError(f"{n} training examples asked for, but the training split has {len(self)}")
-        return self.part(slice(n))
+        return self.subset(slice(n))
 
 
 @dataclass(frozen=True)
 class ImageFiles(Split):
     """One split, encoded.
 
-    encoded: all images of the part that the split is of; rows: (N,) which of them are the split's.
-    labels: (N,) int64; classes: names in label order.
-    fingerprint: SHA-256 of the names, sizes and labels of the part; to read every image would take as long as training.
-    variant: what distinguishes this copy.
+    Attributes:
+        encoded: all images of the part that the split is of.
+        rows: (N,) which of them are the split's.
+        labels: (N,) int64.
+        classes: names in label order.
+        fingerprint: SHA-256 of names, sizes and labels of the part; to read every image would take as long as training.
+        variant: what distinguishes this copy.
     """
 
     encoded: Folder | Packed
@@ -99,30 +103,31 @@ class ImageFiles(Split):
     shape = (3, None, None)  # sizes differ
 
     def __add__(self, other: "ImageFiles") -> "ImageFiles":
-        """Both one after the other: parts of one whole."""
+        """Concatenate two parts of one split."""
         rows, labels = (np.concatenate(pair) for pair in ((self.rows, other.rows), (self.labels, other.labels)))
         return replace(self, rows=rows, labels=labels)
 
-    def part(self, rows: slice) -> "ImageFiles":
+    @override
+    def subset(self, rows: slice) -> "ImageFiles":
         return replace(self, rows=self.rows[rows], labels=self.labels[rows])
 
-    def see(self, i: int, view: Callable[..., T], *arguments) -> T:
-        """`view(image, *arguments)` of an image that is opened but not yet decoded. UserError names a broken one."""
+    def apply(self, i: int, view: Callable[..., T], *arguments) -> T:
+        """Return view(image, *arguments) of image i, opened but not yet decoded. UserError names a broken one."""
         row = self.rows[i]
-        with sources.opened(lambda: self.encoded.read(row), self.encoded.where(row)) as image:
+        with sources.open_image(lambda: self.encoded.read(row), self.encoded.where(row)) as image:
             return view(image, *arguments)
 
-    def contents(self) -> list[int]:
-        """A number for the pixels of each image, which only equal ones share. Decodes everything, in a process a core.
+    def content_hashes(self) -> list[int]:
+        """Return a number for the pixels of each image, which only equal ones share; decode all, in a process a core.
 
         UserError counts what cannot be decoded, and names the first.
         """
-        from lsbook.data.decoding import decoded
+        from lsbook.data.decoding import decode_batches
 
         batches = ([(i,) for i in rows] for rows in np.array_split(np.arange(len(self)), -(-len(self) // 100)))
         numbers: list[int] = []
         broken: list[UserError] = []
-        for found in decoded(self, batches, _content):
+        for found in decode_batches(self, batches, _content):
             if isinstance(found, list):
                 broken += found
             else:
@@ -133,7 +138,7 @@ class ImageFiles(Split):
 
 
 def load(name: str, part: str) -> ImageFiles:
-    """All images of a part, `train` or `test`, in an order drawn once, for the files of a class lie together.
+    """Find all images of a part, `train` or `test`, in an order drawn once, for the files of a class lie together.
 
     UserError when there are none, when a class has none, and when there are not as many as in the catalogue.
     """
@@ -155,7 +160,7 @@ def load(name: str, part: str) -> ImageFiles:
             )
         for path in files:
             sources.check_images(path, dataset)
-        sources.check_count(root, f"images of {beginning}", sources.rows_of(files), expected)
+        sources.check_count(root, f"images of {beginning}", sources.count_rows(files), expected)
         encoded, labels, fingerprint = _packed(files, f"{registry.folder(name)}-{part}", dataset)
         variant = "Parquet copy"
     order = np.random.default_rng(0).permutation(len(labels))
@@ -163,7 +168,7 @@ def load(name: str, part: str) -> ImageFiles:
 
 
 def _folder(root: Path, dataset: Dataset) -> tuple[Folder, np.ndarray, str]:
-    """The images below `root`, their labels (N,) and fingerprint."""
+    """Find the images below `root`; return them, their labels (N,) and fingerprint."""
     digest, names, counts = hashlib.sha256(), [], []
     for wnid, title in zip(dataset.wnids, dataset.classes, strict=True):
         try:
@@ -171,7 +176,7 @@ def _folder(root: Path, dataset: Dataset) -> tuple[Folder, np.ndarray, str]:
         except FileNotFoundError:
             found = None
         except OSError as error:
-            raise sources.unreadable(root / wnid, error) from None
+            raise sources.unreadable_error(root / wnid, error) from None
         if not found:
             lack = "is missing" if found is None else "has no images"
             raise UserError(f"{root / wnid}, the folder of the class {title}, {lack}; unpack it anew")
@@ -187,16 +192,16 @@ def _size(path: Path) -> int:
         sources.check_regular(path)
         return path.stat().st_size
     except OSError as error:
-        raise sources.unreadable(path, error) from None
+        raise sources.unreadable_error(path, error) from None
 
 
 def _is_image(path: Path) -> bool:
-    """By its name; a hidden file is what an operating system keeps beside an image."""
+    """Judge by the name; a hidden file is what an operating system keeps beside an image."""
     return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
 
 
 def _packed(files: list[Path], name: str, dataset: Dataset) -> tuple[Packed, np.ndarray, str]:
-    """The images of Parquet files, their labels (N,) and fingerprint; copied together when they are not yet."""
+    """Copy the images of Parquet files together, once; return them, their labels (N,) and fingerprint."""
     listing = json.dumps([[path.name, path.stat().st_size] for path in files])
     fingerprint = hashlib.sha256(listing.encode()).hexdigest()
     folder = sources.writable_folder(files[0].parent / ".packed") / f"{name}-{fingerprint[:16]}"
@@ -231,7 +236,7 @@ def _pack(files: list[Path], folder: Path, dataset: Dataset) -> dict:
 
 
 def _read_packed(folder: Path) -> tuple[Packed, np.ndarray] | None:
-    """What `_pack` wrote; None unless it is whole."""
+    """Read what `_pack` wrote; None unless it is whole."""
     if sources.read_folder(folder, ("images", "offsets.npy", "labels.npy"), only_sized=("images",)) is None:
         return None
     offsets, labels = (np.load(folder / f"{array}.npy") for array in ("offsets", "labels"))
@@ -239,6 +244,6 @@ def _read_packed(folder: Path) -> tuple[Packed, np.ndarray] | None:
 
 
 def _content(image) -> np.ndarray:
-    """What tells this image from others, of all its pixels."""
+    """Hash the pixels of an image: (1,) int64."""
     digest = hashlib.blake2b(f"{image.mode} {image.size}".encode() + image.tobytes(), digest_size=8).digest()
     return np.frombuffer(digest, np.int64)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from typing_extensions import override
 
 from lsbook.core import registry
 from lsbook.core.errors import UserError, brief, one_of
@@ -25,16 +26,19 @@ from lsbook.data.image_files import ImageFiles, Split
 
 # Of the images of one split those that another may have too: 3 of the last 10 000 training images of Tiny ImageNet
 # are among the others, pixel for pixel.
-SHARED = 0.01
+MAX_SHARED = 0.01
 
 
 @dataclass(frozen=True)
 class Images(Split):
     """One split, decoded.
 
-    pixels: (N, C, H, W) uint8; labels: (N,) int64; classes: names in label order.
-    fingerprint: SHA-256 of the content of the file the split was taken from.
-    variant: what distinguishes this copy, such as lossy re-encoding.
+    Attributes:
+        pixels: (N, C, H, W) uint8.
+        labels: (N,) int64.
+        classes: names in label order.
+        fingerprint: SHA-256 of the content of the file the split was taken from.
+        variant: what distinguishes this copy, such as lossy re-encoding.
     """
 
     pixels: np.ndarray
@@ -44,20 +48,21 @@ class Images(Split):
     variant: str
 
     def __add__(self, other: "Images") -> "Images":
-        """Both one after the other: parts of one file."""
+        """Concatenate two parts of one file."""
         pixels, labels = (np.concatenate(pair) for pair in ((self.pixels, other.pixels), (self.labels, other.labels)))
         return replace(self, pixels=pixels, labels=labels)
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(C, H, W)"""
+        """(C, H, W) of each image."""
         return self.pixels.shape[1:]
 
-    def contents(self) -> list[int]:
-        """A number for the pixels of each image, which only equal ones share. It differs from process to process."""
+    def content_hashes(self) -> list[int]:
+        """Return a number for the pixels of each image, which only equal ones share; another in each process."""
         return [hash(image.tobytes()) for image in self.pixels]
 
-    def part(self, rows: slice) -> "Images":
+    @override
+    def subset(self, rows: slice) -> "Images":
         return replace(self, pixels=self.pixels[rows], labels=self.labels[rows])
 
 
@@ -75,11 +80,11 @@ def load(name: str, split: str) -> AnyImages:
     return train_and_heldout(name)[split == "heldout"]
 
 
-def at_hand(name: str) -> bool:
+def is_available(name: str) -> bool:
     """Whether a data set's files are here, so that reading it downloads nothing."""
     dataset = registry.dataset(name)
     if dataset.files:
-        return at_hand(dataset.files)
+        return is_available(dataset.files)
     archives = [data_path() / folder / address.rpartition("/")[2] for folder, address, _ in dataset.archives]
     return (
         dataset.load is not None
@@ -91,20 +96,27 @@ def at_hand(name: str) -> bool:
 def all_splits(name: str, decode: bool = False) -> tuple[AnyImages, AnyImages, AnyImages]:
     """Training, held-out and test images.
 
-    decode: images that stay in their files, too, to see whether each can be. UserError as for `load`, and when splits
-    have decoded images in common.
+    Args:
+        name: of the data set.
+        decode: decode images that stay in their files, too, to see whether each can be.
+
+    Raises:
+        UserError: as for `load`, and when splits have decoded images in common.
     """
     found = (*train_and_heldout(name), load(name, "test"))
     if decode or isinstance(found[0], Images):
-        check_disjoint(name, [part.contents() for part in found])
+        check_disjoint(name, [part.content_hashes() for part in found])
     return found
 
 
 def check_disjoint(name: str, contents: Sequence[Sequence[int]]) -> None:
-    """UserError when more than a few images of a split are in another. contents: of SPLITS, as the splits give them."""
+    """Raise UserError when more than a few images of a split are in another.
+
+    contents: the hashes of SPLITS, in order, as `content_hashes` gives them.
+    """
     for (split, ours), (other, theirs) in itertools.combinations(zip(SPLITS, map(set, contents), strict=True), 2):
         shared, smaller = len(ours & theirs), min(len(ours), len(theirs))
-        if shared > SHARED * smaller:
+        if shared > MAX_SHARED * smaller:
             raise UserError(f"{name}: {shared:,} images are in both {split} and {other}; get its files anew")
 
 
@@ -112,7 +124,7 @@ def train_and_heldout(name: str) -> tuple[AnyImages, AnyImages]:
     """Both splits of the training file, which is read once."""
     whole = _whole(name, "train")
     kept = len(whole) - registry.dataset(name).heldout
-    return whole.part(slice(kept)), whole.part(slice(kept, None))
+    return whole.subset(slice(kept)), whole.subset(slice(kept, None))
 
 
 def _whole(name: str, part: str) -> AnyImages:
@@ -155,12 +167,13 @@ def _from_files(name: str, part: str) -> Images:
         return _read_torchvision(root, name, part)
     for path in parquet:
         sources.check_images(path, dataset)
-    sources.check_count(root / folder, f"images of {part}", sources.rows_of(parquet), dataset.examples[part == "test"])
+    found = sources.count_rows(parquet)
+    sources.check_count(root / folder, f"images of {part}", found, dataset.examples[part == "test"])
     return _cached(parquet, name, part, lambda: _decode_parquet(parquet, name, dataset.examples[part == "test"]))
 
 
 def _of_classes(whole: Images, classes: tuple[str, ...]) -> Images:
-    """The images of these classes, their labels in this order."""
+    """Select the images of these classes, and number their labels in this order."""
     for name in classes:
         one_of("class", name, whole.classes)
     place = {whole.classes.index(name): label for label, name in enumerate(classes)}
@@ -188,7 +201,7 @@ def _decode_parquet(parquet: list[Path], name: str, count: int) -> Images:
 
 def _decode(encoded: bytes, shape: tuple[int, int, int], where: str) -> np.ndarray:
     channels, height, width = shape
-    with sources.opened(lambda: encoded, where, (height, width)) as image:
+    with sources.open_image(lambda: encoded, where, (height, width)) as image:
         array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     return array[None] if channels == 1 else array.transpose(2, 0, 1)
 
@@ -214,7 +227,7 @@ def _fingerprint(pixels: np.ndarray, labels: np.ndarray, classes: tuple[str, ...
 
 def _cached(parquet: list[Path], name: str, part: str, decode) -> Images:
     """The decoded arrays, kept beside the source and named by its checksum; a damaged copy is decoded again."""
-    folder = sources.writable_folder(parquet[0].parent / ".decoded")
+    folder = sources.writable_folder(parquet[0].parent / ".decode_batches")
     path = folder / f"{registry.folder(name)}-{part}-{sources.content_key(parquet)}.npz"
     if path.is_file():
         # Whatever a damaged copy raises, decoding again mends it.
@@ -228,5 +241,5 @@ def _cached(parquet: list[Path], name: str, part: str, decode) -> Images:
                 return images
     images = decode()
     with suppress(OSError):  # a full or read-only disk costs only the next start's time
-        sources.write_whole(path, lambda file: np.savez(file, **vars(images)))
+        sources.write_atomically(path, lambda file: np.savez(file, **vars(images)))
     return images

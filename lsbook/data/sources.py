@@ -26,36 +26,36 @@ from lsbook.core.paths import cache_path
 from lsbook.core.registry import Corpus, Dataset
 
 UNFINISHED = ".tmp"  # how the name of a file ends that is being written
-UNPACKED = 2**26  # bytes that a file or a column may always unpack to, and above that:
-EXPANSION = 100  # times its size; texts unpack to four times theirs, encoded images to their own
-HELD = 2**27  # bytes of Parquet columns in memory at a time, in up to three copies
-ENCODED = 2**26  # bytes of an encoded image
-PIXELS = 2**26  # of an image; the largest of ImageNet has 61 million
+MIN_UNPACKED = 2**26  # bytes that a file or a column may always unpack to, and above that:
+MAX_EXPANSION = 100  # times its size; texts unpack to four times theirs, encoded images to their own
+COLUMN_MEMORY = 2**27  # bytes of Parquet columns in memory at a time, in up to three copies
+MAX_ENCODED = 2**26  # bytes of an encoded image
+MAX_PIXELS = 2**26  # of an image; the largest of ImageNet has 61 million
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 # Which of Pillow's transpositions undoes each orientation of EXIF; 1 is upright.
-TURNS = {
+TRANSPOSITIONS = {
     **{2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE"},
     **{6: "ROTATE_270", 7: "TRANSVERSE", 8: "ROTATE_90"},
 }
 
 
 def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's content. UserError when it cannot be read."""
+    """Return the hex SHA-256 of a file's content. UserError when it cannot be read."""
     check_regular(path)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise unreadable(path, error) from None
+        raise unreadable_error(path, error) from None
 
 
-def unreadable(path: Path, error: OSError) -> UserError:
-    """The one line for a file or folder that the system does not let us read."""
+def unreadable_error(path: Path, error: OSError) -> UserError:
+    """Make the error for a file or folder that the system does not let us read."""
     return UserError(f"{path} cannot be read: {error.strerror or error}; mend that, or set LSBOOK_DATA")
 
 
 def check_regular(path: Path) -> None:
-    """UserError for a pipe or a device, which would be read for ever. What is missing is for others to say."""
+    """Raise UserError for a pipe or a device, which would be read for ever; not for what is missing."""
     if path.exists() and not path.is_file() and not path.is_dir():
         raise UserError(f"{path} cannot be read: it is no regular file; remove it, or set LSBOOK_DATA")
 
@@ -66,7 +66,7 @@ def content_key(files: Sequence[Path], *settings: str) -> str:
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
 
-def damaged(path: Path, error: Exception, expected: str | None = None) -> UserError:
+def damaged_error(path: Path, error: Exception, expected: str | None = None) -> UserError:
     """The one line for a file that cannot be read. expected: the SHA-256 of the whole file, where it is known."""
     reason = shortened(str(error).partition("\n")[0], 200)
     expectation = f", expected {expected}" if expected else ""
@@ -74,7 +74,7 @@ def damaged(path: Path, error: Exception, expected: str | None = None) -> UserEr
 
 
 def parquet_files(root: Path, name: str, part: str) -> list[Path]:
-    """Parquet files of one part, in order, from `<name>/` or one folder further down.
+    """Find the Parquet files of one part, in order, in `<name>/` or one folder further down.
 
     They are `<part>.parquet`, or one complete set of the Hub's `<part>-00000-of-00002.parquet` and so on, before whose
     ending a hash may come. UserError where some are missing, and where there is more than one set: a file that is
@@ -110,8 +110,8 @@ def parquet_files(root: Path, name: str, part: str) -> list[Path]:
 
 
 @contextmanager
-def parquet(path: Path) -> Iterator:
-    """A Parquet file (of PyArrow), opened. UserError when reading it within the block shows that it is damaged."""
+def open_parquet(path: Path) -> Iterator:
+    """Open a Parquet file by PyArrow. UserError when reading it within the block shows that it is damaged."""
     import pyarrow
     import pyarrow.parquet
 
@@ -122,51 +122,51 @@ def parquet(path: Path) -> Iterator:
     except UserError:
         raise
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError, MemoryError) as error:
-        raise damaged(path, error) from None
+        raise damaged_error(path, error) from None
 
 
-def rows_of(files: Sequence[Path]) -> int:
-    """How many rows Parquet files say that they have."""
+def count_rows(files: Sequence[Path]) -> int:
+    """Count the rows that Parquet files say that they have."""
     count = 0
     for path in files:
-        with parquet(path) as file:
+        with open_parquet(path) as file:
             count += file.metadata.num_rows
     return count
 
 
 def read_columns(path: Path, *columns: str, most: int) -> Iterator:
-    """The rows of these columns of a Parquet file (PyArrow's batches), as many at a time as memory is kept for.
+    """Read columns of a Parquet file as PyArrow's batches, of as many rows as COLUMN_MEMORY holds, at most `most`.
 
     That many would fit even if each were as large as all different values together, for a value that is repeated takes
-    no room in the file. most: rows at a time, at the most. UserError for a file that unpacks to far more than its size.
+    no room in the file. UserError for a file that unpacks to far more than its size.
     """
-    with parquet(path) as file:
+    with open_parquet(path) as file:
         # Not asked column by column: of a damaged one PyArrow would end the process.
         unpacked = [file.metadata.row_group(i).total_byte_size for i in range(file.num_row_groups)]
         check_expansion(path, sum(unpacked), path.stat().st_size)
-        rows = HELD // max([1, *unpacked])
+        rows = COLUMN_MEMORY // max([1, *unpacked])
         for batch in file.iter_batches(max(1, min(most, rows)), columns=list(columns)):
             batch.validate(full=True)
             yield batch
 
 
 def check_expansion(path: Path, unpacked: int, packed: int) -> None:
-    """UserError for a file that unpacks to far more bytes than anything of use does."""
-    if unpacked > max(UNPACKED, EXPANSION * packed):
-        raise UserError(f"{path} unpacks to more than {EXPANSION} times its {packed:,} bytes; get it anew")
+    """Raise UserError for a file that unpacks to far more bytes than anything of use does."""
+    if unpacked > max(MIN_UNPACKED, MAX_EXPANSION * packed):
+        raise UserError(f"{path} unpacks to more than {MAX_EXPANSION} times its {packed:,} bytes; get it anew")
 
 
 def check_count(where: Path | str, what: str, found: int, expected: int) -> None:
-    """UserError unless as many examples are there as the catalogue says."""
+    """Raise UserError unless as many examples are there as the registry says."""
     if found != expected:
         raise UserError(f"{where} has {found:,} {what}, but there are {expected:,}; get its files anew")
 
 
 def check_images(path: Path, dataset: Dataset) -> tuple[str, str]:
-    """The columns of images and of labels. UserError unless the file has both, and our classes if it names any."""
+    """Return the columns of images and labels. UserError unless the file has both, and our classes if it names any."""
     import pyarrow
 
-    with parquet(path) as file:
+    with open_parquet(path) as file:
         schema = file.schema_arrow
     image = _column(path, schema.names, dataset.image_columns)
     label = _column(path, schema.names, dataset.label_columns)
@@ -187,7 +187,7 @@ def _is_binary(kind) -> bool:
 
 
 def check_classes(path: Path, names: tuple[str, ...], dataset: Dataset) -> None:
-    """UserError unless these are no names, or those of the data set's classes in their order, or their WordNet ids.
+    """Raise UserError unless these are the data set's classes in order, or their WordNet ids, or no names at all.
 
     Each may be a list of synonyms, or a part of one, and a few may be misspelt.
     """
@@ -202,7 +202,7 @@ def check_classes(path: Path, names: tuple[str, ...], dataset: Dataset) -> None:
 
 
 def read_images(path: Path, dataset: Dataset) -> Iterator[tuple[bytes, int]]:
-    """Each encoded image with its label, in turn. UserError as for `check_images`, and where one lacks either."""
+    """Yield each encoded image with its label. UserError as for `check_images`, and where one lacks either."""
     import pyarrow.compute
 
     image, label = check_images(path, dataset)
@@ -215,7 +215,7 @@ def read_images(path: Path, dataset: Dataset) -> Iterator[tuple[bytes, int]]:
                 lacking = row + column.is_null().index(True).as_py()
                 raise UserError(f"{path} row {lacking} has no {what}; get it anew")
         for content, number in zip(encoded.to_pylist(), labels.to_pylist(), strict=True):
-            if len(content) > ENCODED:
+            if len(content) > MAX_ENCODED:
                 raise UserError(f"{path} row {row}: an image of {len(content):,} bytes is too large; get it anew")
             yield content, number
             row += 1
@@ -230,7 +230,7 @@ def _column(path: Path, present: list[str], wanted: tuple[str, ...]) -> str:
 
 
 def _class_names(path: Path, schema, label: str) -> tuple[str, ...]:
-    """Names from the schema's metadata: our own `label_names`, or the Hub's feature description."""
+    """Read names from the schema's metadata: our own `label_names`, or the Hub's feature description."""
     metadata = schema.metadata or {}
     try:
         if b"label_names" in metadata:
@@ -252,11 +252,16 @@ def check_labels(labels: Sequence[int] | np.ndarray, n_classes: int, where: Path
 
 
 @contextmanager
-def opened(read: Callable[[], bytes], where: str, size: tuple[int, int] | None = None) -> Iterator:
-    """The image (of Pillow) whose encoded bytes `read` gives, as `viewed`; an ordinary JPEG is not decoded yet.
+def open_image(read: Callable[[], bytes], where: str, size: tuple[int, int] | None = None) -> Iterator:
+    """Open an image by Pillow, as `as_displayed`; an ordinary JPEG is not decoded yet.
 
-    size: the height and width that it has to have. UserError for others, for more than PIXELS, and when it cannot be
-    decoded within the block.
+    Args:
+        read: returns the encoded bytes.
+        where: names the image in a message.
+        size: the height and width that it has to have; any when None.
+
+    Raises:
+        UserError: it has another size or more than MAX_PIXELS, or cannot be decoded, within the block either.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -265,11 +270,11 @@ def opened(read: Callable[[], bytes], where: str, size: tuple[int, int] | None =
             warnings.simplefilter("ignore")  # of a damaged description, and of what is refused below
             image = Image.open(BytesIO(read()), formats=FORMATS)
         with image:
-            if image.width * image.height > PIXELS:
+            if image.width * image.height > MAX_PIXELS:
                 raise UserError(_too_large(where, f"{image.width:,} × {image.height:,}"))
             if size and sorted(image.size) != sorted(size):
                 raise UserError(_of_another_size(where, size, image.size))
-            shown = viewed(image)
+            shown = as_displayed(image)
             if size and shown.size != size[::-1]:
                 raise UserError(_of_another_size(where, size, shown.size))
             yield shown
@@ -284,18 +289,18 @@ def opened(read: Callable[[], bytes], where: str, size: tuple[int, int] | None =
 
 
 def _too_large(where: str, size: str) -> str:
-    return f"{where}: an image of {size} pixels is too large, {PIXELS:,} are allowed; get it anew"
+    return f"{where}: an image of {size} pixels is too large, {MAX_PIXELS:,} are allowed; get it anew"
 
 
 def _of_another_size(where: str, size: tuple[int, int], found: tuple[int, int]) -> str:
     return f"{where}: expected {size[0]} × {size[1]} pixels, found {found[1]} × {found[0]}"
 
 
-def viewed(image):
-    """The image with the pixels that a viewer shows, 8 bits each: the same, if it is grey or RGB and that is all.
+def as_displayed(image):
+    """Return the image with the pixels that a viewer shows, 8 bits each: itself, if it is grey or RGB and that is all.
 
-    Turned as its description says; 16 bits of grey scaled to 8; what is transparent before white, as on a page. Colour
-    profiles are left out.
+    It is turned as its description says; 16 bits of grey scaled to 8; what is transparent before white, as on a page.
+    Colour profiles are left out.
     """
     from PIL import Image
 
@@ -319,7 +324,7 @@ def _upright(image):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+            turn = TRANSPOSITIONS.get(image.getexif().get(ExifTags.Base.Orientation))
         except Exception:  # a damaged description, of which viewers make nothing
             turn = None
     return image.transpose(Image.Transpose[turn]) if turn else image
@@ -360,7 +365,10 @@ def _check_sizes(folder: Path, dataset: Dataset) -> None:
 
 
 def download(root: Path, name: str, dataset: Dataset | Corpus) -> None:
-    """Fetch a data set's archives with torchvision's progress bar and check them by SHA-256."""
+    """Download a data set's archives, with torchvision's progress bar, and check them by SHA-256.
+
+    UserError when a download fails or a checksum differs.
+    """
     utils = _torchvision_datasets(name).utils
     for folder, address, checksum in dataset.archives:
         path = root / folder / address.rpartition("/")[2]
@@ -400,20 +408,20 @@ def call(name: str, load: str, part: str) -> Any:
 
 
 def writable_folder(beside: Path) -> Path:
-    """`beside`, or the user's cache folder when its parent is marked read-only (even to root) or not ours."""
+    """Return `beside`, or the user's cache folder when its parent is marked read-only (even to root) or not ours."""
     parent = beside.parent
     if os.access(parent, os.W_OK) and parent.stat().st_mode & 0o200:
         return beside
     return cache_path()
 
 
-def sealed(content: bytes) -> bytes:
-    """What `unsealed` recognises as whole: the content after a line with its SHA-256."""
+def with_checksum(content: bytes) -> bytes:
+    """Put a line with the content's SHA-256 before it; `without_checksum` takes it off."""
     return hashlib.sha256(content).hexdigest().encode() + b"\n" + content
 
 
-def unsealed(kept: bytes) -> bytes | None:
-    """The content of what was `sealed`; None when any byte of it has changed."""
+def without_checksum(kept: bytes) -> bytes | None:
+    """Return the content that `with_checksum` was given; None when any byte of it has changed."""
     checksum, _, content = kept.partition(b"\n")
     return content if hashlib.sha256(content).hexdigest().encode() == checksum else None
 
@@ -422,7 +430,7 @@ SUMMARY = "summary"  # the file of a kept folder that says what the others are
 
 
 def write_folder(folder: Path, fill: Callable[[Path], dict], only_sized: Sequence[str] = ()) -> None:
-    """Let `fill` write files into a new folder and give what is to be remembered of them; it is whole or not there.
+    """Let `fill` write files into a new folder and return notes on them; the folder is whole or not there.
 
     only_sized: of these files, too large to be read each time, `read_folder` checks the size alone.
     """
@@ -432,16 +440,16 @@ def write_folder(folder: Path, fill: Callable[[Path], dict], only_sized: Sequenc
         new.mkdir()
         notes = fill(new)
         files = {path.name: [path.stat().st_size, _checksum(path, only_sized)] for path in new.iterdir()}
-        (new / SUMMARY).write_bytes(sealed(json.dumps({"notes": notes, "files": files}).encode()))
+        (new / SUMMARY).write_bytes(with_checksum(json.dumps({"notes": notes, "files": files}).encode()))
         if read_folder(folder, list(files), only_sized) is None:  # unless someone else was faster
             shutil.rmtree(folder, ignore_errors=True)
             new.rename(folder)
 
 
 def read_folder(folder: Path, names: Sequence[str], only_sized: Sequence[str] = ()) -> dict | None:
-    """What `write_folder` remembered, when these files are as they were written, and else None."""
+    """Return the notes of `write_folder` when these files are as they were written, and else None."""
     try:
-        summary = json.loads(unsealed((folder / SUMMARY).read_bytes()) or b"null")
+        summary = json.loads(without_checksum((folder / SUMMARY).read_bytes()) or b"null")
         found = {name: [(folder / name).stat().st_size, _checksum(folder / name, only_sized)] for name in names}
         return summary["notes"] if found == summary["files"] else None
     except (OSError, ValueError, KeyError, TypeError):  # a UserError among them, of a file that cannot be read
@@ -452,8 +460,8 @@ def _checksum(path: Path, only_sized: Sequence[str]) -> str | None:
     return None if path.name in only_sized else sha256(path)
 
 
-def write_whole(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file so that whoever is stopped, or does so twice at once, leaves a whole one or none."""
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file whole or not at all, however the process ends and whoever else writes it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=UNFINISHED)  # a new file, never what a link leads to
     try:

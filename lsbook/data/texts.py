@@ -23,17 +23,21 @@ from lsbook.core.paths import data_path
 from lsbook.core.registry import SPLITS, Corpus
 from lsbook.data import sources
 
-LONGEST = 65_535  # bytes of a line or sentence: SentencePiece learns from none that is longer
+MAX_BYTES = 65_535  # bytes of a line or sentence: SentencePiece learns from none that is longer
 
 Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """One split, held in memory: `source[i]` and `target[i]` say the same in `languages[0]` and `languages[1]`.
+    """One split of a text, held in memory.
 
-    fingerprint: SHA-256 of the sentences of the split this was taken from.
-    variant: what distinguishes this copy.
+    Attributes:
+        source: N sentences in `languages[0]`.
+        target: N sentences in `languages[1]`; `target[i]` says the same as `source[i]`.
+        languages: the two, as in the names of files.
+        fingerprint: SHA-256 of the sentences of the split this was taken from.
+        variant: what distinguishes this copy.
     """
 
     source: tuple[str, ...]
@@ -46,14 +50,14 @@ class Pairs:
         return len(self.source)
 
     def first(self, n: int) -> "Pairs":
-        """The first n pairs; UserError when there are fewer."""
+        """Return the first n pairs; UserError when there are fewer."""
         if n > len(self):
             raise UserError(f"{n} sentence pairs asked for, but there are {len(self)}")
         return replace(self, source=self.source[:n], target=self.target[:n])
 
 
 @dataclass(frozen=True)
-class Text:
+class TextSource:
     """One split where it lies, not yet read.
 
     files: none when a function gives it, which `origin` names. stream: opens it from its start.
@@ -73,7 +77,7 @@ class Text:
         return self.files[0] if self.files else self.origin
 
     def pairs(self) -> Iterator[Pair]:
-        """Each pair of sentences in turn, without the white space around it.
+        """Yield each pair of sentences, without the white space around them.
 
         UserError names file and line of what is empty, too long, without a partner, not UTF-8 or damaged, and after the
         last pair, or the first that is too many, says that the text has another number of them.
@@ -90,29 +94,29 @@ class Text:
 
 
 def load(name: str, split: str) -> Pairs:
-    """The sentence pairs of a split: `train`, `heldout` (the validation text) or `test`.
+    """Read the sentence pairs of a split: `train`, `heldout` (the validation text) or `test`.
 
     UserError when files are missing or damaged, or the two sides do not fit each other.
     """
-    text = find(name, split)
+    text = locate(name, split)
     pairs = list(text.pairs())
     source, target = zip(*pairs, strict=True)
-    return Pairs(source, target, text.languages, add(digest(), pairs).hexdigest(), text.variant)
+    return Pairs(source, target, text.languages, update_digest(new_digest(), pairs).hexdigest(), text.variant)
 
 
-def digest() -> "hashlib._Hash":
-    """The SHA-256 of no pairs; `add` extends it."""
+def new_digest() -> "hashlib._Hash":
+    """The SHA-256 of no pairs; `update_digest` extends it."""
     return hashlib.sha256()
 
 
-def add(sha256: "hashlib._Hash", pairs: Iterable[Pair]) -> "hashlib._Hash":
+def update_digest(sha256: "hashlib._Hash", pairs: Iterable[Pair]) -> "hashlib._Hash":
     """Extends a digest by further pairs and returns it."""
     sha256.update("".join(f"{source}\0{target}\0" for source, target in pairs).encode())
     return sha256
 
 
-def find(name: str, split: str) -> Text:
-    """Where a split's sentences are; downloads them when the catalogue knows from where. UserError when nowhere."""
+def locate(name: str, split: str) -> TextSource:
+    """Find a split's sentences; download them when the registry knows from where. UserError when they are nowhere."""
     one_of("split", split, SPLITS)
     in_a_folder = re.fullmatch(r"\w[\w.-]{,99}", name) and (data_path() / name).is_dir()
     if in_a_folder and name not in registry.CORPORA:
@@ -125,18 +129,18 @@ def find(name: str, split: str) -> Text:
     lenient = corpus.has_gaps and split == "train"
     if corpus.load:
         stream = partial(_from_function, name, corpus.load, split, lenient)
-        return Text(corpus.languages, (), corpus.variant, stream, expected, origin=corpus.load)
+        return TextSource(corpus.languages, (), corpus.variant, stream, expected, origin=corpus.load)
     folder = registry.data_folder(name)
     files = tuple(sources.parquet_files(data_path(), folder, part))
     if not files:
         return _find_lines(name, corpus, part, lenient, expected)
     if expected is not None:
-        sources.check_count(data_path() / folder, f"sentence pairs of {part}", sources.rows_of(files), expected)
+        sources.check_count(data_path() / folder, f"sentence pairs of {part}", sources.count_rows(files), expected)
     stream = partial(_from_parquet, files, corpus.languages, lenient)
-    return Text(corpus.languages, files, "Parquet copy", stream, expected)
+    return TextSource(corpus.languages, files, "Parquet copy", stream, expected)
 
 
-def _find_lines(name: str, corpus: Corpus, part: str, lenient: bool, expected: int | None) -> Text:
+def _find_lines(name: str, corpus: Corpus, part: str, lenient: bool, expected: int | None) -> TextSource:
     """One file a language."""
     root, folder = data_path(), data_path() / registry.data_folder(name)
     files = _language_files(folder, part, corpus.languages)
@@ -152,7 +156,7 @@ def _find_lines(name: str, corpus: Corpus, part: str, lenient: bool, expected: i
     checksums = {address.rpartition("/")[2]: checksum for _, address, checksum in corpus.archives}
     original = all(sources.sha256(path) == checksums.get(path.name) for path in files)
     variant = "original files" if original else "own files"
-    return Text(corpus.languages, files, variant, partial(_from_lines, files, checksums, lenient), expected)
+    return TextSource(corpus.languages, files, variant, partial(_from_lines, files, checksums, lenient), expected)
 
 
 def _from_function(name: str, load: str, split: str, lenient: bool) -> Iterator[Pair]:
@@ -164,8 +168,8 @@ def _from_function(name: str, load: str, split: str, lenient: bool) -> Iterator[
         if len(found) != 2 or not all(isinstance(sentence, str) for sentence in found):
             raise UserError(f"{load}: pair {number} has to be two sentences, not {brief(found)}")
         source, target = (sentence.strip() for sentence in found)
-        if max(len(sentence.encode(errors="replace")) for sentence in (source, target)) > LONGEST:
-            raise UserError(f"{load}: pair {number} is longer than {LONGEST:,} bytes; split or remove it")
+        if max(len(sentence.encode(errors="replace")) for sentence in (source, target)) > MAX_BYTES:
+            raise UserError(f"{load}: pair {number} is longer than {MAX_BYTES:,} bytes; split or remove it")
         if source and target:
             yield source, target
         elif not lenient:
@@ -173,13 +177,13 @@ def _from_function(name: str, load: str, split: str, lenient: bool) -> Iterator[
 
 
 def _language_files(folder: Path, part: str, languages: tuple[str, str]) -> tuple[Path, ...]:
-    """Both sides' files, or none; UserError when only one is there, or one twice."""
+    """Return both sides' files, or none; UserError when only one is there, or one twice."""
     endings = ("", ".gz")
     sides = [[folder / f"{part}.{language}{ending}" for ending in endings] for language in languages]
     try:
         existing = [list(filter(Path.is_file, paths)) for paths in sides]
     except OSError as error:
-        raise sources.unreadable(folder, error) from None
+        raise sources.unreadable_error(folder, error) from None
     for twice in existing:
         if len(twice) > 1:
             raise UserError(f"{twice[0]} and {twice[1].name} are both there; keep one")
@@ -205,19 +209,21 @@ def _from_lines(files: tuple[Path, ...], checksums: dict[str, str], lenient: boo
 
 
 def _lines(path: Path, checksum: str | None) -> Iterator[str]:
-    """The sentences of one file. checksum: the expected one, for the message when it is damaged."""
+    """Yield the sentences of one file. checksum: the expected one, for the message when it is damaged."""
     offset = 0
     try:
         packed = path.stat().st_size
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(iter(partial(file.readline, LONGEST + 3), b""), 1):  # CR, LF and one too many
-                if len(line.rstrip(b"\r\n")) > LONGEST:
-                    raise UserError(f"{path} line {number} is longer than {LONGEST:,} bytes; split or remove it")
+            for number, line in enumerate(
+                iter(partial(file.readline, MAX_BYTES + 3), b""), 1
+            ):  # CR, LF and one too many
+                if len(line.rstrip(b"\r\n")) > MAX_BYTES:
+                    raise UserError(f"{path} line {number} is longer than {MAX_BYTES:,} bytes; split or remove it")
                 yield _sentence(path, number, offset, line)
                 offset += len(line)
                 sources.check_expansion(path, offset, packed)
     except (OSError, EOFError, zlib.error) as error:
-        raise sources.damaged(path, error, checksum) from None
+        raise sources.damaged_error(path, error, checksum) from None
 
 
 def _sentence(path: Path, number: int, offset: int, line: bytes) -> str:
@@ -234,8 +240,8 @@ def _from_parquet(files: tuple[Path, ...], languages: tuple[str, str], lenient: 
             found = [translation.get(language) or "" for language in languages]
             if not all(isinstance(sentence, str) for sentence in found):
                 raise UserError(f"{path} row {row}: a translation must be texts by language, not {brief(translation)}")
-            if max(len(sentence.encode(errors="replace")) for sentence in found) > LONGEST:
-                raise UserError(f"{path} row {row} is longer than {LONGEST:,} bytes; split or remove it")
+            if max(len(sentence.encode(errors="replace")) for sentence in found) > MAX_BYTES:
+                raise UserError(f"{path} row {row} is longer than {MAX_BYTES:,} bytes; split or remove it")
             source, target = (sentence.strip() for sentence in found)
             if source and target:
                 yield source, target
@@ -245,10 +251,10 @@ def _from_parquet(files: tuple[Path, ...], languages: tuple[str, str], lenient: 
 
 
 def _translations(path: Path) -> Iterator[dict[str, str]]:
-    """The column `translation`, of structs or of maps, read a few rows at a time."""
+    """Yield the column `translation`, of structs or of maps, read a few rows at a time."""
     import pyarrow
 
-    with sources.parquet(path) as file:
+    with sources.open_parquet(path) as file:
         schema = file.schema_arrow
     if schema.names.count("translation") != 1:
         lack = "more than one" if "translation" in schema.names else "no"

@@ -22,8 +22,8 @@ from lsbook.data import sources, texts
 
 SPACE = "\u2581"  # what SentencePiece has for it
 RESERVED = "\u2585"  # what it has for unknown characters: it would leave out a sentence with one
-WORDS = 500_000  # whose ids are remembered, about 100 MB
-SENTENCES = 1_000_000  # at most so many are learned from, evenly spaced over the text
+CACHED_WORDS = 500_000  # whose ids are kept in memory, about 100 MB
+MAX_SENTENCES = 1_000_000  # at most so many are learned from, evenly spaced over the text
 
 _PAD, _BOS, _EOS = 0, 1, 2  # ids
 
@@ -37,13 +37,13 @@ _SETTINGS: dict[str, Any] = {
     "eos_id": _EOS,
     "unk_id": 3,  # SentencePiece demands one; with bytes to fall back on it is never used
     "num_threads": 1,
-    "max_sentence_length": texts.LONGEST,  # it would leave out longer ones, and spell what only these have in bytes
+    "max_sentence_length": texts.MAX_BYTES,  # it would leave out longer ones, and spell what only these have in bytes
 }
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Sentences to token ids and back.
+    """Encodes sentences as token ids and back.
 
     model: SentencePiece's own serialisation. pad fills batches up, bos begins and eos ends a sentence.
     """
@@ -69,37 +69,37 @@ class Vocabulary:
         return hashlib.sha256(self.model).hexdigest()
 
     def encode(self, sentences: Sequence[str]) -> list[np.ndarray]:
-        """Each sentence's ids, without bos and eos.
+        """Encode each sentence as ids, without bos and eos.
 
         No token reaches over a space, so a sentence's tokens are those of its words, and each word is encoded once.
         """
         split = [sentence.replace(SPACE, " ").split(" ") if sentence else [] for sentence in sentences]
         words, dtype = self._words, self.dtype
-        if len(words) > WORDS:
+        if len(words) > CACHED_WORDS:
             words.clear()
         new = list(set(chain.from_iterable(split)) - words.keys())
         words.update((word, np.array(ids, dtype).tobytes()) for word, ids in zip(new, self._encode(new), strict=True))
         return [np.frombuffer(b"".join(map(words.__getitem__, sentence)), dtype) for sentence in split]
 
     def _encode(self, words: list[str]) -> list[list[int]]:
-        """The ids of words, each with the space before it; of an empty one those of the space."""
+        """Encode words, each with the space before it; an empty one is that space."""
         space = [self._processor.piece_to_id(SPACE)]
         return [ids if word else space for word, ids in zip(words, self._processor.encode(words), strict=True)]
 
     def decode(self, ids: Sequence[Sequence[int]]) -> list[str]:
-        """The sentences; pad, bos and eos leave no trace.
+        """Decode ids to sentences; pad, bos and eos leave no trace.
 
         Inverse of `encode`, except that U+2581, which stands for a space within SentencePiece, comes back as one.
         """
         return [self._processor.decode(np.asarray(sentence).tolist()) for sentence in ids]
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
-        """What each token of one sentence stands for; "▁" begins a word."""
+        """Return the text of each token of one sentence; "▁" begins a word."""
         return [self._processor.id_to_piece(int(i)) for i in ids]
 
     @cached_property
     def _words(self) -> dict[str, bytes]:
-        """Ids of the words that were encoded last, in the memory of an array."""
+        """The ids of the words that were encoded last, in the memory of an array."""
         return {}
 
     @cached_property
@@ -110,31 +110,31 @@ class Vocabulary:
 
 
 def load(name: str, size: int) -> Vocabulary:
-    """A vocabulary of the training split of a text, both languages together; learned once and kept beside the text.
+    """Load the vocabulary of a text's training split, both languages together, learned once and kept beside the text.
 
     UserError when the text is missing or supports no vocabulary of that size.
     """
     import sentencepiece
 
-    training = texts.find(name, "train")
+    training = texts.locate(name, "train")
     if not training.files:
         return learn(_thinned(training.pairs()), size)
-    settings = json.dumps([size, SENTENCES, _SETTINGS, training.languages, sentencepiece.__version__])
+    settings = json.dumps([size, MAX_SENTENCES, _SETTINGS, training.languages, sentencepiece.__version__])
     key = sources.content_key(training.files, settings)
     folder = sources.writable_folder(training.files[0].parent / ".encoded")
     path = folder / f"{registry.folder(name)}-{size}-{key}.vocabulary"
     with suppress(OSError, RuntimeError):  # the second from SentencePiece
-        model = sources.unsealed(path.read_bytes())
+        model = sources.without_checksum(path.read_bytes())
         if model and Vocabulary(model).size == size:
             return Vocabulary(model)
     vocabulary = learn(_thinned(training.pairs()), size)
     with suppress(OSError):  # a full or read-only disk costs only the next start's time
-        sources.write_whole(path, lambda file: file.write(sources.sealed(vocabulary.model)))
+        sources.write_atomically(path, lambda file: file.write(sources.with_checksum(vocabulary.model)))
     return vocabulary
 
 
 def learn(sentences: Iterable[str], size: int) -> Vocabulary:
-    """A vocabulary of these sentences. UserError when they support none of that size."""
+    """Learn a vocabulary of these sentences. UserError when they support none of that size."""
     from sentencepiece import SentencePieceTrainer
 
     model = io.BytesIO()
@@ -149,7 +149,7 @@ def learn(sentences: Iterable[str], size: int) -> Vocabulary:
 
 
 def _reason(message: str) -> str:
-    """SentencePiece's complaint in our words, or its own first line."""
+    """Say SentencePiece's complaint in our words, or its own first line."""
     if most := re.search(r"set it to a value <= (\d+)", message):
         return f"larger than the text supports: choose at most {most[1]}"
     if least := re.search(r"smaller than required_chars. \d+ vs (\d+)", message):
@@ -158,11 +158,11 @@ def _reason(message: str) -> str:
 
 
 def _thinned(pairs: Iterable[texts.Pair]) -> list[str]:
-    """All sentences, or of long texts every second pair, every fourth, … until there are no more than SENTENCES."""
+    """Return all sentences, or of long texts those of every second, fourth, … pair: at most MAX_SENTENCES."""
     kept, stride = [], 1
     for i, pair in enumerate(pairs):
         if i % stride == 0:
             kept.append(pair)
-        if 2 * len(kept) > SENTENCES:
+        if 2 * len(kept) > MAX_SENTENCES:
             kept, stride = kept[::2], 2 * stride
     return [sentence for pair in kept for sentence in pair]

@@ -9,7 +9,7 @@ from scipy.stats import binom
 
 from lsbook.analysis.calibration import Reliability
 from lsbook.figures.projection import draw_projection
-from lsbook.figures.reliability import LEAST_IN_BIN, draw_confidences
+from lsbook.figures.reliability import MIN_PER_BIN, draw_confidences
 from lsbook.figures.style import HARD, NEUTRAL, SCALED, SMOOTHED
 
 COLOURS = (HARD, SMOOTHED, NEUTRAL, SCALED)
@@ -52,7 +52,7 @@ def sampling_reliability_figure(models: Sequence[tuple[str, Reliability, Reliabi
     """For each model (title, at T = 1, at the fitted temperature) accuracy against confidence, and how often each is.
 
     The band is where the accuracy of a bin would lie in 95 of 100 samples of as many examples if the confidence were
-    right. Bins with fewer than LEAST_IN_BIN examples are left out.
+    right. Bins with fewer than MIN_PER_BIN examples are left out.
     """
     figure = Figure(figsize=(6.4, 3.9 * len(models)), layout="constrained")
     parts = figure.subfigures(len(models), 1, squeeze=False).ravel()
@@ -71,7 +71,7 @@ def sampling_reliability_figure(models: Sequence[tuple[str, Reliability, Reliabi
 
 
 def _draw(axes, diagram: Reliability, colour: str) -> None:
-    shown = diagram.count >= LEAST_IN_BIN
+    shown = diagram.count >= MIN_PER_BIN
     confidence, count = diagram.confidence[shown], diagram.count[shown]
     low, high = (binom.ppf(share, count, np.clip(confidence, 0, 1)) / count for share in (0.025, 0.975))
     axes.fill_between(confidence, low, high, color=NEUTRAL, alpha=0.25, lw=0)

@@ -13,7 +13,7 @@ from lsbook.figures.style import COLOURS, CORRECTED, FACTORS, NEUTRAL, SMOOTHED
 
 
 def draw_loss_against_gap(axes: Axes, n_classes: int, alphas: Sequence[float]) -> Axes:
-    """The loss of one example against the gap of its true logit to each other one, with the minimum of each curve."""
+    """Draw one example's loss against the gap of its true logit to each other one, with the minimum of each curve."""
     gaps = np.linspace(0, 14, 281)
     logits = np.zeros((len(gaps), n_classes))
     logits[:, 0] = gaps
@@ -33,7 +33,7 @@ def draw_loss_against_gap(axes: Axes, n_classes: int, alphas: Sequence[float]) -
 def draw_gap_against_alpha(
     axes: Axes, class_counts: Sequence[int], checked: Sequence[tuple[int, float, float]] = ()
 ) -> Axes:
-    """The best logit gap against α for several numbers of classes; checked: (K, α, gap found by optimisation)."""
+    """Draw the optimal logit gap against α for some numbers of classes; checked: (K, α, gap found by optimisation)."""
     alphas = np.geomspace(1e-3, 0.9, 200)
     for n_classes, style in zip(class_counts, ("-", "--", ":", "-."), strict=False):
         gaps = [optimal_logit_gap(n_classes, alpha) for alpha in alphas]
@@ -42,14 +42,14 @@ def draw_gap_against_alpha(
         axes.plot(alpha, gap, "o", color=SMOOTHED)
     axes.set_xscale("log")
     axes.set_xlabel("smoothing factor α")
-    axes.set_ylabel("best logit gap (nats)")
+    axes.set_ylabel("optimal logit gap (nats)")
     axes.set_ylim(bottom=0)
     axes.legend()
     return axes
 
 
 def smoothing_figure(n_classes: int, alphas: Sequence[float], checked: Sequence[tuple[int, float, float]]) -> Figure:
-    """The loss against the gap beside the best gap against α."""
+    """Draw the loss against the gap beside the optimal gap against α."""
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     draw_loss_against_gap(left, n_classes, alphas)
@@ -67,7 +67,7 @@ def draw_along_training(axes: Axes, training) -> Axes:
         axes.plot(training.epochs, values.mean(axis=0), color=COLOURS[colour], label=name)
         axes.fill_between(training.epochs, low, high, color=COLOURS[colour], alpha=0.25, lw=0)
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("passes done of the full training")
+    axes.set_xlabel("epochs done of the full training")
     axes.set_ylabel("ECE on held-out images")
     axes.legend()
     return axes
@@ -84,7 +84,7 @@ def length_figure(trainings: Sequence, along) -> Figure:
 
 
 def draw_likelihood(axes: Axes, curves: Sequence) -> Axes:
-    """Test NLL against the temperature; a dot at the temperature fitted on held-out data.
+    """Draw test NLL against the temperature, with a dot at the temperature fitted on held-out data.
 
     curves: title, colour, temperatures (T,), nll (T,), fitted, best.
     """
@@ -101,7 +101,7 @@ def draw_likelihood(axes: Axes, curves: Sequence) -> Axes:
 
 
 def likelihood_figure(networks: Sequence[tuple[str, Sequence]]) -> Figure:
-    """A panel for each (title, curves), at most three in a row."""
+    """Draw a panel of `draw_likelihood` for each (title, curves), at most three in a row."""
     rows = math.ceil(len(networks) / 3)
     columns = math.ceil(len(networks) / rows)
     figure = Figure(figsize=(max(4.5, 3.2 * columns), 3.6 * rows), layout="constrained")
@@ -117,12 +117,15 @@ def likelihood_figure(networks: Sequence[tuple[str, Sequence]]) -> Figure:
 
 
 def sample_size_figure(estimates) -> Figure:
-    """What samples of a calibrated model show: sizes, plain, expected and debiased, each (N,)."""
+    """Draw the ECE that samples of a calibrated model show.
+
+    estimates: sizes, plain, expected and debiased, each (N,).
+    """
     figure = Figure(figsize=(5.6, 3.6), layout="constrained")
     axes = figure.subplots()
     axes.plot(estimates.sizes, estimates.plain, "o", color=NEUTRAL, label="ECE, mean of many samples")
     axes.plot(estimates.sizes, estimates.expected, "-", color=NEUTRAL, label="what chance alone should give")
-    axes.plot(estimates.sizes, estimates.debiased, "^--", color=CORRECTED, label="debiased (root of mean square)")
+    axes.plot(estimates.sizes, estimates.debiased, "^--", color=CORRECTED, label="bias-corrected (root of mean square)")
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
     axes.set_xlabel("test examples")
@@ -132,9 +135,10 @@ def sample_size_figure(estimates) -> Figure:
 
 
 def draw_information(axes: Axes, panel) -> Axes:
-    """Mutual information along the training, of each arm: the midpoint of the two estimates, mean over the seeds, and a
-    band from the lowest leave-one-out to the highest plug-in estimate of any seed. Lines at log 2 and log N, or how far
-    above the curves the latter is.
+    """Draw the mutual information along the training of each arm.
+
+    It is the midpoint of the two estimates, the mean over the seeds, with a band from the lowest leave-one-out to the
+    highest plug-in estimate of any seed. Lines are at log 2 and log N, or it is said how far above the latter is.
 
     panel: title, examples, and an arm's trajectory each with title, colour, steps (P,), plug_in, leave_one_out and
     midpoint (S, P).
@@ -160,7 +164,7 @@ def draw_information(axes: Axes, panel) -> Axes:
 
 
 def information_figure(rows: Sequence[Sequence]) -> Figure:
-    """A row for each network, a panel for each split."""
+    """Draw a row of `draw_information` for each network, a panel for each split."""
     figure = Figure(figsize=(9, 4 * len(rows)), layout="constrained")
     for grid, panels in zip(figure.subplots(len(rows), len(rows[0]), squeeze=False), rows, strict=True):
         for axes, panel in zip(grid, panels, strict=True):
@@ -171,15 +175,18 @@ def information_figure(rows: Sequence[Sequence]) -> Figure:
 
 
 def bias_figure(bias) -> Figure:
-    """Both estimates less the truth, a panel for each number of views: spreads, truth, plug_in and leave_one_out."""
+    """Draw both estimates of mutual information less the truth, a panel for each number of views.
+
+    bias: spreads (P,), truth (P,), and plug_in and leave_one_out, by the number of views (P,).
+    """
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     panels = figure.subplots(1, len(bias.plug_in), sharey=True)
     for axes, views in zip(panels, bias.plug_in, strict=True):
         both = bias.plug_in[views], bias.leave_one_out[views]
         for values, style, name in ((both[0], "^-", "plug-in"), (both[1], "v-", "leave-one-out")):
             axes.plot(bias.spreads, values - bias.truth, style, color=NEUTRAL, markersize=4, label=name, alpha=0.7)
-        middle = np.mean(both, axis=0) - bias.truth
-        axes.plot(bias.spreads, middle, "o-", color=CORRECTED, markersize=4, label="middle")
+        midpoint = np.mean(both, axis=0) - bias.truth
+        axes.plot(bias.spreads, midpoint, "o-", color=CORRECTED, markersize=4, label="midpoint")
         axes.axhline(0, color=NEUTRAL, linestyle=":", linewidth=1)
         axes.set_xscale("log")
         axes.set_title(f"L = {views}")
@@ -190,7 +197,7 @@ def bias_figure(bias) -> Figure:
 
 
 def draw_against_temperature(axes: Axes, curves: Sequence, title: str) -> Axes:
-    """A quantity against the temperature: the mean over the seeds, and a band from the lowest to the highest.
+    """Draw a quantity against the temperature: mean over the seeds, and a band from the lowest to the highest.
 
     curves: title, colour, temperatures (T,), values (S, T), fitted and reached (S,). A filled mark is at T = 1, an open
     one at each seed's temperature fitted on validation text.
@@ -212,7 +219,7 @@ def draw_against_temperature(axes: Axes, curves: Sequence, title: str) -> Axes:
 
 
 def temperature_figure(quantities: Sequence[tuple[str, Sequence]]) -> Figure:
-    """A panel for each (title, curves)."""
+    """Draw a panel of `draw_against_temperature` for each (title, curves)."""
     figure = Figure(figsize=(3.2 * len(quantities), 3.6), layout="constrained")
     panels = figure.subplots(1, len(quantities), squeeze=False)[0]
     for axes, (title, curves) in zip(panels, quantities, strict=True):

@@ -1,4 +1,4 @@
-"""Means over the seeds with their 95 % Student t intervals."""
+"""Drawings of means over the seeds with their 95 % Student t intervals."""
 
 import itertools
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ def seeds_figure(quantities: Sequence[tuple[str, str, Sequence]]) -> Figure:
 
 
 def factors_figure(networks: Sequence) -> Figure:
-    """ECE, on the left, and accuracy, on the right, against the smoothing factor: a row for each network.
+    """Draw ECE, on the left, and accuracy, on the right, against the smoothing factor: a row for each network.
 
     networks: title, and points with name, colour, alpha, ece and accuracy (S,): of smoothing, which are joined and
         whose first, hard targets, has its own colour; and of further arms, which are named.
@@ -98,14 +98,14 @@ def draw_lengths(axes: Axes, trainings: Sequence) -> Axes:
     axes.set_xticks(ticks, [f"{tick}" for tick in ticks])
     axes.minorticks_off()
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("passes through the training images")
+    axes.set_xlabel("epochs")
     axes.set_ylabel("test ECE")
     axes.legend()
     return axes
 
 
 def draw_distillation(axes: Axes, curves: Sequence) -> Axes:
-    """Test accuracy against the smoothness index γ, a line for each curve: means with 95 % Student t intervals.
+    """Draw test accuracy against the smoothness index γ, a line for each curve: means with 95 % Student t intervals.
 
     curves: smoothness (G,), accuracy (G, S) in percent, and style with title, colour, marks and aside, which is how far
     from its γ a point is drawn.
@@ -121,7 +121,7 @@ def draw_distillation(axes: Axes, curves: Sequence) -> Axes:
 
 
 def distillation_figure(curves: Sequence) -> Figure:
-    """All four curves, and beside them the students' alone, which differ by less."""
+    """Draw all four curves, and beside them those of students, which differ by less, without the teachers'."""
     figure = Figure(figsize=(9, 4.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     draw_distillation(left, curves)

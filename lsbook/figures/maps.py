@@ -1,4 +1,4 @@
-"""Maps: a value for each pair of classes, as a colour."""
+"""Maps, which show a value for each pair of classes as a colour."""
 
 from collections.abc import Sequence
 

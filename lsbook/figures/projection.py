@@ -9,11 +9,11 @@ from matplotlib.figure import Figure, FigureBase
 from lsbook.figures.style import CLASSES, COLOURS, MARKERS
 
 WIDTH = 2.75  # of a panel, in inches
-TURNS = 10  # in which the points of several classes are drawn
+DRAWING_ORDER_CHUNKS = 10  # in which the points of several classes are drawn
 
 
 def draw_projection(panel, axes: Axes, limit: float) -> Axes:
-    """Examples of three classes in the plane of their templates, seen from its origin in the centre.
+    """Draw examples of three classes in the plane of their templates, whose origin is in the centre.
 
     panel: title, points (N, 2), labels (N,) in 0 … 2, templates (3, 2), classes (3 names), arm, colour.
     limit: half-width of both axes. A line runs from the origin through each class's template, a black-edged mark.
@@ -25,9 +25,9 @@ def draw_projection(panel, axes: Axes, limit: float) -> Axes:
         direction = template / np.linalg.norm(template)
         axes.plot(*np.outer(direction, [0, 2 * limit]), color=colour, linewidth=1, alpha=0.8, zorder=1)
         axes.scatter(template[0], template[1], s=40, color=colour, marker=marker, edgecolors="black", zorder=3)
-    for turn in range(TURNS):
+    for turn in range(DRAWING_ORDER_CHUNKS):
         for place, (colour, marker, name) in enumerate(kinds):
-            points = panel.points[panel.labels == place][turn::TURNS]
+            points = panel.points[panel.labels == place][turn::DRAWING_ORDER_CHUNKS]
             label = name if turn == 0 else None
             axes.scatter(
                 points[:, 0], points[:, 1], s=12, color=colour, marker=marker, alpha=0.55, linewidths=0, label=label
@@ -73,7 +73,7 @@ def rows_figure(rows: Sequence[tuple[str, Sequence]]) -> Figure:
 
 
 def _class_legend(figure: FigureBase, axes: Axes) -> None:
-    """The names of the classes in a row below."""
+    """Name the classes in a row below."""
     handles, labels = axes.get_legend_handles_labels()
     legend = figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize="medium", markerscale=2)
     for name in legend.get_texts():
@@ -81,7 +81,7 @@ def _class_legend(figure: FigureBase, axes: Axes) -> None:
 
 
 def _limit(panels: Sequence) -> float:
-    """A little beyond the farthest point; where a few lie much farther than the others, twice as far as 95 % do."""
+    """Return a half-width a little beyond the farthest point, or twice that of 95 % where a few lie much farther."""
     reach = np.concatenate([np.abs(panel.points).max(axis=1) for panel in panels])
     return min(1.05 * reach.max(), 2 * np.quantile(reach, 0.95))
 

@@ -9,17 +9,17 @@ from matplotlib.figure import Figure
 from lsbook.analysis.calibration import Reliability
 from lsbook.figures.style import COLOURS, NEUTRAL
 
-LEAST_IN_BIN = 10  # examples behind a point of a reliability diagram
+MIN_PER_BIN = 10  # examples behind a point of a reliability diagram
 
 
 def draw_reliability(axes: Axes, diagrams: Sequence[Reliability], colour: str) -> Axes:
-    """Accuracy against confidence, bin by bin: the mean over the seeds, and a band from the lowest to the highest.
+    """Draw accuracy against confidence by bins: mean over the seeds, and a band from the lowest to the highest.
 
     diagrams: one a seed, all with the same bins. Bins with fewer than LEAST_IN_BIN examples in some seed are left out.
     """
     confidence = np.stack([diagram.confidence for diagram in diagrams])
     accuracy = np.stack([diagram.accuracy for diagram in diagrams])
-    shown = np.min([diagram.count for diagram in diagrams], axis=0) >= LEAST_IN_BIN
+    shown = np.min([diagram.count for diagram in diagrams], axis=0) >= MIN_PER_BIN
     x = confidence[:, shown].mean(axis=0)
     axes.plot([0, 1], [0, 1], ":", color=NEUTRAL, linewidth=1)
     axes.fill_between(x, accuracy[:, shown].min(axis=0), accuracy[:, shown].max(axis=0), color=colour, alpha=0.25, lw=0)
@@ -29,7 +29,7 @@ def draw_reliability(axes: Axes, diagrams: Sequence[Reliability], colour: str) -
 
 
 def draw_confidences(axes: Axes, diagrams: Sequence[Reliability], colour: str) -> Axes:
-    """Share of the examples in each bin of confidence, in percent, mean over the seeds."""
+    """Draw the share of the examples in each bin of confidence, in percent, mean over the seeds."""
     count = np.mean([diagram.count for diagram in diagrams], axis=0)
     edges = np.linspace(0, 1, len(count) + 1)
     axes.bar(edges[:-1], 100 * count / count.sum(), np.diff(edges), align="edge", color=colour, alpha=0.6, ec="white")

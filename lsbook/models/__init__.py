@@ -1,2 +1,5 @@
-"""The networks. Each offers `forward(x) -> logits`, `penultimate(x) -> activations` and a last linear layer `output`,
-whose weight rows, with the biases appended, are the class templates (section 2 of the paper)."""
+"""The networks, each a `base.Classifier`.
+
+They offer `forward(x) -> logits`, `penultimate(x) -> activations` and a last linear layer `output`, whose weight rows,
+with the biases appended, are the class templates (section 2 of the paper).
+"""

@@ -6,31 +6,39 @@ conv 5×5×64, max-pool, LRN; conv 5×5×64, LRN, max-pool; 384 and 192 rectifie
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
-from lsbook.models.base import Classifier, Output, initialise
+from lsbook.models.base import Classifier, OutputLayer, initialise
 
-LEAST = 4  # side of the smallest image of which both pools leave anything
+MIN_SIDE = 4  # side of the smallest image of which both pools leave anything
 
 
 class AlexNet(Classifier):
-    """shape: (C, H, W), both sides at least 4; width: channels of both convolutions.
+    """The tutorial's network. Its hidden layers have 6 and 3 times as many units as `width` (384 and 192 at 64).
 
-    The hidden layers have 6 and 3 times as many units (384, 192 at 64). ValueError for smaller images.
+    Args:
+        shape: (C, H, W) of the input, both sides at least MIN_SIDE.
+        n_classes: K.
+        width: channels of both convolutions.
+
+    Raises:
+        ValueError: the images are smaller.
     """
 
     def __init__(self, shape: tuple[int, int, int], n_classes: int, width: int = 64):
         super().__init__()
         channels, height, breadth = shape
-        if min(height, breadth) < LEAST:
-            raise ValueError(f"shape: expected at least {LEAST} × {LEAST} pixels, not {height} × {breadth}")
+        if min(height, breadth) < MIN_SIDE:
+            raise ValueError(f"shape: expected at least {MIN_SIDE} × {MIN_SIDE} pixels, not {height} × {breadth}")
         self.conv1 = nn.Conv2d(channels, width, kernel_size=5, padding=2)
         self.conv2 = nn.Conv2d(width, width, kernel_size=5, padding=2)
         self.norm = LocalResponseNorm(width)
         self.fc3 = nn.Linear(width * _pooled(height) * _pooled(breadth), 6 * width)
         self.fc4 = nn.Linear(6 * width, 3 * width)
-        self.output = Output(3 * width, n_classes)
+        self.output = OutputLayer(3 * width, n_classes)
         initialise(self)
 
+    @override
     def penultimate(self, x: Tensor) -> Tensor:
         x = self.norm(F.relu(_pool(self.conv1(x))))  # the same as pooling after the ReLU, on a quarter of the values
         x = _pool(self.norm(F.relu(self.conv2(x))))
@@ -45,19 +53,19 @@ def _channels_last(x: Tensor) -> Tensor:
 
 
 def _pool(x: Tensor) -> Tensor:
-    """3 × 3 maxima, two apart; a window may reach past the right and lower edge (TensorFlow's SAME)."""
+    """Pool 3 × 3 maxima, two apart; a window may reach past the right and lower edge (TensorFlow's SAME)."""
     return F.max_pool2d(x, kernel_size=3, stride=2, ceil_mode=True)
 
 
 def _pooled(size: int) -> int:
-    """Height or width after both pools."""
+    """Return height or width after both pools."""
     for _ in range(2):
         size = -(-(size - 3) // 2) + 1
     return size
 
 
 class LocalResponseNorm(nn.Module):
-    """x / (1 + a Σ x²)^¾ with the sum over the 9 channels around each (Krizhevsky et al. 2012, section 3.3).
+    """Computes x / (1 + a Σ x²)^¾, the sum over the 9 channels around each (Krizhevsky et al. 2012, section 3.3).
 
     a = 0.001 / 9 and the exponent are the tutorial's. The sum is a product with a banded matrix, which runs at
     matrix speed where `torch.nn.LocalResponseNorm(9, 0.001, 0.75, 1)`, equal in value, pools over a fifth dimension.
@@ -70,11 +78,12 @@ class LocalResponseNorm(nn.Module):
         self.register_buffer("band", a * band.float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Normalise x (N, C, H, W) over its channels."""
         return _Normalise.apply(x, self.band)
 
 
 class _Normalise(torch.autograd.Function):
-    """x s^-¾, s = 1 + band·x²: as few passes over memory as its gradient allows."""
+    """Computes x s^-¾, s = 1 + band·x², with as little memory traffic as its gradient allows."""
 
     @staticmethod
     def forward(ctx, x: Tensor, band: Tensor) -> Tensor:
@@ -93,5 +102,5 @@ class _Normalise(torch.autograd.Function):
 
 
 def _across_channels(x: Tensor, band: Tensor) -> Tensor:
-    """(N, C, H, W) times a symmetric (C, C) matrix over the channels."""
+    """Multiply the channels of (N, C, H, W) by a symmetric matrix (C, C)."""
     return (x.permute(0, 2, 3, 1) @ band.to(x.dtype)).permute(0, 3, 1, 2)

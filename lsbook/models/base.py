@@ -17,20 +17,20 @@ class Classifier(nn.Module):
     def penultimate(self, *inputs: Any, **named: Any) -> Tensor:
         """inputs: (N, C, H, W) images, or a Transformer's sources (N, S) and targets (N, T).
 
-        Returns activations (N, d), or (N, T, d), of the layer below `output`.
+        A Transformer's are (N, T, d), for sources (N, S) and targets (N, T).
         """
         raise NotImplementedError
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Inputs as of `penultimate`; returns logits (N, K), or (N, T, K)."""
+        """Compute the logits (N, K), a Transformer's (N, T, K), for the inputs of `penultimate`."""
         return self.output(self.penultimate(*inputs))
 
     def templates(self) -> Tensor:
-        """(K, d + 1): each class's weight row with its bias appended."""
+        """Return the templates (K, d + 1): each class's weight row with its bias appended."""
         return torch.cat([self.output.weight, self.output.bias[:, None]], dim=1)
 
     def hidden_linear(self) -> list[nn.Linear]:
-        """The fully connected layers below the last one."""
+        """Return the fully connected layers below the last one."""
         return [m for m in self.modules() if isinstance(m, nn.Linear) and m is not self.output]
 
 
@@ -49,11 +49,14 @@ def build(name: str, *data: Any) -> Classifier:
     return model
 
 
-class Output(nn.Linear):
-    """The last linear layer of an image network: in its weights' number format also under autocast, since bfloat16
-    would round a logit of 10 to a multiple of 1/16."""
+class OutputLayer(nn.Linear):
+    """The last linear layer of an image network, in its weights' precision also under autocast.
+
+    bfloat16 would round a logit of 10 to a multiple of 1/16.
+    """
 
     def forward(self, activations: Tensor) -> Tensor:
+        """Compute logits (…, K) of activations (…, d)."""
         with torch.autocast(activations.device.type, enabled=False):
             return super().forward(activations.to(self.weight.dtype))
 
@@ -61,7 +64,7 @@ class Output(nn.Linear):
 def initialise(model: nn.Module, nonlinearity: Literal["relu", "linear"] = "relu") -> None:
     """Normal weights of variance 2 / inputs for rectified layers (He et al. 2015), of 1 / inputs for "linear" ones.
 
-    Biases are zero. Drawn from torch's random state.
+    Biases are zero. The random numbers are torch's.
     """
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
@@ -71,10 +74,10 @@ def initialise(model: nn.Module, nonlinearity: Literal["relu", "linear"] = "relu
 
 
 def initialise_small(model: Classifier) -> None:
-    """The initial weights of TensorFlow's CIFAR-10 tutorial: normal, none beyond two standard deviations.
+    """Draw the initial weights of TensorFlow's CIFAR-10 tutorial: normal, none beyond two standard deviations.
 
-    These are 0.05 in convolutions, 0.04 in hidden linear layers and 1 / inputs in the last one. Biases are 0 in the
-    first and the last layer and 0.1 in the others. Drawn from torch's random state.
+    The deviations are 0.05 in convolutions, 0.04 in hidden linear layers and 1 / inputs in the last one. Biases are 0
+    in the first and the last layer and 0.1 in the others. The random numbers are torch's.
     """
     layers = [m for m in model.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
     for layer in layers:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from lsbook.core.errors import UserError
-from lsbook.models.transformer import Past, Transformer
+from lsbook.models.transformer import KeyValueCache, Transformer
 
 BATCH = 128  # sentences that advance together, fewer when the beam is wide:
 HYPOTHESES = 1_024  # whose probabilities of 8 000 tokens take 33 MB
@@ -27,13 +27,21 @@ HYPOTHESES = 1_024  # whose probabilities of 8 000 tokens take 33 MB
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """How to search. UserError for a beam below 1, T ≤ 0, a negative length penalty or a smoothing outside [0, 1).
+    """How to search. The defaults are those of Vaswani et al. (2017, section 6.1).
 
-    bos, eos: ids of the tokens that begin and end a target; beam: hypotheses to a sentence.
-    extra: an output has at most as many tokens as its source, and `extra` more.
-    smoothing: the factor α of the network's targets, for a rectified search: p = softmax(logits / T) is read as
-    q ∝ max(p − α / V, 0) over the whole vocabulary, and tokens of q = 0 are never chosen. At 0 it is the plain search.
-    The defaults are those of Vaswani et al. (2017, section 6.1).
+    Attributes:
+        bos: id of the token that begins a target.
+        eos: id of the token that ends one.
+        beam: hypotheses to a sentence, at least 1.
+        length_penalty: a of the score, at least 0.
+        temperature: T of the softmax, above 0.
+        max_extra: an output has at most as many tokens as its source, and so many more.
+        smoothing: the factor α in [0, 1) of the network's targets, for a rectified search: p = softmax(logits / T) is
+            read as q ∝ max(p − α / V, 0) over the whole vocabulary, and tokens of q = 0 are never chosen. At 0 it is
+            the plain search.
+
+    Raises:
+        UserError: a value is out of its range.
     """
 
     bos: int
@@ -41,7 +49,7 @@ class Search:
     beam: int = 4
     length_penalty: float = 0.6
     temperature: float = 1.0
-    extra: int = 50
+    max_extra: int = 50
     smoothing: float = 0.0
 
     def __post_init__(self):
@@ -55,11 +63,11 @@ class Search:
             raise UserError(f"smoothing must be at least 0 and below 1, not {self.smoothing:g}")
 
     def penalty(self, length: int | Tensor) -> float | Tensor:
-        """((5 + |Y|) / 6)^a."""
+        """Return ((5 + |Y|) / 6)^a, by which the log-probability of a hypothesis of |Y| tokens is divided."""
         return ((5 + length) / 6) ** self.length_penalty
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
-        """Logits (n, V) in float32, which are overwritten, to log-probabilities (n, V) in nats; −∞ where q = 0.
+        """Turn logits (n, V) in float32, which are overwritten, into log-probabilities in nats; −∞ where q = 0.
 
         ValueError when a rectified search meets logits that are not finite.
         """
@@ -90,16 +98,24 @@ class Translation(NamedTuple):
 def translate(
     model: Transformer, sources: Sequence[Sequence[int]], search: Search, batch: int | None = None
 ) -> list[Translation]:
-    """The best hypothesis for each source, in the order of the sources.
+    """Find the best translation of each source, in the order of the sources.
 
-    sources: token ids as the network was trained on, without padding; batch: how many advance together, by default
-    BATCH, or as many as have HYPOTHESES in all. The network is left in the mode (training or not) that it was in.
-    Where a rectified search is left without a hypothesis, the tokens are none, and log P and the score are −∞.
-    UserError for a source that is empty or leaves no room for an output, ValueError when no hypothesis is finite.
+    Where a rectified search is left without a hypothesis, the tokens are none, and log P and the score are −∞. The
+    network is left in the mode (training or not) that it was in.
+
+    Args:
+        model: a trained network.
+        sources: token ids as the network was trained on, without padding.
+        search: how to search.
+        batch: how many sources advance together; by default BATCH, or as many as have HYPOTHESES in all.
+
+    Raises:
+        UserError: a source is empty or leaves no room for an output.
+        ValueError: no hypothesis of a source is finite.
     """
     batch = batch or min(BATCH, -(-HYPOTHESES // search.beam))
     for i, source in enumerate(sources):
-        if not len(source) or len(source) + search.extra < 1:
+        if not len(source) or len(source) + search.max_extra < 1:
             raise UserError(f"source {i}: {len(source)} tokens leave no room for an output")
     was_training = model.training
     model.eval()
@@ -118,7 +134,7 @@ def translate(
 
 
 class _Batch:
-    """N sources and k hypotheses to each; sources that are done drop out.
+    """A search for N sources with k hypotheses to each; sources that are done drop out.
 
     rows (N,): which source of the batch each is; limits (N,): tokens an output may have; ended (N,): hypotheses that
     have; best (N,): the best score of those. tokens (N, k, steps) and scores (N, k), log P(Y | X): the hypotheses,
@@ -131,10 +147,10 @@ class _Batch:
         device, n, k = model.output.weight.device, len(sources), search.beam
         padded = pad_sequence([torch.as_tensor(s) for s in sources], batch_first=True, padding_value=model.pad)
         memory, self.mask = model.encode(padded.to(device))
-        self.crossed = model.crossed(memory)
-        self.past = Past(len(self.crossed))
+        self.cross_keys_values = model.cross_keys_values(memory)
+        self.cache = KeyValueCache(len(self.cross_keys_values))
         self.rows = torch.arange(n, device=device)
-        self.limits = torch.tensor([len(source) + search.extra for source in sources], device=device)
+        self.limits = torch.tensor([len(source) + search.max_extra for source in sources], device=device)
         self.ended = torch.zeros(n, dtype=torch.long, device=device)
         self.best = torch.full((n,), -math.inf, device=device)
         self.tokens = torch.full((n, k, 1), search.bos, device=device)
@@ -143,7 +159,7 @@ class _Batch:
         self.scores[:, 0] = 0.0  # all begin alike, so one is enough
 
     def run(self) -> list[Translation | None]:
-        """The best translation of each source; None where a plain search found no hypothesis finite."""
+        """Return the best translation of each source; None where a plain search found no hypothesis finite."""
         while len(self.rows):
             self._choose(*self._candidates())
             self._collect()
@@ -154,8 +170,8 @@ class _Batch:
         return self.found
 
     def _candidates(self) -> tuple[Tensor, Tensor]:
-        """log P and last token, both (N, k, c), of the c best continuations of each hypothesis."""
-        activations = self.model.decode(self.tokens[:, :, -1], self.crossed, self.mask, self.past)
+        """Compute log P and last token, both (N, k, c), of the c best continuations of each hypothesis."""
+        activations = self.model.decode(self.tokens[:, :, -1], self.cross_keys_values, self.mask, self.cache)
         alive = self.scores.isfinite()
         logits = self.model.output(activations[alive]).float()
         log_p = self.search.log_probabilities(logits)
@@ -182,10 +198,10 @@ class _Batch:
         parents = index // candidates.shape[2]
         chosen = tokens.flatten(start_dim=1).gather(1, index)
         self.tokens = torch.cat([self.tokens.take_along_dim(parents[:, :, None], dim=1), chosen[:, :, None]], dim=2)
-        self.past.follow(parents)
+        self.cache.reorder(parents)
 
     def _collect(self) -> None:
-        """Take hypotheses that have ended out, and note each source's best."""
+        """Take out hypotheses that have ended, and note each source's best."""
         over = (self.tokens[:, :, -1] == self.search.eos) & self.scores.isfinite()
         length = self.tokens.shape[2] - 1
         log_p, places = self.scores.masked_fill(~over, -math.inf).max(dim=1)
@@ -212,5 +228,5 @@ class _Batch:
         keep = going.nonzero()[:, 0]
         for name in ("rows", "limits", "ended", "best", "tokens", "scores", "mask"):
             setattr(self, name, getattr(self, name)[keep])
-        self.crossed = [(keys[keep], values[keep]) for keys, values in self.crossed]
-        self.past.keep(keep)
+        self.cross_keys_values = [(keys[keep], values[keep]) for keys, values in self.cross_keys_values]
+        self.cache.select(keep)

@@ -1,15 +1,20 @@
 """The fully connected network of the MNIST experiment: two hidden layers of 1200 (teacher) or 800 (student) units."""
 
 from torch import Tensor, nn
+from typing_extensions import override
 
-from lsbook.models.base import Classifier, Output, initialise
+from lsbook.models.base import Classifier, OutputLayer, initialise
 from lsbook.models.dropout import Dropout
 
 
 class MLP(Classifier):
     """Two rectified hidden layers, each followed by dropout when `dropout` > 0.
 
-    shape: (C, H, W) of the input; hidden: units a layer; dropout: probability of zeroing a unit in training.
+    Args:
+        shape: (C, H, W) of the input.
+        n_classes: K.
+        hidden: units a layer.
+        dropout: probability of zeroing a unit in training.
     """
 
     def __init__(self, shape: tuple[int, int, int], n_classes: int, hidden: int = 1200, dropout: float = 0.0):
@@ -20,9 +25,10 @@ class MLP(Classifier):
             *_layer(channels * height * width, hidden, dropout),
             *_layer(hidden, hidden, dropout),
         )
-        self.output = Output(hidden, n_classes)
+        self.output = OutputLayer(hidden, n_classes)
         initialise(self)
 
+    @override
     def penultimate(self, x: Tensor) -> Tensor:
         return self.hidden(x)
 

@@ -2,15 +2,23 @@
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from typing_extensions import override
 
-from lsbook.models.base import Classifier, Output, initialise
+from lsbook.models.base import Classifier, OutputLayer, initialise
 
 
 class ResNet(Classifier):
     """Three stages of two-convolution blocks with width, 2 · width and 4 · width channels, and a final normalisation.
 
-    depth: 6 n + 2 layers for n blocks a stage (56: n = 9); first_kernel: side of the first convolution (the paper uses
-    7 on CIFAR-100, else 3). ValueError for a depth that is not 6 n + 2.
+    Args:
+        shape: (C, H, W) of the input.
+        n_classes: K.
+        depth: 6 n + 2 layers for n blocks a stage (56: n = 9).
+        width: channels of the first stage.
+        first_kernel: side of the first convolution (the label smoothing paper uses 7 on CIFAR-100, else 3).
+
+    Raises:
+        ValueError: the depth is not 6 n + 2.
     """
 
     def __init__(
@@ -32,16 +40,17 @@ class ResNet(Classifier):
             )
         )
         self.norm = nn.BatchNorm2d(widths[-1])
-        self.output = Output(widths[-1], n_classes)
+        self.output = OutputLayer(widths[-1], n_classes)
         initialise(self)
 
+    @override
     def penultimate(self, x: Tensor) -> Tensor:
         x = self.blocks(self.first(x))
         return F.relu(self.norm(x)).mean(dim=(2, 3))
 
 
 class Block(nn.Module):
-    """x plus two 3 × 3 convolutions of it, each after normalisation and ReLU.
+    """Adds two 3 × 3 convolutions, each after normalisation and ReLU, to its input.
 
     halve: the first convolution and the shortcut take every second row and column. Where the shape changes, the
     shortcut is a 1 × 1 convolution of the normalised input.
@@ -57,6 +66,7 @@ class Block(nn.Module):
         self.shortcut = nn.Conv2d(n_in, n_out, 1, stride=stride, bias=False) if n_in != n_out else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (N, n_in, H, W) to (N, n_out, H, W), or half of both sides."""
         y = F.relu(self.norm1(x), inplace=True)
         x = x if self.shortcut is None else self.shortcut(y)
         y = self.conv2(F.relu(self.norm2(self.conv1(y)), inplace=True))

@@ -19,9 +19,16 @@ def obtain(
     tensorboard: Path | None = None,
     progress: bool | Callable[[int], object] = True,
 ) -> list[Record]:
-    """The records of `runs`, in order; those that are missing are trained and recorded first.
+    """Return the records of `runs`, in order; train and record first those that are missing.
 
-    tensorboard, progress: as for `training.train`.
+    Args:
+        runs: what is wanted; a run that appears twice is trained once.
+        store: where records are looked for and written; `results/` when not given.
+        tensorboard: folder for scalars, as for `training.train`.
+        progress: bars, none, or a function of the number of steps done, as for `training.train`.
+
+    Raises:
+        UserError: data are missing, a training diverges, or nothing can be written.
     """
     store = Store() if store is None else store
     records = {run: store.get(run) for run in runs}
@@ -32,25 +39,29 @@ def obtain(
 
 
 @contextmanager
-def processes() -> Iterator[bool]:
-    """Within it the processes of a `torchrun` train together what the first one obtains; the others are told False."""
-    with training_side().together() if "TORCHELASTIC_RUN_ID" in os.environ else nullcontext(True) as first:
+def torchrun_session() -> Iterator[bool]:
+    """Let the processes of a `torchrun` train together what rank 0 obtains within the block.
+
+    Yields True on rank 0, and in a process that torchrun has not started; False on the other ranks, whose block runs
+    after they have followed rank 0 to its end.
+    """
+    with import_training().torchrun_session() if "TORCHELASTIC_RUN_ID" in os.environ else nullcontext(True) as first:
         yield first
 
 
 def _train(runs: list[Run], store: Store, tensorboard: Path | None, progress: bool | Callable) -> dict[Run, Record]:
-    training = training_side()
+    training = import_training()
     for run in runs:
         training.check(run)
     store.check_writable()
-    data = data_for(training.splits)
-    data(runs[0])  # if that is missing, nothing else is said
+    splits_of = cached_splits(training.load_splits)
+    splits_of(runs[0])  # if its data are missing, nothing else is said
     if progress is True:
         estimate = _estimate(runs, store)
         print_lines(f"{len(runs)} of the runs asked for have to be trained first; {estimate}", file=sys.stderr)
     return {
-        run: recorded(run, store, data, tensorboard=tensorboard, progress=progress)
-        for run in _free_ones_first(runs, training.is_claimed)
+        run: train_and_record(run, store, splits_of, tensorboard=tensorboard, progress=progress)
+        for run in _unlocked_first(runs, training.is_locked)
     }
 
 
@@ -60,101 +71,116 @@ def check_data(run: Run, store: Store, splits: Callable | None = None) -> None:
     splits: run -> its data; from their files when not given.
     """
     if registry.is_own(run.dataset):
-        found = (splits or training_side().splits)(run)
+        found = (splits or import_training().load_splits)(run)
         store.check_data(run, found.train.fingerprint, found.test.fingerprint)
 
 
-def data_for(splits: Callable) -> Callable:
-    """`splits` of runs; the last is kept for the next run on the same, so that one data set is in memory at a time."""
-    kept = {}
+def cached_splits(load_splits: Callable) -> Callable:
+    """Wrap `load_splits` (run -> its data) so that the data loaded last serve the next run on the same.
 
-    def of(run: Run):
+    One data set is in memory at a time.
+    """
+    cache = {}
+
+    def splits_of(run: Run):
         noise = (run.label_noise, run.seed) if run.label_noise else None
         source = run.dataset, run.examples, run.vocabulary, noise
-        if source not in kept:
-            kept.clear()
-            kept[source] = splits(run)
-        return kept[source]
+        if source not in cache:
+            cache.clear()
+            cache[source] = load_splits(run)
+        return cache[source]
 
-    return of
+    return splits_of
 
 
-def recorded(
+def train_and_record(
     run: Run,
     store: Store,
-    data: Callable,
+    splits_of: Callable,
     *,
     tensorboard: Path | None = None,
     progress: bool | Callable = True,
-    weights: bool = False,
+    need_weights: bool = False,
 ) -> Record:
-    """The record of a run, which is trained unless another process has meanwhile.
+    """Train a run and return its new record, or the one that another process has written meanwhile.
 
-    data: run -> its splits. weights: train what is recorded too, unless its weights are here.
+    Args:
+        run: what to train; the teachers of a student are trained first where their weights are not on this machine.
+        store: where the record goes.
+        splits_of: a run to its data, as `cached_splits` gives them.
+        tensorboard: as for `training.train`.
+        progress: as for `training.train`.
+        need_weights: train a recorded run again if its weights are not on this machine.
+
+    Raises:
+        UserError: data are missing, the training diverges, or nothing can be written.
     """
-    training = training_side()
+    training = import_training()
     with training.enough_memory(run):
-        return _recorded(training, run, store, data, tensorboard, progress, weights)
+        return _train_and_record(run, store, splits_of, tensorboard, progress, need_weights)
 
 
-def _recorded(
-    training,
+def _train_and_record(
     run: Run,
     store: Store,
-    data: Callable,
+    splits_of: Callable,
     tensorboard: Path | None,
     progress: bool | Callable,
-    weights: bool,
+    need_weights: bool,
 ) -> Record:
-    lesson = _lesson(training, run, store, data, progress) if run.teachers else None
-    with training.claim(run):
-        if run in store and not (weights and not training.has_weights(run)):
+    training = import_training()
+    target = _distillation_target(run, store, splits_of, progress) if run.teachers else None
+    with training.lock_run(run):
+        done = run in store and (training.has_weights(run) or not need_weights)
+        if done:
             return store.get(run)
-        check_data(run, store, data)
-        loss = lesson and lesson.loss
-        outcome = training.train(run, data(run), loss=loss, tensorboard=tensorboard, progress=progress)
-        outcome.metrics.update(lesson.metrics if lesson else {})
+        check_data(run, store, splits_of)
+        loss = target.loss if target else None
+        outcome = training.train(run, splits_of(run), loss=loss, tensorboard=tensorboard, progress=progress)
+        if target:
+            outcome.metrics.update(target.metrics)
         record = store.put(run, **outcome._asdict())
-        training.clear(run)
+        training.delete_checkpoints(run)
         return record
 
 
-def _free_ones_first(runs: Sequence[Run], is_claimed: Callable[[Run], bool]) -> Iterator[Run]:
-    """All runs in order, but each time one that no other process is training as long as there is one."""
+def _unlocked_first(runs: Sequence[Run], is_locked: Callable[[Run], bool]) -> Iterator[Run]:
+    """Yield all runs in order, but each time one that no other process is training as long as there is one."""
     left = list(runs)
     while left:
-        run = next((run for run in left if not is_claimed(run)), left[0])
+        run = next((run for run in left if not is_locked(run)), left[0])
         left.remove(run)
         yield run
 
 
-def _lesson(training, run: Run, store: Store, data: Callable, progress: bool | Callable):
-    """What a run learns from others' answers."""
-    banks = {}
-    for teacher in run.teachers:
-        banks[teacher] = _bank(training, teacher, run, store, data, progress)
-    return training.lesson(run, banks)
+def _distillation_target(run: Run, store: Store, splits_of: Callable, progress: bool | Callable):
+    """What a student learns from its teachers' logits: `training.distillation_target`."""
+    logits = {teacher: _teacher_logits(teacher, run, store, splits_of, progress) for teacher in run.teachers}
+    return import_training().distillation_target(run, logits)
 
 
-def _bank(training, teacher: Run, run: Run, store: Store, data: Callable, progress: bool | Callable):
-    """A teacher's answers to what a run sees; it is trained first when its weights are not on this machine."""
-
-    def bank():
-        with training.claim(teacher):  # what all its students learn from is made once
-            return training.bank(teacher, data(run).train, run)
-
-    found = bank()
-    if found is None:
-        # Where steps are counted they are the student's.
-        recorded(teacher, store, data, progress=progress is True, weights=True)
-        found = bank()
-    if found is None:
-        raise UserError(f"no space for {training.weights_path(teacher)}: free some, or set LSBOOK_RUNS to a folder")
-    return found
+def _teacher_logits(teacher: Run, student: Run, store: Store, splits_of: Callable, progress: bool | Callable):
+    """A teacher's logits of what a student sees; train the teacher first if its weights are not on this machine."""
+    logits = _load_or_compute_logits(teacher, student, splits_of)
+    if logits is None:
+        # A progress function counts the student's steps, so it is not told of the teacher's.
+        train_and_record(teacher, store, splits_of, progress=progress is True, need_weights=True)
+        logits = _load_or_compute_logits(teacher, student, splits_of)
+    if logits is None:
+        weights = import_training().weights_path(teacher)
+        raise UserError(f"no space for {weights}: free some, or set LSBOOK_RUNS to a folder")
+    return logits
 
 
-def training_side():
-    """The training side, imported only here. UserError when torch is not installed."""
+def _load_or_compute_logits(teacher: Run, student: Run, splits_of: Callable):
+    """As `training.teacher_logits`; the lock lets several students' processes compute them once."""
+    training = import_training()
+    with training.lock_run(teacher):
+        return training.teacher_logits(teacher, splits_of(student).train, student)
+
+
+def import_training():
+    """Import the training side, which needs torch, and return it. UserError when torch is not installed."""
     with needing("train", "training a run"):
         import lsbook.training
     return lsbook.training
@@ -170,14 +196,14 @@ def _estimate(runs: list[Run], store: Store) -> str:
 
 
 class Costs:
-    """What a run takes, judged by the records of its network in a store; None without one.
+    """What a run takes in time and memory, judged by the records of its network in a store.
 
-    Made on GPUs, where there is one here, and else on CPUs.
+    Where this machine has a GPU, records made on GPUs are asked, and else those made on CPUs.
     """
 
     def __init__(self, store: Store):
-        self._speeds: dict[tuple[str, str], float] = {}
-        self._peaks: dict[tuple[str, str], int] = {}
+        self._speeds: dict[tuple[str, str], float] = {}  # examples per second by data set and model
+        self._peaks: dict[tuple[str, str], int] = {}  # megabytes
         memory = "gpu_memory_mb" if _on_gpu() else "peak_memory_mb"
         for record in store.whole():
             network, facts = (record.run.dataset, record.run.model), record.environment
@@ -189,19 +215,19 @@ class Costs:
             self._peaks[network] = min(self._peaks.get(network, facts[memory]), facts[memory])
 
     def seconds(self, run: Run) -> float | None:
-        """For the steps that are still to be done, at the speed of the fastest."""
+        """Estimate the time of the steps still to be done, at the fastest recorded speed; None without a record."""
         speed = self._speeds.get((run.dataset, run.model))
         return (run.recipe.steps - steps_done(run)) * run.recipe.batch / speed if speed else None
 
     def megabytes(self, run: Run) -> int | None:
-        """Memory of the process, or of the GPU."""
+        """Estimate the memory of the process, or on a GPU of the GPU; None without a record."""
         return self._peaks.get((run.dataset, run.model))
 
 
 def steps_done(run: Run) -> int:
-    """Of a run that was interrupted on this machine; 0 where none can be trained."""
+    """Steps of a run that a checkpoint on this machine has done; 0 where torch is not installed."""
     try:
-        return training_side().steps_done(run)
+        return import_training().steps_done(run)
     except UserError:
         return 0
 
@@ -209,6 +235,6 @@ def steps_done(run: Run) -> int:
 def _on_gpu() -> bool:
     """Whether runs are trained on a GPU here; not where none can be trained."""
     try:
-        return training_side().device().type == "cuda"
+        return import_training().device().type == "cuda"
     except UserError:
         return False

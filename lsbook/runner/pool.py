@@ -27,7 +27,7 @@ from lsbook.core.config import Run
 from lsbook.core.cpus import cores
 from lsbook.core.errors import UserError
 from lsbook.core.store import Store
-from lsbook.runner.obtain import obtain, training_side
+from lsbook.runner.obtain import import_training, obtain
 
 NO_MEMORY = "out of memory"  # in the error of a run that has found none
 # Imported once for all: the training side, and what torch and the embedded data import late, at their first use.
@@ -35,21 +35,22 @@ PRELOADED = ["lsbook.training", "torch._dynamo", "sklearn.datasets"]
 
 
 @functools.cache
-def context() -> multiprocessing.context.ForkServerContext:
-    """Where processes come from, and their server, which starts with the first of them and ends with this process.
+def forkserver_context() -> multiprocessing.context.ForkServerContext:
+    """Start the server that worker processes are forked from; it ends with this process.
 
-    Both ignore SIGINT and SIGTERM, which a terminal or a batch system sends to all: the parent decides who ends.
+    The server and its workers ignore SIGINT and SIGTERM, which a terminal or a batch system sends to all: the parent
+    decides who ends.
     """
-    made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(PRELOADED)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
     with _ignoring(signal.SIGINT, signal.SIGTERM):  # which is inherited by what is started within it
         forkserver.ensure_running()
     atexit.register(_end_server)
-    return made
+    return context
 
 
 def _end_server() -> None:
-    """Do not leave it behind for the seconds in which it imports, or forgets, all of torch."""
+    """Kill the server, which would live on for the seconds in which it imports, or frees, all of torch."""
     if not multiprocessing.active_children():
         os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
 
@@ -68,63 +69,77 @@ def _ignoring(*numbers: int) -> Iterator[None]:
 
 
 class Worker:
-    """A run that is being trained. `step`: how many steps are done; `said`: its messages; `first`: the first step that
-    was told, and when, by the monotonic clock.
+    """A run in training.
 
-    stopped: whether it has ended because it was asked to.
+    Attributes:
+        run: the run.
+        started: when it began, by the monotonic clock in seconds.
+        step: how many steps are done, as far as has been reported.
+        first_report: the first step reported, and when.
+        messages: lines that the training has printed on standard error.
+        error: why it failed, in one line, or None.
+        stopped: whether it has ended because it was asked to.
     """
 
     stopped = False
 
     def __init__(self, run: Run):
-        self.run, self.began, self.said, self.error = run, time.monotonic(), [], None
-        self._step, self.first = 0, (0, self.began)
+        self.run, self.started, self.messages, self.error = run, time.monotonic(), [], None
+        self._step, self.first_report = 0, (0, self.started)
 
     @property
     def step(self) -> int:
+        """How many steps are done, as far as has been reported."""
         return self._step
 
     @step.setter
     def step(self, done: int) -> None:
         if done and not self._step:
-            self.first = done, time.monotonic()
+            self.first_report = done, time.monotonic()
         self._step = done
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
-        return time.monotonic() - self.began
+        """Seconds since it began."""
+        return time.monotonic() - self.started
 
     def failure(self) -> str | None:
         """Why an ended run is not recorded, as far as is known; None when all went well."""
         return self.error
 
 
-class Process(Worker):
-    """A process that trains one run and records it."""
+class WorkerProcess(Worker):
+    """A process of this machine that trains one run and records it.
+
+    Attributes:
+        stop_requested: whether it has been asked to keep a checkpoint and end.
+        postponed: whether it found no memory beside others and goes on when they have ended.
+    """
 
     def __init__(self, run: Run, store: Store, threads: int, environment: Mapping[str, str]):
         super().__init__(run)
-        self.asked = False  # to stop
-        self.put_off = False  # until others have ended
-        made = context()
-        self._messages, sender = made.Pipe(duplex=False)
-        self.process = made.Process(target=_work, args=(run, store, threads, os.environ | environment, sender))
+        self.stop_requested = self.postponed = False
+        processes = forkserver_context()
+        self._connection, sender = processes.Pipe(duplex=False)
+        self.process = processes.Process(target=_work, args=(run, store, threads, os.environ | environment, sender))
         self.process.start()
         sender.close()
 
-    def listen(self) -> None:
-        """Take what the process has sent."""
+    def receive(self) -> None:
+        """Set the attributes that the process has sent: step, messages, error."""
         with contextlib.suppress(EOFError, OSError):  # it has ended
-            while self._messages.poll():
-                name, value = self._messages.recv()
+            while self._connection.poll():
+                name, value = self._connection.recv()
                 setattr(self, name, value)
 
     @property
     def stopped(self) -> bool:
-        return self.put_off or self.asked and self.process.exitcode in (-signal.SIGTERM, 128 + signal.SIGTERM)
+        """Whether it has ended because it was asked to, or goes on later."""
+        terminated = self.process.exitcode in (-signal.SIGTERM, 128 + signal.SIGTERM)
+        return self.postponed or (self.stop_requested and terminated)
 
     def failure(self) -> str | None:
+        """Why an ended run is not recorded: its error, or how its process ended; None when all went well."""
         code = self.process.exitcode
         if self.error or code == 0:
             return self.error
@@ -133,37 +148,37 @@ class Process(Worker):
         return f"its process was ended by signal {-code}" if code < 0 else f"its process ended with exit code {code}"
 
 
-class Machine:
-    """This machine as a place for runs: `count` of them at a time share its cores evenly, and its GPU if it has one.
+class LocalPool:
+    """This machine as a backend of sweeps: `count` runs at a time share its cores evenly, and its GPU if it has one.
 
-    One that finds no memory left beside others goes on later, and there are fewer from then on.
-    environment: variables that the processes have besides this one's.
+    A run that finds no memory beside others is postponed, and from then on fewer are trained at a time.
     """
 
     def __init__(self, store: Store, count: int, environment: Mapping[str, str] | None = None):
+        """environment: variables that the processes have besides this one's."""
         self.store, self.count, self.environment = store, count, environment or {}
 
-    def begin(self, run: Run) -> Process:
-        """Train a run and record it."""
-        return Process(run, self.store, max(1, cores() // self.count), self.environment)
+    def start(self, run: Run) -> WorkerProcess:
+        """Start a process that trains a run and records it."""
+        return WorkerProcess(run, self.store, max(1, cores() // self.count), self.environment)
 
-    def ended(self, workers: Sequence[Process], seconds: float) -> list[Process]:
-        """Those that have ended, as soon as one has, or after some seconds."""
+    def wait(self, workers: Sequence[WorkerProcess], seconds: float) -> list[WorkerProcess]:
+        """Return the workers that have ended, as soon as one has, or after some seconds."""
         wait([worker.process.sentinel for worker in workers], timeout=seconds)
         for worker in workers:
-            worker.listen()
-        over = [worker for worker in workers if not worker.process.is_alive()]
-        for worker in over:
+            worker.receive()
+        ended = [worker for worker in workers if not worker.process.is_alive()]
+        for worker in ended:
             failure = worker.failure()
             if len(workers) > 1 and NO_MEMORY in (failure or ""):
-                worker.put_off, worker.error = True, failure
+                worker.postponed, worker.error = True, failure
                 self.count = max(1, len(workers) - 1)
-        return over
+        return ended
 
-    def stop(self, workers: Sequence[Process]) -> None:
-        """Let them keep a checkpoint and end; who interrupts that, too, ends them at once."""
+    def stop(self, workers: Sequence[WorkerProcess]) -> None:
+        """Let the workers keep a checkpoint and end; an interruption of this ends them at once."""
         for worker in workers:
-            worker.asked = True
+            worker.stop_requested = True
             worker.process.terminate()
         try:
             for worker in workers:
@@ -174,10 +189,11 @@ class Machine:
 
 
 @contextlib.contextmanager
-def shared_gpu(store: Store, count: int) -> Iterator[Machine]:
-    """Within it so many runs at a time share the GPU, each in a process of its own.
+def shared_gpu(store: Store, count: int) -> Iterator[LocalPool]:
+    """Yield a pool of `count` processes that share the GPU, each of which trains one run.
 
-    They do so by CUDA's multi-process service where it can be started, and else by turns, as the driver lets them.
+    They share it through CUDA's multi-process service where that can be started, and by the driver's time slices
+    elsewhere.
     """
     control = shutil.which("nvidia-cuda-mps-control")
     with tempfile.TemporaryDirectory(prefix="lsbook-mps-") as folder:
@@ -185,15 +201,18 @@ def shared_gpu(store: Store, count: int) -> Iterator[Machine]:
         silent = {"env": os.environ | places, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         started = control is not None and subprocess.run([control, "-d"], **silent).returncode == 0
         try:
-            yield Machine(store, count, places if started else {})
+            yield LocalPool(store, count, places if started else {})
         finally:
             if started:
                 subprocess.run([control], input=b"quit\n", **silent)
 
 
 @contextlib.contextmanager
-def heard() -> Iterator[list[str]]:
-    """What is said on standard error within it, line by line, but for progress bars; known at its end."""
+def captured_stderr() -> Iterator[list[str]]:
+    """Collect what is printed on standard error within the block, by line, but for progress bars.
+
+    The list is filled when the block ends.
+    """
     lines: list[str] = []
     with contextlib.redirect_stderr(io.StringIO()) as text:
         try:
@@ -202,29 +221,29 @@ def heard() -> Iterator[list[str]]:
             lines += [line.rstrip() for line in text.getvalue().splitlines(True) if line.endswith("\n")]
 
 
-def _work(run: Run, store: Store, threads: int, environment: dict[str, str], messages: Connection) -> None:
-    """What the process does. Its standard error goes to the parent, but for progress bars."""
+def _work(run: Run, store: Store, threads: int, environment: dict[str, str], connection: Connection) -> None:
+    """Train and record a run: what a worker process does. It sends attributes of its `WorkerProcess`, by name."""
     os.environ.update(environment)  # the server has those of the first process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     tqdm.set_lock(threading.RLock())  # its own is of the system, which complains of one that a killed process had
-    threading.Thread(target=_follow_parent, daemon=True).start()
-    said = []
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    lines = []
 
-    def tell(name: str, value) -> None:
+    def send(name: str, value) -> None:
         with contextlib.suppress(OSError):  # the parent has ended; a checkpoint is kept all the same
-            messages.send((name, value))
+            connection.send((name, value))
 
     try:
-        with heard() as said:
-            training_side().use_threads(threads)
-            obtain([run], store, progress=lambda step: tell("step", step))
+        with captured_stderr() as lines:
+            import_training().set_num_threads(threads)
+            obtain([run], store, progress=lambda step: send("step", step))
     except (UserError, RuntimeError) as error:  # the latter is torch's
-        tell("error", str(error))
+        send("error", str(error))
         sys.exit(1)
     finally:
-        tell("said", said)
+        send("messages", lines)
 
 
-def _follow_parent() -> None:
+def _end_with_parent() -> None:
     multiprocessing.parent_process().join()
     os.kill(os.getpid(), signal.SIGTERM)

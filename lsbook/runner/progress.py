@@ -10,14 +10,14 @@ from rich.text import Text
 from lsbook.core.errors import one_line
 
 
-class Board:
-    """Use as a context: lines stay, and below them, on a terminal, is what runs."""
+class ProgressTable:
+    """A context within which printed lines stay and, on a terminal, a table of what runs is shown below them."""
 
     def __init__(self):
         self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self.live = Live(console=self.console, auto_refresh=False, transient=True)
 
-    def __enter__(self) -> "Board":
+    def __enter__(self) -> "ProgressTable":
         if self.console.is_terminal:
             self.live.start()
         return self
@@ -25,12 +25,12 @@ class Board:
     def __exit__(self, *_) -> None:
         self.live.stop()
 
-    def say(self, line: str) -> None:
-        """A line that stays."""
+    def print_line(self, line: str) -> None:
+        """Print a line that stays."""
         self.console.print(one_line(line), markup=False)
 
-    def show(self, headline: str, rows: Sequence[Sequence[str]]) -> None:
-        """Renew the table: a headline, and the cells of each row."""
+    def update(self, headline: str, rows: Sequence[Sequence[str]]) -> None:
+        """Replace the table by a headline and the cells of each row; do nothing where there is no terminal."""
         if self.live.is_started:
             table = Table(title=headline, title_justify="left", box=None, show_header=False)
             for row in rows:

@@ -18,63 +18,75 @@ from collections.abc import Iterator, Sequence
 from lsbook.core.config import Run
 from lsbook.core.errors import UserError, needing
 from lsbook.core.store import Store
-from lsbook.runner.obtain import obtain, training_side
-from lsbook.runner.pool import Worker, heard
+from lsbook.runner.obtain import import_training, obtain
+from lsbook.runner.pool import Worker, captured_stderr
 
-PATIENCE = 10  # seconds in which a cluster has to answer
-ENDING = 15  # seconds for tasks to end their step and keep it, which goes on there when they need more
-REFUSALS = "InvalidAuthToken", "AuthenticationError"  # Ray's words for a token that is wrong, or missing here
+ANSWER_TIMEOUT = 10  # seconds in which a cluster has to answer
+STOP_TIMEOUT = 15  # seconds for tasks to end their step and keep it, which goes on there when they need more
+TOKEN_ERRORS = "InvalidAuthToken", "AuthenticationError"  # Ray's words for a token that is wrong, or missing here
 REFUSED = "refused"  # what is made of them
 RETRIES = 5  # of a run whose process or node dies
 
 
-class Task(Worker):
-    """A run that a node trains. result: refers to what `train` will give."""
+class RayWorker(Worker):
+    """A run that a node trains. result: Ray's reference to what `train_on_node` returns."""
 
     def __init__(self, run: Run, result):
         super().__init__(run)
         self.result = result
 
 
-class Notes:
-    """What tasks tell of themselves: the number of steps done, by a run's key. Lives as a Ray actor."""
+class ProgressActor:
+    """A Ray actor to which tasks report the number of steps done."""
 
     def __init__(self):
         self.steps: dict[str, int] = {}
 
-    def tell(self, key: str, step: int) -> None:
-        """A task has done so many steps."""
+    def report(self, key: str, step: int) -> None:
+        """Note that the run of this key has done so many steps."""
         self.steps[key] = step
 
-    def told(self) -> dict[str, int]:
-        """All that is known."""
+    def all_steps(self) -> dict[str, int]:
+        """Return the number of steps done by the key of each run that has reported."""
         return self.steps
 
 
-def train(run: Run, notes) -> tuple[dict[str, bytes], list[str]]:
-    """What a task does: the files of the record, and what was said. notes: handle of `Notes`.
+def train_on_node(run: Run, progress) -> tuple[dict[str, bytes], list[str]]:
+    """Train a run, as a Ray task on a node, with the node's data, sources and checkpoints.
 
-    UserError, naming the node, when it cannot.
+    Args:
+        run: what to train.
+        progress: handle of a `ProgressActor`.
+
+    Returns:
+        The files of the record by name, and the lines printed on standard error.
+
+    Raises:
+        UserError: as `obtain` does, with the node's address before it.
     """
     import ray
 
     # By which Ray cancels a task. A node that was started in the background ignores it, and so would what it starts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        with tempfile.TemporaryDirectory() as folder, heard() as said:
-            training_side().use_threads(1)
-            [record] = obtain([run], Store(folder), progress=lambda step: notes.tell.remote(run.key, step))
-            return record.files(), said
+        with tempfile.TemporaryDirectory() as folder, captured_stderr() as lines:
+            import_training().set_num_threads(1)
+            [record] = obtain([run], Store(folder), progress=lambda step: progress.report.remote(run.key, step))
+            return record.files(), lines
     except UserError as error:
         raise UserError(f"node {ray.util.get_node_ip_address()}: {error}") from None
 
 
 @contextlib.contextmanager
-def connected(store: Store, jobs: int | None = None) -> Iterator["Cluster"]:
-    """Within it the Ray cluster at RAY_ADDRESS, or else the one that this machine belongs to, is a place for runs.
+def connect(store: Store, jobs: int | None = None) -> Iterator["RayCluster"]:
+    """Connect to the Ray cluster at RAY_ADDRESS, or to the one that this machine belongs to, within the block.
 
-    jobs: of runs at a time on each GPU, one by default.
-    UserError when Ray is not installed, no cluster answers, or there is no GPU to share.
+    Args:
+        store: where the records of the runs go.
+        jobs: how many runs at a time share each GPU; 1 when not given.
+
+    Raises:
+        UserError: Ray is not installed, no cluster answers, or there is no GPU to share.
     """
     with needing("cluster", "a sweep on a cluster"):
         import ray
@@ -82,22 +94,23 @@ def connected(store: Store, jobs: int | None = None) -> Iterator["Cluster"]:
     with contextlib.redirect_stdout(io.StringIO()):  # Ray prints pages there on each process that dies
         ray.init("auto", log_to_driver=False, logging_level="ERROR")
         try:
-            yield Cluster(ray, store, jobs or 1)
+            yield RayCluster(ray, store, jobs or 1)
         finally:
             ray.shutdown()
 
 
-class Cluster:
-    """A Ray cluster as a place for runs, `jobs` of them on each GPU, or else one on each core. ray: the module."""
+class RayCluster:
+    """A Ray cluster as a backend of sweeps: `jobs` runs at a time on each GPU, or without GPUs one on each core."""
 
     def __init__(self, ray, store: Store, jobs: int):
+        """ray: the module, connected to the cluster."""
         self.ray, self.store, self.jobs = ray, store, jobs
         if jobs > 1 and not self._gpus:
             raise UserError("the cluster has no GPU that several runs could share: leave out --jobs")
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self.notes = ray.remote(num_cpus=0, scheduling_strategy=here)(Notes).remote()
+        self.progress = ray.remote(num_cpus=0, scheduling_strategy=here)(ProgressActor).remote()
 
     @property
     def _gpus(self) -> float:
@@ -108,27 +121,27 @@ class Cluster:
         """Runs at a time on the nodes that there are now; one waits for a node when there is none."""
         return max(1, int(self._gpus * self.jobs or self.ray.cluster_resources().get("CPU", 0)))
 
-    def begin(self, run: Run) -> Task:
-        """Have a run trained."""
+    def start(self, run: Run) -> RayWorker:
+        """Submit a task that trains a run."""
         needs = {"num_cpus": 0, "num_gpus": 1 / self.jobs} if self._gpus else {"num_cpus": 1}
-        task = self.ray.remote(**needs, max_retries=RETRIES)(train)
-        return Task(run, task.options(name=str(run)).remote(run, self.notes))
+        task = self.ray.remote(**needs, max_retries=RETRIES)(train_on_node)
+        return RayWorker(run, task.options(name=str(run)).remote(run, self.progress))
 
-    def ended(self, workers: Sequence[Task], seconds: float) -> list[Task]:
-        """One that has ended, its record written, as soon as there is one; none after some seconds."""
-        over, _ = self.ray.wait([worker.result for worker in workers], timeout=seconds)
-        told = self.ray.get(self.notes.told.remote())
+    def wait(self, workers: Sequence[RayWorker], seconds: float) -> list[RayWorker]:
+        """Return one worker that has ended, its record written, as soon as there is one; none after some seconds."""
+        ready, _ = self.ray.wait([worker.result for worker in workers], timeout=seconds)
+        steps = self.ray.get(self.progress.all_steps.remote())
         for worker in workers:
-            worker.step = told.get(worker.run.key, 0)
-        found = [worker for worker in workers if worker.result in over]
-        for worker in found:
-            self._take(worker)
-        return found
+            worker.step = steps.get(worker.run.key, 0)
+        ended = [worker for worker in workers if worker.result in ready]
+        for worker in ended:
+            self._record_result(worker)
+        return ended
 
-    def _take(self, worker: Task) -> None:
-        """Record what a task has ended with."""
+    def _record_result(self, worker: RayWorker) -> None:
+        """Write the record of an ended task, or note why there is none."""
         try:
-            files, worker.said = self.ray.get(worker.result)
+            files, worker.messages = self.ray.get(worker.result)
             self.store.adopt(worker.run, files)
         except self.ray.exceptions.TaskCancelledError:
             worker.stopped = True
@@ -137,15 +150,15 @@ class Cluster:
         except self.ray.exceptions.RayError as error:
             worker.error = str(error).strip().splitlines()[-1]
 
-    def stop(self, workers: Sequence[Task]) -> None:
-        """Let them keep a checkpoint on their node and end; what has been trained to its end is recorded."""
+    def stop(self, workers: Sequence[RayWorker]) -> None:
+        """Let the tasks keep a checkpoint on their node and end; record what has been trained to its end."""
         for worker in workers:
             self.ray.cancel(worker.result)
         results = [worker.result for worker in workers]
-        over, _ = self.ray.wait(results, num_returns=len(results), timeout=ENDING) if results else ([], [])
+        ready, _ = self.ray.wait(results, num_returns=len(results), timeout=STOP_TIMEOUT) if results else ([], [])
         for worker in workers:
-            if worker.result in over:
-                self._take(worker)
+            if worker.result in ready:
+                self._record_result(worker)
 
 
 def _check_answer() -> None:
@@ -154,7 +167,7 @@ def _check_answer() -> None:
     start = 'start one with "ray start --head", or name another in RAY_ADDRESS'
     answer = _ask({})
     if answer is None:
-        raise UserError(f"the Ray cluster at {where} has not answered for {PATIENCE} s: {start}")
+        raise UserError(f"the Ray cluster at {where} has not answered for {ANSWER_TIMEOUT} s: {start}")
     if answer == REFUSED:
         raise UserError(
             f"the Ray cluster at {where} wants its token: set RAY_AUTH_MODE=token, and have ~/.ray/auth_token "
@@ -178,18 +191,18 @@ def _ask(environment: dict[str, str]) -> str | None:
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", question], env=os.environ | environment, **pipes) as child:
         child.stdout.readline()  # until here it has imported Ray, which says nothing of the cluster
-        patience = threading.Timer(PATIENCE, child.kill)
-        patience.start()
+        timer = threading.Timer(ANSWER_TIMEOUT, child.kill)
+        timer.start()
         lines = []
         for line in child.stderr:
             lines.append(line.strip())
-            if any(word in line for word in REFUSALS):
+            if any(word in line for word in TOKEN_ERRORS):
                 child.kill()  # it would ask again and again
-                patience.cancel()
+                timer.cancel()
                 return REFUSED
         child.wait()
-        answered = patience.is_alive()
-        patience.cancel()
+        answered = timer.is_alive()
+        timer.cancel()
     if not answered:
         return None
     *_, reason = ["it gave no reason", *lines]

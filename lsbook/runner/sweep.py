@@ -1,4 +1,4 @@
-"""All runs of a chapter: the most valuable first, none twice, none begun that cannot be ended."""
+"""All runs of a chapter: the most valuable first, none twice, none started that cannot be ended in time."""
 
 import contextlib
 import signal
@@ -14,28 +14,33 @@ from lsbook.core.errors import UserError, one_of
 from lsbook.core.store import Store
 from lsbook.core.wording import counted
 from lsbook.runner import ray_cluster
-from lsbook.runner.obtain import Costs, training_side
-from lsbook.runner.pool import Machine, Worker, shared_gpu
-from lsbook.runner.progress import Board
+from lsbook.runner.obtain import Costs, import_training
+from lsbook.runner.pool import LocalPool, Worker, shared_gpu
+from lsbook.runner.progress import ProgressTable
 
-PLACES = ("local", "ray")
-ON_A_GPU = 4  # runs at a time, when it is not said otherwise: the paper's networks leave most of a large one idle
+BACKENDS = ("local", "ray")
+RUNS_PER_GPU = 4  # runs at a time, when it is not said otherwise: the paper's networks leave most of a large one idle
 MARGIN = 5  # seconds before the end of a budget, or a tenth of it, in which what still runs keeps its checkpoint
 
 
-class Place(Protocol):
-    """Where runs are trained. count: so many at a time, just now."""
+class Backend(Protocol):
+    """Where runs are trained: this machine (`LocalPool`) or a Ray cluster (`RayCluster`).
 
-    count: int
+    count: how many runs it trains at a time just now.
+    """
 
-    def begin(self, run: Run) -> Worker:
-        """Train a run and record it."""
+    @property
+    def count(self) -> int:
+        """How many runs it trains at a time just now."""
 
-    def ended(self, workers: Sequence[Worker], seconds: float) -> list[Worker]:
-        """Those that have ended, as soon as one has, or after some seconds."""
+    def start(self, run: Run) -> Worker:
+        """Begin to train a run."""
+
+    def wait(self, workers: Sequence[Worker], seconds: float) -> list[Worker]:
+        """Return workers that have ended, as soon as there are any, or after some seconds."""
 
     def stop(self, workers: Sequence[Worker]) -> None:
-        """Let them keep a checkpoint and end."""
+        """Let the workers keep a checkpoint and end."""
 
 
 def sweep(
@@ -45,17 +50,23 @@ def sweep(
     jobs: int | None = None,
     on: str = "local",
 ) -> list[Run]:
-    """Train what is not recorded, in order; returns what is left.
+    """Train what is not recorded, in order, and return what is left. A run that fails holds up no other.
 
-    budget: seconds. When a run's expected time is more than what is left of them, neither it nor a later one is begun,
-        but for the very first; what still runs near their end keeps a checkpoint and goes on next time.
-    jobs: so many runs at a time, which share the cores evenly; one a core when not given (two AlexNets with a core each
-        train 1.26 × as fast as one after the other on both). So many share a GPU, ON_A_GPU when not given; fewer from
-        the first one on that finds no memory left. On a cluster: so many share each GPU.
-    on: "local", this machine, or "ray": the nodes of a Ray cluster.
-    A run that fails holds up no other. UserError at the end if one did, or when nothing can be recorded.
+    Args:
+        runs: what is wanted.
+        store: where records are; `results/` when not given.
+        budget: seconds. When a run's expected time is more than what is left of them, neither it nor a later one is
+            started, but for the very first; what still runs near their end keeps a checkpoint and goes on next time.
+        jobs: how many runs are trained at a time. On CPUs they share the cores evenly; one a core when not given (two
+            AlexNets with a core each train 1.26 × as fast as one after the other on both). On a GPU they share it;
+            RUNS_PER_GPU when not given, and fewer from the first one on that finds no memory left. On a cluster: how
+            many share each GPU.
+        on: "local", this machine, or "ray", the nodes of a Ray cluster.
+
+    Raises:
+        UserError: a run failed, said when all others are done, or nothing can be recorded.
     """
-    one_of("place", on, PLACES)
+    one_of("place", on, BACKENDS)
     store = Store() if store is None else store
     store.check_writable()
     missing = [run for run in runs if run not in store]
@@ -63,49 +74,52 @@ def sweep(
         return []
     if on == "local":  # what a cluster's nodes can import, only they know
         for run in missing:
-            training_side().check(run)
-    with _place(on, store, jobs, len(missing)) as place, Board() as board:
-        course = _Course(store, budget, place, missing)
-        with course.ending():
-            while course.begin(board):
-                for worker in place.ended(course.running, seconds=min(1, max(0, course.remaining))):
-                    course.close(worker, board)
-                if course.remaining <= 0:
-                    place.stop(course.running)
-                board.show(course.headline(), course.rows())
-    if course.failures:
-        raise UserError(f"{len(course.failures)} of the runs failed: {'; '.join(course.failures)}")
-    return course.waiting
+            import_training().check(run)
+    with _backend(on, store, jobs, len(missing)) as backend, ProgressTable() as table:
+        state = SweepState(store, budget, backend, missing)
+        with state.stopping_at_exit():
+            while state.start_runs(table):
+                for worker in backend.wait(state.running, seconds=min(1, max(0, state.remaining))):
+                    state.finish(worker, table)
+                if state.remaining <= 0:
+                    backend.stop(state.running)
+                table.update(state.headline(), state.rows())
+    if state.failures:
+        raise UserError(f"{len(state.failures)} of the runs failed: {'; '.join(state.failures)}")
+    return state.waiting
 
 
-def _place(on: str, store: Store, jobs: int | None, runs: int) -> contextlib.AbstractContextManager[Place]:
+def _backend(on: str, store: Store, jobs: int | None, runs: int) -> contextlib.AbstractContextManager[Backend]:
     if on == "ray":
-        return ray_cluster.connected(store, jobs)
-    if training_side().device().type == "cuda":
-        return shared_gpu(store, min(jobs or ON_A_GPU, runs))
-    return contextlib.nullcontext(Machine(store, min(jobs or cores(), runs)))
+        return ray_cluster.connect(store, jobs)
+    if import_training().device().type == "cuda":
+        return shared_gpu(store, min(jobs or RUNS_PER_GPU, runs))
+    return contextlib.nullcontext(LocalPool(store, min(jobs or cores(), runs)))
 
 
 @dataclass
-class _Course:
-    """A sweep under way. waiting, running: what is to be begun, what has begun."""
+class SweepState:
+    """A sweep under way: the runs that wait, the workers that run, and why runs have failed.
+
+    waiting: runs not started, in order. running: workers started and not ended. failures: a line for each failed run.
+    """
 
     store: Store
     budget: float | None
-    place: Place
+    backend: Backend
     waiting: list[Run]
     running: list[Worker] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
     def __post_init__(self):
-        self.costs, self.total, self.stopped = Costs(self.store), len(self.waiting), False
+        self.costs, self.total, self.exhausted = Costs(self.store), len(self.waiting), False
         self.end = (
             float("inf") if self.budget is None else time.monotonic() + max(self.budget - MARGIN, 0.9 * self.budget)
         )
 
     @contextlib.contextmanager
-    def ending(self) -> Iterator[None]:
-        """Whatever ends this block, SIGTERM too, first lets what still runs keep a checkpoint and end."""
+    def stopping_at_exit(self) -> Iterator[None]:
+        """Let what still runs keep a checkpoint and end, whatever ends the block, SIGTERM included."""
         codes = []
 
         def end(number: int, _) -> None:
@@ -116,96 +130,111 @@ class _Course:
         try:
             yield
         finally:
-            self.place.stop(self.running)
+            self.backend.stop(self.running)
             signal.signal(signal.SIGTERM, before)
             if codes:
                 sys.exit(codes[0])  # again, since Ray, where it waited, has made an exit with code 1 of it
 
-    def begin(self, board: Board) -> bool:
-        """Fill the free places; False when nothing runs any more."""
-        while not self.stopped and len(self.running) < self.place.count and (run := self._next()):
-            expected, remaining = self.costs.seconds(run), max(0, self.remaining)
-            first = len(self.waiting) == self.total
-            if remaining <= (0 if first else expected or 0):
-                self.stopped = True
-                needs = f"{remaining:.0f} s are left and {run} needs {_in_seconds(expected)}"
-                board.say(f"{needs}: no more is begun, {outlook(self.waiting, self.costs)}")
-            else:
+    def start_runs(self, table: ProgressTable) -> bool:
+        """Start as many runs as the backend has room and the budget time for; False when nothing runs any more."""
+        while not self.exhausted and len(self.running) < self.backend.count and (run := self._next_run()):
+            if self._affordable(run):
                 self.waiting.remove(run)
-                self.running.append(self.place.begin(run))
+                self.running.append(self.backend.start(run))
+            else:
+                self.exhausted = True
+                needs = (
+                    f"{max(0, self.remaining):.0f} s are left and {run} needs {_in_seconds(self.costs.seconds(run))}"
+                )
+                table.print_line(f"{needs}: no more is begun, {describe_remaining(self.waiting, self.costs)}")
         return bool(self.running)
 
     @property
     def remaining(self) -> float:
-        """Seconds of the budget."""
+        """Seconds left of the budget; negative after its end."""
         return self.end - time.monotonic()
 
-    def _next(self) -> Run | None:
-        """The first none of whose teachers is in training; one that another process trains is waited for at the end.
+    def _affordable(self, run: Run) -> bool:
+        """Whether the rest of the budget is enough for a run, as far as is known; the first needs only some time."""
+        is_first = len(self.waiting) == self.total
+        expected = self.costs.seconds(run)
+        return self.remaining > (0 if is_first or expected is None else expected)
 
-        Those that would wait with a run begun for the same teacher's answers come after others.
+    def _next_run(self) -> Run | None:
+        """Choose the run to be started next; None when none can be started now.
+
+        A student waits until its teachers' training has ended. One whose teacher is in use by a worker that has not
+        done a step, and may be computing the teacher's logits, would wait for these, so others come before it. A run
+        that another process trains is started, and waits for that, only when nothing else is running.
         """
-        busy = {worker.run.key for worker in self.running}
-        asked = {key for worker in self.running if not worker.step for key in _teachers(worker.run)}
-        free = [run for run in self.waiting if busy.isdisjoint(_teachers(run))]
-        in_order = sorted(free, key=lambda run: not asked.isdisjoint(_teachers(run)))
-        unclaimed = (run for run in in_order if not training_side().is_claimed(run))
-        return next(unclaimed, free[0] if free and not self.running else None)
+        in_training = {worker.run.key for worker in self.running}
+        in_use = {key for worker in self.running if not worker.step for key in _teacher_keys(worker.run)}
+        ready = [run for run in self.waiting if in_training.isdisjoint(_teacher_keys(run))]
+        ready.sort(key=lambda run: not in_use.isdisjoint(_teacher_keys(run)))
+        for run in ready:
+            if not import_training().is_locked(run):
+                return run
+        return ready[0] if ready and not self.running else None
 
-    def close(self, worker: Worker, board: Board) -> None:
-        """Take note of a run that has ended, well or not."""
+    def finish(self, worker: Worker, table: ProgressTable) -> None:
+        """Take note of a run that has ended, well or not, and print a line of it."""
         self.running.remove(worker)
-        for line in worker.said:
-            board.say(line)
+        for line in worker.messages:
+            table.print_line(line)
         if worker.stopped:
             self.waiting.insert(0, worker.run)
             then = f"later: {worker.error}" if worker.error else "next time"
-            board.say(f"{worker.run} is stopped after about {worker.step} steps and goes on {then}")
-            return
-        if failure := worker.failure():
+            table.print_line(f"{worker.run} is stopped after about {worker.step} steps and goes on {then}")
+        elif failure := worker.failure():
             self.failures.append(failure if str(worker.run) in failure else f"{worker.run}: {failure}")
-            board.say(self.failures[-1])
-            return
-        self.costs = Costs(self.store)
-        board.say(f"{self.done} of {self.total} done: {worker.run}; {outlook(self.waiting, self.costs)}")
+            table.print_line(self.failures[-1])
+        else:
+            self.costs = Costs(self.store)
+            left = describe_remaining(self.waiting, self.costs)
+            table.print_line(f"{self.done} of {self.total} done: {worker.run}; {left}")
 
     @property
     def done(self) -> int:
+        """How many runs are recorded."""
         return self.total - len(self.waiting) - len(self.running) - len(self.failures)
 
     def headline(self) -> str:
-        """How far it is, and when it will end."""
-        left = [self.costs.seconds(run) for run in self.waiting] + [self._left(worker) for worker in self.running]
+        """How far the sweep is, and when it will end: at the end of its longest run, or of all shared out evenly."""
+        waiting = [self.costs.seconds(run) for run in self.waiting]
+        running = [self._seconds_left(worker) for worker in self.running]
         text = f"{self.done} of {self.total} done, {len(self.running)} running"
-        if None in left:
-            return f"{text}; {left.count(None)} of unknown length"
-        seconds = max([sum(left) / self.place.count, *left[len(self.waiting) :]])
-        return f"{text}; ends about {time.strftime('%H:%M', time.localtime(time.time() + seconds))}"
+        if unknown := (waiting + running).count(None):
+            return f"{text}; {unknown} of unknown length"
+        shared_out = (sum(waiting) + sum(running)) / self.backend.count
+        end = time.time() + max(shared_out, *running, 0.0)
+        return f"{text}; ends about {time.strftime('%H:%M', time.localtime(end))}"
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """Of what runs: share of the steps done, seconds so far and to come, the run."""
-        return [
-            (f"{worker.step / worker.run.recipe.steps:.0%}", f"{worker.seconds:.0f} s + {_in_seconds(left)}", str(run))
-            for worker in self.running
-            for run, left in [(worker.run, self._left(worker))]
-        ]
+        """For each running worker its share of the steps done, seconds so far and to come, and its run."""
+        rows = []
+        for worker in self.running:
+            share = f"{worker.step / worker.run.recipe.steps:.0%}"
+            times = f"{worker.seconds:.0f} s + {_in_seconds(self._seconds_left(worker))}"
+            rows.append((share, times, str(worker.run)))
+        return rows
 
-    def _left(self, worker: Worker) -> float | None:
-        """Seconds that a run still needs, judged by its steps since the first or, before that, by its kind."""
-        first, then = worker.first
-        if worker.step > first:
-            return (time.monotonic() - then) * (worker.run.recipe.steps - worker.step) / (worker.step - first)
+    def _seconds_left(self, worker: Worker) -> float | None:
+        """Seconds that a run still needs, judged by its steps since the first report or, before that, by its kind."""
+        first_step, reported = worker.first_report
+        if worker.step > first_step:
+            seconds_per_step = (time.monotonic() - reported) / (worker.step - first_step)
+            return seconds_per_step * (worker.run.recipe.steps - worker.step)
         expected = self.costs.seconds(worker.run)
         return None if expected is None else max(0.0, expected - worker.seconds)
 
 
-def _teachers(run: Run) -> set[str]:
+def _teacher_keys(run: Run) -> set[str]:
     """The keys of its teachers: which they are, whatever is measured along their training."""
     return {teacher.key for teacher in run.teachers}
 
 
-def table(runs: Sequence[Run], store: Store | None = None) -> str:
-    """One line a run: recorded or missing, expected seconds and memory."""
+def run_table(runs: Sequence[Run], store: Store | None = None) -> str:
+    """Format one line a run: recorded or missing, expected seconds and memory; the last says what is missing."""
     store = Store() if store is None else store
     costs = Costs(store)
     lines = []
@@ -214,11 +243,11 @@ def table(runs: Sequence[Run], store: Store | None = None) -> str:
         memory = "?" if megabytes is None else f"{megabytes} MB"
         state = "recorded" if run in store else "missing"
         lines.append(f"{state:9} {_in_seconds(costs.seconds(run)):>8} {memory:>8}  {run}")
-    return "\n".join([*lines, outlook([run for run in runs if run not in store], costs)])
+    return "\n".join([*lines, describe_remaining([run for run in runs if run not in store], costs)])
 
 
-def outlook(runs: Sequence[Run], costs: Costs) -> str:
-    """How many these are and how long they take, one after the other."""
+def describe_remaining(runs: Sequence[Run], costs: Costs) -> str:
+    """Say how many these runs are and how many minutes they take, one after the other."""
     seconds = [costs.seconds(run) for run in runs]
     known = sum(s for s in seconds if s is not None)
     unknown = f" and {counted(seconds.count(None), 'run')} of unknown length" if None in seconds else ""

@@ -55,7 +55,7 @@ def build(
     renew=False,
     alone=False,
 ) -> Path:
-    """Build the book, or only the chapters `names`, each with the index page; return its index.html.
+    """Build the book, or only the chapters `names` with the index page; return the path of its index.html.
 
     alone: leave the index page out, so that the first of the names is the book's first page.
 
@@ -71,7 +71,7 @@ def build(
     written, and the first chapter that fails; the pages built before then stay as they are.
     """
     chosen = _chosen(names, alone)
-    given = _share_out(({} if profile is None else {"profile": profile}) | (parameters or {}), chosen)
+    given = _assign_parameters(({} if profile is None else {"profile": profile}) | (parameters or {}), chosen)
     if check_figures or renew:
         if profile or parameters:
             raise UserError("the reference is of the chapters' own parameters; leave out --profile and -p")
@@ -79,7 +79,7 @@ def build(
     if pdf:
         printing.browser()
     out = Path(out or project_root() / "_build").absolute()
-    with _alone_in(out):
+    with _locked(out):
         source = _copy_sources(out, chosen)
         environment = isolation.environment(source / ".home")
         given = {name: given[name] for name in chosen if _file(name).suffix == ".ipynb"}
@@ -102,7 +102,7 @@ def build(
 
 
 def chapters() -> list[str]:
-    """Names (file stems) of the table of contents, the index first."""
+    """Return the names (file stems) of the table of contents, the index first."""
 
     def files(node):
         if isinstance(node, dict):
@@ -113,9 +113,9 @@ def chapters() -> list[str]:
 
 
 def check_parameters(chapter: str, parameters: dict) -> dict:
-    """`parameters` as the types that the chapter declares for them: {"alpha": "0.2"} -> {"alpha": 0.2}.
+    """Convert parameters to the types that the chapter declares for them: {"alpha": "0.2"} -> {"alpha": 0.2}.
 
-    Raises UserError for a name that the chapter does not declare or a value that does not fit.
+    UserError for a name that the chapter does not declare or a value that does not fit.
     """
     known = declared(chapter)
     for name in parameters:
@@ -124,9 +124,9 @@ def check_parameters(chapter: str, parameters: dict) -> dict:
 
 
 def declared(chapter: str) -> dict[str, tuple[str, object]]:
-    """Parameter -> (annotated type, default), of the assignments in the cell tagged `parameters`.
+    """Read the parameters of a chapter, name -> (annotated type, default), from the cell tagged `parameters`.
 
-    Raises UserError for an assignment of anything but a plain value to a name.
+    UserError for an assignment of anything but a plain value to a name.
     """
     path = _file(chapter)
     if path.suffix != ".ipynb":
@@ -154,7 +154,7 @@ def declared(chapter: str) -> dict[str, tuple[str, object]]:
 
 
 def _typed(name: str, value, kind: str):
-    """`value` as the first of the types in `kind`, such as "float | str", that it can be read as."""
+    """Convert `value` to the first of the types in `kind`, such as "float | str", that it can be read as."""
     for one in kind.split(" | "):
         with contextlib.suppress(KeyError, ValueError):
             return READERS.get(one, _literal)(str(value))
@@ -162,15 +162,15 @@ def _typed(name: str, value, kind: str):
 
 
 def _literal(text: str):
-    """A value written as in Python, else the text as it is."""
+    """Read a value written as in Python, else return the text as it is."""
     try:
         return ast.literal_eval(text)
     except (SyntaxError, ValueError, MemoryError, RecursionError):  # the latter of too many brackets
         return text
 
 
-def _share_out(parameters: dict, chosen: list[str]) -> dict[str, dict]:
-    """Chapter -> those of the parameters that it declares, typed; none may be left over."""
+def _assign_parameters(parameters: dict, chosen: list[str]) -> dict[str, dict]:
+    """Give each chapter those of the parameters that it declares, converted; UserError for one that none declares."""
     known = {chapter: declared(chapter) for chapter in chosen}
     allowed = list(dict.fromkeys(name for names in known.values() for name in names))
     for name in parameters:
@@ -204,8 +204,8 @@ def _file(chapter: str) -> Path:
 
 
 @contextlib.contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    """Held by one build in the folder at a time; the system releases it when the process ends.
+def _locked(out: Path) -> Iterator[None]:
+    """Hold the lock of a folder, which one build has at a time; the system frees it when the process ends.
 
     UserError when the folder is taken, is among the sources, or cannot be written, now or within.
     """
@@ -223,7 +223,7 @@ def _alone_in(out: Path) -> Iterator[None]:
 
 
 def _copy_sources(out: Path, chosen: list[str]) -> Path:
-    """A clean copy of what the book is made from, its table of contents cut down to `chosen`."""
+    """Make a clean copy of what the book is made from, with `chosen` alone in its table of contents."""
     source = out / "source"
     for made, mark in ((source, TABLE_OF_CONTENTS), (out / "html", PAGES_MARK)):
         if made.exists() and not (made / mark).is_file() and (not made.is_dir() or _visible(made)):
@@ -246,15 +246,17 @@ def _copy_sources(out: Path, chosen: list[str]) -> Path:
 
 
 def _with_links(settings: dict) -> dict:
-    """The settings of a book whose sources are published: each page leads to them, to their issues and to a notebook
-    server. Without an address there is nothing to lead to, and no page hints at it."""
+    """Return the settings of a book whose sources are published.
+
+    Each page leads to them, to their issues and to a notebook server. Without an address no page hints at any.
+    """
     html = dict.fromkeys(("use_repository_button", "use_issues_button", "use_edit_page_button"), True)
     launch = {"notebook_interface": "jupyterlab", **SERVERS}
     return settings | {"html": settings["html"] | html, "launch_buttons": launch}
 
 
 def _visible(folder: Path) -> list[Path]:
-    """What is in a folder, but what is hidden and what a file system keeps for itself."""
+    """List what is in a folder, but what is hidden and what a file system keeps for itself."""
     return [path for path in folder.iterdir() if not path.name.startswith(".") and path.name != "lost+found"]
 
 
@@ -269,7 +271,7 @@ def _copy(path: Path, target: Path) -> None:
 
 
 def _publish_records(source: Path) -> None:
-    """Let the pages link to what every recorded run says of itself, written anew: records/<key>.json.
+    """Write what every recorded run says of itself to records/<key>.json, to which the pages link.
 
     UserError when a record is damaged.
     """
@@ -280,7 +282,7 @@ def _publish_records(source: Path) -> None:
 
 
 def _write_provenance(source: Path, notebooks: dict, given: dict[str, dict]) -> None:
-    """For the Sphinx extension: page -> number of execution -> what to show under the cell's figure or table."""
+    """Write for the Sphinx extension: page -> number of execution -> what to show under the cell's figure or table."""
     commit = checkout.commit(project_root() / TABLE_OF_CONTENTS)
     page = "status.html" if "status" in notebooks else None
     texts = {}
@@ -297,7 +299,7 @@ def _write_provenance(source: Path, notebooks: dict, given: dict[str, dict]) -> 
 
 
 def _normalise(path: Path) -> dict:
-    """Take out of an executed notebook what differs between two runs; return its timings in seconds.
+    """Remove from an executed notebook what differs between two runs; return its timings in seconds.
 
     Progress bars (standard error) go; an object's address in an output is refused.
     """
@@ -338,20 +340,22 @@ def _render(source: Path, environment: dict, strict: bool, builder: str = "html"
 
 
 def _replace(old: Path, new: Path) -> Path:
-    """Put the folder `new` in the place of `old`, or of what that links to; where a folder cannot be moved, as a mount
-    point cannot, its content in the place of the other's. Returns `old`."""
-    place = Path(os.path.realpath(old))
-    staged, aside = (place.with_name(place.name + ending) for ending in (".new", ".old"))
-    for left in (staged, aside):
+    """Put the folder `new` in the place of `old`, or of what that links to, and return `old`.
+
+    Where a folder cannot be moved, as a mount point cannot, its content takes the place of the other's.
+    """
+    target = Path(os.path.realpath(old))
+    staged, backup = (target.with_name(target.name + ending) for ending in (".new", ".old"))
+    for left in (staged, backup):
         shutil.rmtree(left, ignore_errors=True)
     try:
         new = new.rename(staged)
-        if place.exists():
-            place.rename(aside)
-        new.rename(place)
+        if target.exists():
+            target.rename(backup)
+        new.rename(target)
     except OSError:
-        _refill(place, new)
-    for left in (staged, aside):
+        _refill(target, new)
+    for left in (staged, backup):
         shutil.rmtree(left, ignore_errors=True)
     return old
 

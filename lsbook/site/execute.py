@@ -18,11 +18,16 @@ STDERR = 2  # the file descriptor
 
 
 def execute(notebooks: dict[str, dict], folder: Path, environment: dict, jobs: int) -> None:
-    """Put the executed notebooks (chapter -> parameters) in the place of those in `folder`.
+    """Execute notebooks in place. One whose metadata have lsbook.last is executed after the others.
 
-    jobs: how many are executed at the same time.
-    A notebook whose metadata have lsbook.last is executed after the others.
-    Raises UserError for the first chapter that fails, and executes no more.
+    Args:
+        notebooks: chapter -> its parameters.
+        folder: where the notebooks are.
+        environment: variables of the kernels.
+        jobs: how many are executed at the same time.
+
+    Raises:
+        UserError: a chapter failed; no more are executed then.
     """
     last = [name for name in notebooks if _is_last(folder / f"{name}.ipynb")]
     first = [name for name in notebooks if name not in last]
@@ -44,7 +49,7 @@ def _is_last(path: Path) -> bool:
 
 
 def _threads(chapters: int) -> dict[str, str]:
-    """What so many chapters at a time have of the cores for training; NumPy has one, and so always the same sums.
+    """Return the variables that give each of so many chapters its threads for training; NumPy has one, for equal sums.
 
     Threads sleep while they wait: those that spin took fourteen times as long beside others' work on the same cores.
     """
@@ -53,7 +58,7 @@ def _threads(chapters: int) -> dict[str, str]:
 
 
 async def _all(names, one, jobs: int) -> None:
-    """await one(name) for all names, `jobs` at a time; the first failure stops all."""
+    """Await one(name) for all names, `jobs` at a time; the first failure stops all."""
     slots = asyncio.Semaphore(max(jobs, 1))
 
     async def in_turn(name: str) -> None:
@@ -94,7 +99,7 @@ async def _execute(chapter: str, parameters: dict, folder: Path, environment: di
 
 
 def _failure(path: Path) -> str | None:
-    """Where and how the executed notebook failed; None when no cell of it did, or it was not even written."""
+    """Say where and how a notebook failed; None when no cell of it did, or it was not even written."""
     try:
         notebook = nbformat.read(path, as_version=4)
     except nbformat.reader.NotJSONError:
@@ -108,6 +113,6 @@ def _failure(path: Path) -> str | None:
 
 
 def source_cells(notebook):
-    """(number, cell) of the executed notebook's cells, numbered from 1 as in the source."""
+    """Yield (number, cell) of an executed notebook, numbered from 1 as in the source."""
     added = {INJECTED, ERROR_MARK}
     return enumerate((cell for cell in notebook.cells if added.isdisjoint(cell.metadata.get("tags", []))), start=1)

@@ -23,22 +23,22 @@ VISIBLE = 24  # of 255: below it lie rounding and the smoothing of edges
 
 
 def check(notebooks: dict) -> list[str]:
-    """One line for each figure of the executed notebooks (chapter -> notebook) that looks different from before."""
+    """Return a line for each figure of the executed notebooks (by chapter) that looks different from its reference."""
     reference = _load("figures.json")
     lines = []
     for chapter, notebook in notebooks.items():
-        before, now = reference.get(chapter, {}), pictures(notebook)
+        before, now = reference.get(chapter, {}), thumbnails(notebook)
         lines += [f"{name} of chapter {chapter} is gone" for name in before.keys() - now.keys()]
         lines += [f"{name} of chapter {chapter} is new" for name in now.keys() - before.keys()]
         for name in before.keys() & now.keys():
-            if share := changed(before[name], now[name]):
+            if share := changed_area(before[name], now[name]):
                 lines.append(f"{name} of chapter {chapter} looks different in {share:.1%} of its area")
     return sorted(lines)
 
 
 def renew(notebooks: dict, timings: dict) -> None:
-    """Make the reference of these chapters what they now are."""
-    figures = {chapter: pictures(notebook) for chapter, notebook in notebooks.items()}
+    """Make the figures and run times of these chapters their reference."""
+    figures = {chapter: thumbnails(notebook) for chapter, notebook in notebooks.items()}
     short = {chapter: {name: timings[chapter][name] for name in ("seconds", "executed")} for chapter in notebooks}
     for name, new in (("figures.json", figures), ("timings.json", short)):
         path = reference_path() / name
@@ -46,26 +46,26 @@ def renew(notebooks: dict, timings: dict) -> None:
         path.write_text(json.dumps(_load(name) | new, indent=1, sort_keys=True) + "\n")
 
 
-def pictures(notebook) -> dict[str, str]:
-    """Figure -> its small picture, of the SVG figures of an executed notebook."""
+def thumbnails(notebook) -> dict[str, str]:
+    """Return the thumbnails of an executed notebook's SVG figures, by figure."""
     found = {}
     for cell in notebook.cells:
         name = cell.metadata.get("mystnb", {}).get("figure", {}).get("name")
         for output in cell.get("outputs", []):
             if name and "image/svg+xml" in output.get("data", {}):
-                found[name] = picture(output.data["image/svg+xml"])
+                found[name] = thumbnail(output.data["image/svg+xml"])
     return found
 
 
 def renderer() -> ModuleType:
-    """What draws the figures. UserError when it is not installed."""
+    """Return resvg, which renders SVG. UserError when it is not installed."""
     with needing("test", "comparing figures"):
         import resvg_py
     return resvg_py
 
 
-def picture(svg: str) -> str:
-    """A figure on white, 128 pixels across, 16 levels a channel, as a data address."""
+def thumbnail(svg: str) -> str:
+    """Render a figure on white, WIDTH pixels across, 16 levels a channel, as the data address of a PNG."""
     resvg_py = renderer()
     # SVG's points at 72 an inch; three times as large first, for an even average
     large = resvg_py.svg_to_bytes(svg_string=svg, width=3 * WIDTH, dpi=72, background="white", skip_system_fonts=True)
@@ -76,8 +76,8 @@ def picture(svg: str) -> str:
     return PREFIX + base64.b64encode(file.getvalue()).decode()
 
 
-def changed(before: str, now: str) -> float:
-    """Share of the area in which two pictures differ visibly; 1 when their shapes do."""
+def changed_area(before: str, now: str) -> float:
+    """Return the share of the area in which two thumbnails differ visibly; 1 when their shapes differ."""
     first, second = (_pixels(picture) for picture in (before, now))
     if first.shape != second.shape:
         return 1.0

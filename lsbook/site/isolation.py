@@ -1,5 +1,8 @@
-"""The environment in which chapters and Sphinx run, built up from what they need: the reader's own settings of Python,
-IPython, Jupyter, matplotlib, docutils, git and the terminal, and those of the machine, change nothing in the book."""
+"""The environment in which chapters and Sphinx run, built up from what they need.
+
+The reader's own settings of Python, IPython, Jupyter, matplotlib, docutils, git and the terminal, and those of the
+machine, change nothing in the book.
+"""
 
 import json
 import os
@@ -29,9 +32,9 @@ PREFIXES = "LSBOOK_", "OMP_", "OPENBLAS_", "MKL_", "CUDA_", "NVIDIA_"
 
 
 def environment(home: Path) -> dict[str, str]:
-    """What kernels and Sphinx see. home: a new folder, which is the user's home to them; settings are put there.
+    """Return the environment variables of kernels and Sphinx: this project's folders, and nothing that varies.
 
-    The project's records, data and weights, the same packages as here, and nothing that varies between two builds.
+    home: a new folder, which is the user's home to them; settings are put there.
     """
     _write_settings(home)
     kept = {name: value for name, value in os.environ.items() if name in NEEDED or name.startswith(PREFIXES)}
@@ -61,7 +64,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 def _packages() -> list[str]:
-    """The reader's own folders of packages, which may be named from here."""
+    """Return the reader's own folders of packages, which may be named from here."""
     return [str(Path(folder).absolute()) for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
 
 

@@ -10,7 +10,15 @@ from lsbook.core.wording import counted
 
 
 def details(place: str, parameters: dict, commit: str, runs: Iterable[str], page: str | None) -> str:
-    """HTML that opens on a click. place: chapter and cell; page: address of the page with the recorded runs, if any."""
+    """Format what a figure or table is made from, as HTML that opens on a click.
+
+    Args:
+        place: chapter and cell.
+        parameters: of the chapter.
+        commit: of the sources.
+        runs: keys of the recorded runs.
+        page: address of the page that lists the recorded runs, if any.
+    """
     keys = [f'<a href="{page}#run-{key}">{key}</a>' if page else key for key in map(escape, sorted(runs))]
     given = ", ".join(f"<code>{escape(f'{name} = {value!r}')}</code>" for name, value in parameters.items())
     lines = [
@@ -23,6 +31,6 @@ def details(place: str, parameters: dict, commit: str, runs: Iterable[str], page
 
 
 def runs_behind(cell) -> set[str]:
-    """Keys of the runs that the outputs of an executed code cell were made from, as they say themselves."""
+    """Return the keys of the runs that the outputs of an executed code cell say they were made from."""
     carried = [output.get("metadata", {}).get("lsbook", {}) for output in cell.outputs]
     return {key for own in carried for key in own.get("runs", ())}

@@ -1,27 +1,27 @@
 """From a run and its data to what the store keeps of it."""
 
-from lsbook.training.engine.checkpoints import claim, clear, is_claimed, steps_done
-from lsbook.training.engine.devices import device, enough_memory, use_threads
-from lsbook.training.engine.loop import Outcome, check, splits, together, train
+from lsbook.training.engine.checkpoints import delete_checkpoints, is_locked, lock_run, steps_done
+from lsbook.training.engine.devices import device, enough_memory, set_num_threads
+from lsbook.training.engine.loop import Outcome, check, load_splits, torchrun_session, train
 from lsbook.training.images.task import Splits
-from lsbook.training.images.teachers import bank, has_weights, lesson, weights_path
+from lsbook.training.images.teachers import distillation_target, has_weights, teacher_logits, weights_path
 
 __all__ = [
     "Outcome",
     "Splits",
-    "bank",
     "check",
-    "claim",
-    "clear",
+    "delete_checkpoints",
     "device",
+    "distillation_target",
     "enough_memory",
     "has_weights",
-    "is_claimed",
-    "lesson",
-    "splits",
+    "is_locked",
+    "load_splits",
+    "lock_run",
+    "set_num_threads",
     "steps_done",
-    "together",
+    "teacher_logits",
+    "torchrun_session",
     "train",
-    "use_threads",
     "weights_path",
 ]

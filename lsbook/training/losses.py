@@ -50,6 +50,7 @@ class SmoothedCrossEntropy:
     alpha: Fraction
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Compute the loss, a scalar in nats, of logits (B, K)."""
         return F.cross_entropy(logits, batch.labels, label_smoothing=self.alpha)
 
 
@@ -63,6 +64,7 @@ class MaxSup:
     alpha: Fraction
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Compute the loss, a scalar in nats, of logits (B, K)."""
         excess = logits.amax(dim=1) - logits.mean(dim=1)
         return F.cross_entropy(logits, batch.labels) + self.alpha * excess.mean()
 
@@ -108,6 +110,7 @@ class Distillation:
         return SmoothedCrossEntropy(alpha=self.alpha)
 
     def __call__(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Compute the loss, a scalar in nats, of logits (B, K)."""
         if self.beta == 0:
             return self._own(logits, batch)
         targets = F.softmax(self.teacher(batch) / self.temperature, dim=1)

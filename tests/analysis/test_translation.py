@@ -8,7 +8,7 @@ from sacrebleu.metrics import BLEU
 from lsbook.analysis import translation
 from lsbook.analysis.calibration import expected_calibration_error, negative_log_likelihood, softmax
 from lsbook.analysis.translation import NextTokens
-from lsbook.training.text.translations import score
+from lsbook.training.text.translations import score_translations
 
 WORDS = ["ein", "Hund", "läuft", "über", "die", "Wiese", ".", "Katze"]
 
@@ -21,7 +21,7 @@ def text(n: int, seed: int, shortest: int = 1) -> list[str]:
 @pytest.mark.parametrize("n", [1, 3, 40])
 def test_bleu_of_any_choice_of_sentences_is_sacrebleus(n):
     ours, theirs = text(n, seed=1), text(n, seed=2)
-    statistics = score(ours, theirs).statistics
+    statistics = score_translations(ours, theirs).statistics
     generator = np.random.default_rng(0)
     choices = [np.arange(n), *generator.integers(n, size=(20, n))]
     expected = [BLEU().corpus_score([ours[i] for i in c], [[theirs[i] for i in c]]).score for c in choices]
@@ -41,7 +41,7 @@ def test_bleu_of_any_choice_of_sentences_is_sacrebleus(n):
     ],
 )
 def test_bleu_where_counts_are_zero(ours, theirs):
-    found = translation.corpus_bleu(score([ours], [theirs]).statistics[0])
+    found = translation.corpus_bleu(score_translations([ours], [theirs]).statistics[0])
     assert found == pytest.approx(BLEU().corpus_score([ours], [[theirs]]).score, rel=1e-10)
 
 
@@ -49,7 +49,9 @@ def test_log_length_ratio_is_of_sacrebleus_tokens():
     """No output at all is taken for one token."""
     ours, theirs = text(40, seed=1), text(40, seed=2)
     of_text = BLEU().corpus_score(ours, [theirs])
-    statistics = np.stack([score(lines, theirs).statistics.sum(axis=0) for lines in (ours, theirs, [""] * 40)])
+    statistics = np.stack(
+        [score_translations(lines, theirs).statistics.sum(axis=0) for lines in (ours, theirs, [""] * 40)]
+    )
     expected = [np.log(of_text.sys_len / of_text.ref_len), 0, -np.log(of_text.ref_len)]
     assert of_text.sys_len != of_text.ref_len
     np.testing.assert_allclose(translation.log_length_ratio(statistics), expected, rtol=1e-12)
@@ -57,11 +59,11 @@ def test_log_length_ratio_is_of_sacrebleus_tokens():
 
 def test_scores_of_a_text_are_sacrebleus_with_its_signatures():
     ours, theirs = text(30, seed=3), text(30, seed=4)
-    scores = score(ours, theirs)
+    scores = score_translations(ours, theirs)
     assert scores.chrf == sacrebleu.corpus_chrf(ours, [theirs]).score
     assert scores.signatures["BLEU"].startswith("nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:")
     with pytest.raises(ValueError, match="references: 29 for 30"):
-        score(ours, theirs[:-1])
+        score_translations(ours, theirs[:-1])
 
 
 def test_curves_are_those_of_the_probabilities():

@@ -14,11 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks import __main__, arrays, files, images, limits, photographs, suite, text, timing
+from benchmarks import __main__, arrays, files, images, limits, suite, text, timing
 from lsbook import cli
 from lsbook.analysis import calibration
 from lsbook.analysis.information import mutual_information
-from lsbook.analysis.projection import project, template_plane
 from lsbook.core.config import Recipe
 from lsbook.core.errors import UserError
 from lsbook.models.alexnet import AlexNet
@@ -33,16 +32,14 @@ LIMITS = limits.Limits("cpu", flops=100.0, bandwidth=10.0)
 def tiny(monkeypatch):
     """Each benchmark at its least, done once."""
     monkeypatch.setattr(images, "STEPS", dict.fromkeys(images.STEPS, 1))
-    monkeypatch.setattr(images, "TAUGHT", 2)
+    monkeypatch.setattr(images, "TEACHER_IMAGES", 2)
     inception = "laptop", "tiny-imagenet-5", "inception_v4"
     examples, recipe = profiles.RECIPES[inception]
     monkeypatch.setitem(profiles.RECIPES, inception, (examples, dataclasses.replace(recipe, batch=2)))
     for name, value in {"VOCABULARY": 50, "PAIRS": 400, "STEPS": 1, "SENTENCES": 2}.items():
         monkeypatch.setattr(text, name, value)
-    monkeypatch.setattr(photographs, "PHOTOGRAPHS", 2)
     monkeypatch.setattr(arrays, "IMAGES", 50)
     monkeypatch.setattr(arrays, "EXAMPLES", 5)
-    monkeypatch.setattr(files, "RECORDS", 1)
     monkeypatch.setattr(files, "TINY", dataclasses.replace(files.TINY, recipe=Recipe(steps=1, batch=20), examples=20))
     monkeypatch.setattr(files, "RUNS", 1)
     monkeypatch.setattr(files, "PLAIN_RUNS", 1)
@@ -65,11 +62,17 @@ def test_both_ways_analyse_alike():
     temperature = calibration.fit_temperature(logits, labels)
     ece = calibration.expected_calibration_error(calibration.softmax(logits, temperature), labels)
     assert arrays.plain_calibration(logits, labels) == pytest.approx(ece, abs=1e-4)
-    templates, activations = generator.normal(size=(3, 8)), generator.normal(size=(20, 8))
-    ours = project(activations, template_plane(templates))
-    np.testing.assert_allclose(arrays.plain_projection(activations, templates), ours, atol=1e-12)
+    work = arrays.projection()
+    np.testing.assert_allclose(work.plain(), work.ours(), atol=1e-5)  # what is kept is float32
     samples = generator.normal(size=(30, 4))
     assert arrays.plain_information(samples) == pytest.approx(mutual_information(samples), abs=1e-12)
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "benchmarks").glob("*.json")), ids=lambda path: path.stem)
+def test_no_recorded_row_is_one_in_which_the_plain_way_wins(path):
+    results = json.loads(path.read_text())["results"]
+    assert {result["name"] for result in results} <= suite.BENCHMARKS.keys()
+    assert [result["name"] for result in results if result["ratio"] < 1] == []
 
 
 def benchmark(ours=lambda: None, plain=lambda: None, **settings) -> timing.Benchmark:
@@ -172,7 +175,7 @@ def test_bad_input_is_one_line_and_exit_code_2(monkeypatch, capsys, arguments, m
 def test_without_torch_the_command_line_says_how_to_install_it(tmp_path):
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')")
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    command = [sys.executable, "-m", "benchmarks", "store"]
+    command = [sys.executable, "-m", "benchmarks", "sweep"]
     answer = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=PROJECT)
     assert (answer.returncode, answer.stdout) == (2, "")
     assert answer.stderr == 'lsbook: a benchmark needs torch: pip install -e ".[train]"\n'
@@ -215,6 +218,6 @@ def test_their_readme_shows_the_last_recorded_benchmarks():
 @pytest.mark.parametrize(("name", "size"), [("none", 32), ("crop24-flip", 24), ("pad4-flip", 32), ("pad4-flip", 48)])
 def test_the_plain_views_are_as_large_as_ours(name, size):
     recipe = Recipe(steps=1, augmentation=name, size=size if size == 48 else None)
-    view = augmentation.of(recipe)
+    view = augmentation.from_recipe(recipe)
     image = Image.fromarray(np.zeros((32, 32, 3), np.uint8))
     assert images.plain_transform(view, 32)(image).shape == view.shape((3, 32, 32)) == (3, size, size)

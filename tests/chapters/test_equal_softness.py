@@ -143,7 +143,7 @@ def test_what_is_of_another_number_format_is_said(put, tmp_path, monkeypatch, ot
 @pytest.mark.parametrize("profile", equal_softness.PLANS)
 def test_the_number_of_views_is_that_of_the_augmentation(profile):
     run = equal_softness.runs(profile, 0)["hard teacher", 0.1]
-    every = augmentation.of(run.recipe).every(DATASETS[run.dataset].shape, "cpu")
+    every = augmentation.from_recipe(run.recipe).all_views(DATASETS[run.dataset].shape, "cpu")
     assert len(every.top) == equal_softness.PLANS[profile].views
 
 

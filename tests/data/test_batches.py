@@ -8,14 +8,14 @@ import pytest
 
 from lsbook.core.errors import UserError
 from lsbook.data import embedded, encoded, texts, vocabulary
-from lsbook.data.batches import Batches, choose_widths, narrowest
-from lsbook.data.encoded import Encoded, Sentences
+from lsbook.data.batches import Batches, choose_widths, smallest_fitting
+from lsbook.data.encoded import EncodedPairs, Sentences
 
 VOCABULARY = vocabulary.learn([sentence for pair in embedded.pairs("heldout") for sentence in pair], 500)
 PAD, BOS, EOS = VOCABULARY.pad, VOCABULARY.bos, VOCABULARY.eos
 
 
-def random_text(n=700, longest=40, seed=0) -> Encoded:
+def random_text(n=700, longest=40, seed=0) -> EncodedPairs:
     """Sentences of 1 to `longest` tokens, the target about as long as the source."""
     rng = np.random.default_rng(seed)
     source = rng.integers(1, longest + 1, n)
@@ -24,7 +24,7 @@ def random_text(n=700, longest=40, seed=0) -> Encoded:
         Sentences(rng.integers(4, 500, lengths.sum(), np.uint16), np.cumsum([0, *lengths]))
         for lengths in (source, target)
     ]
-    return Encoded(*sides, "", "")
+    return EncodedPairs(*sides, "", "")
 
 
 def epoch(batches, number=0) -> list:
@@ -59,7 +59,7 @@ def test_an_epoch_has_every_pair_once_and_whole(n):
 def test_parts_of_batches_are_the_whole_with_its_mean(n, tokens):
     """Of three parts each pair is in one; the weighted mean of anything over tokens is that over the whole batch."""
     corpus = random_text(n)
-    whole, parts = Batches(corpus, tokens, 7), [Batches(corpus, tokens, 7, part=(k, 3)) for k in range(3)]
+    whole, parts = Batches(corpus, tokens, 7), [Batches(corpus, tokens, 7, shard=(k, 3)) for k in range(3)]
     values = np.random.default_rng(0).random(500)
     for step in range(2 * len(whole)):
         batch, shares = whole(step), [part(step) for part in parts]
@@ -73,7 +73,7 @@ def test_parts_of_batches_are_the_whole_with_its_mean(n, tokens):
 
 
 def test_shapes_are_few_and_hold_the_tokens_asked_for():
-    batches = Batches(random_text(), 400, shapes=5, multiple=8)
+    batches = Batches(random_text(), 400, max_shapes=5, multiple=8)
     found = {(*batch.source.shape, batch.target_in.shape[1]) for batch in epoch(batches)}
     assert found <= set(batches.shapes)
     assert len(batches.shapes) == 5
@@ -109,16 +109,16 @@ def test_the_order_is_a_function_of_seed_and_epoch():
 
 def test_longer_sentences_lose_their_end():
     corpus = random_text(longest=40)
-    batches = Batches(corpus, 400, longest=16)
+    batches = Batches(corpus, 400, max_length=16)
     lengths = np.concatenate([corpus.source.lengths(), corpus.target.lengths()]) + 1
-    assert batches.cut == (lengths > 16).sum() > 0
+    assert batches.n_truncated == (lengths > 16).sum() > 0
     assert max(max(shape[1:]) for shape in batches.shapes) == 16
     for batch in epoch(batches):
         for row, source, target_out in zip(batch.rows, batch.source, batch.target_out, strict=True):
             if row >= 0:
                 assert source[source != PAD].tolist() == [*corpus.source[row][:15], EOS]
                 assert target_out[target_out != PAD].tolist() == [*corpus.target[row][:15], EOS]
-    assert Batches(corpus, 400).cut == 0
+    assert Batches(corpus, 400).n_truncated == 0
 
 
 def padded(lengths, widths) -> int:
@@ -238,4 +238,4 @@ def test_each_pair_gets_the_narrowest_shape_that_holds_it():
     """Both sides must fit; the first of two that do is taken."""
     widths = np.array([[2, 1], [1, 4], [4, 4]])
     lengths = np.array([[2, 1], [1, 1], [1, 2], [2, 2], [0, 4], [4, 0]])
-    assert narrowest(lengths, widths).tolist() == [0, 0, 1, 2, 1, 2]
+    assert smallest_fitting(lengths, widths).tolist() == [0, 0, 1, 2, 1, 2]

@@ -120,7 +120,7 @@ INDEXED = Image.fromarray(PIXELS).quantize(5)
 )
 def test_pictures(content):
     def read(variant: bytes) -> None:
-        with sources.opened(lambda: variant, "a picture", (8, 8)) as image:
+        with sources.open_image(lambda: variant, "a picture", (8, 8)) as image:
             assert np.asarray(image.convert("RGB")).shape == (8, 8, 3)
 
     assert min(check(content, read)) > 20
@@ -212,7 +212,7 @@ def test_decoded_images_that_are_kept(data_folder, register, monkeypatch):
     [kept] = (data_folder / "mnist" / ".decoded").iterdir()
     anew = images.load("mnist", "train") + images.load("mnist", "heldout")
     monkeypatch.setattr(images, "_decode_parquet", lambda *_: anew)
-    monkeypatch.setattr(sources, "write_whole", lambda *_: None)
+    monkeypatch.setattr(sources, "write_atomically", lambda *_: None)
 
     def read(variant: bytes) -> None:
         over(kept, variant)
@@ -251,7 +251,7 @@ def test_vocabularies_that_are_kept(data_folder, monkeypatch):
     whole = vocabulary.load("mine", 320)
     [kept] = (data_folder / "mine" / ".encoded").iterdir()
     monkeypatch.setattr(vocabulary, "learn", lambda *_: whole)
-    monkeypatch.setattr(sources, "write_whole", lambda *_: None)
+    monkeypatch.setattr(sources, "write_atomically", lambda *_: None)
 
     def read(variant: bytes) -> None:
         over(kept, variant)
@@ -320,7 +320,7 @@ def test_checkpoints(tmp_path, monkeypatch, capfd, ending):
     """A damaged one is passed over; the one before it is taken."""
     monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path))
     for step in (10, 20):
-        path = checkpoints.write(RUN, checkpoints.Checkpoint(step, {"a": torch.arange(9.0)}, {"step": step}))
+        path = checkpoints.save_checkpoint(RUN, checkpoints.Checkpoint(step, {"a": torch.arange(9.0)}, {"step": step}))
     path, steps = path.with_suffix(f".{ending}"), set()
     whole = {kept: kept.read_bytes() for kept in path.parent.iterdir() if kept.is_file()}
     for variant in variants(path.read_bytes()):
@@ -328,7 +328,7 @@ def test_checkpoints(tmp_path, monkeypatch, capfd, ending):
             if not kept.exists():
                 kept.write_bytes(content)
         over(path, variant)
-        found = checkpoints.latest(RUN)
+        found = checkpoints.load_latest(RUN)
         assert found.tensors["a"].tolist() == list(range(9))
         assert found.notes == {"step": found.step}
         steps.add(found.step)

@@ -14,7 +14,7 @@ from PIL import Image
 from lsbook.core.errors import UserError
 from lsbook.core.registry import DATASETS
 from lsbook.data import images
-from lsbook.data.decoding import decoded
+from lsbook.data.decoding import decode_batches
 
 IMAGENET = DATASETS["imagenet"]
 WNIDS, CLASSES = ("n01440764", "n02113624", "n03041632"), ("tench", "toy poodle", "cleaver")
@@ -70,7 +70,7 @@ def layout(request):
 
 
 def numbers(split: images.ImageFiles) -> list[int]:
-    return [split.see(i, number_of) for i in range(len(split))]
+    return [split.apply(i, number_of) for i in range(len(split))]
 
 
 def test_both_layouts_give_every_image_once_with_its_label(layout):
@@ -90,7 +90,7 @@ def test_both_layouts_give_every_image_once_with_its_label(layout):
 def test_worker_processes_decode_in_order(layout):
     test = images.load("imagenet", "test")
     rows = [[(3,), (0,)], [(11,)], [(5,), (3,), (1,)]]
-    found = list(decoded(test, rows, colour, workers=2))
+    found = list(decode_batches(test, rows, colour, workers=2))
     expected = np.array(numbers(test))
     assert [batch.shape for batch in found] == [(2, 3), (1, 3), (3, 3)]
     for batch, items in zip(found, rows, strict=True):
@@ -106,7 +106,7 @@ def test_a_signal_to_the_whole_group_leaves_the_workers_at_work(folders, monkeyp
     received = []
     before = {n: signal.signal(n, lambda number, _: received.append(number)) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
-        [found] = decoded(images.load("imagenet", "test"), [[(3,)]], shouting, workers=1)
+        [found] = decode_batches(images.load("imagenet", "test"), [[(3,)]], shouting, workers=1)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -232,9 +232,9 @@ def test_unreadable_images_are_named_and_counted(folders):
     first.write_bytes(first.read_bytes()[:-100])
     second.write_bytes(b"no image")
     with pytest.raises(UserError, match=r"2 of 12 images are broken, .*_2.JPEG: the image cannot be decoded") as caught:
-        images.load("imagenet", "test").contents()
+        images.load("imagenet", "test").content_hashes()
     assert "\n" not in str(caught.value)
-    images.load("imagenet", "train").contents()
+    images.load("imagenet", "train").content_hashes()
 
 
 def test_the_thousand_classes_are_imagenets():

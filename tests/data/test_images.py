@@ -188,7 +188,7 @@ def test_a_file_has_its_name_only_when_it_is_whole(tmp_path, monkeypatch):
         return replace(path, to)
 
     monkeypatch.setattr(Path, "replace", noting)
-    sources.write_whole(tmp_path / "file", lambda file: files.append(file) or file.write(bytes(300)))
+    sources.write_atomically(tmp_path / "file", lambda file: files.append(file) or file.write(bytes(300)))
     assert found == [(300, True)]
     assert (tmp_path / "file").read_bytes() == bytes(300)
     assert (tmp_path / "letter").read_text() == "dear reader"

@@ -209,7 +209,7 @@ PICTURES = {
 @pytest.mark.parametrize("kind", PICTURES)
 def test_a_picture_of_any_mode_has_the_pixels_that_a_viewer_shows(kind):
     content, expected = PICTURES[kind]
-    with sources.opened(lambda: content, "a picture") as image:
+    with sources.open_image(lambda: content, "a picture") as image:
         assert image.mode in ("L", "RGB")
         found = np.asarray(image.convert("RGB")).astype(int)
     expected = np.asarray(expected)
@@ -243,13 +243,13 @@ def _png(width: int, height: int) -> bytes:
 )
 def test_a_picture_that_says_it_is_huge_is_not_decoded(width, height):
     too_large = pytest.raises(UserError, match="a picture: an image of .* pixels is too large, 67,108,864 are allowed")
-    with too_large, sources.opened(lambda: _png(width, height), "a picture"):
+    with too_large, sources.open_image(lambda: _png(width, height), "a picture"):
         pytest.fail("decoded")
 
 
 def test_a_picture_of_another_size_is_not_decoded():
     another = pytest.raises(UserError, match="a picture: expected 32 × 32 pixels, found 4000 × 5000")
-    with another, sources.opened(lambda: _png(5_000, 4_000), "a picture", (32, 32)):
+    with another, sources.open_image(lambda: _png(5_000, 4_000), "a picture", (32, 32)):
         pytest.fail("decoded")
 
 
@@ -294,18 +294,18 @@ def test_small_files_do_not_grow_beyond_bounds(data_folder, register):
         assert path.stat().st_size < 2_000_000
     for name in ("train", "test"):
         assert peak(lambda name=name: images.load("cifar10", name)) < 2**29
-    assert peak(lambda: next(texts.find("mine", "test").pairs())) < 2**29
+    assert peak(lambda: next(texts.locate("mine", "test").pairs())) < 2**29
 
 
 def test_a_file_that_unpacks_to_far_more_than_its_size_is_named(data_folder, register, monkeypatch):
-    monkeypatch.setattr(sources, "UNPACKED", 2**20)
+    monkeypatch.setattr(sources, "MIN_UNPACKED", 2**20)
     register("cifar10", examples=(10, 1))
     write(data_folder / "cifar10" / "train.parquet", [bytes(200_000)] * 10, compression="zstd", use_dictionary=False)
     assert "train.parquet unpacks to more than 100 times its " in refused()
 
 
 def test_a_text_that_unpacks_to_far_more_than_its_size_is_named(data_folder, monkeypatch):
-    monkeypatch.setattr(sources, "UNPACKED", 2**20)
+    monkeypatch.setattr(sources, "MIN_UNPACKED", 2**20)
     (data_folder / "mine").mkdir()
     for language in ("en", "de"):
         (data_folder / "mine" / f"train.{language}.gz").write_bytes(gzip.compress(b"A line.\n" * 200_000))
@@ -360,7 +360,7 @@ def test_a_line_without_an_end_is_not_read_to_it(data_folder):
     (data_folder / "mine").mkdir()
     for language in ("en", "de"):
         (data_folder / "mine" / f"train.{language}.gz").write_bytes(gzip.compress(b"A line.\n" + b"a" * 10_000_000))
-    stream = texts.find("mine", "train").pairs()
+    stream = texts.locate("mine", "train").pairs()
     assert next(stream) == ("A line.", "A line.")
     assert peak(lambda: next(stream)) < 2**20
 

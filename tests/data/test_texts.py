@@ -275,7 +275,7 @@ def test_a_text_is_read_no_further_than_asked_for(mine):
     """The empty third line is not reached."""
     write_lines(mine / "train.de", (*GERMAN[:2], "", *GERMAN * 50_000))
     write_lines(mine / "train.en", ENGLISH * 50_001)
-    stream = texts.find("mine", "train").pairs()
+    stream = texts.locate("mine", "train").pairs()
     assert [next(stream) for _ in range(2)] == list(zip(ENGLISH[:2], GERMAN[:2], strict=True))
     with pytest.raises(UserError, match="line 3 is empty"):
         next(stream)

@@ -25,7 +25,7 @@ def test_words_are_encoded_as_sentencepiece_encodes_whole_sentences(sentences):
 
 
 def test_words_are_forgotten_when_there_are_many(monkeypatch):
-    monkeypatch.setattr(vocabulary, "WORDS", 10)
+    monkeypatch.setattr(vocabulary, "CACHED_WORDS", 10)
     learned = vocabulary.learn(SENTENCES, 500)
     for sentence in SENTENCES[:30]:
         assert [ids.tolist() for ids in learned.encode([sentence])] == learned._processor.encode([sentence])
@@ -82,7 +82,7 @@ def test_no_line_is_left_out(peculiar):
 
 def test_a_line_of_the_longest_kind_is_learned_from(mine):
     longest = "ᚠ" * 21_845
-    assert len(longest.encode()) == texts.LONGEST
+    assert len(longest.encode()) == texts.MAX_BYTES
     for language, line in (("en", longest), ("de", "A line.")):
         with (mine / f"train.{language}").open("a") as file:
             file.write(line + "\r\n")
@@ -141,7 +141,7 @@ def test_a_read_only_folder_is_left_alone(mine, tmp_path, monkeypatch):
 
 
 def test_a_long_text_is_thinned_evenly(monkeypatch):
-    monkeypatch.setattr(vocabulary, "SENTENCES", 20)
+    monkeypatch.setattr(vocabulary, "MAX_SENTENCES", 20)
     for n in (10, 11, 100, 1_000):
         kept = vocabulary._thinned((str(i), "") for i in range(n))[::2]
         steps = {int(b) - int(a) for a, b in zip(kept, kept[1:], strict=False)}

@@ -11,10 +11,10 @@ from benchmarks.text import plain_translate
 from lsbook.core.errors import UserError
 from lsbook.models import beam_search
 from lsbook.models.beam_search import Search, translate
-from lsbook.models.transformer import Past, Transformer
+from lsbook.models.transformer import KeyValueCache, Transformer
 
 PAD, BOS, EOS = 0, 1, 2
-SEARCH = Search(bos=BOS, eos=EOS, extra=6)
+SEARCH = Search(bos=BOS, eos=EOS, max_extra=6)
 
 
 def network(vocabulary=9, seed=0) -> Transformer:
@@ -75,7 +75,7 @@ def test_a_beam_of_one_is_greedy():
     model, sources = network(), sentences(10)
     for source, found in zip(sources, translate(model, sources, replace(SEARCH, beam=1)), strict=True):
         tokens = []
-        for _ in range(len(source) + SEARCH.extra - 1):
+        for _ in range(len(source) + SEARCH.max_extra - 1):
             logits = model(torch.tensor([source]), torch.tensor([[BOS, *tokens]]))[0, -1]
             logits[[PAD, BOS]] = -torch.inf
             if logits.argmax() == EOS:
@@ -92,7 +92,7 @@ def test_a_beam_that_holds_everything_finds_the_best(length_penalty, smoothing):
     Much smoothing leaves few outputs possible, and of some sources none.
     """
     model, sources = network(vocabulary=6), [[3, 4], [5, 3], [4, 4], [5, 5]]
-    search = replace(SEARCH, beam=6**3, extra=2, length_penalty=length_penalty, smoothing=smoothing)
+    search = replace(SEARCH, beam=6**3, max_extra=2, length_penalty=length_penalty, smoothing=smoothing)
     outputs = [list(y) for n in range(4) for y in itertools.product((3, 4, 5), repeat=n)]
     for source, found in zip(sources, translate(model, sources, search), strict=True):
         log_p = [log_probability(model, source, y, smoothing=smoothing) for y in outputs]
@@ -190,11 +190,11 @@ def test_cached_activations_are_the_teacher_forced_ones_through_reordering():
     model, source = network(), torch.tensor([[3, 4, 5], [6, 7, PAD]])
     steps = torch.tensor([[[BOS, 3, 5, 8], [BOS, 4, 6, 7]], [[BOS, 5, 5, 4], [BOS, 8, 3, 3]]])  # (N, k, T)
     memory, mask = model.encode(source)
-    crossed, past, cached = model.crossed(memory), Past(2), []
+    keys_values, cache, cached = model.cross_keys_values(memory), KeyValueCache(2), []
     for t in range(4):
         if t == 2:
-            past.follow(torch.tensor([[1, 1], [1, 1]]))
-        cached.append(model.decode(steps[:, :, t], crossed, mask, past))
+            cache.reorder(torch.tensor([[1, 1], [1, 1]]))
+        cached.append(model.decode(steps[:, :, t], keys_values, mask, cache))
     lines = steps.clone()
     lines[:, 0, :2] = steps[:, 1, :2]
     for k in range(2):
@@ -215,7 +215,7 @@ def test_outputs_end_in_time_and_hold_no_special_token():
     with torch.no_grad():
         model.output.bias[[PAD, BOS]] = 50.0
         model.output.bias[EOS] = -50.0
-    for source, found in zip(sources, translate(model, sources, replace(SEARCH, extra=0)), strict=True):
+    for source, found in zip(sources, translate(model, sources, replace(SEARCH, max_extra=0)), strict=True):
         assert len(found.tokens) == len(source) - 1
         assert not {PAD, BOS, EOS} & set(found.tokens)
 
@@ -258,7 +258,7 @@ def test_bad_sources_and_networks():
     with pytest.raises(UserError, match="^source 1: 0 tokens leave no room for an output$"):
         translate(model, [[3], []], SEARCH)
     with pytest.raises(UserError, match="^source 0: 2 tokens leave no room"):
-        translate(model, [[3, 4]], replace(SEARCH, extra=-2))
+        translate(model, [[3, 4]], replace(SEARCH, max_extra=-2))
     torch.nn.init.constant_(model.output.bias, float("nan"))
     for smoothing in (0.0, 0.1):
         with pytest.raises(ValueError, match="logits are not finite"):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lsbook.core.registry import MODELS
-from lsbook.models.transformer import CrossAttention, SelfAttention, Transformer, positions
+from lsbook.models.transformer import CrossAttention, SelfAttention, Transformer, sinusoidal_positions
 
 PAD, BOS, EOS = 0, 1, 2
 
@@ -52,13 +52,13 @@ def test_logits_are_activations_times_templates():
 
 def test_the_embedding_is_the_output_matrix_scaled_plus_the_position():
     model = tiny()
-    expected = 4 * model.output.weight[7] + positions(3, 1, 16)[0]  # √16 = 4
+    expected = 4 * model.output.weight[7] + sinusoidal_positions(3, 1, 16)[0]  # √16 = 4
     torch.testing.assert_close(model.embed(torch.tensor([[5, 5, 5, 7]]))[0, 3], expected)
 
 
 def test_positions_are_sines_and_cosines():
     """sin and cos of p / 10000^(2i / d), section 3.5."""
-    table = positions(2, 3, 8)
+    table = sinusoidal_positions(2, 3, 8)
     for row, p in enumerate((2, 3, 4)):
         angles = [p / 10_000 ** (2 * i / 8) for i in range(4)]
         expected = torch.tensor([math.sin(a) for a in angles] + [math.cos(a) for a in angles])

@@ -23,7 +23,7 @@ from lsbook.core.errors import UserError
 from lsbook.core.store import Store
 from lsbook.runner import ray_cluster, sweep
 from lsbook.runner.obtain import obtain
-from lsbook.training import use_threads
+from lsbook.training import set_num_threads
 from lsbook.training.engine import checkpoints
 
 PROJECT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ def nodes(tmp_path_factory):
             patch.setenv(name, value)
         reset_auth_token_state()  # of this process, in which Ray is imported already
         patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # Ray gives no node more GPUs than it names
-        patch.setattr(ray_cluster, "PATIENCE", 60)  # the machine of the tests may be busy
+        patch.setattr(ray_cluster, "ANSWER_TIMEOUT", 60)  # the machine of the tests may be busy
         started = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
         patch.setenv("RAY_ADDRESS", started.address)
         yield started
@@ -64,7 +64,7 @@ def nodes(tmp_path_factory):
 @pytest.fixture(scope="module")
 def connection(nodes):
     """One for all tests: every new one starts processes that have to import torch."""
-    with ray_cluster.connected(Store("nowhere")) as place:
+    with ray_cluster.connect(Store("nowhere")) as place:
         yield place
 
 
@@ -72,7 +72,7 @@ def connection(nodes):
 def place(connection, tmp_path, monkeypatch):
     """The cluster with an empty store, and what a sweep connects to."""
     monkeypatch.setattr(connection, "store", Store(tmp_path / "results"))
-    monkeypatch.setattr(ray_cluster, "connected", lambda *_: contextlib.nullcontext(connection))
+    monkeypatch.setattr(ray_cluster, "connect", lambda *_: contextlib.nullcontext(connection))
     return connection
 
 
@@ -100,10 +100,10 @@ def test_an_address_that_does_not_answer_is_one_line_and_exit_code_2(listens, re
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         if listens:
-            silent.listen()
+            silent.receive()
         address = "{}:{}".format(*silent.getsockname())
         monkeypatch.setenv("RAY_ADDRESS", address)
-        monkeypatch.setattr(ray_cluster, "PATIENCE", 1)
+        monkeypatch.setattr(ray_cluster, "ANSWER_TIMEOUT", 1)
         monkeypatch.setattr(sys, "argv", ["lsbook", "sweep", "projections", "--profile", "smoke", "--on", "ray"])
         with pytest.raises(SystemExit) as exit_:
             cli.main()
@@ -118,7 +118,7 @@ def test_an_address_that_does_not_answer_is_one_line_and_exit_code_2(listens, re
 
 def test_without_a_cluster_or_ray_a_line_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    monkeypatch.setattr(ray_cluster, "PATIENCE", 60)
+    monkeypatch.setattr(ray_cluster, "ANSWER_TIMEOUT", 60)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(UserError, match='Could not find any running Ray instance.*: start one with "ray start --head"'):
         sweep.sweep([run(0)], Store(tmp_path / "results"), on="ray")
@@ -193,12 +193,12 @@ def without_torch(tmp_path) -> dict:
 def test_several_runs_share_a_gpu_where_there_is_one(place, nodes, without_torch):
     """What runs there needs no core."""
     with pytest.raises(UserError, match="the cluster has no GPU that several runs could share"):
-        ray_cluster.Cluster(place.ray, place.store, jobs=3)
+        ray_cluster.RayCluster(place.ray, place.store, jobs=3)
     node = nodes.add_node(**without_torch | {"num_cpus": 0, "num_gpus": 2, "node_ip_address": "127.0.0.3"})
-    sharing = ray_cluster.Cluster(place.ray, place.store, jobs=3)
+    sharing = ray_cluster.RayCluster(place.ray, place.store, jobs=3)
     assert (place.count, sharing.count) == (2, 6)
-    task = sharing.begin(run(1))
-    wait_until(lambda: sharing.ended([task], seconds=1))
+    task = sharing.start(run(1))
+    wait_until(lambda: sharing.wait([task], seconds=1))
     assert task.failure().startswith("node 127.0.0.3: ")
     nodes.remove_node(node)
 
@@ -207,24 +207,24 @@ def test_a_node_that_cannot_train_says_so_and_a_stopped_run_keeps_a_checkpoint(p
     """One node has no WMT14, the other, which comes and goes, no torch."""
     text = {"dataset": "wmt14-en-de", "model": "transformer-64", "vocabulary": 300, "recipe": Recipe(steps=1)}
     assert place.count == 1
-    without_data = place.begin(dataclasses.replace(run(0), **text))
-    wait_until(lambda: place.ended([without_data], seconds=1))
+    without_data = place.start(dataclasses.replace(run(0), **text))
+    wait_until(lambda: place.wait([without_data], seconds=1))
     assert re.match(r"node [\d.]+: wmt14-en-de not found under ", without_data.failure())
-    long = place.begin(run(0, steps=10**6))
+    long = place.start(run(0, steps=10**6))
     wait_until(lambda: tasks(nodes.head_node))
     node = nodes.add_node(**without_torch, node_ip_address="127.0.0.2")
     assert place.count == 2
-    other = place.begin(run(1))
-    wait_until(lambda: place.ended([other], seconds=1))
+    other = place.start(run(1))
+    wait_until(lambda: place.wait([other], seconds=1))
     assert other.failure() == 'node 127.0.0.2: training a run needs torch: pip install -e ".[train]"'
     nodes.remove_node(node)
     assert place.count == 1
-    wait_until(lambda: place.ended([long], seconds=1) or long.step)
+    wait_until(lambda: place.wait([long], seconds=1) or long.step)
     place.stop([long])
-    assert place.ended([long], seconds=1) == [long]
+    assert place.wait([long], seconds=1) == [long]
     assert long.stopped
     assert long.failure() is None
-    assert checkpoints.latest(long.run).step >= long.step
+    assert checkpoints.load_latest(long.run).step >= long.step
     assert not list(place.store)
 
 
@@ -274,7 +274,7 @@ def test_every_run_is_recorded_once_though_a_process_dies_and_a_node_goes(place,
     assert place.store.verify() == []
     assert sorted(record.run.seed for record in place.store) == list(range(60))
     monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
-    use_threads(1)
+    set_num_threads(1)
     compared = [run for run in runs if run.seed % 10 == 0 or str(run) in interrupted]
     for alone in obtain(compared, Store(tmp_path / "alone"), progress=False):
         record = place.store.get(alone.run)

@@ -12,13 +12,13 @@ from lsbook.core.store import Store
 from lsbook.runner.obtain import obtain
 
 STEPS = 200
-TAUGHT = 256  # images of ResNet-56 as a teacher and of its students: its bank has 162 views of each
+TAUGHT = 256  # images of ResNet-56 as a teacher and of its students: it sees 162 views of each
 FACTOR = 0.1  # of smoothing, or the softness of a teacher: it stands for all others, which train alike
 AT_HAND = ("mnist", "cifar10", "tiny-imagenet-32", "multi30k")
 
 
 def cut(run: Run) -> Run:
-    """A run of 200 steps, with few images where there is a large bank; everything else is the paper profile's."""
+    """A run of 200 steps, with few images where a teacher sees many views; everything else is the paper profile's."""
     run = replace(run, recipe=replace(run.recipe, steps=STEPS))
     if not run.teachers:
         return run

@@ -55,27 +55,27 @@ def test_unknown_names_are_refused(chapter, profile, network):
 
 
 def test_what_another_process_trains_comes_last(tmp_path):
-    course = sweep._Course(Store(tmp_path), None, None, [run(0), run(1)])
-    with checkpoints.claim(run(0)):
-        assert course._next() == run(1)
-        course.waiting.remove(run(1))
-        course.running = [pool.Worker(run(1))]
-        assert course._next() is None
-        course.running = []
-        assert course._next() == run(0)
+    state = sweep.SweepState(Store(tmp_path), None, None, [run(0), run(1)])
+    with checkpoints.lock_run(run(0)):
+        assert state._next_run() == run(1)
+        state.waiting.remove(run(1))
+        state.running = [pool.Worker(run(1))]
+        assert state._next_run() is None
+        state.running = []
+        assert state._next_run() == run(0)
 
 
-def test_who_would_wait_for_the_same_teachers_answers_comes_later(tmp_path):
+def test_who_would_wait_for_the_same_teachers_logits_comes_later(tmp_path):
     """As long as the first has not done a step; but rather than none it is begun all the same."""
     first, second = (run(seed, teacher=run(7), temperature=2.0, beta=1.0) for seed in (0, 1))
     other = run(2, teacher=run(8), temperature=2.0, beta=1.0)
-    course = sweep._Course(Store(tmp_path), None, None, [second, other])
-    course.running = [pool.Worker(first)]
-    assert course._next() == other
-    course.running[0].step = 1
-    assert course._next() == second
-    course.running, course.waiting = [pool.Worker(first)], [second]
-    assert course._next() == second
+    state = sweep.SweepState(Store(tmp_path), None, None, [second, other])
+    state.running = [pool.Worker(first)]
+    assert state._next_run() == other
+    state.running[0].step = 1
+    assert state._next_run() == second
+    state.running, state.waiting = [pool.Worker(first)], [second]
+    assert state._next_run() == second
 
 
 def test_what_is_recorded_is_skipped(tmp_path, capsys):
@@ -91,25 +91,25 @@ def test_what_is_recorded_is_skipped(tmp_path, capsys):
 @pytest.mark.parametrize("code", [-signal.SIGTERM, 128 + signal.SIGTERM])
 def test_who_is_stopped_by_another_has_failed(tmp_path, code):
     """Only what the sweep itself has stopped goes on; else one that is always stopped would be begun for ever."""
-    worker = object.__new__(pool.Process)
+    worker = object.__new__(pool.WorkerProcess)
     pool.Worker.__init__(worker, run(0))
-    worker.process, worker.asked, worker.put_off = types.SimpleNamespace(exitcode=code), True, False
+    worker.process, worker.stop_requested, worker.postponed = types.SimpleNamespace(exitcode=code), True, False
     assert worker.stopped
-    worker.asked = False
+    worker.stop_requested = False
     assert not worker.stopped
-    course = sweep._Course(Store(tmp_path), None, None, [])
-    course.running = [worker]
-    course.close(worker, types.SimpleNamespace(say=print))
-    assert course.waiting == []
-    assert len(course.failures) == 1
+    state = sweep.SweepState(Store(tmp_path), None, None, [])
+    state.running = [worker]
+    state.finish(worker, types.SimpleNamespace(print_line=print))
+    assert state.waiting == []
+    assert len(state.failures) == 1
 
 
 def test_sigterm_is_the_exit_code_though_a_place_makes_another_exit_of_it(tmp_path):
     """As Ray does while it waits."""
     stopped = []
-    course = sweep._Course(Store(tmp_path), None, types.SimpleNamespace(stop=stopped.append), [])
+    state = sweep.SweepState(Store(tmp_path), None, types.SimpleNamespace(stop=stopped.append), [])
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(SystemExit) as exit_, course.ending():
+    with pytest.raises(SystemExit) as exit_, state.stopping_at_exit():
         try:
             signal.raise_signal(signal.SIGTERM)
         except SystemExit:
@@ -131,20 +131,20 @@ def test_a_budget_is_not_overrun_and_the_rest_goes_on_later(tmp_path, capsys):
 
 def test_a_budget_ends_with_time_to_keep_checkpoints(tmp_path):
     for budget, seconds in ((60, 55), (10, 9)):
-        assert sweep._Course(Store(tmp_path), budget, None, []).remaining == pytest.approx(seconds, abs=0.5)
+        assert sweep.SweepState(Store(tmp_path), budget, None, []).remaining == pytest.approx(seconds, abs=0.5)
 
 
 def test_what_a_run_needs_is_judged_by_what_it_has_done_since_it_began(tmp_path):
-    course, worker = sweep._Course(Store(tmp_path), None, None, []), pool.Worker(run(steps=100))
-    worker.began -= 20
-    assert course._left(worker) is None
+    state, worker = sweep.SweepState(Store(tmp_path), None, None, []), pool.Worker(run(steps=100))
+    worker.started -= 20
+    assert state._seconds_left(worker) is None
     worker.step = 50  # from its checkpoint
-    assert course._left(worker) is None
-    worker.step, worker.first = 75, (50, worker.first[1] - 20)
-    assert course._left(worker) == pytest.approx(20, abs=0.1)
-    course.costs._speeds["digits", "alexnet-16"] = 8 / 4.0
+    assert state._seconds_left(worker) is None
+    worker.step, worker.first_report = 75, (50, worker.first_report[1] - 20)
+    assert state._seconds_left(worker) == pytest.approx(20, abs=0.1)
+    state.costs._speeds["digits", "alexnet-16"] = 8 / 4.0
     worker.step = 50
-    assert course._left(worker) == pytest.approx(380, abs=1)
+    assert state._seconds_left(worker) == pytest.approx(380, abs=1)
 
 
 def test_what_is_not_whole_is_no_measure_and_no_hindrance(tmp_path):
@@ -155,7 +155,7 @@ def test_what_is_not_whole_is_no_measure_and_no_hindrance(tmp_path):
     (store.path / "digits-mlp" / "0123456789ab").mkdir(parents=True)
     (store.path / "digits-mlp" / ".ipynb_checkpoints").mkdir()
     assert sweep.Costs(store).seconds(run(1)) == expected
-    assert "missing" in sweep.table([run(1)], store)
+    assert "missing" in sweep.run_table([run(1)], store)
     assert sweep.sweep([run(1)], store) == []
     assert len(store.verify()) == 1
 
@@ -192,16 +192,16 @@ def test_workers_at_once_record_what_a_run_alone_does(tmp_path):
 
 def test_students_begin_when_their_teacher_has_ended(tmp_path, monkeypatch):
     monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
-    events, close = [], sweep._Course.close
+    events, finish = [], sweep.SweepState.finish
 
-    class Noted(pool.Process):
+    class Noted(pool.WorkerProcess):
         def __init__(self, run, *rest):
             events.append(run)
             super().__init__(run, *rest)
 
-    monkeypatch.setattr(pool, "Process", Noted)
+    monkeypatch.setattr(pool, "WorkerProcess", Noted)
     monkeypatch.setattr(
-        sweep._Course, "close", lambda course, worker, board: [events.append("end"), close(course, worker, board)]
+        sweep.SweepState, "finish", lambda state, worker, table: [events.append("end"), finish(state, worker, table)]
     )
     students = [run(seed, teacher=run(), temperature=2.0, beta=1.0) for seed in (0, 1)]
     assert sweep.sweep([run(), *students], Store(tmp_path / "results"), jobs=3) == []
@@ -228,7 +228,7 @@ def test_on_a_terminal_it_shows_what_runs(tmp_path, capsys, monkeypatch):
 def test_the_table_says_what_is_missing_and_what_it_takes(tmp_path):
     store = Store(tmp_path)
     sweep.sweep([run(0)], store)
-    first, second, third, last = sweep.table([run(0), run(1, steps=20_000), student()], store).splitlines()
+    first, second, third, last = sweep.run_table([run(0), run(1, steps=20_000), student()], store).splitlines()
     assert first.startswith("recorded")
     facts = store.get(run(0)).environment
     assert second.split()[:3] == ["missing", f"{20_000 * 8 / facts['images_per_second']:.0f}", "s"]
@@ -243,14 +243,14 @@ def student() -> Run:
 
 
 def test_what_another_process_trains_is_left_for_the_end(tmp_path, monkeypatch):
-    """The first run is claimed until the second has been trained."""
-    claimed = contextlib.ExitStack()
-    claimed.enter_context(checkpoints.claim(run(0)))
+    """The first run is locked until the second has been trained."""
+    lock = contextlib.ExitStack()
+    lock.enter_context(checkpoints.lock_run(run(0)))
     trained = []
 
     def train(run, *arguments, **settings):
         trained.append(run.seed)
-        claimed.close()
+        lock.close()
         return loop.train(run, *arguments, **settings)
 
     monkeypatch.setattr("lsbook.training.train", train)

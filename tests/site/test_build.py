@@ -573,7 +573,7 @@ def test_chapters_that_show_what_is_recorded_come_last(small, tmp_path, monkeypa
 
 def test_two_builds_do_not_share_a_folder(small, tmp_path, monkeypatch):
     monkeypatch.chdir(small)
-    with build._alone_in(tmp_path), pytest.raises(UserError, match=f"another build is at work in {tmp_path}"):
+    with build._locked(tmp_path), pytest.raises(UserError, match=f"another build is at work in {tmp_path}"):
         build.build(notebook=True, out=tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock"]
 

@@ -47,16 +47,16 @@ def project(tmp_path, monkeypatch):
     ids=["same", "rounding", "moved", "recoloured", "higher"],
 )
 def test_the_share_of_the_area_that_looks_different(now, share):
-    assert figure_reference.changed(figure_reference.picture(svg()), figure_reference.picture(now)) == share
+    assert figure_reference.changed_area(figure_reference.thumbnail(svg()), figure_reference.thumbnail(now)) == share
 
 
 def test_a_dot_of_a_seed_that_moves_is_seen():
     """A figure of 8 inches, whose dots are 4 points across."""
     dot = '<svg xmlns="http://www.w3.org/2000/svg" width="576pt" height="288pt" viewBox="0 0 576 288">{}</svg>'
     first, second = (
-        figure_reference.picture(dot.format(f'<circle cx="100" cy="{y}" r="2" fill="#0072b2"/>')) for y in (100, 108)
+        figure_reference.thumbnail(dot.format(f'<circle cx="100" cy="{y}" r="2" fill="#0072b2"/>')) for y in (100, 108)
     )
-    assert figure_reference.changed(first, second) > 0
+    assert figure_reference.changed_area(first, second) > 0
 
 
 def test_changed_new_and_lost_figures_are_named_until_the_reference_is_renewed(project):

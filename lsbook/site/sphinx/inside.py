@@ -11,7 +11,7 @@ from sphinx.errors import ExtensionError
 
 
 def check_files(app, env) -> None:
-    """ExtensionError, which ends the build, for a file that a page shows, offers or includes from outside."""
+    """End the build by an ExtensionError when a page shows, offers or includes a file from outside."""
     inside = Path(app.srcdir).resolve()
     depended = [path for paths in env.dependencies.values() for path in paths]
     for path in [*env.images, *env.dlfiles, *depended]:
@@ -20,7 +20,7 @@ def check_files(app, env) -> None:
 
 
 def check_images(app, doctree, docname) -> None:
-    """ExtensionError, which ends the build, for an image that is no file of the book."""
+    """End the build by an ExtensionError when an image is no file of the book."""
     for image in doctree.findall(nodes.image):
         if ":" in image["uri"]:
             raise ExtensionError(f"{docname} takes the image {image['uri']} from outside of the book's folder")

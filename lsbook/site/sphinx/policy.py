@@ -12,7 +12,7 @@ import secrets
 from html import unescape
 from pathlib import Path
 
-OWN = "'self' file:"
+SAME_ORIGIN = "'self' file:"
 BORDER = f"<!-- {secrets.token_hex()} -->"  # around bodies while pages are made; none can contain it
 CHARSET = re.compile(r'<meta charset="[^"]*" ?/?>')
 SCRIPT = re.compile(r"<script\b[^>]*>(.*?)</script>", re.DOTALL)
@@ -20,18 +20,18 @@ HANDLER = re.compile(r'\son\w+="([^"]*)"')
 
 
 def policy(theirs: str) -> str:
-    """The policy of a page that has this HTML around its body."""
+    """Return the content security policy of a page that has this HTML around its body."""
     handlers = [unescape(code) for code in HANDLER.findall(theirs)]
     digests = sorted({_digest(code) for code in [*SCRIPT.findall(theirs), *handlers] if code})
     rules = {
-        "default-src": OWN,
-        "script-src": " ".join([OWN, *(["'unsafe-hashes'"] if handlers else []), *digests]),
-        "style-src": f"{OWN} 'unsafe-inline'",
-        "img-src": f"{OWN} data:",
-        "font-src": f"{OWN} data:",
+        "default-src": SAME_ORIGIN,
+        "script-src": " ".join([SAME_ORIGIN, *(["'unsafe-hashes'"] if handlers else []), *digests]),
+        "style-src": f"{SAME_ORIGIN} 'unsafe-inline'",
+        "img-src": f"{SAME_ORIGIN} data:",
+        "font-src": f"{SAME_ORIGIN} data:",
         "object-src": "'none'",
         "base-uri": "'none'",
-        "form-action": OWN,
+        "form-action": SAME_ORIGIN,
     }
     return "; ".join(f"{name} {sources}" for name, sources in rules.items())
 
@@ -41,13 +41,13 @@ def _digest(code: str) -> str:
 
 
 def mark_body(app, pagename, templatename, context, doctree) -> None:
-    """Tell what is made from the page's source from what the theme puts around it."""
+    """Mark where the page's own content begins and ends within what the theme puts around it."""
     if "body" in context:
         context["body"] = f"{BORDER}{context['body']}{BORDER}"
 
 
 def protect(app, exception) -> None:
-    """Give every page its policy."""
+    """Write its policy into every page."""
     for path in Path(app.outdir).rglob("*.html"):
         text = path.read_text(encoding="utf-8")
         before, *body, after = text.split(BORDER) if BORDER in text else ["", text]

@@ -22,7 +22,7 @@ def append_details(app, doctree) -> None:
 
 
 def read(app, config) -> None:
-    """Read the texts once."""
+    """Read the texts, once a build."""
     path = Path(app.confdir) / "provenance.json"
     config.lsbook_provenance = json.loads(path.read_text()) if path.is_file() else {}
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a training under way: all that is needed to go on as if nothing had happened.
+"""Checkpoints of a training under way: all that is needed to go on as if it had never been interrupted.
 
 A checkpoint is two files in `runs/` of this machine, `<step>.safetensors` and, written after it, `<step>.json` with the
 SHA-256 of both; without the second it is none. The last two are kept, so that a damaged one costs a minute.
@@ -23,37 +23,39 @@ from torch import Tensor, distributed
 from lsbook.core.config import Run
 from lsbook.core.errors import UserError, print_lines
 from lsbook.core.paths import runs_path
-from lsbook.data.sources import UNFINISHED, write_whole
+from lsbook.data.sources import UNFINISHED, write_atomically
 
 INTERVAL = 60  # seconds between checkpoints
 KEPT = 2
-PATIENCE = 4  # seconds in which a step has to end after a signal; the last checkpoint is what is kept of a longer one
+STEP_TIMEOUT = 4  # seconds in which a step has to end after a signal; of a longer one the last checkpoint is kept
 
 
 class Checkpoint(NamedTuple):
-    """State after `step` steps. tensors: by name; notes: what else, as JSON."""
+    """The state of a training after `step` steps. tensors: by name; notes: whatever else JSON can hold."""
 
     step: int
     tensors: dict[str, Tensor]
     notes: dict
 
 
-def write(run: Run, checkpoint: Checkpoint) -> Path:
-    """Keep a checkpoint, whole or not at all, and drop all but the last before it. Raises OSError when there is no
-    space."""
-    interruptions.be_patient()
+def save_checkpoint(run: Run, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint, whole or not at all, and delete all but the last before it; return its path.
+
+    OSError when there is no space.
+    """
+    interruptions.cancel_timeout()
     path = _path(run, checkpoint.step)
     content = save({name: tensor.contiguous().cpu() for name, tensor in checkpoint.tensors.items()})
     text = json.dumps({"sha256": _sha256(content, checkpoint.notes), "notes": checkpoint.notes})
-    write_whole(path, lambda file: file.write(content))
-    write_whole(path.with_suffix(".json"), lambda file: file.write(text.encode()))
+    write_atomically(path, lambda file: file.write(content))
+    write_atomically(path.with_suffix(".json"), lambda file: file.write(text.encode()))
     kept = {f"{step:09}" for step in [step for step in _steps(run) if step <= checkpoint.step][-KEPT:]}
     _remove(run, lambda file: file.stem not in kept)
     return path
 
 
-def latest(run: Run) -> Checkpoint | None:
-    """The newest whole checkpoint; a damaged one is said and removed. None when there is none."""
+def load_latest(run: Run) -> Checkpoint | None:
+    """Read the newest whole checkpoint; None when there is none. A damaged one is reported and deleted."""
     for step in reversed(_steps(run)):
         path = _path(run, step)
         try:
@@ -72,67 +74,68 @@ def latest(run: Run) -> Checkpoint | None:
 
 
 def steps_done(run: Run) -> int:
-    """Steps that a training which begins now need not do again."""
+    """How many steps the newest checkpoint has done, which a training that begins now need not do again."""
     return max(_steps(run), default=0)
 
 
-def clear(run: Run) -> None:
-    """Remove all checkpoints of a run: it is recorded."""
+def delete_checkpoints(run: Run) -> None:
+    """Delete all checkpoints of a run, which is recorded."""
     _remove(run, lambda file: True)
 
 
-def newest_path(run: Run) -> Path | None:
-    """Where the last checkpoint lies, for a message."""
+def latest_path(run: Run) -> Path | None:
+    """Where the newest checkpoint lies; None when there is none."""
     steps = _steps(run)
     return _path(run, steps[-1]) if steps else None
 
 
 @contextlib.contextmanager
-def claim(run: Run) -> Iterator[None]:
-    """Held by one training of the run on this machine at a time; another waits. The system frees it on any end.
+def lock_run(run: Run) -> Iterator[None]:
+    """Hold a run's lock for the block; wait while another training of it on this machine holds it.
 
-    Files that a killed one was writing go.
+    The system frees the lock however a process ends. Files that a killed one was writing are deleted. UserError when
+    the folder of checkpoints cannot be written.
     """
-    with _claimed(run, wait=True):
+    with _locked(run, wait=True):
         for path in _folder(run).parent.glob(f"*{UNFINISHED}"):
             path.unlink(missing_ok=True)
         yield
 
 
-def is_claimed(run: Run) -> bool:
-    """Whether a training holds its `claim` of the run just now, or somebody else is asking this moment."""
+def is_locked(run: Run) -> bool:
+    """Whether a training holds the run's lock just now, or another process is asking this moment."""
     try:
-        with _claimed(run, wait=False):
+        with _locked(run, wait=False):
             return False
     except Timeout:
         return True
 
 
 @contextlib.contextmanager
-def _claimed(run: Run, wait: bool) -> Iterator[None]:
-    """UserError when nothing can be kept there; Timeout when another holds it, unless that is waited for."""
+def _locked(run: Run, wait: bool) -> Iterator[None]:
+    """Hold the lock; UserError when nothing can be kept there, Timeout when another holds it and `wait` is False."""
     folder = _folder(run)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock", blocking=wait).acquire()
+        file_lock = FileLock(folder / ".lock", blocking=wait).acquire()
     except Timeout:
         raise
     except OSError as error:
         why = f"{error.strerror or error}; name another folder by LSBOOK_RUNS"
         raise UserError(f"checkpoints cannot be written to {folder}: {why}") from None
-    with lock:
+    with file_lock:
         yield
 
 
 class Interrupted(BaseException):
-    """A signal has broken off what was computed `at_once`."""
+    """A signal has broken off what was computed within `interruptible`."""
 
 
 class _Interruptions:
-    """Within it SIGTERM and SIGINT do nothing but add their number to the list, so that a step ends and is kept.
+    """A context within which SIGTERM and SIGINT only add their number to a list, so that a step ends and is saved.
 
-    Trainings that take turns share it: the first to come installs it, the last to go puts back what was before. A
-    signal that the process ignores stays ignored. A step that takes longer than PATIENCE is given up, unless other
+    It may be entered again within itself; the outermost block installs the handlers and restores those before. A signal
+    that the process ignores stays ignored. A step that takes longer than STEP_TIMEOUT is given up, unless other
     processes share it.
     """
 
@@ -146,7 +149,7 @@ class _Interruptions:
             self.received.clear()
             handled = [n for n in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(n) != signal.SIG_IGN]
             self.before = {n: signal.signal(n, self._receive) for n in handled}
-            self.before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda *_: stop(self.received[0]))
+            self.before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lambda *_: exit_on_signal(self.received[0]))
         self.users += 1
         return self.received
 
@@ -155,18 +158,18 @@ class _Interruptions:
             return
         self.users -= 1
         if not self.users:
-            self.be_patient()
+            self.cancel_timeout()
             for number, handler in self.before.items():
                 signal.signal(number, handler)
 
-    def be_patient(self) -> None:
-        """The step has ended in time."""
+    def cancel_timeout(self) -> None:
+        """Call off the end of the process: the step has ended in time."""
         if self.received:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     @contextlib.contextmanager
-    def at_once(self) -> Iterator[None]:
-        """Within it a signal raises Interrupted, too: for what takes long and can be done again, and is not shared."""
+    def interruptible(self) -> Iterator[None]:
+        """Let a signal raise Interrupted within the block: for what takes long and can be done again."""
         try:
             self.breakable = not distributed.is_initialized()
             if self.received and self.users and self.breakable:
@@ -177,7 +180,7 @@ class _Interruptions:
 
     def _receive(self, number: int, _) -> None:
         if not self.received and not distributed.is_initialized():
-            signal.setitimer(signal.ITIMER_REAL, PATIENCE)
+            signal.setitimer(signal.ITIMER_REAL, STEP_TIMEOUT)
         self.received.append(number)
         if self.breakable:
             self.breakable = False
@@ -187,29 +190,29 @@ class _Interruptions:
 interruptions = _Interruptions()
 
 
-def stop(number: int) -> None:
-    """End as the signal would have ended the program."""
+def exit_on_signal(number: int) -> None:
+    """End the process as the signal would have ended it."""
     if number == signal.SIGINT:
         raise KeyboardInterrupt
     sys.exit(128 + number)
 
 
-class Clock:
-    """Says when the next checkpoint is due, by a clock that no one can set."""
+class CheckpointTimer:
+    """Tells when the next checkpoint is due, by the monotonic clock."""
 
     def __init__(self):
         self.last = time.monotonic()
 
     def due(self) -> bool:
-        """True once an INTERVAL has gone by since the last time it was."""
+        """Return True once an INTERVAL has passed since it last did."""
         if time.monotonic() - self.last < INTERVAL:
             return False
         self.last = time.monotonic()
         return True
 
 
-def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state, one tensor an entry, named by the weight's place."""
+def optimiser_state(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Flatten an optimiser's state: one tensor an entry, named `<place of the weight>.<name>`."""
     state = optimiser.state_dict()["state"]
     return {
         f"{place}.{name}": torch.as_tensor(value)
@@ -219,8 +222,8 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
     }
 
 
-def load_optimiser(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """The inverse of `optimiser_tensors`, for an optimiser of the same weights.
+def load_optimiser_state(optimiser: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Load what `optimiser_state` gave into an optimiser of the same weights.
 
     A tensor of a weight's shape gets the weight's order in memory, which fused optimisers take for granted.
     """
@@ -243,7 +246,7 @@ def _path(run: Run, step: int) -> Path:
 
 
 def _steps(run: Run) -> list[int]:
-    """Of the checkpoints there are, oldest first."""
+    """The steps of the checkpoints there are, in order."""
     return sorted(int(path.stem) for path in _folder(run).glob("*.json") if path.stem.isdecimal())
 
 
@@ -252,7 +255,7 @@ def _sha256(content: bytes, notes: dict) -> str:
 
 
 def _remove(run: Run, which: Callable[[Path], bool]) -> None:
-    """Of the files of checkpoints, whole or left behind by a killed process, those that are meant; a JSON first."""
+    """Delete the files of checkpoints, left behind by a killed process too, for which `which` is true; JSON first."""
     for suffix in (".json", ".safetensors", UNFINISHED):
         for path in filter(which, _folder(run).glob(f"*{suffix}")):
             path.unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """Work that a GPU repeats: recorded once as a CUDA graph, from then on one launch in place of hundreds.
 
-No GPU has run this yet; `tests/training/test_graphs.py` says on one whether it is right.
+No GPU has run this yet; `tests/training/engine/test_cuda_graphs.py` says on one whether it is right.
 """
 
 import sys
@@ -11,21 +11,23 @@ from torch import Tensor
 
 from lsbook.core.errors import print_lines
 
-FIRST = 3  # calls that are not repeated yet: libraries choose their algorithms and take their memory
+WARM_UP_CALLS = 3  # before the recording: libraries choose their algorithms and take their memory
 
 
-class Repeated:
-    """Calls `work`, which reads and writes the GPU's memory alone and always in the same places.
+class GraphedCallable:
+    """A function without arguments, recorded as a CUDA graph after WARM_UP_CALLS calls and from then on replayed.
 
-    The tensor that it returns is the same one each time. All calls come on one stream, which must not be the default
-    one. What cannot be recorded is said once and done step by step.
+    It reads and writes nothing but the GPU's memory, always in the same places, and returns the same tensor each time.
+    All calls come on one stream, which must not be the default one. Work that cannot be recorded is reported once and
+    done step by step.
     """
 
     def __init__(self, work: Callable[[], Tensor]):
         self.work, self.calls, self.graph, self.result = work, 0, None, None
 
     def __call__(self) -> Tensor:
-        if self.calls == FIRST:
+        """Do the work, or replay it, and return its tensor."""
+        if self.calls == WARM_UP_CALLS:
             self._record()
         self.calls += 1
         if self.graph:

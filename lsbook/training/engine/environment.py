@@ -17,7 +17,10 @@ PACKAGE = Path(__file__).parents[2]
 
 
 def describe(device: torch.device, precision: str) -> dict:
-    """Versions, device, number format, threads, commit and date; on a GPU the most that was reserved of its memory."""
+    """Describe where a run is made, as a record's environment: versions, device, precision, threads, commit and date.
+
+    On a GPU also the most of its memory that was reserved, in MB.
+    """
     bfloat16 = precision == "mixed" and computes_in_bfloat16(device)
     gpu = {"gpu_memory_mb": round(torch.cuda.max_memory_reserved() / 1e6)} if device.type == "cuda" else {}
     return gpu | {
@@ -33,24 +36,24 @@ def describe(device: torch.device, precision: str) -> dict:
 
 
 def _line(text: str) -> str:
-    """As a record holds it."""
+    """One line of at most 200 characters, as a record holds it."""
     return one_line(text).strip()[:200] or "unknown"
 
 
 class Meter:
-    """Time from its making on and, where a GPU and pynvml tell it, energy, that of other runs on it included."""
+    """Measures the time since it was made and, of a GPU with pynvml, the energy, that of other runs on it included."""
 
     def __init__(self, device: torch.device):
         self.device, self.began, self.joules = device, time.perf_counter(), _joules(device)
 
     def read(self) -> dict[str, float]:
-        """Seconds, and joules or nothing."""
+        """Return `elapsed_seconds` and, where energy can be read, `gpu_joules`."""
         joules = {} if self.joules is None else {"gpu_joules": round(_joules(self.device) - self.joules)}
         return {"elapsed_seconds": round(time.perf_counter() - self.began, 1)} | joules
 
 
 def _joules(device: torch.device) -> float | None:
-    """What the GPU has used since its driver was loaded."""
+    """Joules that the GPU has used since its driver was loaded; None where they cannot be read."""
     try:
         import pynvml
     except ModuleNotFoundError:
@@ -66,7 +69,7 @@ def _joules(device: torch.device) -> float | None:
 
 
 def peak_memory() -> int:
-    """Largest resident size of this process so far, in bytes."""
+    """Return the largest resident size of this process so far, in bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts kilobytes
 
 

@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 
 def count_flops_per_example(model: nn.Module, inputs: tuple[Tensor, ...], examples: int) -> int:
-    """Operations of the matrix products and convolutions in one forward and backward pass, for each example.
+    """Count the operations of matrix products and convolutions in one forward and backward pass, for each example.
 
     A multiplication and an addition are two operations. The passes are those of the evaluation mode, which draws no
     random numbers and changes no statistics of batch normalisation; weights and their gradients stay as they are.

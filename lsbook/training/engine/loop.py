@@ -1,11 +1,11 @@
-"""The one training loop: recipe in, what the store keeps out. What is learned, images or text, is a task's."""
+"""The one training loop: a run and its data in, what the store keeps out. `Task`: what is learned, images or text."""
 
 import contextlib
 import io
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -23,13 +23,13 @@ from lsbook.training.images.teachers import save_weights
 from lsbook.training.losses import Loss, from_run
 from lsbook.training.text import task as text
 
-UNCHECKED = {"cpu": 1, "cuda": 8}  # steps between two looks at clock and signals, so that a GPU has work in hand
-POINTS = 20  # measurements along a run, fewer when they would take long beside it:
-SHARE = 1 / 4  # examples seen in measurements for each one trained on, which costs three times as much
+STEPS_BETWEEN_CHECKS = {"cpu": 1, "cuda": 8}  # of clock and signals, so that a GPU has work in hand
+HISTORY_POINTS = 20  # evaluations along a run, fewer when they would take long beside it:
+VALIDATION_RATIO = 1 / 4  # examples evaluated for each one trained on, which costs three times as much
 
 
 class Outcome(NamedTuple):
-    """What `Store.put` takes of a run."""
+    """What `Store.put` takes of a run besides the run itself: see `core.schema`."""
 
     metrics: dict[str, float]
     history: dict[str, list[float]]
@@ -40,35 +40,52 @@ class Outcome(NamedTuple):
 class Task(Protocol):
     """What differs between images and text.
 
-    trainer: the network and its steps. probed: steps after which `probe` is called with their number.
-    measured_size: examples of one measurement, in the unit of a recipe's batch.
+    Attributes:
+        trainer: the network and its steps.
+        probe_steps: the steps after which `probe` is called.
+        validation_size: how many examples `validate` evaluates, in the unit of a recipe's batch.
     """
 
     trainer: optimisation.Trainer
-    probed: set[int]
-    measured_size: int
+
+    @property
+    def probe_steps(self) -> Set[int]:
+        """The steps after which `probe` is called."""
+
+    @property
+    def validation_size(self) -> int:
+        """How many examples `validate` evaluates, in the unit of a recipe's batch."""
 
     def probe(self, step: int) -> None:
-        """Measure what only the end of the run will show; again, where that was broken off."""
+        """Measure what only the end of the run will show; once more, where that was broken off."""
 
-    def measure(self) -> dict[str, float] | None:
-        """A point of the history, from held-out data, or nothing where there are none; None when not finite."""
+    def validate(self) -> dict[str, float] | None:
+        """Evaluate on held-out data: accuracy and ECE as fractions, NLL in nats.
+
+        Nothing without held-out data; None when the network's outputs are not finite.
+        """
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What a checkpoint has to keep besides network and optimiser."""
+        """What a checkpoint has to keep besides network and optimiser, by name."""
 
     def load_state(self, tensors: dict[str, torch.Tensor]) -> None:
-        """The inverse of `state`."""
+        """Go on from what `state` gave."""
 
     def sample_inputs(self) -> tuple[tuple[torch.Tensor, ...], int]:
-        """What the network can be called with, of two images or sentence pairs, and the number of examples in it, in
-        the unit of a recipe's batch."""
+        """Inputs for the network, of two images or sentence pairs, and how many examples they hold, in batch units."""
 
-    def result(self, seconds: float) -> tuple[dict[str, float], dict[str, np.ndarray], dict]:
-        """Metrics, arrays, and what the environment says besides; seconds: of steps, measures and probes."""
+    def summarise(self, seconds: float) -> tuple[dict[str, float], dict[str, np.ndarray], dict]:
+        """Evaluate the trained network on all splits.
+
+        Args:
+            seconds: what steps, validations and probes have taken.
+
+        Returns:
+            Metrics, arrays, and further facts for the record's environment.
+        """
 
     def close(self) -> None:
-        """End the processes that bring what a step learns from."""
+        """End the processes that load batches."""
 
 
 def check(run: Run) -> None:
@@ -78,14 +95,14 @@ def check(run: Run) -> None:
         from_run(each)
 
 
-def splits(run: Run) -> images.Splits | text.Texts:
+def load_splits(run: Run) -> images.Splits | text.TextSplits:
     """The data of a run, from their files. UserError when they are missing or damaged."""
-    return (text if run.is_text else images).splits(run)
+    return (text if run.is_text else images).load_splits(run)
 
 
 def train(
     run: Run,
-    data: images.Splits | text.Texts,
+    data: images.Splits | text.TextSplits,
     *,
     loss: Loss | None = None,
     device: torch.device | None = None,
@@ -96,112 +113,117 @@ def train(
 
     The same run gives the same outcome, bit for bit, on the same CPU with the same number of threads, also when it was
     interrupted: it goes on from its checkpoint in `runs/`. On SIGTERM and SIGINT a checkpoint is kept and the program
-    ends. The caller's random numbers stay as they are. Within `together` several processes share the work.
+    ends. The caller's random numbers stay as they are. Within `torchrun_session` several processes share the work.
 
     Args:
         run: what decides the outcome.
-        data: the run's, as `splits` gives them.
+        data: the run's, as `load_splits` gives them.
         loss: of images; the recipe's, with the run's alpha, when not given.
         device: the GPU where there is one, when not given.
         tensorboard: folder for scalars (loss, accuracy, ECE, learning rate).
         progress: a bar on standard error, or not, or a function that is called with the number of steps done about
             every second.
 
+    Returns:
+        What the store keeps of the run.
+
     Raises:
-        ValueError: when the data are not the run's, or a student comes without its loss.
-        UserError: when the loss stops being finite.
+        ValueError: the data are not the run's, or a student comes without its loss.
+        UserError: loss or network stop being finite, or nothing can be kept in `runs/`.
     """
     if len(data.train) != run.examples:
         raise ValueError(f"data: {len(data.train)} training examples, but the run has {run.examples}")
     if run.teachers and loss is None:
         raise ValueError("loss: what is learned from other networks has to be given")
-    if loss and distributed.count() > 1:
+    if loss and distributed.world_size() > 1:
         raise UserError(f"{run}: what learns from others is trained by one process; start it without torchrun")
-    distributed.told(run)
+    distributed.broadcast(run)
     return _train(run, data, loss, device or devices.device(), tensorboard, progress)
 
 
 @contextlib.contextmanager
-def together() -> Iterator[bool]:
-    """Within it all processes of a `torchrun` do each `train` of the first one, which is told True.
+def torchrun_session() -> Iterator[bool]:
+    """Let all processes of a `torchrun` do their share of each `train` that rank 0 calls within the block.
 
-    The block of the others, told False, comes when they have followed the first to its end.
+    Yields True on rank 0. On the other ranks it yields False, after they have followed rank 0 to the end of its block.
     """
-    with distributed.joined():
+    with distributed.session():
         if distributed.rank() == 0:
             yield True
-            distributed.told(None)
+            distributed.broadcast(None)
             return
-        while run := distributed.told(None):
-            with contextlib.suppress(distributed.Shared), devices.enough_memory(run):
-                _follow(run)
+        while run := distributed.broadcast(None):
+            with contextlib.suppress(distributed.CollectiveError), devices.enough_memory(run):
+                _train_as_follower(run)
         yield False
 
 
-def _follow(run: Run) -> None:
-    """What a process but the first does of a training."""
+def _train_as_follower(run: Run) -> None:
+    """What a rank but 0 does of a training."""
     try:
-        data = splits(run)
+        data = load_splits(run)
     except UserError as error:
-        distributed.agree(error)
+        distributed.check_same_data(error)
     _train(run, data, None, devices.device(), None, progress=False)
 
 
 def _train(
     run: Run,
-    data: images.Splits | text.Texts,
+    data: images.Splits | text.TextSplits,
     loss: Loss | None,
     device: torch.device,
     tensorboard: Path | None,
     progress: bool | Callable,
 ) -> Outcome:
-    distributed.agree({name: part.fingerprint for name, part in data._asdict().items()})
-    clock = checkpoints.Clock()
-    with devices.isolated(device, run.seed):
-        course = _Course(run, _task(run, data, device, loss))
-        course.resume()
-        meter = environment.Meter(device) if course.step == 0 else None
+    distributed.check_same_data({name: part.fingerprint for name, part in data._asdict().items()})
+    timer = checkpoints.CheckpointTimer()
+    with devices.isolated_rng(device, run.seed):
+        state = _TrainingState(run, _task(run, data, device, loss))
+        state.resume()
+        meter = environment.Meter(device) if state.step == 0 else None
         with (
             checkpoints.interruptions as signals,
-            _scalars(tensorboard, run, course.history) as write,
+            _scalars(tensorboard, run, state.history) as write,
             _bar(run, progress) as bar,
-            contextlib.closing(course.task),
+            contextlib.closing(state.task),
         ):
-            bar.update(course.step)
-            while course.observed < run.recipe.steps:
-                began = time.perf_counter()
+            bar.update(state.step)
+            while state.measured_step < run.recipe.steps:
+                started = time.perf_counter()
                 with contextlib.suppress(checkpoints.Interrupted):
-                    course.go_on(write, bar)
-                course.seconds += time.perf_counter() - began
-                due, signal = distributed.largest(not distributed.rank() and clock.due(), signals[0] if signals else 0)
+                    state.run_steps(write, bar)
+                state.seconds += time.perf_counter() - started
+                due, signal = distributed.all_reduce_max(
+                    not distributed.rank() and timer.due(), signals[0] if signals else 0
+                )
                 if signal:
-                    course.task.close()  # they may have it, too, and end in the middle of what comes
+                    state.task.close()  # its processes may have it, too, and end in the middle of what comes
                 if due or signal:
-                    course.keep()
+                    state.save()
                 if signal:
-                    checkpoints.stop(signal)
-        outcome = _outcome(course, data)
+                    checkpoints.exit_on_signal(signal)
+        outcome = _outcome(state, data)
     outcome.environment.update(meter.read() if meter else {})
     return outcome
 
 
-def _outcome(course: "_Course", data: images.Splits | text.Texts) -> Outcome:
-    run, task = course.run, course.task
+def _outcome(state: "_TrainingState", data: images.Splits | text.TextSplits) -> Outcome:
+    run, task = state.run, state.task
     task.trainer.finish()
     save_weights(run, task.trainer.model)
-    metrics, arrays, facts = task.result(course.seconds)
+    metrics, arrays, facts = task.summarise(state.seconds)
     where = environment.describe(task.trainer.device, run.recipe.precision) | facts
     where |= {
-        "processes": distributed.count(),
-        "training_seconds": round(course.seconds, 1),
+        "processes": distributed.world_size(),
+        "training_seconds": round(state.seconds, 1),
         "peak_memory_mb": round(environment.peak_memory() / 1e6),
         "data": _describe(run, data),
         "flops_per_example": count_flops_per_example(task.trainer.model, *task.sample_inputs()),
     }
-    return Outcome(metrics, course.history, where, arrays)
+    return Outcome(metrics, state.history, where, arrays)
 
 
-def _describe(run: Run, data: images.Splits | text.Texts) -> dict[str, Any]:
+def _describe(run: Run, data: images.Splits | text.TextSplits) -> dict[str, Any]:
     """What a record says of its data: `schema.Data`."""
     described = {
         "variant": data.train.variant,
@@ -213,75 +235,84 @@ def _describe(run: Run, data: images.Splits | text.Texts) -> dict[str, Any]:
     return described
 
 
-def _task(run: Run, data: images.Splits | text.Texts, device: torch.device, loss: Loss | None) -> Task:
+def _task(run: Run, data: images.Splits | text.TextSplits, device: torch.device, loss: Loss | None) -> Task:
     if run.is_text:
         return text.TextTask(run, data, device)
     return images.ImageTask(run, data, device, loss)
 
 
-class _Course:
+class _TrainingState:
     """A training under way: its task, the steps done, their history, and the loss since its last point.
 
-    observed: the step whose measurements are done; behind `step` only where a signal has broken them off.
-    seconds: of its steps and measurements so far, those before an interruption among them.
+    Attributes:
+        step: how many steps are done.
+        measured_step: the step whose measurements are done; behind `step` only where a signal has broken them off.
+        last: the step of the last point of the history.
+        history: the points so far, by name.
+        seconds: what steps and measurements have taken so far, those before an interruption among them.
+        total: the sum of the losses since the last point, on the device.
+        points: the steps after which a point is added.
     """
 
     def __init__(self, run: Run, task: Task):
         self.run, self.task = run, task
-        self.step, self.observed, self.last, self.history, self.seconds = 0, 0, 0, {}, 0.0
+        self.step, self.measured_step, self.last, self.history, self.seconds = 0, 0, 0, {}, 0.0
         self.total = torch.zeros((), device=task.trainer.device)
-        affordable = int(SHARE * run.recipe.steps * run.recipe.batch / max(task.measured_size, 1))
-        n_points = max(1, min(POINTS, run.recipe.steps, affordable))
+        affordable = int(VALIDATION_RATIO * run.recipe.steps * run.recipe.batch / max(task.validation_size, 1))
+        n_points = max(1, min(HISTORY_POINTS, run.recipe.steps, affordable))
         self.points = set(np.linspace(0, run.recipe.steps, n_points + 1).round().astype(int).tolist())
 
-    def go_on(self, write: Callable[[int, dict], None], bar: tqdm) -> None:
-        """Some more steps, each shown on the bar, and what is measured after them; the points of the history among that
-        are written. Interrupted when a signal breaks a measurement off, which the next call does again."""
-        for _ in range(min(UNCHECKED[self.task.trainer.device.type], self.run.recipe.steps - self.observed)):
-            if self.observed == self.step:
-                self.advance()
-                bar.update()
-            self.observe(write, bar)
+    def run_steps(self, write: Callable[[int, dict], None], bar: tqdm) -> None:
+        """Do some more steps, each shown on the bar, and what is measured after them; write new points of the history.
 
-    def advance(self) -> None:
-        """One more step."""
-        distributed.draw_differently(self.run.seed, self.step)
+        Interrupted when a signal breaks a measurement off, which the next call does again.
+        """
+        for _ in range(
+            min(STEPS_BETWEEN_CHECKS[self.task.trainer.device.type], self.run.recipe.steps - self.measured_step)
+        ):
+            if self.measured_step == self.step:
+                self.train_step()
+                bar.update()
+            self.measure(write, bar)
+
+    def train_step(self) -> None:
+        """Do one more step."""
+        distributed.seed_rank(self.run.seed, self.step)
         self.total += self.task.trainer.step(self.step)
         self.step += 1
 
-    def observe(self, write: Callable[[int, dict], None], bar: tqdm) -> None:
-        """What is to be measured after this step."""
-        if self.step in self.task.probed:
-            with checkpoints.interruptions.at_once():
+    def measure(self, write: Callable[[int, dict], None], bar: tqdm) -> None:
+        """Do what is to be measured after this step."""
+        if self.step in self.task.probe_steps:
+            with checkpoints.interruptions.interruptible():
                 self.task.probe(self.step)
         if self.step in self.points:
-            values = self.note()
+            values = self.add_history_point()
             write(self.step, values)
             shown = {name: f"{values[name]:.3f}" for name in ("loss", "accuracy") if name in values}
             bar.set_postfix(shown, refresh=False)
-        self.observed = self.step
+        self.measured_step = self.step
 
-    def note(self) -> dict[str, float]:
-        """Add a point to the history and return it."""
+    def add_history_point(self) -> dict[str, float]:
+        """Validate, add a point to the history and return it."""
         self._share_loss()
-        with checkpoints.interruptions.at_once():
-            values = _measure(self.run, self.task, self.step, float(self.total) / (self.step - self.last))
+        with checkpoints.interruptions.interruptible():
+            values = _history_point(self.run, self.task, self.step, float(self.total) / (self.step - self.last))
         for name, value in values.items():
             self.history.setdefault(name, []).append(value)
         self.total.zero_()
         self.last = self.step
         return values
 
-    def keep(self) -> None:
-        """Write a checkpoint, unless loss or weights are not finite any more or there is no space. The first process
-        does."""
+    def save(self) -> None:
+        """Write a checkpoint, on rank 0; say so where there is no space. UserError when loss or weights diverge."""
         self._share_loss()
         if not math.isfinite(float(self.total)) or not self._finite():
-            raise _not_finite(self.run, self.step)
+            raise _divergence(self.run, self.step)
         checkpoint = None if distributed.rank() else self._checkpoint()
         if checkpoint:
             try:
-                checkpoints.write(self.run, checkpoint)
+                checkpoints.save_checkpoint(self.run, checkpoint)
             except OSError as error:
                 print_lines(f"{self.run}: no checkpoint is kept at step {self.step}: {error.strerror}", file=sys.stderr)
 
@@ -292,25 +323,25 @@ class _Course:
         trainer = self.task.trainer
         parts = {
             "model": trainer.model.state_dict(),
-            "optimiser": checkpoints.optimiser_tensors(trainer.optimiser),
+            "optimiser": checkpoints.optimiser_state(trainer.optimiser),
             "random": devices.random_state(trainer.device),
             "average": trainer.average.state_dict() if trainer.average else {},
             "task": self.task.state(),
-            "course": {"total": self.total},
+            "course": {"total": self.total},  # the name under which checkpoints have it
         }
         tensors = {f"{part}/{name}": value for part, found in parts.items() for name, value in found.items()}
         notes = {
             "history": self.history,
             "last": self.last,
-            "observed": self.observed,
+            "observed": self.measured_step,
             "seconds": self.seconds,
             "measured": self.run.measured,
         }
         return checkpoints.Checkpoint(self.step, tensors, notes)
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint, if there is one; of several processes the first one's."""
-        found = distributed.told(None if distributed.rank() else checkpoints.latest(self.run))
+        """Go on from the newest checkpoint of rank 0, if there is one."""
+        found = distributed.broadcast(None if distributed.rank() else checkpoints.load_latest(self.run))
         if found is None:
             return
         if self.run.measured not in ("none", found.notes.get("measured", self.run.recipe.probe)):
@@ -321,39 +352,39 @@ class _Course:
             parts.setdefault(part, {})[name] = value
         trainer = self.task.trainer
         trainer.model.load_state_dict(parts["model"])
-        checkpoints.load_optimiser(trainer.optimiser, parts.get("optimiser", {}))
+        checkpoints.load_optimiser_state(trainer.optimiser, parts.get("optimiser", {}))
         if trainer.average:
             trainer.average.load_state_dict(parts["average"])
         devices.set_random_state(trainer.device, parts["random"])
         self.task.load_state(parts.get("task", {}))
         self.total.copy_(parts["course"]["total"])
         self.step, self.last, self.history = found.step, found.notes["last"], found.notes["history"]
-        self.seconds, self.observed = found.notes["seconds"], found.notes.get("observed", found.step)
+        self.seconds, self.measured_step = found.notes["seconds"], found.notes.get("observed", found.step)
         if not distributed.rank():
             print_lines(f"{self.run} goes on after step {self.step}", file=sys.stderr)
 
     def _share_loss(self) -> None:
-        """Let every process have the loss of all since the last point."""
-        self.total.copy_(distributed.mean(self.total))
+        """Let every rank have the mean loss of all since the last point."""
+        self.total.copy_(distributed.all_reduce_mean(self.total))
 
 
-def _measure(run: Run, task: Task, step: int, loss: float) -> dict[str, float]:
+def _history_point(run: Run, task: Task, step: int, loss: float) -> dict[str, float]:
     """A point of the history: after `step` steps, with `loss` the mean since the last point."""
-    measured = task.measure()
-    if measured is None or not math.isfinite(loss):
-        raise _not_finite(run, step)
-    return {"step": step, "loss": loss, "learning_rate": optimisation.learning_rate(run.recipe, step - 1), **measured}
+    validated = task.validate()
+    if validated is None or not math.isfinite(loss):
+        raise _divergence(run, step)
+    return {"step": step, "loss": loss, "learning_rate": optimisation.learning_rate(run.recipe, step - 1), **validated}
 
 
-def _not_finite(run: Run, step: int) -> distributed.Shared:
-    path = checkpoints.newest_path(run)
+def _divergence(run: Run, step: int) -> distributed.CollectiveError:
+    path = checkpoints.latest_path(run)
     kept = f"; its last good checkpoint is {path}" if path else ""
-    return distributed.Shared(
+    return distributed.CollectiveError(
         f"{run}: the network is not finite any more at step {step}; lower the learning rate{kept}"
     )
 
 
-class _Told(tqdm):
+class _CallbackBar(tqdm):
     """A bar that is not drawn: whenever it would be, `progress` is called with the number of steps done."""
 
     def __init__(self, progress: Callable[[int], object], **settings):
@@ -366,12 +397,12 @@ class _Told(tqdm):
 
 def _bar(run: Run, progress: bool | Callable) -> tqdm:
     settings = {"total": run.recipe.steps, "desc": str(run), "mininterval": 1}
-    return _Told(progress, **settings) if callable(progress) else tqdm(**settings, disable=not progress)
+    return _CallbackBar(progress, **settings) if callable(progress) else tqdm(**settings, disable=not progress)
 
 
 @contextlib.contextmanager
 def _scalars(folder: Path | None, run: Run, history: dict[str, list[float]]):
-    """A function that writes a step's values for TensorBoard, or does nothing.
+    """Yield a function of a step and its values that writes them for TensorBoard, or does nothing without a folder.
 
     history: the points so far. They take the place of what an earlier training of the run has written there, which may
     have come further than its last checkpoint, or not have been written to the disk.

@@ -12,12 +12,12 @@ from lsbook.models.base import Classifier
 from lsbook.training.engine import cuda_graphs, distributed
 
 WARM_UP = 0.2  # fraction of a one-cycle run in which the learning rate rises
-AVERAGED_APART = 0.01  # fraction of a run between two moments whose weights are averaged
-EPSILON = 1e-9  # of Adam, as in Vaswani et al. (2017, section 5.3)
+AVERAGING_INTERVAL = 0.01  # fraction of a run between two moments whose weights are averaged
+ADAM_EPSILON = 1e-9  # of Adam, as in Vaswani et al. (2017, section 5.3)
 
 
 def optimiser(model: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD or Adam as the recipe says. Each group of weights has its `factor` of the learning rate and its decay."""
+    """Make SGD or AdamW as the recipe says; each group of weights has its decay and `factor` of the learning rate."""
     if recipe.decayed == "hidden-linear":
         decayed = {layer.weight for layer in model.hidden_linear()}
     else:
@@ -42,12 +42,12 @@ def optimiser(model: Classifier, recipe: Recipe) -> torch.optim.Optimizer:
         betas = recipe.momentum, recipe.second_momentum
         if on_gpu:  # its first steps are not recorded yet, of which it would warn
             warnings.filterwarnings("ignore", "(?s).*running without CUDA graph capture")
-        return torch.optim.AdamW(weights, betas=betas, eps=EPSILON, fused=True, capturable=on_gpu)
+        return torch.optim.AdamW(weights, betas=betas, eps=ADAM_EPSILON, fused=True, capturable=on_gpu)
     return torch.optim.SGD(weights, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=True)
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """The learning rate of step 0 … steps − 1."""
+    """Return the learning rate of a step, 0 … steps − 1, under the recipe's schedule."""
     done = step / recipe.steps
     factor = 1.0
     if recipe.schedule == "linear":
@@ -63,39 +63,41 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 
 def averaged_steps(recipe: Recipe) -> set[int]:
-    """After which steps the weights are among those averaged."""
-    return {round(recipe.steps * (1 - k * AVERAGED_APART)) for k in range(recipe.averaged)}
+    """Return the numbers of steps after which the weights are among those averaged."""
+    return {round(recipe.steps * (1 - k * AVERAGING_INTERVAL)) for k in range(recipe.averaged)}
 
 
 class Trainer:
-    """A network and its optimiser; `step(i)` does the i-th step of the recipe. Subclasses define `load` and `loss`.
+    """A network and its optimiser; `step(i)` does the i-th step of the recipe. Subclasses define `load_batch`, `loss`.
 
-    average: the mean of the weights so far at the moments that the recipe averages, if it does.
-    alike: whether all steps do the same work on arrays of the same shapes, so that a GPU can repeat it as one.
+    Attributes:
+        average: the mean of the weights so far at the steps that the recipe averages, or None.
+        static_shapes: whether all steps do the same work on arrays of the same shapes, so that a GPU can replay it as a
+            CUDA graph.
     """
 
-    alike = False
+    static_shapes = False
 
     def __init__(self, model: Classifier, recipe: Recipe):
-        self.model, self.recipe = distributed.synchronised(model), recipe
+        self.model, self.recipe = distributed.convert_sync_batchnorm(model), recipe
         self.device = model.output.weight.device
         self.optimiser = optimiser(self.model, recipe)
         self.average = AveragedModel(self.model) if recipe.averaged > 1 else None
-        self._loss = distributed.averaging(self.model, self.loss)
-        repeats = self.alike and self.device.type == "cuda" and distributed.count() == 1
-        self._work = cuda_graphs.Repeated(self._descend) if repeats else self._descend
+        self._loss = distributed.data_parallel(self.model, self.loss)
+        repeats = self.static_shapes and self.device.type == "cuda" and distributed.world_size() == 1
+        self._work = cuda_graphs.GraphedCallable(self._descend) if repeats else self._descend
 
-    def load(self, i: int) -> None:
-        """Bring what step i learns from to the device."""
+    def load_batch(self, i: int) -> None:
+        """Bring the batch of step i to the device."""
         raise NotImplementedError
 
     def loss(self) -> Tensor:
-        """Of what was loaded: a scalar that depends on the weights; of several processes the mean is that loss."""
+        """Compute the loss of the loaded batch, a scalar; of several processes its mean over the ranks is the loss."""
         raise NotImplementedError
 
     def step(self, i: int) -> Tensor:
-        """Returns the loss, a scalar still on the device, which the next step may overwrite."""
-        self.load(i)
+        """Do the i-th step and return its loss, a scalar still on the device, which the next step may overwrite."""
+        self.load_batch(i)
         self._set_learning_rate(learning_rate(self.recipe, i))
         loss = self._work()
         if self.average and i + 1 in averaged_steps(self.recipe):
@@ -103,7 +105,7 @@ class Trainer:
         return loss
 
     def finish(self) -> None:
-        """After the last step: let the averaged weights be the network's, where the recipe averages."""
+        """Give the network the averaged weights, where the recipe averages; called after the last step."""
         if self.average:
             self.model.load_state_dict(self.average.module.state_dict())
 
@@ -115,7 +117,7 @@ class Trainer:
                 group["lr"] = group["factor"] * rate
 
     def _descend(self) -> Tensor:
-        """The work of a step on the device, which depends on nothing but the device's memory."""
+        """Do what a step does on the device, which depends on nothing but the device's memory."""
         self.optimiser.zero_grad(set_to_none=True)
         loss = self.recipe.loss_scale * self._loss()
         loss.backward()

@@ -1,6 +1,6 @@
 """Views of images, made on the device for a whole batch at once.
 
-Each augmentation has a random view for training and one fixed view for evaluation; both end in the numbers that the
+Each augmentation has random views for training and one fixed view for evaluation; both end in the numbers that the
 network sees, as the recipe's `pixels` says.
 """
 
@@ -20,11 +20,11 @@ CROP = 24  # side of the CIFAR-10 crops (the paper's training settings)
 PAD = 4  # zeros around a CIFAR-100 image, of which the crop is as large as the image (likewise)
 SHIFT = 2  # largest shift of MNIST images in pixels (likewise)
 AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)  # of Inception's training crops (Szegedy et al. 2015, section 6)
-CENTRAL = 0.875  # of the shorter side: what Inception is evaluated on (TensorFlow's Inception preprocessing)
+CENTRAL_FRACTION = 0.875  # of the shorter side: what Inception is evaluated on (TensorFlow's Inception preprocessing)
 
 
 class Views(NamedTuple):
-    """Which view of each image in a batch: vertical and horizontal offset of the window, and mirrored or not; (B,)."""
+    """Which view of each of B images: vertical and horizontal offset of the window in pixels, and mirrored or not."""
 
     top: Tensor
     left: Tensor
@@ -33,9 +33,14 @@ class Views(NamedTuple):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A window of `size` (None: the whole image) into the image padded by `pad` zeros, mirrored half of the time.
+    """A random window into each image, mirrored half of the time: crops, shifts and flips.
 
-    scaled: side to which that is scaled bilinearly, if it is; pixels: one of SCALES.
+    Attributes:
+        size: side of the window in pixels; None: as large as the image.
+        pad: zeros around the image, into which a window may reach.
+        mirror: whether views are mirrored half of the time.
+        scaled: side to which the window is scaled bilinearly; None: it is not.
+        pixels: one of PIXEL_SCALES.
     """
 
     size: int | None = None
@@ -45,13 +50,17 @@ class Augmentation:
     pixels: str = "standardised"
 
     def shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        """Shape (C, h, w) of a view of images of shape (C, H, W)."""
+        """Return the shape (C, h, w) of a view of an image of shape (C, H, W)."""
         return (shape[0], *([self.scaled] * 2 if self.scaled else self._window(shape)))
 
     def draw(self, shape: tuple[int, int, int], n: int, generator: torch.Generator, reach: int | None = None) -> Views:
-        """Random views for n images of shape (C, H, W), on the generator's device.
+        """Draw random views for n images of shape (C, H, W), on the generator's device.
 
-        reach: how far from the central window they are at most, in pixels; None: as far as there are windows.
+        Args:
+            shape: (C, H, W).
+            n: how many views.
+            generator: which draws them.
+            reach: how far from the central window they are at most, in pixels; None: as far as there are windows.
         """
 
         def integers(low: int, high: int) -> Tensor:
@@ -66,25 +75,25 @@ class Augmentation:
         return Views(top, left, integers(0, 1).bool() & self.mirror)
 
     def central(self, shape: tuple[int, int, int], n: int, device) -> Views:
-        """The evaluation view: the central window, not mirrored."""
+        """Return the evaluation view of n images of shape (C, H, W): the central window, not mirrored."""
         rows, columns = (torch.full((n,), spare // 2, device=device) for spare in self._spare(shape))
         return Views(rows, columns, torch.zeros(n, dtype=torch.bool, device=device))
 
-    def every(self, shape: tuple[int, int, int], device) -> Views:
-        """All different views there are of an image of shape (C, H, W), (V,), in the order of `number`."""
+    def all_views(self, shape: tuple[int, int, int], device) -> Views:
+        """Return all V different views of an image of shape (C, H, W), in the order of `view_index`."""
         rows, columns = self._spare(shape)
         counts = rows + 1, columns + 1, 2 if self.mirror else 1
         top, left, mirrored = torch.unravel_index(torch.arange(math.prod(counts), device=device), counts)
         return Views(top, left, mirrored.bool())
 
-    def number(self, shape: tuple[int, int, int], views: Views) -> Tensor:
-        """The place (B,) of each of these views in `every`."""
+    def view_index(self, shape: tuple[int, int, int], views: Views) -> Tensor:
+        """Return the index (B,) of each of these views among `all_views`."""
         _, columns = self._spare(shape)
         place = views.top * (columns + 1) + views.left
         return place * 2 + views.mirrored if self.mirror else place
 
     def take(self, pixels: Tensor, index: Tensor, views: Views) -> Tensor:
-        """Views (B, C, h, w) float32, channels last, of the images `index` (B,) of pixels (N, C, H, W)."""
+        """Return views (B, C, h, w), float32 and channels last, of the images `index` (B,) of pixels (N, C, H, W)."""
         images = F.pad(pixels[index], [self.pad] * 4) if self.pad else pixels
         rows = torch.arange(len(index), device=pixels.device) if self.pad else index
         height, width = self._window(tuple(pixels.shape[1:]))
@@ -94,7 +103,7 @@ class Augmentation:
             batch = torch.where(views.mirrored[:, None, None, None], batch.flip(-1), batch)
         if self.scaled:
             batch = F.interpolate(batch.float(), size=[self.scaled] * 2, mode="bilinear")
-        return SCALES[self.pixels](batch)
+        return PIXEL_SCALES[self.pixels](batch)
 
     def _window(self, shape: tuple[int, int, int]) -> tuple[int, int]:
         """Height and width of the window."""
@@ -114,13 +123,15 @@ class InceptionCrop:
     pixels: str = "standardised"
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
-        """Shape (C, h, w) of a view of images of any size."""
+        """Return the shape (C, h, w) of a view of an image of any size."""
         return shape[0], self.size, self.size
 
     def __call__(self, image, seed: int | None = None) -> np.ndarray:
-        """image: Pillow's, opened and not decoded. seed: of a random view; None: the evaluation view, the central part.
+        """Decode a view (3, size, size), uint8. A JPEG is decoded no finer than the view needs.
 
-        Returns (3, h, w) uint8. A JPEG is decoded no finer than the view needs.
+        Args:
+            image: Pillow's, opened and not decoded.
+            seed: of a random view; None: the evaluation view, the central part.
         """
         width, height = image.size
         top, left, rows, columns, mirrored = self._central(width, height) if seed is None else self._draw(image, seed)
@@ -131,11 +142,11 @@ class InceptionCrop:
         return np.ascontiguousarray((view[:, ::-1] if mirrored else view).transpose(2, 0, 1))
 
     def _central(self, width: int, height: int) -> tuple[int, int, int, int, bool]:
-        side = round(CENTRAL * min(width, height))
+        side = round(CENTRAL_FRACTION * min(width, height))
         return (height - side) // 2, (width - side) // 2, side, side, False
 
     def _draw(self, image, seed: int) -> tuple[int, int, int, int, bool]:
-        """By torchvision's own draw, from torch's random state, which is put back."""
+        """Draw by torchvision's own function, from torch's random state, which is put back."""
         from torchvision.transforms import RandomResizedCrop
 
         with torch.random.fork_rng(devices=[]):
@@ -152,15 +163,15 @@ AUGMENTATIONS = {
 }
 
 
-def of(recipe: Recipe) -> Augmentation | InceptionCrop:
-    """The views that a recipe trains on."""
+def from_recipe(recipe: Recipe) -> Augmentation | InceptionCrop:
+    """Return the augmentation that a recipe trains with."""
     if recipe.augmentation == "inception":
         return InceptionCrop(recipe.size, recipe.pixels)
     return replace(AUGMENTATIONS[recipe.augmentation], scaled=recipe.size, pixels=recipe.pixels)
 
 
 def standardise(images: Tensor) -> Tensor:
-    """(B, C, H, W) of any number type to float32 of mean 0 and standard deviation 1 for each image, channels last.
+    """Bring each image of (B, C, H, W) to mean 0 and standard deviation 1; float32, channels last.
 
     It is (x − mean) / max(sd, 1/√n) over the n values of an image, as in TensorFlow's CIFAR-10 tutorial.
     """
@@ -171,9 +182,9 @@ def standardise(images: Tensor) -> Tensor:
     return values.view_as(images).contiguous(memory_format=torch.channels_last)
 
 
-def unit(images: Tensor) -> Tensor:
-    """(B, C, H, W) of values 0 to 255 to float32 in [0, 1], channels last."""
+def to_unit_interval(images: Tensor) -> Tensor:
+    """Bring images (B, C, H, W) of values 0 to 255 to [0, 1]; float32, channels last."""
     return (images.float() / 255).contiguous(memory_format=torch.channels_last)
 
 
-SCALES = {"standardised": standardise, "unit": unit}
+PIXEL_SCALES = {"standardised": standardise, "unit": to_unit_interval}

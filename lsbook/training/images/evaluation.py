@@ -1,7 +1,7 @@
-"""What a trained image network's answers are worth: trust, calibration without bins, geometry of its features.
+"""Measures of later work on a trained image network: selective prediction, calibration without bins, feature geometry.
 
 Everything is computed in float64 from the network's own logits and features at the end of a training. A number that is
-not defined (as the AUROC of right against wrong where nothing is wrong) is left out of the record.
+not defined (as the AUROC of correct against wrong predictions where nothing is wrong) is left out of the record.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,20 +10,20 @@ import numpy as np
 
 from lsbook.analysis import calibration, selective
 from lsbook.analysis.geometry import class_separation, neural_collapse
-from lsbook.training.images.summary import Responses
+from lsbook.training.images.summary import ModelOutputs
 
 RISK, COVERAGE = 0.05, 0.8  # at which the other of the two is recorded
 
-Scores = Mapping[str, Callable[[np.ndarray], np.ndarray]]  # name -> logits (N, K) to scores of trust (N,)
+Scores = Mapping[str, Callable[[np.ndarray], np.ndarray]]  # name -> logits (N, K) to confidence scores (N,)
 
 
-def trust(heldout: Responses, test: Responses) -> dict[str, float]:
-    """Selective classification on both splits by three scores, as `{split}_{score}_{measure}`.
+def selective_prediction(heldout: ModelOutputs, test: ModelOutputs) -> dict[str, float]:
+    """Measure selective prediction on both splits by three scores, as `{split}_{score}_{measure}`.
 
-    Scores: msp (largest probability), max_logit, and normalised_logit, whose p and centring are chosen by AURC on the
-    held-out images and recorded as normalised_logit_p and normalised_logit_centred (0 or 1); there is none without
-    held-out images. Measures: aurc, augrc, coverage_at_risk (of 5 %), risk_at_coverage (of 80 %), auroc of right
-    against wrong; all are fractions of 1.
+    Scores are msp (largest probability), max_logit, and normalised_logit, whose p and centring are chosen by AURC on
+    the held-out images and recorded as normalised_logit_p and normalised_logit_centred (0 or 1); there is none without
+    held-out images. Measures are aurc, augrc, coverage_at_risk (of 5 %), risk_at_coverage (of 80 %), and auroc of
+    correct against wrong predictions; all are fractions of 1.
     """
     found: dict[str, float] = {}
     scores: Scores = {"msp": selective.max_probability, "max_logit": selective.max_logit}
@@ -33,10 +33,10 @@ def trust(heldout: Responses, test: Responses) -> dict[str, float]:
         found |= {"normalised_logit_p": float(p), "normalised_logit_centred": float(centred)}
         scores |= {"normalised_logit": lambda logits: selective.normalised_max_logit(logits, p, centred)}
         splits["heldout"] = heldout
-    for split, answers in splits.items():
-        correct = answers.logits.argmax(axis=1) == answers.labels
+    for split, outputs in splits.items():
+        correct = outputs.logits.argmax(axis=1) == outputs.labels
         for name, score_of in scores.items():
-            score = score_of(answers.logits)
+            score = score_of(outputs.logits)
             measures = {
                 "aurc": selective.aurc(score, correct),
                 "augrc": selective.augrc(score, correct),
@@ -49,9 +49,11 @@ def trust(heldout: Responses, test: Responses) -> dict[str, float]:
     return found
 
 
-def calibration_without_bins(split: Responses, temperature: float = 1.0) -> dict[str, float]:
-    """Smooth ECE, miscalibration and discrimination of the isotonic fit (CORP), Kumar's debiased squared error and
-    Brier score, of softmax(logits / temperature).
+def calibration_without_bins(split: ModelOutputs, temperature: float = 1.0) -> dict[str, float]:
+    """Measure calibration of softmax(logits / temperature) without a choice of bins, as metrics by name.
+
+    They are the smooth ECE, miscalibration and discrimination of the isotonic fit (CORP), the bias-corrected squared
+    error of Kumar et al. (2019), and the Brier score.
 
     The smooth ECE is that of its definition; as smooth_ece_relplot also the value of the package relplot, which counts
     the most confident predictions less.
@@ -69,12 +71,12 @@ def calibration_without_bins(split: Responses, temperature: float = 1.0) -> dict
     }
 
 
-def features_geometry(train: Responses, test: Responses, templates: np.ndarray) -> dict[str, float]:
-    """Class separation and neural collapse of penultimate features.
+def feature_geometry(train: ModelOutputs, test: ModelOutputs, templates: np.ndarray) -> dict[str, float]:
+    """Measure class separation and neural collapse of penultimate features, as metrics by name.
 
-    templates: (K, d + 1) with the bias last. As {train,test}_class_separation (R²), {train,test}_distance_within
-    (d̄_within), train_nc1, train_nc2 (of class means) and train_nc2_templates. Nothing where an image's features are
-    all 0, or a class has no training image here.
+    templates: (K, d + 1) with the bias last. The names are {train,test}_class_separation (R²),
+    {train,test}_distance_within (d̄_within), train_nc1, train_nc2 (of class means) and train_nc2_templates. Nothing
+    where an image's features are all 0, or a class has no training image here.
     """
     found = {}
     if len(np.unique(train.labels)) < len(templates):

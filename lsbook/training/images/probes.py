@@ -15,33 +15,36 @@ from lsbook.core.config import Run
 from lsbook.data.images import Images
 from lsbook.models.base import Classifier
 from lsbook.training.engine.devices import autocast
-from lsbook.training.images.augmentation import Views, of
-from lsbook.training.images.summary import coarse
+from lsbook.training.images.augmentation import Views, from_recipe
+from lsbook.training.images.summary import quantise
 from lsbook.training.images.views import EVALUATION_BATCH
 
 PAIR = (0, 1)  # classes whose differences are kept: the first two of Figure 1's first row
-CLASSES = 10  # at most, the first ones, of which pairs are made
+MAX_CLASSES = 10  # at most, the first ones, of which pairs are made
 EXAMPLES = 300  # of each class: N = 600 of a pair, as in the paper
 VIEWS = 10  # of each example: the paper's L
-COUNTED = (2, VIEWS)  # views that an estimate counts, the first ones of each example
+VIEW_COUNTS = (2, VIEWS)  # how many views an estimate uses, the first ones of each example
 REACHES = (0, 1, 2)  # pixels from the central window, of weaker views of the trained network
 POINTS = 24  # steps, evenly spaced in their logarithm; rounding makes some of the first ones coincide. Of short runs:
-STEPS = 4  # at least as many times as many steps
+MIN_STEPS_PER_POINT = 4  # at least as many times as many steps
 
 
 class LogitDifferences:
-    """Differences z_a − z_b of the logits of two classes, for the first examples of both under VIEWS fixed views each.
+    """Measures differences z_a − z_b of two classes' logits, for their first examples under VIEWS fixed views each.
 
-    Of a split without images there are none.
-    points: the steps after which it measures. seconds: that it has taken so far.
+    A split without images has none.
+
+    Attributes:
+        points: the steps after which it measures.
+        seconds: what it has taken so far.
     """
 
     def __init__(self, run: Run, train: Images, heldout: Images):
         self.run = run
         self.splits = {name: images for name, images in (("train", train), ("heldout", heldout)) if len(images)}
-        points = min(POINTS, max(2, run.recipe.steps // STEPS))
+        points = min(POINTS, max(2, run.recipe.steps // MIN_STEPS_PER_POINT))
         self.points = sorted({round(step) for step in np.geomspace(1, run.recipe.steps, points)})
-        self.classes = range(min(len(train.classes), CLASSES))
+        self.classes = range(min(len(train.classes), MAX_CLASSES))
         self.pairs = list(combinations(self.classes, 2))
         self.found: dict[str, list[np.ndarray]] = {
             f"{split}_{name}": [] for split in self.splits for name in ("differences", "information")
@@ -49,7 +52,7 @@ class LogitDifferences:
         self.seconds = 0.0
 
     def measure(self, model: Classifier, step: int) -> None:
-        """Evaluate the network as it is after `step` steps; once more, where that was broken off."""
+        """Evaluate the network as it is after `step` steps; once more where that was broken off."""
         began, place = time.perf_counter(), self.points.index(step)
         for name, images in self.splits.items():
             logits = self._view_logits(model, images)
@@ -58,11 +61,13 @@ class LogitDifferences:
         self.seconds += time.perf_counter() - began
 
     def _information(self, logits: list[np.ndarray]) -> np.ndarray:
-        """(M, V, 2): the estimates for every pair."""
+        """Estimates (M, V, 2) for every pair."""
         return np.array([_estimates(_differences(logits, pair)) for pair in self.pairs], np.float32)
 
     def arrays(self, model: Classifier) -> dict[str, np.ndarray]:
-        """probe_steps (P,); probe_pairs (M, 2) of class labels; probe_views (V,), how many an estimate counts;
+        """Return what a record keeps, by name.
+
+        probe_steps (P,); probe_pairs (M, 2) of class labels; probe_views (V,), how many an estimate uses;
         probe_reaches (R,); and of each split, train and heldout,
 
         {split}_examples (K,), how many of each class; {split}_information (P, M, V, 2), plug-in and leave-one-out
@@ -72,7 +77,7 @@ class LogitDifferences:
         result = {
             "probe_steps": np.array(self.points, np.uint32),
             "probe_pairs": np.array(self.pairs, np.uint16),
-            "probe_views": np.array(COUNTED, np.uint16),
+            "probe_views": np.array(VIEW_COUNTS, np.uint16),
             "probe_reaches": np.array(REACHES, np.uint16),
         }
         for name, images in self.splits.items():
@@ -82,17 +87,17 @@ class LogitDifferences:
         for name, values in self.found.items():
             values = np.stack(values)
             if name.endswith("differences"):
-                values = coarse(values, np.sqrt(values.var(axis=2, ddof=1).mean(axis=1))[:, None, None])
+                values = quantise(values, np.sqrt(values.var(axis=2, ddof=1).mean(axis=1))[:, None, None])
             result[name] = values
         return result
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What was measured so far, for a checkpoint."""
+        """Return what was measured so far, for a checkpoint."""
         found = {name: torch.from_numpy(np.stack(values)) for name, values in self.found.items() if values}
         return found | {"seconds": torch.tensor(self.seconds, dtype=torch.float64)}
 
     def load_state(self, tensors: dict[str, torch.Tensor]) -> None:
-        """The inverse of `state`."""
+        """Go on from what `state` gave."""
         self.found = {name: list(tensors[name].numpy()) if name in tensors else [] for name in self.found}
         self.seconds = float(tensors["seconds"])
 
@@ -108,7 +113,7 @@ class LogitDifferences:
         """
         rows = self._rows(images)
         device = model.output.weight.device
-        augmentation = of(self.run.recipe)
+        augmentation = from_recipe(self.run.recipe)
         pixels = torch.from_numpy(images.pixels[np.concatenate(rows)]).to(device)
         generator = torch.Generator(device).manual_seed(self.run.seed)
         index = torch.arange(len(pixels), device=device).repeat_interleave(VIEWS)
@@ -132,8 +137,10 @@ def _differences(logits: list[np.ndarray], pair: tuple[int, int]) -> np.ndarray:
 
 
 def _estimates(differences: np.ndarray) -> list[tuple[float, float]]:
-    """Both estimates for each number of views in COUNTED; NaN without examples and where a logit is not finite, as a
-    diverged network's."""
+    """Return both estimates for each number of views in VIEW_COUNTS.
+
+    They are NaN without examples and where a logit is not finite, as a diverged network's.
+    """
     if not differences.size or not np.isfinite(differences).all():
-        return [(np.nan, np.nan)] * len(COUNTED)
-    return [tuple(bracket(differences[:, :views])) for views in COUNTED]
+        return [(np.nan, np.nan)] * len(VIEW_COUNTS)
+    return [tuple(bracket(differences[:, :views])) for views in VIEW_COUNTS]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from lsbook.core import registry
 from lsbook.core.config import Run
@@ -19,19 +20,19 @@ from lsbook.training.images import augmentation, evaluation, summary, transfer, 
 from lsbook.training.images.probes import LogitDifferences
 from lsbook.training.losses import Loss, from_run
 
-MEASURED = 2_000  # held-out images in each measurement along a run
-TRAIN_MEASURED = 10_000  # training images whose accuracy and calibration are kept at the end
+VALIDATION_IMAGES = 2_000  # held-out images in each validation along a run
+TRAIN_EVALUATED = 10_000  # training images whose accuracy and calibration are kept at the end
 
 
 class Splits(NamedTuple):
-    """The data of a run; `train` has the run's number of examples. `heldout` is empty when it reaches into these."""
+    """The data of a run. `train` has the run's number of examples; `heldout` is empty when they reach into it."""
 
     train: Images | ImageFiles
     heldout: Images | ImageFiles
     test: Images | ImageFiles
 
 
-def splits(run: Run) -> Splits:
+def load_splits(run: Run) -> Splits:
     """The images of a run, from their files. UserError when they, or those its network is tried on, are damaged."""
     train, heldout, test = all_splits(run.dataset)
     transfer.check(run.dataset)
@@ -46,7 +47,7 @@ def splits(run: Run) -> Splits:
 
 
 def noisy_labels(labels: np.ndarray, n_classes: int, rate: float, seed: np.random.SeedSequence) -> np.ndarray:
-    """Labels (N,) of which each is replaced, with probability `rate`, by one of the other classes, all as likely.
+    """Replace each of labels (N,), with probability `rate`, by one of the other classes, all as likely.
 
     The first labels come out the same however many there are.
     """
@@ -58,33 +59,39 @@ def noisy_labels(labels: np.ndarray, n_classes: int, rate: float, seed: np.rando
 class ImageTrainer(Trainer):
     """A network, the views it learns from, its loss and optimiser."""
 
-    alike = True
+    static_shapes = True
 
     def __init__(self, run: Run, model: Classifier, images: Images | ImageFiles, loss: Loss):
         super().__init__(model, run.recipe)
         self.criterion = loss
         self.batch = run.recipe.batch
-        if self.batch < distributed.count():
-            raise distributed.Shared(f"a batch of {self.batch} images is too small for {distributed.count()} processes")
-        self.batches = views.batches(images, augmentation.of(run.recipe), run.seed, self.batch, self.device)
+        if self.batch < distributed.world_size():
+            raise distributed.CollectiveError(
+                f"a batch of {self.batch} images is too small for {distributed.world_size()} processes"
+            )
+        self.batches = views.training_batches(
+            images, augmentation.from_recipe(run.recipe), run.seed, self.batch, self.device
+        )
 
-    def load(self, i: int) -> None:
+    @override
+    def load_batch(self, i: int) -> None:
         self.batches.load(i)
 
+    @override
     def loss(self) -> Tensor:
         images, batch = self.batches()
         with devices.autocast(self.device, self.recipe.precision):
             logits = self.model(images)
-        return distributed.weight(len(batch.index), self.batch) * self.criterion(logits.float(), batch)
+        return distributed.loss_weight(len(batch.index), self.batch) * self.criterion(logits.float(), batch)
 
 
 class ImageTask:
-    """See `loop.Task`. Draws the initial weights from torch's random state."""
+    """Image classification as a `loop.Task`. Initial weights are drawn from torch's random state."""
 
     def __init__(self, run: Run, data: Splits, device: torch.device, loss: Loss | None):
         """loss: the recipe's, with the run's alpha, when None."""
         self.run, self.data = run, data
-        self.view = augmentation.of(run.recipe)
+        self.view = augmentation.from_recipe(run.recipe)
         self.shape = shape = self.view.shape(data.train.shape)
         try:
             model = build(run.model, shape, len(data.train.classes))
@@ -96,47 +103,56 @@ class ImageTask:
             initialise_small(model)
         model.to(device, memory_format=torch.channels_last)
         self.trainer = ImageTrainer(run, model, data.train, loss or from_run(run))
-        self.measured = data.heldout.first(min(MEASURED, len(data.heldout)))
+        self.validation = data.heldout.first(min(VALIDATION_IMAGES, len(data.heldout)))
         probes = run.measured == "logit-differences"
         self.logit_differences = LogitDifferences(run, data.train, data.heldout) if probes else None
 
     @property
-    def measured_size(self) -> int:
-        return len(self.measured)
+    def validation_size(self) -> int:
+        """How many held-out images `validate` evaluates."""
+        return len(self.validation)
 
     @property
-    def probed(self) -> set[int]:
+    def probe_steps(self) -> set[int]:
+        """The steps after which `probe` is called: none where the run has no probe."""
         return set(self.logit_differences.points) if self.logit_differences else set()
 
     def probe(self, step: int) -> None:
+        """Measure the differences of logits after `step` steps."""
         self.logit_differences.measure(self.trainer.model, step)
 
-    def measure(self) -> dict[str, float] | None:
-        answers = self._respond(self.measured)
-        if not np.isfinite(answers.logits).all():
+    def validate(self) -> dict[str, float] | None:
+        """Evaluate on held-out images: accuracy and ECE as fractions; None when logits are not finite."""
+        outputs = self._evaluate(self.validation)
+        if not np.isfinite(outputs.logits).all():
             return None
-        measured = summary.measures(answers) if len(answers.labels) else {}
-        return {name: value for name, value in measured.items() if name in ("accuracy", "ece")}
+        metrics = summary.basic_metrics(outputs) if len(outputs.labels) else {}
+        return {name: value for name, value in metrics.items() if name in ("accuracy", "ece")}
 
     def state(self) -> dict[str, Tensor]:
+        """Return what the probe has measured so far, for a checkpoint."""
         return self.logit_differences.state() if self.logit_differences else {}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Go on from what `state` gave."""
         if self.logit_differences:
             self.logit_differences.load_state(tensors)
 
     def sample_inputs(self) -> tuple[tuple[Tensor, ...], int]:
+        """Return two black images (2, C, h, w) as inputs, and their number."""
         return (torch.zeros(2, *self.shape, device=self.trainer.device),), 2
 
     def close(self) -> None:
+        """End the processes that load batches."""
         self.trainer.batches.close()
 
-    def result(self, seconds: float) -> tuple[dict, dict, dict]:
-        measured = self.data._replace(train=self.data.train.first(min(TRAIN_MEASURED, len(self.data.train))))
-        train, heldout, test = (self._respond(images) for images in measured)
+    def summarise(self, seconds: float) -> tuple[dict, dict, dict]:
+        """Evaluate the trained network on all splits: metrics, arrays, and facts for the environment."""
+        splits = self.data._replace(train=self.data.train.first(min(TRAIN_EVALUATED, len(self.data.train))))
+        train, heldout, test = (self._evaluate(images) for images in splits)
         metrics = summary.metrics(train, heldout, test)
-        metrics |= self._further(train, heldout, test, metrics.get("temperature"))
-        # Of students nothing but errors is asked.
+        metrics |= self._later_metrics(train, heldout, test, metrics.get("temperature"))
+        # Only the errors of students are read.
         arrays = {} if self.run.teachers else self._arrays(train, test, metrics.get("temperature"))
         facts = {"images_per_second": round(self.run.recipe.steps * self.trainer.batch / seconds)}
         if self.logit_differences:
@@ -144,15 +160,15 @@ class ImageTask:
             facts["probe_seconds"] = round(self.logit_differences.seconds, 1)
         return metrics, arrays, facts
 
-    def _further(
+    def _later_metrics(
         self,
-        train: summary.Responses,
-        heldout: summary.Responses,
-        test: summary.Responses,
+        train: summary.ModelOutputs,
+        heldout: summary.ModelOutputs,
+        test: summary.ModelOutputs,
         temperature: float | None,
     ) -> dict[str, float]:
-        """Measures of later work: see `evaluation` and `transfer`. temperature: None without held-out images."""
-        metrics = evaluation.trust(heldout, test)
+        """Compute the measures of later work: `evaluation`, `transfer`. temperature: None without held-out images."""
+        metrics = evaluation.selective_prediction(heldout, test)
         splits = {"test": (test, 1.0)}
         if temperature is not None:
             splits |= {"heldout": (heldout, 1.0), "test_scaled": (test, temperature)}
@@ -160,19 +176,19 @@ class ImageTask:
             found = evaluation.calibration_without_bins(split, divisor)
             metrics |= {f"{name}_{measure}": value for measure, value in found.items()}
         templates = self.trainer.model.templates().detach().double().cpu().numpy()
-        metrics |= evaluation.features_geometry(train, test, templates)
+        metrics |= evaluation.feature_geometry(train, test, templates)
         if isinstance(self.data.train, Images):
             shape = self.data.train.shape
-            metrics |= transfer.unknown_images(self.run.dataset, shape, test, self._respond)
-            metrics |= transfer.linear_probe(self.run.dataset, shape, self._respond)
+            metrics |= transfer.out_of_distribution(self.run.dataset, shape, test, self._evaluate)
+            metrics |= transfer.linear_probe(self.run.dataset, shape, self._evaluate)
         return metrics
 
-    def _arrays(self, train: summary.Responses, test: summary.Responses, temperature: float | None) -> dict:
+    def _arrays(self, train: summary.ModelOutputs, test: summary.ModelOutputs, temperature: float | None) -> dict:
         """What figures need. The first seed keeps the logits; of others, numbers and shown examples are enough."""
         source = registry.dataset(self.run.dataset)
-        shown = [source.classes.index(name) for name in source.shown]
+        figure_classes = [source.classes.index(name) for name in source.shown]
         templates = self.trainer.model.templates().detach().float().cpu().numpy()
-        return summary.arrays(templates, temperature, train, test, shown, full=self.run.seed == 0)
+        return summary.arrays(templates, temperature, train, test, figure_classes, full=self.run.seed == 0)
 
-    def _respond(self, images: Images | ImageFiles) -> summary.Responses:
-        return summary.respond(self.trainer.model, images, self.view, self.run.recipe.precision)
+    def _evaluate(self, images: Images | ImageFiles) -> summary.ModelOutputs:
+        return summary.evaluate(self.trainer.model, images, self.view, self.run.recipe.precision)

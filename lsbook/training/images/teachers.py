@@ -1,4 +1,4 @@
-"""Teachers: their weights, and their logits of every view that students may see, computed once and kept on disk.
+"""Teachers: their weights, and their logits for every view that students may see, computed once and kept on disk.
 
 Both are this machine's own (`runs/`): they follow from the run and are made again where they are missing.
 """
@@ -22,7 +22,7 @@ from lsbook.core.config import Run
 from lsbook.core.errors import UserError
 from lsbook.core.paths import runs_path
 from lsbook.data.images import Images
-from lsbook.data.sources import write_whole
+from lsbook.data.sources import write_atomically
 from lsbook.models.base import Classifier, build
 from lsbook.training.engine import devices, distributed
 from lsbook.training.images import augmentation
@@ -32,24 +32,24 @@ BATCH = 2_048  # views evaluated at a time
 
 
 def weights_path(run: Run) -> Path:
-    """Where the trained weights of a run are kept."""
+    """Return where the trained weights of a run are kept."""
     return runs_path() / run.folder / "weights.safetensors"
 
 
 def save_weights(run: Run, model: Classifier) -> None:
-    """Keep a trained network: whole or not at all. A disk without space costs only a later student's time.
+    """Write the weights of a trained network, whole or not at all; of several processes rank 0 does.
 
-    Of several processes the first does.
+    A disk without space costs only a later student's time.
     """
     if distributed.rank():
         return
     state = {name: value.contiguous() for name, value in model.state_dict().items()}
     with suppress(OSError):
-        write_whole(weights_path(run), lambda file: file.write(save(state)))
+        write_atomically(weights_path(run), lambda file: file.write(save(state)))
 
 
 def has_weights(run: Run) -> bool:
-    """Whether the trained weights of a run are here, and whole."""
+    """Whether the trained weights of a run are on this machine, and whole."""
     return _read_weights(run) is not None
 
 
@@ -61,19 +61,19 @@ def _read_weights(run: Run) -> dict[str, Tensor] | None:
 
 
 def load_weights(run: Run, shape: tuple[int, int, int], n_classes: int) -> Classifier | None:
-    """The trained network for images of shape (C, H, W), in evaluation mode; None when its weights are not here."""
+    """Load a trained network for images of shape (C, H, W), in evaluation mode; None when its weights are not here."""
     state = _read_weights(run)
     if state is None:
         return None
-    view = augmentation.of(run.recipe)
+    view = augmentation.from_recipe(run.recipe)
     model = build(run.model, view.shape(shape), n_classes)
     model.load_state_dict(state)
     device = devices.device()
     return model.to(device, memory_format=torch.channels_last).eval()
 
 
-class Bank:
-    """A teacher's logits (N, V, K), float16, of all V views of N images; called with a batch, those of its views."""
+class TeacherLogits:
+    """A teacher's logits (N, V, K), float16, for all V views of N images; called with a batch, those of its views."""
 
     def __init__(self, logits: np.ndarray, view: augmentation.Augmentation, images: Images, device: torch.device):
         self.logits = torch.from_numpy(logits).to(device)
@@ -81,132 +81,170 @@ class Bank:
         self.labels = images.labels.repeat(logits.shape[1])
 
     def __call__(self, batch: Batch) -> Tensor:
-        """(B, K) float32."""
-        return self.logits[batch.index, self.view.number(self.shape, batch.views)].float()
+        """Return the logits (B, K), float32, for the views of a batch."""
+        return self.logits[batch.index, self.view.view_index(self.shape, batch.views)].float()
 
     def smoothness(self, temperature: float) -> float:
-        """γ of the targets at a temperature, over all views."""
-        return smoothness_at(temperature, self._every, self.labels)
+        """Return the smoothness index γ of the targets at a temperature, over all views."""
+        return smoothness_at(temperature, self._flat, self.labels)
 
     def temperature(self, smoothness: float) -> float:
-        """At which the targets have this γ. ValueError where there is none."""
-        return temperature_for(smoothness, self._every, self.labels)
+        """Find the temperature at which the targets have this smoothness index γ. ValueError where there is none."""
+        return temperature_for(smoothness, self._flat, self.labels)
 
     @property
-    def _every(self) -> np.ndarray:
+    def _flat(self) -> np.ndarray:
+        """The logits (N · V, K)."""
         return self.logits.flatten(0, 1).cpu().numpy()
 
 
-def bank(teacher: Run, images: Images, student: Run) -> Bank | None:
-    """The teacher's logits of every view of `images` that the student's augmentation makes; None without its weights.
+def teacher_logits(teacher: Run, images: Images, student: Run) -> TeacherLogits | None:
+    """Load, or compute and keep, a teacher's logits for every view of `images` that a student may see.
 
-    It sees their pixels as it was trained on them. Kept, where there is space, by the content of its weights and of the
-    images, and by augmentation.
+    The student's augmentation makes the views; the teacher sees their pixels on the scale that it was trained on.
+
+    Returns:
+        The logits; None where the teacher's weights are not on this machine.
+
+    Raises:
+        UserError: the student's views have another shape than those that the teacher was trained on.
     """
+    path = _logits_path(teacher, images, student)
+    if path is None:
+        return None
+    view = replace(augmentation.from_recipe(student.recipe), pixels=teacher.recipe.pixels)
+    _check_shape(view, teacher, images)
+    logits = _read_logits(path)
+    if logits is None:
+        model = load_weights(teacher, images.shape, len(images.classes))
+        if model is None:
+            return None
+        logits = _compute_and_keep(path, model, teacher.recipe.precision, images, view)
+    return TeacherLogits(logits, view, images, devices.device())
+
+
+def _logits_path(teacher: Run, images: Images, student: Run) -> Path | None:
+    """Where the logits are kept: named by augmentation, weights and images. None without the teacher's weights."""
     weights = weights_path(teacher)
     if not weights.is_file():
         return None
-    of = f"{hashlib.sha256(weights.read_bytes()).hexdigest()[:16]}-{images.fingerprint[:16]}-{len(images)}"
-    path = weights.with_name(f"bank-{student.recipe.augmentation}{student.recipe.size or ''}-{of}.npy")
-    view = replace(augmentation.of(student.recipe), pixels=teacher.recipe.pixels)
-    shape = tuple(images.pixels.shape[1:])
-    seen, known = view.shape(shape), augmentation.of(teacher.recipe).shape(shape)
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    made_from = f"{digest[:16]}-{images.fingerprint[:16]}-{len(images)}"
+    return weights.with_name(f"bank-{student.recipe.augmentation}{student.recipe.size or ''}-{made_from}.npy")
+
+
+def _check_shape(view: augmentation.Augmentation, teacher: Run, images: Images) -> None:
+    seen, known = view.shape(images.shape), augmentation.from_recipe(teacher.recipe).shape(images.shape)
     if seen != known:
         raise UserError(f"the student sees views of shape {seen}, but its teacher was trained on {known}")
-    logits = _read_bank(path)
-    if logits is None:
-        model = load_weights(teacher, shape, len(images.classes))
-        if model is None:
-            return None
-        part = path.with_suffix(".part")
-        every = len(images), len(view.every(shape, "cpu").top), len(images.classes)
-        logits = every_view(model, teacher.recipe.precision, images, view, _begun(part, every))
-        if isinstance(logits, np.memmap):
-            with suppress(OSError):
-                logits.flush()
-                part.replace(path)
-                logits = np.load(path, mmap_mode="c")
-    return Bank(logits, view, images, devices.device())
 
 
-def _read_bank(path: Path) -> np.ndarray | None:
+def _compute_and_keep(
+    path: Path, model: Classifier, precision: str, images: Images, view: augmentation.Augmentation
+) -> np.ndarray:
+    """Compute the logits (N, V, K) into a file, which gets its name when it is complete.
+
+    An interrupted computation goes on where it was. Without space for the file they are in memory alone.
+    """
+    partial = path.with_suffix(".part")
+    n_views = len(view.all_views(images.shape, "cpu").top)
+    logits = _open_partial(partial, (len(images), n_views, len(images.classes)))
+    compute_view_logits(model, precision, images, view, logits)
+    if isinstance(logits, np.memmap):
+        with suppress(OSError):
+            logits.flush()
+            partial.replace(path)
+            logits = np.load(path, mmap_mode="c")
+    return logits
+
+
+def _read_logits(path: Path) -> np.ndarray | None:
     try:
         return np.load(path, mmap_mode="c", allow_pickle=False)
     except (FileNotFoundError, EOFError, ValueError):  # a damaged file is made again, as a missing one
         return None
 
 
-def _begun(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """What an interrupted process has left in a file, NaN where it had nothing yet; in memory where there is no space.
+def _open_partial(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Open what an interrupted process has left in a file, or a new one of NaN; an array in memory without space.
 
     The file has its whole size from the beginning: what is mapped to memory must not run out of space.
     """
-    found = _read_bank(path)
+    found = _read_logits(path)
     if found is None or found.shape != shape:
         nothing = np.full(shape, np.nan, np.float16)
         try:
-            write_whole(path, lambda file: np.save(file, nothing))
+            write_atomically(path, lambda file: np.save(file, nothing))
         except OSError:
             return nothing
     return np.load(path, mmap_mode="r+")
 
 
-class Lesson(NamedTuple):
-    """What is learned from other networks' answers, and metrics of the targets: smoothness index, and temperature."""
+class DistillationTarget(NamedTuple):
+    """What a student learns: its loss, and metrics of the targets in it (smoothness index, temperature)."""
 
     loss: Loss
     metrics: dict[str, float]
 
 
-def lesson(run: Run, banks: Mapping[Run, Bank]) -> Lesson:
-    """Of a run that has teachers. banks: of each of them.
+def distillation_target(run: Run, logits: Mapping[Run, TeacherLogits]) -> DistillationTarget:
+    """Make the loss of a run that has teachers, and metrics of its targets.
 
-    UserError when its teacher cannot be as soft as the run says.
+    Args:
+        run: a student, or a run whose labels are smoothed to the smoothness index of another network's targets.
+        logits: those of each of the run's teachers.
+
+    Raises:
+        UserError: no temperature gives the teacher's targets the smoothness index that the run asks for.
     """
-    smoothness = run.as_soft_as and banks[run.as_soft_as].smoothness(1.0)
+    smoothness = run.as_soft_as and logits[run.as_soft_as].smoothness(1.0)
     if run.teacher is None:
-        return Lesson(SmoothedCrossEntropy(alpha=smoothness), {"teacher_smoothness": smoothness})
-    bank = banks[run.teacher]
+        return DistillationTarget(SmoothedCrossEntropy(alpha=smoothness), {"teacher_smoothness": smoothness})
+    teacher = logits[run.teacher]
     try:
-        temperature = run.temperature or bank.temperature(smoothness)
+        temperature = run.temperature or teacher.temperature(smoothness)
     except ValueError as error:
         raise UserError(f"{run}: smoothness {error}") from None
-    metrics = {"teacher_temperature": temperature, "teacher_smoothness": bank.smoothness(temperature)}
-    return Lesson(
+    metrics = {"teacher_temperature": temperature, "teacher_smoothness": teacher.smoothness(temperature)}
+    return DistillationTarget(
         Distillation(
-            teacher=bank, temperature=temperature, beta=run.beta, alpha=run.alpha, squared=run.squared_temperature
+            teacher=teacher, temperature=temperature, beta=run.beta, alpha=run.alpha, squared=run.squared_temperature
         ),
         metrics,
     )
 
 
 @torch.no_grad()
-def every_view(
+def compute_view_logits(
     model: Classifier,
-    number_format: str,
+    precision: str,
     images: Images,
     view: augmentation.Augmentation,
-    begun: np.ndarray | None = None,
+    logits: np.ndarray,
     progress: bool = True,
-) -> np.ndarray:
-    """(N, V, K) float16 logits of all V views of N images, in the order of `view.every`.
+) -> None:
+    """Evaluate a network on all V views of N images, in the order of `view.all_views`.
 
-    begun: an array to fill, of which a batch without any NaN is taken as it is.
+    Args:
+        model: a network of K classes, in evaluation mode.
+        precision: of its recipe.
+        images: N decoded images.
+        view: which makes the views.
+        logits: (N, V, K) float16 to be filled; batches at its beginning without any NaN are taken as they are.
+        progress: whether a bar is shown.
     """
     device = model.output.weight.device
     pixels = torch.from_numpy(images.pixels).to(device)
-    every = view.every(tuple(pixels.shape[1:]), device)
-    shape = len(images), len(every.top), len(images.classes)
-    result = np.full(shape, np.nan, np.float16) if begun is None else begun
-    flat = result.reshape(-1, shape[2])
-    first = int(np.argmax(np.append(np.isnan(flat).any(axis=1), True))) // BATCH * BATCH
+    views = view.all_views(images.shape, device)
+    n_views = len(views.top)
+    flat = logits.reshape(-1, logits.shape[2])
+    missing = np.isnan(flat).any(axis=1)
+    first = int(missing.argmax()) // BATCH * BATCH if missing.any() else len(flat)
     bar = tqdm(total=len(flat), initial=first, desc="teacher's views", unit="view", mininterval=1, disable=not progress)
     with bar:
         for rows in torch.arange(first, len(flat), device=device).split(BATCH):
-            place = rows % shape[1]
-            chosen = augmentation.Views(*(part[place] for part in every))
-            with devices.autocast(device, number_format):
-                logits = model(view.take(pixels, rows // shape[1], chosen))
-            flat[rows[0] : rows[-1] + 1] = logits.float().cpu().numpy()
+            image, which = rows // n_views, rows % n_views
+            with devices.autocast(device, precision):
+                outputs = model(view.take(pixels, image, augmentation.Views(*(part[which] for part in views))))
+            flat[rows[0] : rows[-1] + 1] = outputs.float().cpu().numpy()
             bar.update(len(rows))
-    return result

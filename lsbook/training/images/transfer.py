@@ -1,4 +1,4 @@
-"""What a trained image network makes of other data sets: whether it notices the unknown, and what its features tell.
+"""A trained image network on other data sets: out-of-distribution detection, and a linear probe of its features.
 
 Both are measured where the other data set is at hand (`registry.Dataset.unknown` and `.transfer`), in the network's
 own evaluation view; one that is not at hand adds nothing to the record.
@@ -13,68 +13,80 @@ import numpy as np
 from lsbook.analysis import selective
 from lsbook.core import registry
 from lsbook.core.registry import identifier
-from lsbook.data.images import Images, at_hand, load, train_and_heldout
-from lsbook.training.images.summary import Responses
+from lsbook.data.images import Images, is_available, load, train_and_heldout
+from lsbook.training.images.summary import ModelOutputs
 
 SCORES = {"msp": selective.max_probability, "max_logit": selective.max_logit, "energy": selective.energy}
 PROBE_IMAGES = 10_000  # training images that a linear probe learns from, at most
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C: weight of the examples' summed loss against ½ ‖w‖²
 ITERATIONS = 500
 
-Respond = Callable[[Images], Responses]
+Evaluate = Callable[[Images], ModelOutputs]
 
 
 def check(dataset: str) -> None:
-    """UserError when another data set on which its networks are tried is at hand but damaged.
+    """UserError when another data set on which its networks are tried is available but damaged.
 
     Asked before a training, so that it is not trained to an end where nothing can be recorded.
     """
     source = registry.dataset(dataset)
     for name in source.unknown:
-        if at_hand(name):
+        if is_available(name):
             load(name, "test")
-    if source.transfer and at_hand(source.transfer):
+    if source.transfer and is_available(source.transfer):
         train_and_heldout(source.transfer)
         load(source.transfer, "test")
 
 
-def unknown_images(dataset: str, shape: tuple[int, int, int], test: Responses, respond: Respond) -> dict[str, float]:
+def out_of_distribution(
+    dataset: str, shape: tuple[int, int, int], test: ModelOutputs, evaluate: Evaluate
+) -> dict[str, float]:
     """AUROC of a network's test images against those of data sets that are unknown to it.
 
-    As `ood_{data set}_{score}_auroc`, by the largest probability (msp), the largest logit and the energy log Σ exp z:
-    the probability that an image of its own data set has the higher score, ties counting half.
-    shape: (C, H, W) of the images the network knows.
+    The names are `ood_{data set}_{score}_auroc`, the scores the largest probability (msp), the largest logit and the
+    energy log Σ exp z. An AUROC is the probability that an image of its own data set has the higher score, ties
+    counting half.
+
+    Args:
+        dataset: on which the network was trained.
+        shape: (C, H, W) of the images the network knows.
+        test: its outputs for its own test images.
+        evaluate: computes its outputs for other images.
     """
     found = {}
     for name, known in registry.dataset(dataset).unknown.items():
-        if not at_hand(name):
+        if not is_available(name):
             continue
         images = _without(load(name, "test"), known)
-        logits = respond(_in_shape(images, shape)).logits
+        logits = evaluate(_in_shape(images, shape)).logits
         for score, score_of in SCORES.items():
             found[f"ood_{identifier(name)}_{score}_auroc"] = selective.auroc(score_of(test.logits), score_of(logits))
     return found
 
 
-def linear_probe(dataset: str, shape: tuple[int, int, int], respond: Respond) -> dict[str, float]:
-    """Test accuracy of a linear classifier on the penultimate features of another data set.
+def linear_probe(dataset: str, shape: tuple[int, int, int], evaluate: Evaluate) -> dict[str, float]:
+    """Train a linear classifier on the penultimate features of another data set and return its test accuracy.
 
-    As `probe_{data set}_accuracy`, and `probe_{data set}_strength` for C. Features are standardised by the training
-    images; the classifier is scikit-learn's multinomial logistic regression with an L2 penalty, and C the one of the
-    highest accuracy on held-out images, the smallest of equals.
-    shape: (C, H, W) of the images the network knows.
+    The metrics are `probe_{data set}_accuracy`, and `probe_{data set}_strength` for C. Features are standardised by the
+    training images; the classifier is scikit-learn's multinomial logistic regression with an L2 penalty, and C the one
+    of the highest accuracy on held-out images, the smallest of equals. Nothing where the other data set is not here.
+
+    Args:
+        dataset: on which the network was trained.
+        shape: (C, H, W) of the images the network knows.
+        evaluate: computes its outputs for other images.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     name = registry.dataset(dataset).transfer
-    if name is None or not at_hand(name):
+    if name is None or not is_available(name):
         return {}
     train, heldout = train_and_heldout(name)
     splits = {"train": train.first(min(PROBE_IMAGES, len(train))), "heldout": heldout, "test": load(name, "test")}
     features = {
-        split: respond(_in_shape(images, shape)).activations[:, :-1].astype(np.float64)
+        split: evaluate(_in_shape(images, shape)).activations[:, :-1].astype(np.float64)
         for split, images in splits.items()
     }
     best = {"heldout": -1.0}
@@ -91,13 +103,13 @@ def linear_probe(dataset: str, shape: tuple[int, int, int], respond: Respond) ->
 
 
 def _without(images: Images, classes: tuple[str, ...]) -> Images:
-    """The images of all other classes."""
+    """Return the images of all other classes."""
     rows = ~np.isin(images.labels, [images.classes.index(name) for name in classes])
     return replace(images, pixels=images.pixels[rows], labels=images.labels[rows])
 
 
 def _in_shape(images: Images, shape: tuple[int, int, int]) -> Images:
-    """The images with as many channels, grey ones repeated, and as large, zeros around smaller ones.
+    """Bring images to a shape (C, H, W): grey ones are repeated in each channel, smaller ones get zeros around them.
 
     ValueError when they are larger, or coloured where the network knows grey ones only.
     """

@@ -12,13 +12,13 @@ from lsbook.analysis.projection import span_coordinates
 from lsbook.analysis.translation import NextTokens, TemperatureCurves
 from lsbook.core.errors import one_line
 from lsbook.data import examples
-from lsbook.data.encoded import Encoded, Sentences
+from lsbook.data.encoded import EncodedPairs, Sentences
 from lsbook.data.texts import Pairs
 from lsbook.data.vocabulary import Vocabulary
 from lsbook.models.beam_search import Translation
 from lsbook.models.transformer import Transformer
 from lsbook.training.engine import distributed
-from lsbook.training.images.summary import SHOWN, first_of_each_class, half, with_one
+from lsbook.training.images.summary import KEPT_PER_CLASS, append_one, first_of_each_class, to_float16
 from lsbook.training.text import translations
 from lsbook.training.text.translations import Scores
 
@@ -28,62 +28,69 @@ BLEU_TEMPERATURES = (0.63, 0.8, 1.0, 1.25, 1.6, 2.0)
 BEAM = 4
 BEAMS = (1, 2, 4, 8)
 WIDE_BEAMS = (8, 32)  # without length penalty
-KEPT = 1_000  # test sentences whose every token is kept
-TRAIN_MEASURED = 1_000  # training pairs whose predictions and activations are kept
-WORDS = 10  # frequent tokens whose activations are kept
-COUNTED = 2**22  # tokens counted at a time: NumPy makes eight bytes of each
+KEPT_SENTENCES = 1_000  # test sentences whose every token is kept
+TRAIN_EVALUATED = 1_000  # training pairs whose predictions and activations are kept
+N_WORDS = 10  # frequent tokens whose activations are kept
+COUNT_CHUNK = 2**22  # tokens counted at a time: NumPy makes eight bytes of each
 
 
 class Translator(NamedTuple):
-    """A trained network, its vocabulary, its recipe's precision, and how many sentences of a split are translated."""
+    """A trained network with its vocabulary, precision, and how many sentences of a split it translates at most."""
 
     model: Transformer
     vocabulary: Vocabulary
     precision: str
-    most: int
+    max_sentences: int
 
-    def predict(self, text: Encoded, temperatures: tuple[float, ...]) -> NextTokens:
-        """The next-token predictions of a text."""
-        return translations.next_tokens(self.model, text, temperatures, self.precision)
+    def predict(self, text: EncodedPairs, temperatures: tuple[float, ...]) -> NextTokens:
+        """Predict every target token of a text."""
+        return translations.predict_next_tokens(self.model, text, temperatures, self.precision)
 
     def score(self, pairs: Pairs, **search) -> Scores:
-        """Translate the first sentences and compare them with their references."""
+        """Translate the first `max_sentences` sentences and compare them with their references."""
         return self.translate(pairs, **search)[1]
 
     def translate(self, pairs: Pairs, **search) -> tuple[list[Translation], Scores]:
         """As `score`, with the translations of the first sentences."""
-        pairs = pairs.first(min(self.most, len(pairs)))
-        found = translations.translated(self.model, pairs.source, self.vocabulary, self.precision, **search)
-        return found, translations.score(self.vocabulary.decode([t.tokens for t in found]), pairs.target)
+        pairs = pairs.first(min(self.max_sentences, len(pairs)))
+        found = translations.translate_sentences(self.model, pairs.source, self.vocabulary, self.precision, **search)
+        return found, translations.score_translations(self.vocabulary.decode([t.tokens for t in found]), pairs.target)
 
 
 def summarise(
-    translator: Translator, train: Encoded, heldout: Pairs, test: Pairs, alpha: float, full: bool
+    translator: Translator, train: EncodedPairs, heldout: Pairs, test: Pairs, alpha: float, full: bool
 ) -> tuple[dict[str, float], dict[str, np.ndarray], dict[str, str]]:
-    """Metrics, arrays and sacreBLEU's signatures.
+    """Evaluate a trained translator: what a record keeps of it.
 
-    The arrays: those of `predicted`, `scored`, `widely_searched`, `words` and `example_translations` below.
-    alpha: the smoothing factor of the network's targets.
-    full: keep every token's prediction at every temperature of BLEU, otherwise at 1.
+    Args:
+        translator: the network with its vocabulary.
+        train: training text.
+        heldout: validation text, on which temperatures are chosen.
+        test: test text.
+        alpha: the smoothing factor of the network's targets.
+        full: keep every token's prediction at every temperature of BLEU, otherwise at 1 alone.
+
+    Returns:
+        Metrics, the arrays of the functions below, and sacreBLEU's signatures.
     """
-    metrics, arrays = predicted(translator, train, heldout, test, full)
-    of_scores, arrays_of_scores, signatures = scored(translator, heldout, test)
+    metrics, arrays = next_token_results(translator, train, heldout, test, full)
+    of_scores, arrays_of_scores, signatures = translation_results(translator, heldout, test)
     arrays |= arrays_of_scores
-    of_wide_beams, arrays_of_wide_beams = widely_searched(translator, test, alpha)
+    of_wide_beams, arrays_of_wide_beams = wide_beam_results(translator, test, alpha)
     metrics |= of_wide_beams
     arrays |= arrays_of_wide_beams
-    arrays |= words(translator, {"train": train, "test": translations.encode(test, translator.vocabulary)})
+    arrays |= word_activations(translator, {"train": train, "test": translations.encode(test, translator.vocabulary)})
     return metrics | of_scores, arrays | example_translations(translator), signatures
 
 
-def predicted(
-    translator: Translator, train: Encoded, heldout: Pairs, test: Pairs, full: bool
+def next_token_results(
+    translator: Translator, train: EncodedPairs, heldout: Pairs, test: Pairs, full: bool
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Metrics of next tokens, `temperature` being that of the smallest validation NLL, and these arrays:
+    """Evaluate next-token predictions: metrics, `temperature` being that of the smallest validation NLL, and arrays.
 
-    temperatures (T,), {heldout,test}_{nll,ece} (T,) in nats a token and as fractions; of the first KEPT test sentences
-    test_lengths (n,), and of their N tokens test_hit (N,), and at token_temperatures (t,) test_confidence and
-    test_log_probability (t, N).
+    The arrays are temperatures (T,), {heldout,test}_{nll,ece} (T,) in nats a token and as fractions; of the first
+    KEPT_SENTENCES test sentences test_lengths (n,), and of their N tokens test_hit (N,), and at token_temperatures (t,)
+    test_confidence and test_log_probability (t, N).
     """
     texts = {
         name: translations.encode(pairs, translator.vocabulary)
@@ -93,7 +100,7 @@ def predicted(
     found = {name: translation.temperature_curves(predictions) for name, predictions in tokens.items()}
     best = translation.best_temperature(TEMPERATURES, found["heldout"].nll)
     metrics = {"temperature": best}
-    shown = train.first(min(TRAIN_MEASURED, len(train)))
+    shown = train.first(min(TRAIN_EVALUATED, len(train)))
     metrics |= _at("train", translation.temperature_curves(translator.predict(shown, (1.0,))), 0)
     for name, curves in found.items():
         metrics |= _at(name, curves, TEMPERATURES.index(1))
@@ -102,11 +109,11 @@ def predicted(
     kept = BLEU_TEMPERATURES if full else (1.0,)
     arrays |= {"temperatures": np.array(TEMPERATURES), "token_temperatures": np.array(kept)}
     rows = [TEMPERATURES.index(t) for t in kept]
-    lengths = tokens["test"].lengths[:KEPT]
+    lengths = tokens["test"].lengths[:KEPT_SENTENCES]
     arrays["test_lengths"] = lengths.astype(np.uint16)
     arrays["test_hit"] = tokens["test"].hit[: lengths.sum()]
     for name in ("confidence", "log_probability"):
-        arrays[f"test_{name}"] = half(getattr(tokens["test"], name)[rows, : lengths.sum()])
+        arrays[f"test_{name}"] = to_float16(getattr(tokens["test"], name)[rows, : lengths.sum()])
     return metrics, arrays
 
 
@@ -119,11 +126,12 @@ def _at(name: str, curves: TemperatureCurves, place: int) -> dict[str, float]:
     }
 
 
-def scored(
+def translation_results(
     translator: Translator, heldout: Pairs, test: Pairs
 ) -> tuple[dict[str, float], dict[str, np.ndarray], dict[str, str]]:
-    """BLEU and chrF, `bleu_temperature` being that of the largest validation BLEU, sacreBLEU's signatures, and arrays:
+    """Evaluate translations: BLEU and chrF in percent, arrays, and sacreBLEU's signatures.
 
+    `bleu_temperature` is that of the largest validation BLEU. The arrays are
     bleu_temperatures (b,), heldout_bleu (b,), test_chrf (b,), test_statistics (b, N, 10), found with BEAM hypotheses;
     beams (k,), beam_statistics (k, N, 10), at temperature 1.
     """
@@ -151,10 +159,10 @@ def scored(
     return metrics, arrays, plain.signatures
 
 
-def widely_searched(
+def wide_beam_results(
     translator: Translator, test: Pairs, alpha: float
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Whether wide beams without length penalty prefer short outputs, as metrics and arrays of the test sentences.
+    """Measure whether wide beams without length penalty prefer short outputs, as metrics and arrays of the test text.
 
     Searched by the network's own probabilities, `unpenalised`, and by those of a rectified search, `rectified`. With
     alpha = 0 these are the same: then one search gives the metrics of both names, and the arrays of the first only.
@@ -170,8 +178,8 @@ def widely_searched(
     {search}_log_probability (k, N) of the outputs and {search}_log_empty (N,), in nats, both 0 where the probability
     is 0, which {search}_found (k, N) and {search}_empty_possible (N,) tell.
     """
-    plain = _WideSearch.of(translator, test, 0.0)
-    searches = {"unpenalised": plain, "rectified": _WideSearch.of(translator, test, alpha) if alpha else plain}
+    plain = _WideSearch.run(translator, test, 0.0)
+    searches = {"unpenalised": plain, "rectified": _WideSearch.run(translator, test, alpha) if alpha else plain}
     metrics, arrays = {}, {"wide_beams": np.array(WIDE_BEAMS, np.uint8)}
     for name, search in searches.items():
         sums = search.statistics.sum(axis=1)
@@ -195,7 +203,7 @@ class _WideSearch(NamedTuple):
     """Translations of N sentences with each of the k WIDE_BEAMS, without length penalty.
 
     statistics (k, N, 10); empty (k, N): whether the output is; log_probability and log_empty (k, N), in nats, see
-    `decoding.Translation`.
+    `beam_search.Translation`.
     """
 
     statistics: np.ndarray
@@ -204,7 +212,7 @@ class _WideSearch(NamedTuple):
     log_empty: np.ndarray
 
     @classmethod
-    def of(cls, translator: Translator, pairs: Pairs, smoothing: float) -> "_WideSearch":
+    def run(cls, translator: Translator, pairs: Pairs, smoothing: float) -> "_WideSearch":
         searches = [
             translator.translate(pairs, beam=beam, length_penalty=0.0, smoothing=smoothing) for beam in WIDE_BEAMS
         ]
@@ -216,70 +224,73 @@ class _WideSearch(NamedTuple):
         )
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
-        """What a record keeps of it."""
+        """Return what a record keeps of it."""
         found, possible = np.isfinite(self.log_probability), np.isfinite(self.log_empty[0])
         return {
             f"{name}_statistics": self.statistics,
             f"{name}_found": found,
-            f"{name}_log_probability": half(np.where(found, self.log_probability, 0)),
+            f"{name}_log_probability": to_float16(np.where(found, self.log_probability, 0)),
             f"{name}_empty_possible": possible,
-            f"{name}_log_empty": half(np.where(possible, self.log_empty[0], 0)),
+            f"{name}_log_empty": to_float16(np.where(possible, self.log_empty[0], 0)),
         }
 
 
-def words(translator: Translator, texts: dict[str, Encoded]) -> dict[str, np.ndarray]:
-    """Tokens as classes, the WORDS most frequent ones of the training text that are whole words, as arrays:
+def word_activations(translator: Translator, texts: dict[str, EncodedPairs]) -> dict[str, np.ndarray]:
+    """Take the N_WORDS most frequent whole words of the training text as classes: their activations, as arrays.
 
-    words (K,), templates (K, r), and for `train` and `test` {split}_activations (n, r), in the templates' span, and
-    {split}_labels (n,), of the first predictions of each.
+    They are words (K,), templates (K, r), and for `train` and `test` {split}_activations (n, r), in the templates'
+    span, and {split}_labels (n,), of the first predictions of each word.
     """
     ids = frequent_words(texts["train"], translator.vocabulary)
     templates = translator.model.templates().detach()[ids.tolist()].float().cpu().numpy()
     result = {"words": np.array([one_line(piece[1:]) for piece in translator.vocabulary.pieces(ids)])}
     for name, text in texts.items():
-        shown = text.first(min(TRAIN_MEASURED, len(text)))
-        activations, labels = _of_words(translator, shown, ids)
-        rows = first_of_each_class(labels, SHOWN)
+        shown = text.first(min(TRAIN_EVALUATED, len(text)))
+        activations, labels = _activations_before(translator, shown, ids)
+        rows = first_of_each_class(labels, KEPT_PER_CLASS)
         activations, result["templates"] = span_coordinates(activations[rows], templates)
-        result[f"{name}_activations"] = half(activations)
+        result[f"{name}_activations"] = to_float16(activations)
         result[f"{name}_labels"] = labels[rows].astype(np.uint16)
     return result | {"templates": result["templates"].astype(np.float32)}
 
 
-def frequent_words(text: Encoded, vocabulary: Vocabulary) -> np.ndarray:
-    """The ids of the most frequent target tokens that begin a word and have only letters, WORDS at most."""
+def frequent_words(text: EncodedPairs, vocabulary: Vocabulary) -> np.ndarray:
+    """Return the ids of the most frequent target tokens that begin a word and have only letters, at most N_WORDS."""
     ids = text.target.ids[: text.target.offsets[-1]]
-    parts = np.array_split(ids, -(-len(ids) // COUNTED))
+    parts = np.array_split(ids, -(-len(ids) // COUNT_CHUNK))
     counts = sum(np.bincount(part, minlength=vocabulary.size) for part in parts)
     pieces = vocabulary.pieces(range(vocabulary.size))
     letters = [i for i, piece in enumerate(pieces) if piece.startswith("▁") and piece[1:].isalpha() and counts[i]]
-    return np.array(sorted(letters, key=lambda i: -counts[i])[:WORDS])
+    return np.array(sorted(letters, key=lambda i: -counts[i])[:N_WORDS])
 
 
-def _of_words(translator: Translator, text: Encoded, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Activations (n, d + 1), with the constant 1, that predict one of these tokens, and its place among them (n,)."""
+def _activations_before(translator: Translator, text: EncodedPairs, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return activations (n, d + 1) that predict one of these tokens, and its index among them (n,)."""
     sentences, activations, labels = [], [], []
-    for rows, found, tokens in translations.predictions(translator.model, text, translator.precision):
+    for rows, found, tokens in translations.activation_batches(translator.model, text, translator.precision):
         tokens = tokens.cpu().numpy()
         chosen = np.isin(tokens, ids)
         sentences.append(rows[chosen])
         activations.append(found.float().cpu().numpy()[chosen])
         labels.append(np.argmax(tokens[chosen, None] == ids, axis=1))
-    order = np.argsort(distributed.concatenated(sentences), kind="stable")
-    return with_one(distributed.concatenated(activations)[order]), distributed.concatenated(labels)[order]
+    order = np.argsort(distributed.all_gather_concatenate(sentences), kind="stable")
+    return append_one(distributed.all_gather_concatenate(activations)[order]), distributed.all_gather_concatenate(
+        labels
+    )[order]
 
 
 def example_translations(translator: Translator) -> dict[str, np.ndarray]:
-    """Translations of our own sentences, as arrays:
+    """Translate the sentences of `data.examples`, as arrays.
 
-    example_sources and example_references (n,); example_pieces (m,) of all translations in a row, eos the last of each,
-    with example_confidences (m,), each token's probability after those before it; example_lengths (n,) in tokens.
+    They are example_sources and example_references (n,); example_pieces (m,) of all translations in a row, eos the last
+    of each, with example_confidences (m,), each token's probability after those before it; example_lengths (n,) in
+    tokens.
     """
     words = translator.vocabulary
     sources, references = zip(*examples.SENTENCES, strict=True)
-    found = translations.translated(translator.model, sources, words, translator.precision, beam=BEAM)
+    found = translations.translate_sentences(translator.model, sources, words, translator.precision, beam=BEAM)
     sides = words.encode(sources), [np.array(t.tokens, words.dtype) for t in found]
-    text = Encoded(*map(Sentences.of, sides), "", "")
+    text = EncodedPairs(*map(Sentences.from_rows, sides), "", "")
     tokens = translator.predict(text, (1.0,))
     pieces = [one_line(piece) for t in found for piece in words.pieces([*t.tokens, words.eos])]
     return {

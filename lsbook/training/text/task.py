@@ -6,13 +6,14 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from lsbook.analysis import translation
 from lsbook.core.config import Run
 from lsbook.core.errors import UserError
 from lsbook.data import encoded, texts, vocabulary
 from lsbook.data.batches import Batches
-from lsbook.data.encoded import Encoded
+from lsbook.data.encoded import EncodedPairs
 from lsbook.data.texts import Pairs
 from lsbook.data.vocabulary import Vocabulary
 from lsbook.models.base import build
@@ -25,84 +26,92 @@ from lsbook.training.text.summary import Translator, summarise
 
 # Sentences of each split: few where seconds count, all of newstest2014, and of other texts:
 TRANSLATED = {"grammar": 100, "wmt14-en-de": 3_003}
-MOST_TRANSLATED = 1_000
-MEASURED = 200  # validation pairs in each measurement along a run
+MAX_TRANSLATED = 1_000
+VALIDATION_PAIRS = 200  # validation pairs in each measurement along a run
 
 
-class Texts(NamedTuple):
+class TextSplits(NamedTuple):
     """The data of a run; `train` has the run's number of pairs, and is encoded."""
 
-    train: Encoded
+    train: EncodedPairs
     heldout: Pairs
     test: Pairs
     vocabulary: Vocabulary
 
 
-def splits(run: Run) -> Texts:
-    """The text of a run, from its files.
+def load_splits(run: Run) -> TextSplits:
+    """Read and encode the text of a run.
 
-    UserError when they are missing or damaged, or support no such vocabulary or batch.
+    UserError when it is missing or damaged, or supports no such vocabulary or batch.
     """
     words = vocabulary.load(run.dataset, run.vocabulary)
     train = encoded.load(run.dataset, "train", words).first(run.examples)
     tokens = int(sum(side.lengths().sum() for side in (train.source, train.target)))
     if run.recipe.batch > tokens:
         raise UserError(f"batch: at most the {tokens} tokens of the training text, not {run.recipe.batch}")
-    return Texts(train, *(texts.load(run.dataset, split) for split in ("heldout", "test")), words)
+    return TextSplits(train, *(texts.load(run.dataset, split) for split in ("heldout", "test")), words)
 
 
 class TextTrainer(Trainer):
     """A Transformer, the batches it learns from, and its optimiser. The loss is smoothed cross-entropy a token."""
 
-    def __init__(self, run: Run, model: Transformer, pairs: Encoded):
+    def __init__(self, run: Run, model: Transformer, pairs: EncodedPairs):
         super().__init__(model, run.recipe)
         self.alpha = run.alpha
-        self.batches = Batches(pairs, run.recipe.batch, run.seed, part=(distributed.rank(), distributed.count()))
+        self.batches = Batches(pairs, run.recipe.batch, run.seed, shard=(distributed.rank(), distributed.world_size()))
 
-    def load(self, i: int) -> None:
+    @override
+    def load_batch(self, i: int) -> None:
         self.batch = self.batches(i)
 
     def loss(self) -> Tensor:
-        """A mean over the tokens without padding."""
+        """Compute smoothed cross-entropy, a mean over the target tokens without padding, in nats."""
         with devices.autocast(self.device, self.recipe.precision):
-            activations, labels = translations.predicting(self.model, self.batch)
+            activations, labels = translations.target_activations(self.model, self.batch)
             loss = smoothed_cross_entropy_of_output(activations, self.model.output, labels, self.alpha)
         return self.batch.weight * loss
 
 
 class TextTask:
-    """See `loop.Task`. Draws the initial weights from torch's random state."""
+    """Translation as a `loop.Task`. Initial weights are drawn from torch's random state."""
 
-    probed = frozenset()
+    probe_steps = frozenset()
 
-    def __init__(self, run: Run, data: Texts, device: torch.device):
+    def __init__(self, run: Run, data: TextSplits, device: torch.device):
         self.run, self.data = run, data
         model = build(run.model, data.vocabulary.size, data.vocabulary.pad).to(device)
         self.trainer = TextTrainer(run, model, data.train)
-        self.measured = translations.encode(data.heldout.first(min(MEASURED, len(data.heldout))), data.vocabulary)
+        self.validation = translations.encode(
+            data.heldout.first(min(VALIDATION_PAIRS, len(data.heldout))), data.vocabulary
+        )
 
     @property
-    def measured_size(self) -> int:
-        return int(self.measured.source.lengths().sum() + self.measured.target.lengths().sum())
+    def validation_size(self) -> int:
+        """How many tokens `validate` reads, both languages together."""
+        return int(self.validation.source.lengths().sum() + self.validation.target.lengths().sum())
 
     def probe(self, step: int) -> None:
-        """Nothing."""
+        """Do nothing: the task has none."""
 
-    def measure(self) -> dict[str, float] | None:
-        tokens = translations.next_tokens(self.trainer.model, self.measured, (1.0,), self.run.recipe.precision)
+    def validate(self) -> dict[str, float] | None:
+        """Evaluate next tokens of validation text: accuracy and ECE as fractions, NLL in nats; None when not finite."""
+        tokens = translations.predict_next_tokens(
+            self.trainer.model, self.validation, (1.0,), self.run.recipe.precision
+        )
         if not np.isfinite(tokens.log_probability).all():
             return None
         [nll], [ece], accuracy = translation.temperature_curves(tokens)
         return {"accuracy": accuracy, "ece": float(ece), "nll": float(nll)}
 
     def state(self) -> dict[str, Tensor]:
+        """Return nothing: network and optimiser are all that a checkpoint needs."""
         return {}
 
     def load_state(self, tensors: dict[str, Tensor]) -> None:
-        """Nothing."""
+        """Do nothing: the task has none."""
 
     def sample_inputs(self) -> tuple[tuple[Tensor, ...], int]:
-        """Sentences of the training text's mean lengths."""
+        """Return two sentence pairs of the training text's mean lengths, and their number of tokens."""
         sides = [
             torch.full((2, round(1 + float(side.lengths().mean()))), Vocabulary.eos, device=self.trainer.device)
             for side in (self.data.train.source, self.data.train.target)
@@ -110,12 +119,13 @@ class TextTask:
         return tuple(sides), sum(side.numel() for side in sides)
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing: the task has none."""
 
-    def result(self, seconds: float) -> tuple[dict, dict, dict]:
+    def summarise(self, seconds: float) -> tuple[dict, dict, dict]:
+        """Evaluate the trained network on all splits: metrics, arrays, and facts for the environment."""
         run, data = self.run, self.data
         translator = Translator(
-            self.trainer.model, data.vocabulary, run.recipe.precision, TRANSLATED.get(run.dataset, MOST_TRANSLATED)
+            self.trainer.model, data.vocabulary, run.recipe.precision, TRANSLATED.get(run.dataset, MAX_TRANSLATED)
         )
         began = time.perf_counter()
         # The first seed keeps every token's prediction at several temperatures; the others' summaries are enough.

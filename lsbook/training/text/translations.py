@@ -1,4 +1,4 @@
-"""A trained Transformer's answers: predictions of each token of a text, and translations with their scores."""
+"""A trained Transformer at work: predictions of each token of a text, and translations with their scores."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from torch import Tensor
 from lsbook.analysis.translation import ORDERS, NextTokens
 from lsbook.data import encoded
 from lsbook.data.batches import Batch, Batches
-from lsbook.data.encoded import Encoded
+from lsbook.data.encoded import EncodedPairs
 from lsbook.data.texts import Pairs
 from lsbook.data.vocabulary import Vocabulary
 from lsbook.models.beam_search import Search, Translation, translate
@@ -22,14 +22,14 @@ EVALUATION_TOKENS = 4_096  # in a batch, both sides and padding together
 ROWS = 512  # whose logits are evaluated at a time
 
 
-def encode(pairs: Pairs, vocabulary: Vocabulary) -> Encoded:
-    """The same pairs as token ids."""
+def encode(pairs: Pairs, vocabulary: Vocabulary) -> EncodedPairs:
+    """Encode sentence pairs as token ids."""
     sides = encoded.encode(list(zip(pairs.source, pairs.target, strict=True)), vocabulary)
-    return Encoded(*sides, pairs.fingerprint, pairs.variant)
+    return EncodedPairs(*sides, pairs.fingerprint, pairs.variant)
 
 
-def predicting(model: Transformer, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Activations (n, d) that predict the n tokens of a batch's targets, without padding, and these tokens (n,)."""
+def target_activations(model: Transformer, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Compute the activations (n, d) that predict a batch's n target tokens, without padding; return both."""
     device = model.output.weight.device
     source, target_in, target_out = (
         torch.from_numpy(side).to(device) for side in (batch.source, batch.target_in, batch.target_out)
@@ -39,41 +39,44 @@ def predicting(model: Transformer, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def predictions(model: Transformer, text: Encoded, precision: str) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
-    """Batch by batch: each token's sentence (n,), and what `predicting` gives. Sentences come in any order, each whole.
+def activation_batches(
+    model: Transformer, text: EncodedPairs, precision: str
+) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
+    """Yield for each batch of a text its tokens' sentences (n,), and what `target_activations` gives.
 
-    Of several processes each has its share of the batches.
-
-    The model is left in the mode (training or not) that it was in.
+    Sentences come in any order, each whole; of several processes each has its shard of the batches. The model is left
+    in the mode (training or not) that it was in.
     """
     was_training = model.training
     model.eval()
     batches = Batches(text, EVALUATION_TOKENS)
-    for i in distributed.share(range(len(batches))):
+    for i in distributed.shard(range(len(batches))):
         batch = batches(i)
         with autocast(model.output.weight.device, precision):
-            activations, labels = predicting(model, batch)
+            activations, labels = target_activations(model, batch)
         yield np.repeat(batch.rows, (batch.target_out != model.pad).sum(axis=1)), activations, labels
     model.train(was_training)
 
 
 @torch.no_grad()
-def next_tokens(model: Transformer, text: Encoded, temperatures: Sequence[float], precision: str) -> NextTokens:
-    """Predict every token of a text's targets, at all temperatures (above 0) in one pass; float32."""
+def predict_next_tokens(
+    model: Transformer, text: EncodedPairs, temperatures: Sequence[float], precision: str
+) -> NextTokens:
+    """Predict every target token of a text from those before it, at all temperatures (above 0) in one pass; float32."""
     parts, sentences = [], []
-    for rows, activations, labels in predictions(model, text, precision):
+    for rows, activations, labels in activation_batches(model, text, precision):
         sentences.append(rows)
         for h, y in zip(activations.split(ROWS), labels.split(ROWS), strict=True):
             with autocast(h.device, precision):
                 logits = model.output(h).float()
             parts.append(_evaluate(logits, y, temperatures).cpu().numpy())
-    sentences, n = distributed.concatenated(sentences), len(temperatures)
-    values = distributed.concatenated(parts, axis=1)[:, np.argsort(sentences, kind="stable")]
+    sentences, n = distributed.all_gather_concatenate(sentences), len(temperatures)
+    values = distributed.all_gather_concatenate(parts, axis=1)[:, np.argsort(sentences, kind="stable")]
     return NextTokens(values[:n], values[n:-1], values[-1] == 1, np.bincount(sentences, minlength=len(text)))
 
 
 def _evaluate(logits: Tensor, labels: Tensor, temperatures: Sequence[float]) -> Tensor:
-    """(2 T + 1, n): largest probability and log-probability of the labels at each temperature, then hit or miss."""
+    """Return (2 T + 1, n): at T temperatures largest probabilities and the labels' log-probabilities, then hits."""
     largest, found = logits.max(dim=1, keepdim=True)
     logits -= largest
     of_labels = logits.gather(1, labels[:, None])[:, 0]
@@ -82,28 +85,31 @@ def _evaluate(logits: Tensor, labels: Tensor, temperatures: Sequence[float]) -> 
     return torch.stack([*(1 / total for total in totals), *log_probabilities, (found[:, 0] == labels).float()])
 
 
-def translated(
+def translate_sentences(
     model: Transformer, sentences: Sequence[str], vocabulary: Vocabulary, precision: str, **search
 ) -> list[Translation]:
-    """The translations found for these sentences; search: fields of `decoding.Search` besides bos and eos."""
+    """Translate sentences by beam search; `search` are fields of `beam_search.Search` besides bos and eos."""
     sources = [np.append(ids, vocabulary.eos).astype(np.int64) for ids in vocabulary.encode(sentences)]
     with autocast(model.output.weight.device, precision):
-        own = translate(model, distributed.share(sources), Search(bos=vocabulary.bos, eos=vocabulary.eos, **search))
-    shares = distributed.every(own)
+        own = translate(model, distributed.shard(sources), Search(bos=vocabulary.bos, eos=vocabulary.eos, **search))
+    shares = distributed.all_gather(own)
     return [shares[i % len(shares)][i // len(shares)] for i in range(len(sources))]
 
 
 class Scores(NamedTuple):
-    """statistics (N, 10) uint16 of each sentence, see `analysis.translation.corpus_bleu`; chrF of the text, in percent;
-    sacreBLEU's signatures of both by name."""
+    """How well N translations match their references.
+
+    statistics: (N, 10) uint16, from which `analysis.translation.corpus_bleu` computes BLEU. chrf: of the whole text, in
+    percent. signatures: sacreBLEU's, of both by name.
+    """
 
     statistics: np.ndarray
     chrf: float
     signatures: dict[str, str]
 
 
-def score(translations: Sequence[str], references: Sequence[str]) -> Scores:
-    """Cased BLEU and chrF of detokenised text, by sacreBLEU. ValueError unless there is one reference to each."""
+def score_translations(translations: Sequence[str], references: Sequence[str]) -> Scores:
+    """Compute cased BLEU and chrF by sacreBLEU. ValueError unless there is one reference to each translation."""
     from sacrebleu.metrics import BLEU, CHRF
 
     if len(translations) != len(references):

@@ -51,7 +51,7 @@ ADAM = {"optimiser": "adam", "learning_rate": 1e-3}
 def test_a_repeated_training_is_one_step_by_step(data, model, settings, monkeypatch, capsys):
     repeated = train(of(model, **settings), data, progress=False)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr(cuda_graphs, "FIRST", RECIPE.steps)
+    monkeypatch.setattr(cuda_graphs, "WARM_UP_CALLS", RECIPE.steps)
     alike(train(of(model, **settings), data, progress=False), repeated)
 
 
@@ -63,16 +63,16 @@ def test_bfloat16_is_repeated_too(data, capsys):
 @pytest.mark.parametrize("settings", [{}, ADAM])
 def test_an_interrupted_training_goes_on_from_its_checkpoint(data, settings, monkeypatch, capsys):
     run = of("alexnet-16", **settings)
-    whole, advance = train(run, data, progress=False), loop._Course.advance
-    checkpoints.clear(run)
+    whole, advance = train(run, data, progress=False), loop._TrainingState.train_step
+    checkpoints.delete_checkpoints(run)
 
     def interrupted(course):
         if course.step == 11:
-            monkeypatch.setattr(loop._Course, "advance", advance)
+            monkeypatch.setattr(loop._TrainingState, "train_step", advance)
             signal.raise_signal(signal.SIGTERM)
         advance(course)
 
-    monkeypatch.setattr(loop._Course, "advance", interrupted)
+    monkeypatch.setattr(loop._TrainingState, "train_step", interrupted)
     with pytest.raises(SystemExit):
         train(run, data, progress=False)
     alike(whole, train(run, data, progress=False))
@@ -83,12 +83,12 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(data, settings, mon
 @pytest.mark.parametrize("settings", [{}, ADAM])
 def test_no_step_waits_for_the_gpu(data, settings):
     trainer = ImageTask(of("alexnet-16", **settings), data, torch.device("cuda"), None).trainer
-    for step in range(2 * cuda_graphs.FIRST):
+    for step in range(2 * cuda_graphs.WARM_UP_CALLS):
         trainer.step(step)
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for step in range(2 * cuda_graphs.FIRST, RECIPE.steps):
+        for step in range(2 * cuda_graphs.WARM_UP_CALLS, RECIPE.steps):
             trainer.step(step)
     finally:
         torch.cuda.set_sync_debug_mode("default")
@@ -104,7 +104,7 @@ def stream():
 @pytest.mark.usefixtures("stream")
 def test_what_is_repeated_is_done_each_time():
     count = torch.zeros((), device="cuda")
-    add = cuda_graphs.Repeated(lambda: count.add_(1))
+    add = cuda_graphs.GraphedCallable(lambda: count.add_(1))
     assert [float(add()) for _ in range(6)] == [1, 2, 3, 4, 5, 6]
     assert add.graph
 
@@ -112,6 +112,6 @@ def test_what_is_repeated_is_done_each_time():
 @pytest.mark.usefixtures("stream")
 def test_what_cannot_be_recorded_is_said_once_and_done_each_time(capsys):
     count = torch.zeros((), device="cuda")
-    add = cuda_graphs.Repeated(lambda: count.add_(count.new_ones(()).item()))
+    add = cuda_graphs.GraphedCallable(lambda: count.add_(count.new_ones(()).item()))
     assert [float(add()) for _ in range(6)] == [1, 2, 3, 4, 5, 6]
     assert capsys.readouterr().err.count("this run goes on slower") == 1

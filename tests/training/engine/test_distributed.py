@@ -12,12 +12,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from lsbook.core.config import from_dict
 from lsbook.core.registry import CORPORA, MODELS
 from lsbook.core.store import Store
 from lsbook.data import texts
 from lsbook.runner.obtain import obtain
+from lsbook.training.engine import distributed
 from lsbook.training.text.task import TRANSLATED
 
 # Argument: a JSON list of runs. All processes obtain them; the loss of every step is kept, evaluation is short.
@@ -25,19 +28,19 @@ SCRIPT = """
 import json, os, pathlib, sys
 from lsbook.core.registry import MODELS
 from lsbook.core.errors import UserError
-from lsbook.runner.obtain import obtain, processes
+from lsbook.runner.obtain import obtain, torchrun_session
 from lsbook.core.config import from_dict
 from lsbook.training.engine import checkpoints, loop
 from lsbook.training.images import task as images
 from lsbook.training.text import summary as text_summary, task as text
-loop.POINTS, loop.SHARE = 100, 1000
+loop.HISTORY_POINTS, loop.VALIDATION_RATIO = 100, 1000
 checkpoints.INTERVAL = float(os.environ.get("INTERVAL", 60))
 MODELS["transformer-64"].arguments["dropout"] = 0.0  # draws other numbers in each process
 text_summary.BLEU_TEMPERATURES, text_summary.BEAMS = (1.0,), (4,)
-text.TRANSLATED["grammar"], text.MEASURED, images.MEASURED = 5, 21, 21
+text.TRANSLATED["grammar"], text.VALIDATION_PAIRS, images.VALIDATION_IMAGES = 5, 21, 21
 os.environ["LSBOOK_DATA"] = os.environ.get("LSBOOK_DATA", "").replace("RANK", os.environ.get("RANK", "0"))
 if __name__ == "__main__":
-    with processes() as first:
+    with torchrun_session() as first:
         for values in json.loads(sys.argv[1]) if first else ():
             try:
                 obtain([from_dict(values)])
@@ -55,7 +58,7 @@ from lsbook.training.engine import distributed
 
 def step():
     model, images = nn.Linear(3, 2), torch.ones(4, 3)
-    loss = distributed.averaging(model, lambda: model(images).sum())
+    loss = distributed.data_parallel(model, lambda: model(images).sum())
     loss().backward()
     loss.itself = loss
 
@@ -65,7 +68,7 @@ def last_sum():
         work.wait()
 
 faulthandler.dump_traceback_later(120, exit=True)
-with distributed.joined():
+with distributed.session():
     step()
     if distributed.rank():
         time.sleep(2)
@@ -79,8 +82,6 @@ TEXT = {"dataset": "grammar", "model": "transformer-64", "alpha": 0.1, "seed": 0
 TEXT |= {"vocabulary": 330}
 RUNS = {
     "images": IMAGES | {"recipe": SGD | {"augmentation": "crop24-flip", "clip_norm": 1.0}},
-    # Close to convolutions' kinks rounding is soon magnified, so that these steps are few and small.
-    "batch statistics": IMAGES | {"model": "resnet8", "recipe": SGD | {"steps": 6, "learning_rate": 1e-4}},
     "names of one's own": {
         **IMAGES,
         "dataset": "mine.data:stripes",
@@ -120,10 +121,10 @@ def one(tmp_path_factory) -> Store:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LSBOOK_RUNS", str(tmp_path_factory.mktemp("runs")))
         patch.syspath_prepend(NEWCOMER)
-        patch.setattr("lsbook.training.engine.loop.POINTS", 100)
-        patch.setattr("lsbook.training.engine.loop.SHARE", 1000)
-        for kind in ("images", "text"):
-            patch.setattr(f"lsbook.training.{kind}.task.MEASURED", 21)
+        patch.setattr("lsbook.training.engine.loop.HISTORY_POINTS", 100)
+        patch.setattr("lsbook.training.engine.loop.VALIDATION_RATIO", 1000)
+        patch.setattr("lsbook.training.images.task.VALIDATION_IMAGES", 21)
+        patch.setattr("lsbook.training.text.task.VALIDATION_PAIRS", 21)
         patch.setattr("lsbook.training.text.summary.BLEU_TEMPERATURES", (1.0,))
         patch.setattr("lsbook.training.text.summary.BEAMS", (4,))
         patch.setitem(TRANSLATED, "grammar", 5)
@@ -154,6 +155,7 @@ def two(tmp_path_factory) -> tuple[Store, str]:
         TEXT | {"dataset": "multi30k"},
         TEXT | {"dataset": "wmt14-en-de"},
         IMAGES | {"recipe": SGD | {"batch": 1}},
+        IMAGES | {"model": "resnet8"},
     ]
     said = end(start(folder, [*refused, *RUNS.values()], LSBOOK_DATA=str(folder / "dataRANK")))
     return Store(folder / "results"), said
@@ -196,15 +198,37 @@ def test_two_processes_follow_ones_loss_curve(one, two, name):
 
 
 def test_what_processes_cannot_do_together_is_refused_in_a_line_each(two):
-    """Other sentences on one machine; none there; a batch smaller than the processes. Each run after it is well."""
+    """Other sentences on one machine; none there; a batch smaller than the processes; batch normalisation on CPUs.
+
+    Each run after them is well.
+    """
     store, said = two
     assert len(store) == len(RUNS)
     refused = [line.removeprefix("refused: ") for line in said.splitlines() if line.startswith("refused")]
-    assert len(refused) == 3
+    assert len(refused) == 4
     assert refused[0].startswith("process 1 has other data than process 0 (heldout: SHA-256 ")
     assert refused[1].startswith("process 1: wmt14-en-de not found under ")
     assert refused[2] == "a batch of 1 images is too small for 2 processes"
+    assert refused[3] == (
+        "ResNet has batch normalisation, which PyTorch synchronises between processes on GPUs only; start it without "
+        "torchrun"
+    )
     assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(("name", "layers"), [("resnet8", 7), ("mlp", 0)])
+def test_batch_normalisation_is_synchronised_but_on_cpus(monkeypatch, name, layers):
+    """ResNet-8 has two such layers in each of its three blocks, and one at the end."""
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    model = MODELS[name].build((1, 32, 32), 10)
+    if layers:
+        with pytest.raises(distributed.CollectiveError, match="ResNet has batch normalisation"):
+            distributed.convert_sync_batchnorm(model)
+    with torch.device("meta"):
+        elsewhere = MODELS[name].build((1, 32, 32), 10)
+    found = distributed.convert_sync_batchnorm(elsewhere)
+    assert sum(isinstance(module, nn.SyncBatchNorm) for module in found.modules()) == layers
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in found.modules())
 
 
 def test_whoever_leaves_last_waits_for_nobody(tmp_path):

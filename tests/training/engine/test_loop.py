@@ -16,11 +16,11 @@ from lsbook.core.errors import UserError
 from lsbook.core.registry import MODELS
 from lsbook.data.images import load
 from lsbook.recipes import profiles
-from lsbook.training import Splits, splits, train
+from lsbook.training import Splits, load_splits, train
 from lsbook.training.engine import checkpoints, devices, loop, optimisation
 from lsbook.training.engine.flops import count_flops_per_example
 from lsbook.training.images.task import ImageTrainer
-from lsbook.training.images.views import Order
+from lsbook.training.images.views import ShuffledOrder
 from lsbook.training.losses import Batch, SmoothedCrossEntropy
 
 RECIPE = Recipe(steps=40, batch=64, learning_rate=0.02, momentum=0.9, schedule="one-cycle", augmentation="crop24-flip")
@@ -125,7 +125,7 @@ def test_further_seeds_keep_no_full_logits(data):
 def test_history_has_evenly_spaced_points_that_do_not_take_long(data, outcome, monkeypatch):
     """40 steps of 64 train on 2 560 images, so 640 may be measured: 300 twice, or 30 as often as there are points."""
     assert outcome.history["step"] == [20, 40]
-    monkeypatch.setattr("lsbook.training.images.task.MEASURED", 30)
+    monkeypatch.setattr("lsbook.training.images.task.VALIDATION_IMAGES", 30)
     assert train(run(0.1), data, progress=False).history["step"] == list(range(2, 41, 2))
     assert {len(values) for values in outcome.history.values()} == {2}
     assert all(0 <= value <= 1 for name in ("accuracy", "ece") for value in outcome.history[name])
@@ -245,9 +245,9 @@ def test_the_papers_alexnet_needs_small_initial_weights(data, initial, diverges)
 def test_all_images_can_be_trained_on_and_nothing_is_fitted_then(data):
     """Beyond the training split the held-out images are trained on too: no temperature, no measurement on them."""
     whole = dataclasses.replace(run(recipe=Recipe(steps=2, batch=8)), examples=1_497)
-    parts = splits(whole)
+    parts = load_splits(whole)
     assert [len(part) for part in parts] == [1_497, 0, 300]
-    assert len(splits(dataclasses.replace(whole, examples=1_197)).heldout) == 300
+    assert len(load_splits(dataclasses.replace(whole, examples=1_197)).heldout) == 300
     outcome = train(whole, parts, progress=False)
     assert {name.partition("_")[0] for name in outcome.metrics} == {"train", "test"}
     assert not any(name.startswith("test_scaled") or "normalised" in name for name in outcome.metrics)
@@ -275,7 +275,7 @@ def test_data_and_loss_must_be_the_runs(data):
 
 
 def test_each_pass_sees_every_example_once(data):
-    order = Order(seed=3, n=20, batch=5)
+    order = ShuffledOrder(seed=3, n=20, batch=5)
     passes = [torch.cat([order(i) for i in range(first, first + 4)]).tolist() for first in (0, 4)]
     assert [sorted(seen) for seen in passes] == [list(range(20))] * 2
     assert passes[0] != passes[1]
@@ -308,16 +308,16 @@ def test_a_resumed_training_has_each_of_its_scalars_once(data, tmp_path):
     class Killed(BaseException):
         pass
 
-    def interrupted(course):
-        if course.step == 2:
-            course.keep()
-        if course.step == 3:
+    def interrupted(state):
+        if state.step == 2:
+            state.save()
+        if state.step == 3:
             raise Killed
-        advance(course)
+        advance(state)
 
-    advance = loop._Course.advance
+    advance = loop._TrainingState.train_step
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(loop._Course, "advance", interrupted)
+        patch.setattr(loop._TrainingState, "train_step", interrupted)
         train(short, often, tensorboard=tmp_path, progress=False)
     assert checkpoints.steps_done(short) == 2
     history = train(short, often, tensorboard=tmp_path, progress=False).history
@@ -367,7 +367,7 @@ def test_a_training_leaves_the_callers_random_numbers_alone(data, outcome):
     after = torch.rand(3)
     torch.manual_seed(3)
     assert torch.equal(torch.rand(3), after)
-    checkpoints.clear(dropout)
+    checkpoints.delete_checkpoints(dropout)
     assert train(dropout, data, progress=False).history == first.history
 
 
@@ -375,15 +375,15 @@ def test_memory_is_flat_over_1000_steps(data, monkeypatch):
     """After a warm-up of 200, checkpoints and points of the history among them. A batch of views has 37 kB, and one
     kept at each step would take 29 MB; the allocator's own growth is up to 9."""
     sizes = {}
-    advance = loop._Course.advance
+    advance = loop._TrainingState.train_step
 
-    def weighed(course):
-        advance(course)
-        if course.step in (200, 1_000):
+    def weighed(state):
+        advance(state)
+        if state.step in (200, 1_000):
             gc.collect()
-            sizes[course.step] = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+            sizes[state.step] = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
-    monkeypatch.setattr(loop._Course, "advance", weighed)
+    monkeypatch.setattr(loop._TrainingState, "train_step", weighed)
     monkeypatch.setattr(checkpoints, "INTERVAL", 0.1)
     train(run(recipe=dataclasses.replace(RECIPE, steps=1_000, batch=16)), data, progress=False)
     assert sizes[1_000] - sizes[200] < 16e6
@@ -405,7 +405,7 @@ def test_a_short_training_on_real_images():
 def test_inception_v4_trains_on_five_classes_by_the_laptops_recipe():
     """Two steps of it; of 70 a pass, 80 passes. About 450 images of each class are trained on."""
     full = profiles.run("laptop", "tiny-imagenet-5", "inception_v4", 0.1, 0)
-    data = splits(full)
+    data = load_splits(full)
     assert abs(np.bincount(data.train.labels) - 450).max() < 10
     assert full.recipe.steps == 80 * (full.examples // full.recipe.batch)
     recipe = dataclasses.replace(full.recipe, steps=2, batch=8, learning_rate=1e-4)  # two steps have no warm-up

@@ -47,11 +47,12 @@ def test_a_padded_crop_is_the_window_that_was_drawn():
 
 def test_every_augmentation_that_a_recipe_may_name_is_there():
     made = {
-        name: augmentation.of(Recipe(steps=1, augmentation=name, size=50)) for name in get_args(config.AugmentationName)
+        name: augmentation.from_recipe(Recipe(steps=1, augmentation=name, size=50))
+        for name in get_args(config.AugmentationName)
     }
     assert all(view.shape((3, 32, 32)) == (3, 50, 50) for view in made.values())
     assert made.keys() - AUGMENTATIONS.keys() == {"inception"}
-    assert augmentation.SCALES.keys() == set(get_args(config.Pixels))
+    assert augmentation.PIXEL_SCALES.keys() == set(get_args(config.Pixels))
 
 
 def test_no_augmentation_is_the_image():
@@ -86,7 +87,7 @@ def test_every_view_is_drawn_about_equally_often():
 
 
 def test_a_scaled_view_is_the_window_scaled_and_then_standardised():
-    view = augmentation.of(Recipe(steps=1, augmentation="crop24-flip", size=48))
+    view = augmentation.from_recipe(Recipe(steps=1, augmentation="crop24-flip", size=48))
     taken = view.take(PIXELS, torch.tensor([4]), views([3], [5], [True]))
     window = PIXELS[4, :, 3:27, 5:29].flip(-1)
     scaled = [Image.fromarray(c.numpy()).resize((48, 48), Image.Resampling.BILINEAR) for c in window.float()]
@@ -137,7 +138,7 @@ def test_a_large_jpeg_is_decoded_no_finer_than_needed():
 
 
 def test_unit_pixels_are_the_bytes_between_0_and_1_with_black_moved_in():
-    view = augmentation.of(Recipe(steps=1, augmentation="shift2", pixels="unit"))
+    view = augmentation.from_recipe(Recipe(steps=1, augmentation="shift2", pixels="unit"))
     shifted = view.take(PIXELS, torch.tensor([3]), views([4], [2], [False]))
     torch.testing.assert_close(shifted[0, :, :-2], PIXELS[3, :, 2:] / 255)
     assert torch.equal(shifted[0, :, -2:], torch.zeros(3, 2, 32))

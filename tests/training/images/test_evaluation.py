@@ -14,25 +14,25 @@ from lsbook.data.images import Images, load
 from lsbook.training import Splits, train
 from lsbook.training.images import evaluation, transfer
 from lsbook.training.images import task as images
-from lsbook.training.images.summary import Responses
+from lsbook.training.images.summary import ModelOutputs
 from lsbook.training.images.task import noisy_labels
 
 GENERATOR = np.random.default_rng(0)
 CLASSES = 4
 
 
-def responses(n: int = 300, width: int = 6, spread: float = 1.0) -> Responses:
+def responses(n: int = 300, width: int = 6, spread: float = 1.0) -> ModelOutputs:
     """Answers of a linear classifier that is right more often than not."""
     labels = GENERATOR.integers(CLASSES, size=n)
     labels[:CLASSES] = range(CLASSES)
     features = np.eye(CLASSES, width)[labels] + spread * GENERATOR.normal(size=(n, width))
     activations = np.append(features, np.ones((n, 1)), axis=1).astype(np.float32)
-    return Responses(activations, 2 * activations[:, :CLASSES], labels)
+    return ModelOutputs(activations, 2 * activations[:, :CLASSES], labels)
 
 
 def test_trust_is_that_of_each_score_on_each_split():
     heldout, test = responses(), responses()
-    found = evaluation.trust(heldout, test)
+    found = evaluation.selective_prediction(heldout, test)
     probabilities = calibration.softmax(test.logits)
     correct = test.logits.argmax(axis=1) == test.labels
     assert found["test_msp_auroc"] == pytest.approx(roc_auc_score(correct, probabilities.max(axis=1)))
@@ -54,7 +54,7 @@ def test_trust_is_that_of_each_score_on_each_split():
 
 def test_where_nothing_is_wrong_there_is_nothing_to_tell_apart():
     perfect = responses(spread=0.0)
-    found = evaluation.trust(perfect._replace(labels=perfect.labels[:0]), perfect)
+    found = evaluation.selective_prediction(perfect._replace(labels=perfect.labels[:0]), perfect)
     assert not any("auroc" in name or "normalised" in name for name in found)
     assert found["test_msp_aurc"] == 0
     assert found["test_msp_coverage_at_risk"] == 1
@@ -76,7 +76,7 @@ def test_calibration_without_bins_adds_up():
 def test_geometry_is_that_of_features_without_the_constant():
     train_, test = responses(), responses()
     templates = GENERATOR.normal(size=(CLASSES, 7))
-    found = evaluation.features_geometry(train_, test, templates)
+    found = evaluation.feature_geometry(train_, test, templates)
     units = train_.activations[:, :-1].astype(float)
     units /= np.linalg.norm(units, axis=1, keepdims=True)
     distances = 1 - units @ units.T
@@ -85,9 +85,9 @@ def test_geometry_is_that_of_features_without_the_constant():
     assert found["train_distance_within"] == pytest.approx(np.trace(blocks) / CLASSES)
     assert found["train_class_separation"] == pytest.approx(1 - np.trace(blocks) / CLASSES / blocks.mean())
     dead = train_._replace(activations=np.zeros_like(train_.activations))
-    assert evaluation.features_geometry(dead, test, templates) == {}
-    some = Responses(*(part[train_.labels > 0] for part in train_))
-    assert evaluation.features_geometry(some, test, templates) == {}
+    assert evaluation.feature_geometry(dead, test, templates) == {}
+    some = ModelOutputs(*(part[train_.labels > 0] for part in train_))
+    assert evaluation.feature_geometry(some, test, templates) == {}
 
 
 def strange(n: int, shape=(1, 8, 8), classes=("a", "b", "c"), shown=()) -> Images:
@@ -103,28 +103,28 @@ def other(monkeypatch):
     monkeypatch.setitem(DATASETS, "strange", dataclasses.replace(DATASETS["digits"], classes=("a", "b", "c"), shown=()))
     ours = dataclasses.replace(DATASETS["digits"], unknown={"strange": ("b",), "mnist": ()}, transfer="strange")
     monkeypatch.setitem(DATASETS, "digits", ours)
-    monkeypatch.setattr(transfer, "at_hand", lambda name: name == "strange")
+    monkeypatch.setattr(transfer, "is_available", lambda name: name == "strange")
     monkeypatch.setattr(transfer, "load", lambda name, split: parts[split])
     monkeypatch.setattr(transfer, "train_and_heldout", lambda name: (parts["train"], parts["heldout"]))
     return parts
 
 
-def seen(images_: Images) -> Responses:
+def seen(images_: Images) -> ModelOutputs:
     """A network whose features are the four quarters of the image's middle 8 × 8 pixels, and whose logits these."""
     assert images_.shape == (3, 12, 12)
     middle = images_.pixels[:, 0, 2:10, 2:10].reshape(len(images_), 2, 4, 2, 4).mean(axis=(2, 4)).reshape(-1, 4)
-    return Responses(np.append(middle, np.ones((len(middle), 1)), axis=1).astype(np.float32), middle, images_.labels)
+    return ModelOutputs(np.append(middle, np.ones((len(middle), 1)), axis=1).astype(np.float32), middle, images_.labels)
 
 
 def test_the_unknown_is_told_by_three_scores(other):
-    test = Responses(None, 300 * np.eye(4), np.arange(4))
-    found = transfer.unknown_images("digits", (3, 12, 12), test, seen)
+    test = ModelOutputs(None, 300 * np.eye(4), np.arange(4))
+    found = transfer.out_of_distribution("digits", (3, 12, 12), test, seen)
     assert found.keys() == {f"ood_strange_{score}_auroc" for score in ("msp", "max_logit", "energy")}
     assert set(found.values()) == {1.0}
     rest = other["test"].pixels[other["test"].labels != 1]
     logits = rest.reshape(20, 2, 4, 2, 4).mean(axis=(2, 4)).reshape(20, 4)
     ours = np.array([[90.0, 0, 0, 0]])  # between the dark and the bright class
-    found = transfer.unknown_images("digits", (3, 12, 12), Responses(None, ours, np.zeros(1)), seen)
+    found = transfer.out_of_distribution("digits", (3, 12, 12), ModelOutputs(None, ours, np.zeros(1)), seen)
     expected = roc_auc_score([1, *[0] * 20], [90.0, *logits.max(axis=1)])
     assert found["ood_strange_max_logit_auroc"] == pytest.approx(expected)
     assert expected == 0.5
@@ -176,7 +176,7 @@ def test_every_training_records_them():
         examples=200,
         label_noise=0.2,
     )
-    outcome = train(run, images.splits(run), progress=False)
+    outcome = train(run, images.load_splits(run), progress=False)
     expected = {"test_msp_augrc", "heldout_normalised_logit_aurc", "test_scaled_smooth_ece", "test_brier"}
     expected |= {"train_class_separation", "test_class_separation", "train_nc1", "train_nc2_templates"}
     assert expected <= outcome.metrics.keys()
@@ -197,8 +197,8 @@ def test_wrong_labels_are_as_many_as_said_and_never_the_right_ones():
 
 def test_training_and_heldout_labels_are_noisy_and_test_labels_clean():
     run = Run(dataset="digits", model="mlp", alpha=0.0, seed=3, recipe=Recipe(steps=1), examples=800, label_noise=0.3)
-    found = images.splits(run)
-    again, other = images.splits(run), images.splits(dataclasses.replace(run, seed=4))
+    found = images.load_splits(run)
+    again, other = images.load_splits(run), images.load_splits(dataclasses.replace(run, seed=4))
     for name in Splits._fields:
         clean, noisy = load("digits", name), getattr(found, name)
         clean = clean.first(len(noisy))

@@ -1,4 +1,4 @@
-"""Teachers' banks: every view once, looked up by all students; weights that come back."""
+"""Teachers' logits: every view once, looked up by all students; weights that come back."""
 
 import dataclasses
 import errno
@@ -51,8 +51,10 @@ def here(tmp_path, monkeypatch):
     return tmp_path / "runs"
 
 
-def taught(run: Run, images) -> teachers.Lesson:
-    return training.lesson(run, {teacher: teachers.bank(teacher, images, run) for teacher in run.teachers})
+def taught(run: Run, images) -> teachers.DistillationTarget:
+    return training.distillation_target(
+        run, {teacher: teachers.teacher_logits(teacher, images, run) for teacher in run.teachers}
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,67 +67,67 @@ def taught(run: Run, images) -> teachers.Lesson:
     ],
 )
 def test_every_view_has_its_number(name, shape, n):
-    every = AUGMENTATIONS[name].every(shape, "cpu")
-    assert AUGMENTATIONS[name].number(shape, every).tolist() == list(range(n))
+    every = AUGMENTATIONS[name].all_views(shape, "cpu")
+    assert AUGMENTATIONS[name].view_index(shape, every).tolist() == list(range(n))
     drawn = AUGMENTATIONS[name].draw(shape, 500, torch.Generator().manual_seed(0))
-    place = AUGMENTATIONS[name].number(shape, drawn)
+    place = AUGMENTATIONS[name].view_index(shape, drawn)
     for all_of_them, one in zip(every, drawn, strict=True):
         assert torch.equal(all_of_them[place], one)
     central = AUGMENTATIONS[name].central(shape, 1, "cpu")
-    assert 0 <= int(AUGMENTATIONS[name].number(shape, central)) < n
+    assert 0 <= int(AUGMENTATIONS[name].view_index(shape, central)) < n
 
 
 @pytest.mark.parametrize("pixels", get_args(Pixels))
-def test_the_bank_holds_the_teachers_answer_to_each_view(data, here, pixels):
+def test_a_teachers_logits_are_of_each_view(data, here, pixels):
     """Whatever the student makes of the pixels."""
     train(run(), data, progress=False)
-    bank = teachers.bank(run(), data.train, student(recipe=dataclasses.replace(RECIPE, pixels=pixels)))
-    assert bank.logits.shape == (IMAGES, 162, 10)
-    assert bank.logits.dtype == torch.float16
+    stored = teachers.teacher_logits(run(), data.train, student(recipe=dataclasses.replace(RECIPE, pixels=pixels)))
+    assert stored.logits.shape == (IMAGES, 162, 10)
+    assert stored.logits.dtype == torch.float16
     model = teachers.load_weights(run(), (1, 32, 32), 10)
     index = torch.tensor([7, 19, 0])
     views = Views(torch.tensor([0, 8, 3]), torch.tensor([5, 1, 8]), torch.tensor([True, False, True]))
     pixels = torch.from_numpy(data.train.pixels)
     with torch.no_grad():
         expected = model(AUGMENTATIONS["crop24-flip"].take(pixels, index, views))
-    torch.testing.assert_close(bank(Batch(index, None, views)), expected, atol=0.02, rtol=0.002)
+    torch.testing.assert_close(stored(Batch(index, None, views)), expected, atol=0.02, rtol=0.002)
 
 
-def test_a_student_is_given_its_teachers_answer_to_the_very_view_that_it_sees(data, here):
+def test_a_student_is_given_its_teachers_logits_of_the_very_view_that_it_sees(data, here):
     train(run(), data, progress=False)
-    bank, model = teachers.bank(run(), data.train, student()), teachers.load_weights(run(), (1, 32, 32), 10)
-    batches = views.batches(data.train, AUGMENTATIONS["crop24-flip"], 5, 8, torch.device("cpu"))
+    stored, model = teachers.teacher_logits(run(), data.train, student()), teachers.load_weights(run(), (1, 32, 32), 10)
+    batches = views.training_batches(data.train, AUGMENTATIONS["crop24-flip"], 5, 8, torch.device("cpu"))
     for step in range(6):
         batches.load(step)
         seen, batch = batches()
         with torch.no_grad():
-            torch.testing.assert_close(bank(batch), model(seen), atol=0.02, rtol=0.002)
+            torch.testing.assert_close(stored(batch), model(seen), atol=0.02, rtol=0.002)
         assert batch.labels.tolist() == data.train.labels[batch.index].tolist()
 
 
 @pytest.mark.parametrize("squared", [False, True])
 @pytest.mark.parametrize(("temperature", "beta"), [(1.0, 1.0), (4.0, 0.3)])
-def test_a_lesson_has_the_runs_temperature_weight_and_factor(data, here, temperature, beta, squared):
+def test_a_distillation_target_has_the_runs_temperature_weight_and_factor(data, here, temperature, beta, squared):
     train(run(), data, progress=False)
     learner = student(temperature=temperature, beta=beta, squared_temperature=squared, alpha=0.2)
     index, labels = torch.tensor([3, 8]), torch.tensor([1, 0])
     batch = Batch(index, labels, Views(torch.tensor([1, 7]), torch.tensor([4, 2]), torch.tensor([False, True])))
     logits = torch.randn(2, 10, generator=torch.Generator().manual_seed(0)).double()
-    answers = teachers.bank(run(), data.train, learner)(batch).double().numpy()
+    outputs = teachers.teacher_logits(run(), data.train, learner)(batch).double().numpy()
     own = 0.8 * np.eye(10)[labels] + 0.02
     expected = (1 - beta) * -(own * np.log(softmax(logits.numpy(), 1.0))).sum(axis=1).mean()
-    targets = softmax(answers, temperature) * (temperature**2 if squared else 1)
+    targets = softmax(outputs, temperature) * (temperature**2 if squared else 1)
     expected += beta * -(targets * np.log(softmax(logits.numpy(), temperature))).sum(axis=1).mean()
-    lesson = taught(learner, data.train)
-    assert float(lesson.loss(logits, batch)) == pytest.approx(expected, rel=1e-5)
-    assert lesson.metrics["teacher_temperature"] == temperature
+    target = taught(learner, data.train)
+    assert float(target.loss(logits, batch)) == pytest.approx(expected, rel=1e-5)
+    assert target.metrics["teacher_temperature"] == temperature
 
 
 def test_all_students_share_one_pass_through_the_views(data, here, results, monkeypatch):
     seen = []
     whole = ResNet.forward
-    monkeypatch.setattr("lsbook.training.engine.loop.splits", lambda _: data)
-    monkeypatch.setattr("lsbook.training.splits", lambda _: data)
+    monkeypatch.setattr("lsbook.training.engine.loop.load_splits", lambda _: data)
+    monkeypatch.setattr("lsbook.training.load_splits", lambda _: data)
     obtain([run()], Store())
     monkeypatch.setattr(ResNet, "forward", lambda self, x: seen.append(len(x)) or whole(self, x))
     grid = [student(temperature=t, seed=s, beta=b) for t in (1.0, 2.0) for s in (0, 1) for b in (0.5, 1.0)]
@@ -137,8 +139,8 @@ def test_all_students_share_one_pass_through_the_views(data, here, results, monk
 
 
 def test_a_missing_or_damaged_teacher_is_trained_again(data, here, results, monkeypatch):
-    monkeypatch.setattr("lsbook.training.splits", lambda _: data)
-    assert teachers.bank(run(), data.train, student()) is None
+    monkeypatch.setattr("lsbook.training.load_splits", lambda _: data)
+    assert teachers.teacher_logits(run(), data.train, student()) is None
     [first] = obtain([student()], Store())
     assert run() in Store()
     teachers.weights_path(run()).write_bytes(b"damaged")
@@ -152,7 +154,7 @@ def test_steps_are_counted_of_the_student_alone(data, here, results):
     """Its teacher is trained first."""
     counted = []
     taught = student(seed=5, teacher=run(seed=5))
-    obtain_module.recorded(taught, Store(), lambda _: data, progress=counted.append)
+    obtain_module.train_and_record(taught, Store(), lambda _: data, progress=counted.append)
     assert run(seed=5) in Store()
     assert counted == sorted(counted)
     assert counted[-1] == RECIPE.steps
@@ -160,9 +162,9 @@ def test_steps_are_counted_of_the_student_alone(data, here, results):
 
 
 def test_a_teacher_that_another_process_has_trained_meanwhile_is_not_trained_again(data, here, results, monkeypatch):
-    monkeypatch.setattr("lsbook.training.splits", lambda _: data)
+    monkeypatch.setattr("lsbook.training.load_splits", lambda _: data)
     obtain([run()], progress=False)
-    claim, trained = training.claim, []
+    claim, trained = training.lock_run, []
     monkeypatch.setattr(training, "train", lambda run, *_, **__: trained.append(run))
 
     def waited(of):  # the other one ends while this one waits for its turn
@@ -171,8 +173,8 @@ def test_a_teacher_that_another_process_has_trained_meanwhile_is_not_trained_aga
 
     weights = teachers.weights_path(run())
     aside = weights.rename(weights.with_suffix(".aside"))
-    monkeypatch.setattr(training, "claim", waited)
-    obtain_module.recorded(run(), Store(), lambda _: data, progress=False, weights=True)
+    monkeypatch.setattr(training, "lock_run", waited)
+    obtain_module.train_and_record(run(), Store(), lambda _: data, progress=False, need_weights=True)
     assert trained == []
 
 
@@ -189,15 +191,15 @@ def test_a_weight_of_0_is_ordinary_training_bit_for_bit(data, here):
 
 
 def test_targets_become_as_soft_as_another_teachers(data, here):
-    """γ over all views, from the banks themselves, of teachers that know their twenty images."""
+    """γ over all views, from the logits themselves, of teachers that know their twenty images."""
     knows = run(model="mlp-800", recipe=dataclasses.replace(RECIPE, steps=60))
     soft = dataclasses.replace(knows, alpha=0.3)
     for teacher in (knows, soft):
         train(teacher, data, progress=False)
 
     def smoothness(teacher: Run, temperature: float) -> float:
-        bank = teachers.bank(teacher, data.train, student())
-        probabilities = softmax(bank.logits.flatten(0, 1).numpy(), temperature)
+        stored = teachers.teacher_logits(teacher, data.train, student())
+        probabilities = softmax(stored.logits.flatten(0, 1).numpy(), temperature)
         return smoothness_index(probabilities, data.train.labels.repeat(162))
 
     expected = smoothness(soft, 1.0)
@@ -234,20 +236,20 @@ def test_figure_5_costs_one_pass_through_the_views_of_each_teacher(here, results
     assert sum(seen) == 3 * 25 * 200
 
 
-@pytest.mark.parametrize("bank", [b"", b"damaged", None])
-def test_a_damaged_bank_is_made_again(data, here, bank):
+@pytest.mark.parametrize("content", [b"", b"damaged", None])
+def test_damaged_logits_are_computed_again(data, here, content):
     train(run(), data, progress=False)
-    first = teachers.bank(run(), data.train, student()).logits.clone()
+    first = teachers.teacher_logits(run(), data.train, student()).logits.clone()
     [path] = here.rglob("*.npy")
-    path.write_bytes(path.read_bytes()[:-1_000] if bank is None else bank)
-    assert torch.equal(teachers.bank(run(), data.train, student()).logits, first)
+    path.write_bytes(path.read_bytes()[:-1_000] if content is None else content)
+    assert torch.equal(teachers.teacher_logits(run(), data.train, student()).logits, first)
 
 
-def test_an_interrupted_bank_is_taken_up_again(data, here, monkeypatch):
+def test_an_interrupted_computation_of_logits_goes_on(data, here, monkeypatch):
     """From whole batches, so that it is the same to the bit; half of a row was on the disk, too."""
     monkeypatch.setattr(teachers, "BATCH", 500)
     train(run(), data, progress=False)
-    whole = teachers.bank(run(), data.train, student()).logits.clone()
+    whole = teachers.teacher_logits(run(), data.train, student()).logits.clone()
     [path] = here.rglob("bank-*")
     path.unlink()
     seen, forward = [], ResNet.forward
@@ -260,56 +262,56 @@ def test_an_interrupted_bank_is_taken_up_again(data, here, monkeypatch):
 
     monkeypatch.setattr(ResNet, "forward", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        teachers.bank(run(), data.train, student())
+        teachers.teacher_logits(run(), data.train, student())
     [part] = here.rglob("bank-*")
     half = np.load(part, mmap_mode="r+").reshape(-1, 10)
     half[1_500, :5] = 1.0
     half.flush()
-    again = teachers.bank(run(), data.train, student()).logits
+    again = teachers.teacher_logits(run(), data.train, student()).logits
     assert sum(seen[:3]) + sum(seen[4:]) == IMAGES * 162
     assert torch.equal(again, whole)
     assert [path.name for path in here.rglob("bank-*")] == [path.name]
 
 
-def test_a_bank_that_cannot_be_renamed_is_used_all_the_same(data, here, monkeypatch):
+def test_logits_whose_file_cannot_be_renamed_are_used_all_the_same(data, here, monkeypatch):
     train(run(), data, progress=False)
     monkeypatch.setattr(Path, "replace", lambda path, to: no_space() if path.suffix == ".part" else path.rename(to))
-    assert teachers.bank(run(), data.train, student()).logits.isfinite().all()
+    assert teachers.teacher_logits(run(), data.train, student()).logits.isfinite().all()
 
 
-def test_a_part_of_a_bank_that_was_cut_is_begun_anew(data, here, monkeypatch):
+def test_a_partial_file_that_was_cut_is_begun_anew(data, here, monkeypatch):
     train(run(), data, progress=False)
-    whole = teachers.bank(run(), data.train, student()).logits.clone()
+    whole = teachers.teacher_logits(run(), data.train, student()).logits.clone()
     [path] = here.rglob("bank-*")
     part = path.rename(path.with_suffix(".part"))
     part.write_bytes(part.read_bytes()[:5_000])
-    assert torch.equal(teachers.bank(run(), data.train, student()).logits, whole)
+    assert torch.equal(teachers.teacher_logits(run(), data.train, student()).logits, whole)
     part.write_bytes(b"damaged")
     path.unlink()
-    monkeypatch.setattr(teachers, "write_whole", no_space)
-    assert torch.equal(teachers.bank(run(), data.train, student()).logits, whole)
+    monkeypatch.setattr(teachers, "write_atomically", no_space)
+    assert torch.equal(teachers.teacher_logits(run(), data.train, student()).logits, whole)
     assert not path.exists()  # the damaged one is not taken for it
 
 
-def test_other_weights_have_another_bank(data, here):
+def test_other_weights_have_other_logits(data, here):
     train(run(), data, progress=False)
-    first = teachers.bank(run(), data.train, student()).logits.clone()
+    first = teachers.teacher_logits(run(), data.train, student()).logits.clone()
     model = teachers.load_weights(run(), (1, 32, 32), 10)
     torch.nn.init.zeros_(model.output.weight)
     teachers.save_weights(run(), model)
-    assert not torch.equal(teachers.bank(run(), data.train, student()).logits, first)
+    assert not torch.equal(teachers.teacher_logits(run(), data.train, student()).logits, first)
 
 
-def test_a_bank_that_cannot_be_kept_is_used_all_the_same(data, here, monkeypatch):
+def test_logits_that_cannot_be_kept_are_used_all_the_same(data, here, monkeypatch):
     train(run(), data, progress=False)
-    monkeypatch.setattr(teachers, "write_whole", no_space)
-    assert len(teachers.bank(run(), data.train, student()).logits) == IMAGES
+    monkeypatch.setattr(teachers, "write_atomically", no_space)
+    assert len(teachers.teacher_logits(run(), data.train, student()).logits) == IMAGES
     assert not [*here.rglob("*.npy")]
 
 
 def test_a_teacher_whose_weights_cannot_be_kept_is_said(data, here, results, monkeypatch):
-    monkeypatch.setattr("lsbook.training.splits", lambda _: data)
-    monkeypatch.setattr(teachers, "write_whole", no_space)
+    monkeypatch.setattr("lsbook.training.load_splits", lambda _: data)
+    monkeypatch.setattr(teachers, "write_atomically", no_space)
     with pytest.raises(UserError, match=r"no space for .*weights.safetensors: free some, or set LSBOOK_RUNS"):
         obtain([student()], Store(), progress=False)
 

@@ -13,10 +13,10 @@ from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import UserError
 from lsbook.core.registry import DATASETS
 from lsbook.data import images
-from lsbook.training import splits, train
+from lsbook.training import load_splits, train
 from lsbook.training.engine import checkpoints, loop
 from lsbook.training.images.augmentation import AUGMENTATIONS, InceptionCrop, standardise
-from lsbook.training.images.views import FromMemory, batches, evaluation
+from lsbook.training.images.views import InMemoryBatches, evaluation_batches, training_batches
 from lsbook.training.losses import Batch
 
 CROPS = AUGMENTATIONS["crop24-flip"]
@@ -45,12 +45,12 @@ def run(**fields) -> Run:
 
 
 def from_files():
-    return batches(images.load("imagenet", "train"), InceptionCrop(24), 3, 4, torch.device("cpu"))
+    return training_batches(images.load("imagenet", "train"), InceptionCrop(24), 3, 4, torch.device("cpu"))
 
 
 def from_memory(block=4):
     """A block of four steps has the end of one pass through 20 images and the beginning of another."""
-    return FromMemory(images.load("digits", "train").first(20), CROPS, 3, 4, torch.device("cpu"), block)
+    return InMemoryBatches(images.load("digits", "train").first(20), CROPS, 3, 4, torch.device("cpu"), block)
 
 
 def at(made, step):
@@ -97,18 +97,18 @@ def test_a_step_is_loaded_into_the_places_of_the_one_before(made):
 
 
 def tensors(batches) -> list[torch.Tensor]:
-    return [*batches._tables, batches._place] if isinstance(batches, FromMemory) else batches._loaded
+    return [*batches._tables, batches._place] if isinstance(batches, InMemoryBatches) else batches._loaded
 
 
 def test_evaluation_sees_the_central_view_of_every_image_in_order():
     test = images.load("imagenet", "test")
-    [seen] = evaluation(test, InceptionCrop(24), torch.device("cpu"))
-    plain = np.stack([test.see(i, InceptionCrop(24)) for i in range(len(test))])
+    [seen] = evaluation_batches(test, InceptionCrop(24), torch.device("cpu"))
+    plain = np.stack([test.apply(i, InceptionCrop(24)) for i in range(len(test))])
     torch.testing.assert_close(seen, standardise(torch.from_numpy(plain)))
 
 
 def test_a_training_on_files_is_the_same_twice():
-    outcomes = [train(run(), splits(run()), progress=False) for _ in range(2)]
+    outcomes = [train(run(), load_splits(run()), progress=False) for _ in range(2)]
     assert outcomes[0].history == outcomes[1].history
     assert outcomes[0].metrics == outcomes[1].metrics
     assert outcomes[0].arrays["templates"].shape[0] == 2
@@ -128,7 +128,7 @@ def test_closed_batches_leave_no_worker_and_are_loaded_again():
 def test_workers_have_ended_when_an_interrupted_training_keeps_its_checkpoint(monkeypatch, tmp_path):
     """The signal may be theirs as well; without them, none of their ends disturbs the writing."""
     monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "runs"))
-    advance, write, left = loop._Course.advance, checkpoints.write, []
+    advance, write, left = loop._TrainingState.train_step, checkpoints.save_checkpoint, []
 
     def interrupted(course):
         signal.raise_signal(signal.SIGTERM)
@@ -139,11 +139,11 @@ def test_workers_have_ended_when_an_interrupted_training_keeps_its_checkpoint(mo
         left.extend(multiprocessing.active_children())
         return write(*arguments)
 
-    monkeypatch.setattr(loop._Course, "advance", interrupted)
-    monkeypatch.setattr(checkpoints, "write", noted)
-    monkeypatch.setattr(checkpoints, "PATIENCE", 600)  # the machine of the tests may be busy
+    monkeypatch.setattr(loop._TrainingState, "train_step", interrupted)
+    monkeypatch.setattr(checkpoints, "save_checkpoint", noted)
+    monkeypatch.setattr(checkpoints, "STEP_TIMEOUT", 600)  # the machine of the tests may be busy
     with pytest.raises(SystemExit):
-        train(run(), splits(run()), progress=False)
+        train(run(), load_splits(run()), progress=False)
     assert left == []
     assert checkpoints.steps_done(run()) == 1
 
@@ -152,7 +152,7 @@ def test_a_broken_image_ends_a_training_in_one_line(folder):
     for path in (folder / "train").rglob("*.JPEG"):
         path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(UserError, match=r"JPEG: the image cannot be decoded .* counts all that are broken") as caught:
-        train(run(), splits(run()), progress=False)
+        train(run(), load_splits(run()), progress=False)
     assert "\n" not in str(caught.value)
 
 

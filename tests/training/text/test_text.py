@@ -21,10 +21,10 @@ from lsbook.data.examples import SENTENCES
 from lsbook.data.vocabulary import learn
 from lsbook.recipes import profiles
 from lsbook.runner.obtain import obtain
-from lsbook.training import splits, train
+from lsbook.training import load_splits, train
 from lsbook.training.engine import checkpoints, loop, optimisation
 from lsbook.training.text import summary, translations
-from lsbook.training.text.task import Texts, TextTrainer
+from lsbook.training.text.task import TextSplits, TextTrainer
 
 PAIRS, SIZE = 60, 330
 RECIPE = Recipe(
@@ -45,10 +45,10 @@ def run(alpha=0.1, seed=0, recipe=RECIPE) -> Run:
 
 
 @pytest.fixture(scope="module")
-def data() -> Texts:
+def data() -> TextSplits:
     pairs = texts.load("grammar", "train").first(PAIRS)
     words = learn([*pairs.source, *pairs.target], SIZE)
-    return Texts(
+    return TextSplits(
         translations.encode(pairs, words),
         texts.load("grammar", "heldout").first(12),
         texts.load("grammar", "test").first(15),
@@ -83,7 +83,7 @@ def plain_logits(model, source: np.ndarray, target: np.ndarray, words) -> np.nda
         return model(*(torch.from_numpy(side.astype(np.int64))[None] for side in inputs))[0].double().numpy()
 
 
-def plain_pairs(model, pairs: encoded.Encoded, words):
+def plain_pairs(model, pairs: encoded.EncodedPairs, words):
     """Logits and labels of every pair, one after another without padding."""
     for i in range(len(pairs)):
         yield plain_logits(model, pairs.source[i], pairs.target[i], words), np.append(pairs.target[i], words.eos)
@@ -98,14 +98,14 @@ def test_the_loss_is_the_papers_without_padding(data, network, alpha):
         logits = plain_logits(network, data.train.source[row], data.train.target[row], data.vocabulary)
         labels = np.append(data.train.target[row], data.vocabulary.eos).astype(int)
         losses.append(targets.cross_entropy(logits, targets.smooth_targets(labels, data.vocabulary.size, alpha)))
-    trainer.load(0)
+    trainer.load_batch(0)
     assert float(trainer.loss().detach()) == pytest.approx(np.concatenate(losses).mean(), rel=1e-5)
 
 
 def test_next_tokens_are_those_of_each_sentence_alone(data, network):
     """NLL, confidence and hits in float32, batched and padded, against a float64 loop; in the order of the text."""
     temperatures = (0.7, 1.0, 2.0)
-    found = translations.next_tokens(network, data.train, temperatures, "float32")
+    found = translations.predict_next_tokens(network, data.train, temperatures, "float32")
     alone = list(plain_pairs(network, data.train, data.vocabulary))
     assert found.lengths.tolist() == [len(labels) for _, labels in alone]
     logits, labels = (np.concatenate(part) for part in zip(*alone, strict=True))
@@ -154,13 +154,13 @@ def test_wide_beams_are_recorded(data, network, monkeypatch, alpha):
     words, pairs = data.vocabulary, dataclasses.replace(data.test, source=data.test.source[1:5])
     with torch.no_grad():
         network.output.bias[words.eos] = 7.0  # so that some outputs are empty, short or long
-    known = translations.translated(network, pairs.source, words, "float32", beam=2, length_penalty=0.0)
+    known = translations.translate_sentences(network, pairs.source, words, "float32", beam=2, length_penalty=0.0)
     test = dataclasses.replace(pairs, target=tuple(words.decode([[*t.tokens[2:], 9] for t in known])))
     log_empty = [
         plain_logits(network, source, np.array([], int), words)[0] for source in translations.encode(test, words).source
     ]
     log_empty = np.array([z[words.eos] - np.log(np.exp(z).sum()) for z in log_empty])
-    searched, translated = {}, translations.translated
+    searched, translated = {}, translations.translate_sentences
 
     def search(*args, beam, length_penalty, smoothing):
         assert length_penalty == 0
@@ -168,9 +168,9 @@ def test_wide_beams_are_recorded(data, network, monkeypatch, alpha):
         searched[beam, smoothing] = translated(*args, beam=beam, length_penalty=0.0, smoothing=smoothing)
         return searched[beam, smoothing]
 
-    monkeypatch.setattr(translations, "translated", search)
+    monkeypatch.setattr(translations, "translate_sentences", search)
     translator = summary.Translator(network, words, "float32", 1_000)
-    metrics, arrays = summary.widely_searched(translator, test, alpha)
+    metrics, arrays = summary.wide_beam_results(translator, test, alpha)
     assert searched.keys() == {(k, smoothing) for k in (2, 5) for smoothing in (0.0, alpha)}
     for name, smoothing in (("unpenalised", 0.0), ("rectified", alpha)):
         for place, beam in enumerate((2, 5)):
@@ -202,7 +202,7 @@ def test_outputs_that_are_empty_or_never_end_can_be_recorded(data, network, monk
     with torch.no_grad():
         network.output.bias[data.vocabulary.eos] = bias
     translator = summary.Translator(network, data.vocabulary, "float32", 3)
-    metrics, arrays = summary.widely_searched(translator, data.test, 0.1)
+    metrics, arrays = summary.wide_beam_results(translator, data.test, 0.1)
     json.dumps(metrics, allow_nan=False)
     never = float(bias < 0)
     assert metrics["test_unpenalised2_empty"] == 1 - never
@@ -217,7 +217,7 @@ def test_outputs_that_are_empty_or_never_end_can_be_recorded(data, network, monk
 def test_words_are_frequent_tokens_with_their_logits(data, network):
     """Activations in the span of the templates give the network's own logits of these words."""
     translator = summary.Translator(network, data.vocabulary, "float32", 5)
-    arrays = summary.words(translator, {"train": data.train, "test": data.train.first(20)})
+    arrays = summary.word_activations(translator, {"train": data.train, "test": data.train.first(20)})
     ids = summary.frequent_words(data.train, data.vocabulary)
     counts = np.bincount(data.train.target.ids, minlength=data.vocabulary.size)[ids]
     assert (np.diff(counts) <= 0).all()
@@ -251,7 +251,7 @@ def test_a_record_keeps_no_sentence_of_the_data_and_is_small(data, outcome):
 
 def test_further_seeds_keep_tokens_at_temperature_1_only(data, network):
     translator = summary.Translator(network, data.vocabulary, "float32", 5)
-    _, arrays = summary.predicted(translator, data.train, data.heldout, data.test, full=False)
+    _, arrays = summary.next_token_results(translator, data.train, data.heldout, data.test, full=False)
     assert arrays["token_temperatures"].tolist() == [1.0]
     assert arrays["test_confidence"].shape == (1, len(arrays["test_hit"]))
 
@@ -266,7 +266,7 @@ def test_temperatures_are_chosen_on_validation_text_alone(data, network):
             return translation.NextTokens(np.full((len(temperatures), n), 0.5), -nll, np.ones(n, bool), np.ones(n, int))
 
     known = Known(network, data.vocabulary, "float32", 5)
-    metrics, arrays = summary.predicted(known, data.train, data.heldout, data.test, full=True)
+    metrics, arrays = summary.next_token_results(known, data.train, data.heldout, data.test, full=True)
     assert metrics["temperature"] == 0.5
     assert metrics["test_nll"] == pytest.approx(1 + np.log(2))
     assert metrics["test_scaled_nll"] == pytest.approx(1 + np.log(4))
@@ -299,17 +299,17 @@ def test_a_run_stopped_between_averaged_moments_ends_where_it_would_have(data, m
     monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "whole"))
     train(averaging, data, progress=False)
     monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "stopped"))
-    advance = loop._Course.advance
+    advance = loop._TrainingState.train_step
 
-    def interrupted(course):
-        advance(course)
-        if course.step == 99:
+    def interrupted(state):
+        advance(state)
+        if state.step == 99:
             signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(loop._Course, "advance", interrupted)
+        patch.setattr(loop._TrainingState, "train_step", interrupted)
         train(averaging, data, progress=False)
-    assert checkpoints.latest(averaging).step == 99
+    assert checkpoints.load_latest(averaging).step == 99
     train(averaging, data, progress=False)
     for name, value in weights("whole").items():
         assert torch.equal(value, weights("stopped")[name]), name
@@ -321,7 +321,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(data):
 
 
 def test_a_text_run_goes_through_the_store(results, data, monkeypatch):
-    monkeypatch.setattr("lsbook.training.splits", lambda _: data)
+    monkeypatch.setattr("lsbook.training.load_splits", lambda _: data)
     monkeypatch.setattr("lsbook.training.text.task.summarise", lambda *_, **__: ({"test_bleu": 1.0}, {}, {}))
     short = run(recipe=dataclasses.replace(RECIPE, steps=2))
     [record] = obtain([short])
@@ -331,15 +331,17 @@ def test_a_text_run_goes_through_the_store(results, data, monkeypatch):
 
 
 def test_splits_are_the_runs():
-    parts = splits(run())
+    parts = load_splits(run())
     assert (len(parts.train), len(parts.heldout), len(parts.test)) == (PAIRS, 500, 500)
     assert parts.vocabulary.size == SIZE
     with pytest.raises(UserError, match="a vocabulary of 100000 tokens is larger than the text supports"):
-        splits(dataclasses.replace(run(), vocabulary=100_000))
+        load_splits(dataclasses.replace(run(), vocabulary=100_000))
     tokens = int(parts.train.source.lengths().sum() + parts.train.target.lengths().sum())
-    assert splits(run(recipe=dataclasses.replace(RECIPE, batch=tokens))).train.fingerprint == parts.train.fingerprint
+    assert (
+        load_splits(run(recipe=dataclasses.replace(RECIPE, batch=tokens))).train.fingerprint == parts.train.fingerprint
+    )
     with pytest.raises(UserError, match=f"batch: at most the {tokens} tokens of the training text, not {tokens + 1}"):
-        splits(run(recipe=dataclasses.replace(RECIPE, batch=tokens + 1)))
+        load_splits(run(recipe=dataclasses.replace(RECIPE, batch=tokens + 1)))
 
 
 def test_every_text_recipe_fits_its_network():
@@ -404,10 +406,10 @@ def test_real_captions_start_at_the_loss_of_chance(tmp_path, monkeypatch):
     """The laptop recipe's vocabulary, batches and network: the first loss is a little above log 8 000."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     real = profiles.run("laptop", "multi30k", "transformer-256", 0.0, 0)
-    parts = splits(real)
+    parts = load_splits(real)
     assert (len(parts.train), len(parts.heldout), len(parts.test)) == (29_000, 1_014, 1_000)
     torch.manual_seed(0)
     model = MODELS[real.model].build(parts.vocabulary.size, parts.vocabulary.pad)
     trainer = TextTrainer(real, model, parts.train)
-    assert trainer.batches.cut == 0
+    assert trainer.batches.n_truncated == 0
     assert np.log(8_000) < float(trainer.step(0)) < np.log(8_000) + 1
