@@ -25,6 +25,7 @@ from lsbook.chapters.shared.comparison import (
     smoothing_arms,
 )
 from lsbook.chapters.shared.selection import Group, select_runs
+from lsbook.core import registry
 from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import UserError, brief, one_of, parse_number, whole_number
 from lsbook.core.registry import DATASETS
@@ -750,10 +751,10 @@ def carry_text(study: Study) -> Text:
     found = []
     for sweep in study.sweeps:
         hard = sweep.comparison.reference
-        data = DATASETS[sweep.run.dataset]
+        data = registry.dataset(sweep.run.dataset)
         heldout, test = (hard.metric(f"{of}_accuracy").mean() for of in ("heldout", "test"))
         if abs(standard_errors_apart(heldout, data.heldout, test, len(hard.records[0].arrays["test_hit"]))) > 3:
-            remark = DATASETS[data.files or sweep.run.dataset].remark
+            remark = registry.dataset(data.files or sweep.run.dataset).remark
             found.append(
                 f"{sweep.title}: {100 * heldout:.1f} % of the held-out and {100 * test:.1f} % of the test images are "
                 "classified correctly, further apart than chance would put them. The temperature leaves an error of "

@@ -12,9 +12,10 @@ from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Measure, Setting
 from lsbook.chapters.shared.comparison import Comparison, compare, made_from, smoothing_arms
 from lsbook.chapters.shared.selection import Group, RunsOfSeed, select_runs
+from lsbook.core import registry
 from lsbook.core.config import Recipe, Run, with_settings
 from lsbook.core.errors import parse_number, parse_numbers
-from lsbook.core.registry import DATASETS, network_title
+from lsbook.core.registry import network_title
 from lsbook.core.store import Record
 from lsbook.core.wording import counted, listed
 from lsbook.evidence import literature
@@ -351,7 +352,7 @@ def _ahead(study: Study) -> str:
     plan = PLANS[study.profile]
     right = {key: record.metrics["heldout_accuracy"] for key, record in study.search.items()}
     lead = right.pop((plan.temperature, plan.beta)) - max(right.values())
-    held_out = DATASETS[plan.dataset].heldout
+    held_out = registry.dataset(plan.dataset).heldout
     images = f"{counted(abs(round(lead * held_out)), 'image')} of {held_out:,}"
     return f"{'ahead of' if lead >= 0 else 'behind'} the best other by {images}"
 

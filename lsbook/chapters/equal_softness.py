@@ -12,9 +12,10 @@ from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Measure, Setting
 from lsbook.chapters.shared.comparison import Comparison, compare, made_from, smoothing_arms
 from lsbook.chapters.shared.selection import Group, select_runs
+from lsbook.core import registry
 from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import UserError, parse_numbers
-from lsbook.core.registry import DATASETS, MODELS, network_title
+from lsbook.core.registry import network_title
 from lsbook.core.store import Record
 from lsbook.core.wording import listed
 from lsbook.outputs import Table
@@ -271,7 +272,7 @@ def numbers(study: Study) -> dict[str, float | str]:
     """What the chapter's text quotes by name."""
     found = harmless(study)
     plan = PLANS[study.profile]
-    names = [f"{MODELS[name].title}" for name, _ in (plan.teacher, plan.student)]
+    names = [registry.title(name) for name, _ in (plan.teacher, plan.student)]
     temperatures = {
         alpha: np.mean([r.metrics["teacher_temperature"] for r in study.points["hard teacher", alpha]])
         for alpha in study.grid
@@ -280,7 +281,7 @@ def numbers(study: Study) -> dict[str, float | str]:
     return {
         "teacher": names[0],
         "student": names[1],
-        "data": DATASETS[plan.dataset].title,
+        "data": registry.title(plan.dataset),
         "alone_hard": float(found.first.mean()),
         "smoothed_student": float(found.second.mean()),
         "help": captions.difference(found.first, found.second),

@@ -7,7 +7,7 @@ from lsbook.chapters.calibration import Study, Sweep
 from lsbook.chapters.projections import SPLIT_TITLES
 from lsbook.chapters.shared import captions
 from lsbook.chapters.shared.comparison import Comparison, smoothing_arms
-from lsbook.core.registry import CORPORA, DATASETS
+from lsbook.core import registry
 from lsbook.core.store import Record, Store
 from lsbook.outputs import Widget
 from lsbook.recipes.profiles import PROFILES
@@ -33,7 +33,7 @@ def projection(comparison: Comparison, study: Study, classes: tuple[int, int, in
     recorded |= {arm.alpha: arm.records[0] for arm in comparison.arms}
     labels = comparison.reference.records[0].arrays
     data = {
-        "names": DATASETS[comparison.network[0]].classes,
+        "names": comparison.classes,
         "chosen": classes,
         "labels": {split: labels[f"{split}_labels"] for split in SPLIT_TITLES},
         "networks": [
@@ -108,7 +108,7 @@ def translations(profile: str, alpha: float, store: Store | None = None) -> Widg
 def _translations(profile: str, alpha: float, hard: Record, smoothed: Record) -> Widget:
     data = {
         "alpha": alpha,
-        "language": CORPORA[hard.run.dataset].languages[1],
+        "language": registry.corpus(hard.run.dataset).languages[1],
         "sources": hard.arrays["example_sources"].tolist(),
         "references": hard.arrays["example_references"].tolist(),
         "hard": machine_translation.example_tokens(hard),

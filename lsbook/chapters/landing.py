@@ -18,6 +18,7 @@ from lsbook.chapters.topics import (
     data_name,
     network_name,
 )
+from lsbook.core import registry
 from lsbook.core.registry import short_title
 from lsbook.core.store import Record, Store
 from lsbook.core.wording import counted, listed
@@ -160,7 +161,7 @@ def _picture(records: Sequence[Record]) -> Markup:
     views = [view(record) for record in records]
     shown = next((i for i, v in enumerate(views) if v.alpha == 0.1), len(views) - 1)
     classes = projections.three_classes(NETWORK[0], "auto")
-    names = [projections.DATASETS[NETWORK[0]].classes[k] for k in classes]
+    names = [registry.dataset(NETWORK[0]).classes[k] for k in classes]
     data = [
         {
             "alpha": v.alpha,

@@ -11,8 +11,9 @@ from functools import partial
 from lsbook.chapters import equal_softness
 from lsbook.chapters.shared.comparison import Arm, group_of, loss_arm, smoothing_arms
 from lsbook.chapters.shared.selection import Group
+from lsbook.core import registry
 from lsbook.core.config import Recipe, Run
-from lsbook.core.registry import DATASETS, identifier
+from lsbook.core.registry import identifier
 from lsbook.core.store import Record
 
 SEEDS = {"cifar10": "5-9", "tiny-imagenet-50": "0-4", "multi30k": "3-5"}
@@ -35,7 +36,7 @@ def metric(name: str, factor: float = 1.0) -> Quantity:
 
 def probe_accuracy(record: Record) -> float:
     """Of a linear probe on the other data set, in percent."""
-    transfer = DATASETS[record.run.dataset].transfer
+    transfer = registry.dataset(record.run.dataset).transfer
     if transfer is None:
         raise ValueError(f"record: features of {record.run.dataset} are tried on no other data set")
     return 100 * record.metrics[f"probe_{identifier(transfer)}_accuracy"]

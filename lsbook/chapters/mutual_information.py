@@ -22,9 +22,9 @@ from lsbook.chapters.shared.comparison import (
     smoothing_arms,
 )
 from lsbook.chapters.shared.selection import Group, select_runs
+from lsbook.core import registry
 from lsbook.core.config import Run
 from lsbook.core.errors import several_of
-from lsbook.core.registry import DATASETS, MODELS
 from lsbook.core.store import Record
 from lsbook.core.wording import listed
 from lsbook.evidence import literature
@@ -145,9 +145,9 @@ def shown(
 
 def chosen_pair(dataset: str, classes: str) -> tuple[int, int]:
     """Labels, in order, of two classes given by name; see `shown`."""
-    names = DATASETS[dataset].classes
+    names = registry.dataset(dataset).classes
     chosen = ",".join(names[:2]) if classes == "auto" else classes
-    first, second = sorted(several_of(f"class of {DATASETS[dataset].title}", chosen, names, 2))
+    first, second = sorted(several_of(f"class of {registry.title(dataset)}", chosen, names, 2))
     return first, second
 
 
@@ -254,7 +254,7 @@ def records(rows: Sequence[Shown]) -> list[Record]:
 
 def class_names(comparison: Comparison) -> tuple[str, ...]:
     """Of the data set, in label order."""
-    return DATASETS[comparison.network[0]].classes
+    return comparison.classes
 
 
 def every_pair(comparison: Comparison) -> list[ArmValues[np.ndarray]]:
@@ -316,7 +316,7 @@ def _fitted(comparison: Comparison) -> str:
 
 
 def _model(comparison: Comparison) -> str:
-    return MODELS[comparison.network[1]].title
+    return registry.title(comparison.network[1])
 
 
 def _noise(record: Record) -> tuple[float, float]:

@@ -21,9 +21,9 @@ from lsbook.chapters.shared.comparison import (
     smoothing_arms,
 )
 from lsbook.chapters.shared.selection import Group, select_runs
+from lsbook.core import registry
 from lsbook.core.config import Run
 from lsbook.core.errors import several_of
-from lsbook.core.registry import DATASETS
 from lsbook.core.store import Record, Store
 from lsbook.core.wording import listed
 from lsbook.evidence import claims, literature
@@ -99,7 +99,7 @@ class Shown(NamedTuple):
     @property
     def names(self) -> tuple[str, ...]:
         """Of the classes."""
-        return tuple(DATASETS[self.network[0]].classes[k] for k in self.classes)
+        return tuple(self.comparison.classes[k] for k in self.classes)
 
 
 def rows(
@@ -158,7 +158,7 @@ def three_classes(name: str, classes: str) -> tuple[int, int, int]:
 
     UserError unless they are three different classes of the data set, of those that records keep examples of.
     """
-    dataset = DATASETS[name]
+    dataset = registry.dataset(name)
     if classes == "auto":
         rows = [row.classes for row in literature.FIGURE_1 if row.dataset == name]
         classes = ",".join(rows[0] if rows else dataset.shown[:3])
@@ -171,7 +171,7 @@ def three_classes(name: str, classes: str) -> tuple[int, int, int]:
 
 def panels(comparison: Comparison, classes: tuple[int, int, int]) -> list[Panel]:
     """The columns of Figure 1, from the first seed: of each arm training and test."""
-    names = DATASETS[comparison.network[0]].classes
+    names = comparison.classes
     return named_panels(comparison, classes, tuple(names[k] for k in classes))
 
 
@@ -297,7 +297,7 @@ def numbers(rows: Sequence[Shown]) -> dict[str, float | str]:
         "rows_made_from": made_from([row.comparison.first_seed for row in rows[1:]]),
         "fitted": "; ".join(_fitted(rows)),
         "illustrations": captions.illustrations({row.title: row.comparison.reference.records for row in rows}),
-        "best_gap": optimal_logit_gap(len(DATASETS[first.network[0]].classes), first.comparison.main.alpha),
+        "best_gap": optimal_logit_gap(len(first.comparison.classes), first.comparison.main.alpha),
     }
     for arm in first.comparison.arms:
         train, test = (_mean_distance(arm, split, first.classes) for split in SPLIT_TITLES)

@@ -116,6 +116,11 @@ class Comparison:
         return run.dataset, run.model
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes in label order, of images."""
+        return self.reference.records[0].classes
+
+    @property
     def title(self) -> str:
         """The network as the reader knows it."""
         return network_title(*self.network)
