@@ -265,6 +265,17 @@ def test_a_data_set_that_has_changed_under_its_name_is_refused(tmp_path, monkeyp
     assert obtain([run(0), run(1)], progress=False)[0].metrics == first.metrics
 
 
+def test_a_record_that_does_not_say_what_its_classes_are_is_refused(mine, tmp_path):
+    """Where the registry does not say it either, nothing else would."""
+    [record] = obtain([RUN], Store(tmp_path / "whole"), progress=False)
+    parts = {"metrics": record.metrics, "history": record.history, "arrays": dict(record.arrays)}
+    data = {name: value for name, value in record.environment["data"].items() if name != "classes"}
+    for classes, message in (None, "environment.data.classes: Field required"), (["left"], "environment.data.classes"):
+        given = data if classes is None else data | {"classes": classes}
+        with pytest.raises(UserError, match=message):
+            Store(tmp_path / "lacking").put(RUN, **parts, environment=record.environment | {"data": given})
+
+
 READING = """
 import sys
 from lsbook.core.store import Store

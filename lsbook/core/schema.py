@@ -24,6 +24,7 @@ from typing_extensions import TypedDict  # typing has one that pydantic takes fr
 
 from lsbook.core.config import Run, from_dict
 from lsbook.core.errors import UserError, one_line
+from lsbook.core.registry import is_own
 from lsbook.core.strict import STRICT
 
 ARRAYS, RECORD = RECORD_FILES = ("arrays.npz", "record.json")
@@ -220,6 +221,8 @@ def content(files: Mapping[str, bytes]) -> Content:
         speed = "tokens_per_second" if run.is_text else "images_per_second"
         if speed not in text["environment"]:
             raise Damaged(f"environment.{speed}: Field required")
+        if is_own(run.dataset) and not run.is_text and "classes" not in text["environment"]["data"]:
+            raise Damaged("environment.data.classes: Field required")
         with zipfile.ZipFile(BytesIO(files[ARRAYS])) as archive:
             _members(archive)
         return Content(run, text["metrics"], text["history"], text["environment"])
