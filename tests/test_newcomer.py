@@ -21,7 +21,7 @@ from lsbook.data import images, texts
 from lsbook.recipes import profiles
 from lsbook.runner import sweep
 from lsbook.runner.obtain import obtain
-from lsbook.training import check
+from lsbook.training import check, splits
 from lsbook.training.text import summary, task
 
 NEWCOMER = Path(__file__).parent / "newcomer"
@@ -100,6 +100,22 @@ def test_a_text_is_read_and_trained(mine, tmp_path, monkeypatch):
             check(dataclasses.replace(run, **wrong, recipe=Recipe(steps=2, batch=30)))
     with pytest.raises(UserError, match="vocabulary is missing"):
         dataclasses.replace(run, vocabulary=None)
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"transfer": "cifar10"}, r"networks for mine.data:stripes, \(1, 12, 12\), cannot be tried on cifar10"),
+        ({"unknown": {"mine.data:in_files": ("top",)}}, "unknown class of mine.data:in_files 'top': choose from left"),
+        ({"unknown": {"no.such:data": ()}}, "no.such:data cannot be imported"),
+    ],
+)
+def test_other_data_sets_that_do_not_fit_are_refused_before_a_training(mine, monkeypatch, others, message):
+    from mine import data
+
+    monkeypatch.setattr(data, "stripes", dataclasses.replace(data.stripes, **others))
+    with pytest.raises(UserError, match=message):
+        splits(RUN)
 
 
 def test_images_may_lie_in_files_of_the_name_behind_the_colon(mine, data_folder):

@@ -12,6 +12,7 @@ import numpy as np
 
 from lsbook.analysis import selective
 from lsbook.core import registry
+from lsbook.core.errors import UserError, one_of
 from lsbook.core.registry import identifier
 from lsbook.data.images import Images, is_available, load, train_and_heldout
 from lsbook.training.images.summary import ModelOutputs
@@ -25,11 +26,18 @@ Evaluate = Callable[[Images], ModelOutputs]
 
 
 def check(dataset: str) -> None:
-    """UserError when another data set on which its networks are tried is available but damaged.
+    """UserError when another data set on which its networks are tried does not fit, or is available but damaged.
 
     Asked before a training, so that it is not trained to an end where nothing can be recorded.
     """
     source = registry.dataset(dataset)
+    for name, left_out in source.unknown.items():
+        for label in left_out:
+            one_of(f"class of {name}", label, registry.dataset(name).classes)
+    for name in filter(None, (*source.unknown, source.transfer)):
+        theirs = registry.dataset(name).shape
+        if source.shape is None or theirs is None or not _fits(theirs, source.shape):
+            raise UserError(f"networks for {dataset}, {source.shape}, cannot be tried on {name}, {theirs}")
     for name in source.unknown:
         if is_available(name):
             load(name, "test")
@@ -108,13 +116,18 @@ def _without(images: Images, classes: tuple[str, ...]) -> Images:
     return replace(images, pixels=images.pixels[rows], labels=images.labels[rows])
 
 
+def _fits(images: tuple[int, int, int], shape: tuple[int, int, int]) -> bool:
+    """Whether images are no larger than a shape (C, H, W), and grey or of as many channels."""
+    return images[0] in (1, shape[0]) and images[1] <= shape[1] and images[2] <= shape[2]
+
+
 def _in_shape(images: Images, shape: tuple[int, int, int]) -> Images:
     """Bring images to a shape (C, H, W): grey ones are repeated in each channel, smaller ones get zeros around them.
 
     ValueError when they are larger, or coloured where the network knows grey ones only.
     """
     spare = np.subtract(shape[1:], images.shape[1:])
-    if (spare < 0).any() or images.shape[0] not in (1, shape[0]):
+    if not _fits(images.shape, shape):
         raise ValueError(f"images: {images.shape} do not fit into {shape}")
     around = [(0, 0), (0, 0), *((n // 2, n - n // 2) for n in spare)]
     return replace(images, pixels=np.pad(images.pixels.repeat(shape[0] // images.shape[0], axis=1), around))
