@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from lsbook import cli
+from lsbook.chapters import calibration, projections
 from lsbook.core.config import Recipe, Run, as_dict, from_dict
 from lsbook.core.errors import UserError
 from lsbook.core.store import Store
@@ -21,7 +22,7 @@ from lsbook.data import images, texts
 from lsbook.recipes import profiles
 from lsbook.runner import sweep
 from lsbook.runner.obtain import obtain
-from lsbook.training import check, splits
+from lsbook.training import check, load_splits
 from lsbook.training.text import summary, task
 
 NEWCOMER = Path(__file__).parent / "newcomer"
@@ -64,6 +65,18 @@ def test_a_sweep_trains_them_in_its_processes_and_records_them(mine, tmp_path):
     assert record.environment["data"]["variant"] == "as loaded"
 
 
+def test_a_loss_of_ones_own_is_an_arm_of_the_chapters_comparisons(mine, results):
+    loss = "mine.losses:Focal"
+    [group] = projections.groups("smoke", 0.1, loss)
+    assert sweep.sweep([run for seed in range(2) for run in group.runs(seed).values()], Store(results)) == []
+    [first, _] = projections.rows("smoke", 0.1, "recorded", other_losses=loss)
+    *_, focal = first.comparison.arms
+    assert [arm.label for arm in first.comparison.arms] == ["hard targets", "smoothed, α = 0.1", "Focal, α = 0.1"]
+    assert [record.run.recipe.loss for record in focal.records] == [loss, loss]
+    [points] = calibration.factors(calibration.study("smoke", seeds="recorded", other_losses=loss))
+    assert [point.name for point in points.further] == ["Focal"]
+
+
 def test_the_command_line_trains_them(mine, results, monkeypatch, capsys):
     command = "train --dataset mine.data:stripes --model mine.nets:tiny --alpha 0.1 --loss mine.losses:Focal"
     command += " --loss-arguments gamma 1.5 --examples 90 --learning-rate 0.05 --batch 16"
@@ -83,7 +96,7 @@ def test_the_command_line_trains_them(mine, results, monkeypatch, capsys):
 def test_a_text_is_read_and_trained(mine, tmp_path, monkeypatch):
     monkeypatch.setattr(summary, "BLEU_TEMPERATURES", (1.0,))
     monkeypatch.setattr(summary, "BEAMS", (4,))
-    monkeypatch.setattr(task, "MOST_TRANSLATED", 2)
+    monkeypatch.setattr(task, "MAX_TRANSLATED", 2)
     recipe = Recipe(steps=2, batch=300, optimiser="adam", learning_rate=0.005)
     run = dataclasses.replace(
         RUN, dataset="mine.data:tales", model="transformer-64", recipe=recipe, examples=60, vocabulary=330
@@ -115,7 +128,7 @@ def test_other_data_sets_that_do_not_fit_are_refused_before_a_training(mine, mon
 
     monkeypatch.setattr(data, "stripes", dataclasses.replace(data.stripes, **others))
     with pytest.raises(UserError, match=message):
-        splits(RUN)
+        load_splits(RUN)
 
 
 def test_images_may_lie_in_files_of_the_name_behind_the_colon(mine, data_folder):

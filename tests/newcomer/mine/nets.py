@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from lsbook.core.registry import Model
-from lsbook.models.base import Classifier, Output
+from lsbook.models.base import Classifier, OutputLayer
 
 
 class Tiny(Classifier):
@@ -13,7 +13,7 @@ class Tiny(Classifier):
         super().__init__()
         channels, height, side = shape
         self.hidden = nn.Linear(channels * height * side, width)
-        self.output = Output(width, n_classes)
+        self.output = OutputLayer(width, n_classes)
 
     def penultimate(self, images: Tensor) -> Tensor:
         return self.hidden(images.flatten(1)).relu()
