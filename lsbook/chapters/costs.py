@@ -107,8 +107,8 @@ def _row(kind: tuple, is_recorded: pd.Series, recorded: pd.DataFrame) -> tuple[s
 
 def _usual(recorded: pd.DataFrame, quantity: str) -> tuple[float, str]:
     """The median of a column over the runs of the machine that made most of them, and that machine in words."""
-    machines = recorded.groupby(MACHINE)[quantity].agg(["size", "median"])
-    most = machines["size"].idxmax()
-    device, threads, processes, precision = most
+    machines = recorded.groupby(MACHINE)[quantity].agg(["size", "median"]).reset_index()
+    most = machines.iloc[machines["size"].argmax()]
+    device, threads, processes, precision = most[MACHINE]
     together = f"{processes:.0f} processes with " if processes > 1 else ""
-    return machines.loc[most, "median"], f"{together}{counted(threads, 'thread')}, {device}, {precision}"
+    return most["median"], f"{together}{counted(threads, 'thread')}, {device}, {precision}"
