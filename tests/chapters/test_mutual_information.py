@@ -161,7 +161,7 @@ def test_every_pair_at_the_end(comparison):
     for (_, _, values), arm in zip(mutual_information.every_pair(comparison), comparison.arms, strict=True):
         assert np.isnan(np.diag(values)).all()
         np.testing.assert_array_equal(values, values.T)
-        end = np.mean([bracket(record.arrays["train_differences"][-1]).middle for record in arm.records])
+        end = np.mean([bracket(record.arrays["train_differences"][-1]).midpoint for record in arm.records])
         assert values[0, 1] == pytest.approx(end, abs=1e-5)
         assert values[3, 5] == pytest.approx(end - 1, abs=1e-5)
 
