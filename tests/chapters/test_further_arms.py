@@ -1,4 +1,7 @@
-"""A third arm, as a reader asks for it: MaxSup beside hard and smoothed targets, trained by a sweep and shown."""
+"""Further arms, as a reader asks for them: MaxSup and a loss of the reader's own beside hard and smoothed targets,
+trained by a sweep and shown."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,40 +15,42 @@ from lsbook.figures import style
 from lsbook.runner.sweep import sweep
 
 SEEDS = range(2)
-LABELS = ["hard targets", "smoothed, α = 0.1", "MaxSup, α = 0.1"]
-HEADING = "narrow AlexNet, digits (scikit-learn), MaxSup, α = 0.1"
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Store:
-    """The three arms of both chapters, on the smoke data."""
-    store = Store(tmp_path_factory.mktemp("results"))
-    [group] = projections.groups("smoke", 0.1, "maxsup")
-    runs = [run for seed in SEEDS for run in group.runs(seed).values()]
-    assert [(run.recipe.loss, run.alpha) for run in runs[:3]] == [
-        ("cross-entropy", 0.0),
-        ("cross-entropy", 0.1),
-        ("maxsup", 0.1),
-    ]
-    assert sweep(runs, store) == []
-    return store
+LOSSES = "maxsup,mine.losses:Focal"
+NAMES = ["hard", "smoothed", "MaxSup", "Focal"]
+LABELS = ["hard targets", "smoothed, α = 0.1", "MaxSup, α = 0.1", "Focal, α = 0.1"]
+NETWORK = "narrow AlexNet, digits (scikit-learn)"
+HEADINGS = [NETWORK, f"{NETWORK}, MaxSup, α = 0.1", f"{NETWORK}, Focal, α = 0.1"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def environment_with_results(store):
+def store(tmp_path_factory):
+    """The arms of both chapters, on the smoke data, in the book's store; the reader's module can be imported."""
+    store = Store(tmp_path_factory.mktemp("results"))
+    mine = str(Path(__file__).parents[1] / "newcomer")
     with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(mine)
+        patch.setenv("PYTHONPATH", mine)
         patch.setenv("LSBOOK_RESULTS", str(store.path))
-        yield
+        [group] = projections.groups("smoke", 0.1, LOSSES)
+        runs = [run for seed in SEEDS for run in group.runs(seed).values()]
+        assert [(run.recipe.loss, run.alpha) for run in runs[:4]] == [
+            ("cross-entropy", 0.0),
+            ("cross-entropy", 0.1),
+            ("maxsup", 0.1),
+            ("mine.losses:Focal", 0.1),
+        ]
+        assert sweep(runs, store) == []
+        yield store
 
 
 @pytest.fixture(scope="module")
-def rows(environment_with_results) -> list[projections.Shown]:
-    return projections.rows("smoke", 0.1, "recorded", other_losses="maxsup")
+def rows(store) -> list[projections.Shown]:
+    return projections.rows("smoke", 0.1, "recorded", other_losses=LOSSES)
 
 
 @pytest.fixture(scope="module")
-def study(environment_with_results) -> calibration.Study:
-    return calibration.study("smoke", seeds="recorded", other_losses="maxsup")
+def study(store) -> calibration.Study:
+    return calibration.study("smoke", seeds="recorded", other_losses=LOSSES)
 
 
 def maxsup(store: Store) -> list[Record]:
@@ -56,23 +61,24 @@ def test_projections_have_its_panels_its_values_and_its_rows(rows, store):
     [first, similar] = rows
     assert [arm.label for arm in first.comparison.arms] == LABELS
     drawn = figures.projection_figure(projections.panels(first.comparison, first.classes))
-    titles = [axes.get_title() for axes in drawn.axes[:6]]
+    titles = [axes.get_title() for axes in drawn.axes[:8]]
     assert titles == [
-        f"{arm}, {split}" for arm in ("hard targets", "α = 0.1", LABELS[2]) for split in ("training", "test")
+        f"{arm}, {split}" for arm in ("hard targets", "α = 0.1", *LABELS[2:]) for split in ("training", "test")
     ]
     assert drawn.axes[4].title.get_color() == style.COLOURS["third"]
+    assert drawn.axes[6].title.get_color() == style.COLOURS["fourth"]
     for axes, (_, unit, arms) in zip(
         figures.seeds_figure(projections.diagrams(first)).axes, projections.diagrams(first), strict=True
     ):
-        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["hard", "smoothed", "MaxSup"]
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == NAMES
         assert axes.get_ylabel() == unit
         assert len(arms[2].values) == len(SEEDS)
     table = projections.accuracy_table(rows)
-    assert table.header == ("Network", "", "Hard", "Smoothed", "MaxSup", "α")
+    assert table.header == ("Network", "", "Hard", "Smoothed", "MaxSup", "Focal", "α")
     accuracies = [100 * record.metrics["test_accuracy"] for record in maxsup(store)]
     assert float(table.rows[-1][4].split("\xa0")[0]) == pytest.approx(np.mean(accuracies), rel=0.05)
     for caption in (table.caption, projections.numbers(rows)["first_made_from"]):
-        assert caption.endswith("Compared: hard targets; smoothed, α = 0.1; MaxSup, α = 0.1.")
+        assert caption.endswith(f"Compared: {'; '.join(LABELS)}.")
 
 
 def test_the_rule_is_applied_to_it_under_its_own_heading(rows, study):
@@ -80,37 +86,36 @@ def test_the_rule_is_applied_to_it_under_its_own_heading(rows, study):
         (projections.claim_table(rows), projections.measured(rows)),
         (calibration.claim_table(study), calibration.measured(study)),
     ):
-        names = [row[0] for row in table.rows]
-        place = names.index(f"**{HEADING}**")
+        names = [row[0].partition(":")[0] for row in table.rows]
+        first, second, third = (names.index(f"**{heading}**") for heading in HEADINGS)
         assert table.header[2] == "compared"
-        assert [name.partition(" ")[0] for name in names[1:place]] == [n.partition(" ")[0] for n in names[place + 1 :]]
-        assert [setting.title for setting in measured] == [HEADING.removesuffix(", MaxSup, α = 0.1"), HEADING]
-        assert claim_tables.text(measured).markdown.count("\n- ") == 2
+        assert names[first + 1 : second] == names[second + 1 : third] == names[third + 1 :]
+        assert [setting.title for setting in measured] == HEADINGS
+        assert claim_tables.text(measured).markdown.count("\n- ") == 3
 
 
 def test_calibration_has_its_diagram_its_point_and_its_row(study, store):
-    [sweep] = study.sweeps
     [(_, arms)] = calibration.diagrams(study)
     assert [arm.name for arm in arms] == [LABELS[0], "hard, scaled", *LABELS[1:]]
     drawn = figures.reliability_figure(calibration.diagrams(study))
-    assert [axes.get_title() for axes in drawn.axes[:4]] == [arm.name for arm in arms]
+    assert [axes.get_title() for axes in drawn.axes[:5]] == [arm.name for arm in arms]
     assert drawn.axes[3].lines[1].get_color() == style.COLOURS["third"]
     expected = [
         confidence_reliability(r.arrays["test_confidence"].astype(float), r.arrays["test_hit"], 15).ece
         for r in maxsup(store)
     ]
     [points] = calibration.factors(study)
-    assert [point.name for point in points.further] == ["MaxSup"]
+    assert [point.name for point in points.further] == NAMES[2:]
     np.testing.assert_allclose(points.further[0].ece, expected)
     rows = {row[:2]: row for row in calibration.ece_table(study).rows}
-    assert rows[HEADING, "here"][4].startswith(f"{np.mean(expected):.2f}"[:4])
-    assert rows[HEADING, "here"][2:4] == rows[sweep.title, "here"][2:4]  # the reference is the same
-    assert [row[0] for row in calibration.likelihood_table(study).rows] == [sweep.title, HEADING]
+    assert rows[HEADINGS[1], "here"][4].startswith(f"{np.mean(expected):.2f}"[:4])
+    assert len({rows[heading, "here"][2:4] for heading in HEADINGS}) == 1  # the reference is the same
+    assert [row[0] for row in calibration.likelihood_table(study).rows] == HEADINGS
     assert [row[0] for row in calibration.measures_table(study).rows[1:]] == [arm.name for arm in arms]
     [axes] = figures.likelihood_figure(calibration.likelihoods(study)).axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == LABELS
     along = figures.length_figure(calibration.lengths(study), calibration.along_training(study)).axes[-1]
-    assert [text.get_text() for text in along.get_legend().get_texts()] == ["hard", "smoothed", "MaxSup"]
+    assert [text.get_text() for text in along.get_legend().get_texts()] == NAMES
     assert "MaxSup networks, against hard ones" in calibration.numbers(study)["lower"]
     assert calibration.numbers(study)["made_from"].endswith(f"Compared: {'; '.join(LABELS)}.")
 
@@ -122,4 +127,4 @@ def test_without_being_asked_for_it_is_not_shown(store):
 
 
 def test_later_findings_compare_the_same_arms():
-    assert [arm.label for arm in later_findings.ARMS[:3]] == LABELS
+    assert [arm.label for arm in later_findings.ARMS[:3]] == LABELS[:3]
