@@ -109,6 +109,6 @@ def _usual(recorded: pd.DataFrame, quantity: str) -> tuple[float, str]:
     """The median of a column over the runs of the machine that made most of them, and that machine in words."""
     machines = recorded.groupby(MACHINE)[quantity].agg(["size", "median"]).reset_index()
     most = machines.iloc[machines["size"].argmax()]
-    device, threads, processes, precision = most[MACHINE]
+    device, threads, processes, precision = (most[column] for column in MACHINE)
     together = f"{processes:.0f} processes with " if processes > 1 else ""
-    return most["median"], f"{together}{counted(threads, 'thread')}, {device}, {precision}"
+    return float(most["median"]), f"{together}{counted(threads, 'thread')}, {device}, {precision}"
