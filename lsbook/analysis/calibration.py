@@ -60,8 +60,7 @@ class Reliability:
 
     @property
     def mce(self) -> float:
-        """Maximum calibration error max_b |acc_b − conf_b| over the bins that are not empty, a fraction of 1 (Guo et
-        al. 2017)."""
+        """Maximum calibration error max_b |acc_b − conf_b| over bins that are not empty (Guo et al. 2017)."""
         return float(np.nanmax(np.abs(self.accuracy - self.confidence)))
 
     @property
@@ -297,7 +296,7 @@ def smooth_ece(confidence: ArrayLike, correct: ArrayLike, whole_ends: bool = Fal
 def _smoothed_error(
     confidence: NDArray[np.float64], residual: NDArray[np.float64], width: float, whole_ends: bool
 ) -> float:
-    """smECE at one width: the sum of the smoothed residuals' sizes over that of the smoothed number of confidences."""
+    """Return smECE at one width: the sum of the smoothed residuals' sizes over that of the smoothed counts."""
     n_cells = max(2_000, round(20 / width)) // 2
     position = confidence * n_cells
     cell = np.minimum(position.astype(int), n_cells - 1)
@@ -366,7 +365,7 @@ def isotonic_decomposition(confidence: ArrayLike, correct: ArrayLike) -> Isotoni
 
 
 def softmax(logits: ArrayLike, temperature: float = 1) -> NDArray[np.float64]:
-    """Return the probabilities of logits divided by a temperature, in float64.
+    """Return the probabilities exp(z_k / T) / Σ_j exp(z_j / T) of logits z at a temperature T, in float64.
 
     Where a logit is largest, so is its probability. The result is the one copy made.
 

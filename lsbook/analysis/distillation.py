@@ -1,5 +1,7 @@
-"""Smoothness index γ of a teacher's targets, the amount of label smoothing that they are worth; it makes teachers
-comparable (Müller et al. 2019, section 4)."""
+"""Smoothness index γ of a teacher's targets (Müller et al. 2019, section 4).
+
+It is the amount of label smoothing that the targets are worth, and makes teachers comparable.
+"""
 
 import numpy as np
 from numpy.typing import ArrayLike

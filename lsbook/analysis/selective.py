@@ -1,5 +1,4 @@
-"""Selective prediction: how well a score tells right predictions from wrong ones, by risk and coverage, AURC, AUGRC
-and AUROC; and such scores.
+"""Selective prediction: how well scores tell right predictions from wrong ones (AURC, AUGRC, AUROC), and scores.
 
 A score orders predictions by trust, the larger the more trusted; only its order matters. Risks, coverages and areas are
 fractions of 1. Everything is computed in float64. Scores that were rounded before, such as confidences kept in float16,

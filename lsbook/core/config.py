@@ -42,38 +42,40 @@ WHOLE = 2**53  # up to which every whole number is a float, too
 class Recipe:
     """How a network is trained.
 
-    steps: optimiser steps.
-    batch: images a step, or of texts about how many tokens, both sides and padding together.
-    learning_rate: the largest that the schedule reaches.
-    optimiser: "sgd", or "adam" (Kingma and Ba 2015), whose weight decay is no part of the gradient (AdamW).
-    momentum: Nesterov's, or Adam's β₁.
-    second_momentum: Adam's β₂.
-    first_layer: learning rate of the first layer's weights and biases, as a multiple of the others'.
-    schedule: of the learning rate over the run: constant; one-cycle (linear rise over the first fifth, cosine fall
-        to 0); steps (divided by 10 at each fraction of the run in `milestones`); linear (falls to 0); inverse-root
-        (linear rise over `warm_up` steps, then falling as the inverse square root of the step).
-    milestones: of the schedule "steps", rising fractions of the run in (0, 1).
-    warm_up: of the schedule "inverse-root", its first steps.
-    weight_decay: λ of the penalty λ/2 ‖w‖² on `decayed`. Biases and normalisations never decay.
-    decayed: "weights", every weight matrix and kernel, or "hidden-linear", only the hidden linear layers'.
-    clip_norm: gradients of a larger norm over all weights are scaled down to it; None leaves them.
-    loss: of images: "cross-entropy" with the labels smoothed by the run's alpha, or "maxsup" (Zhou et al. 2025, arXiv
-        2502.15798), cross-entropy with hard labels + alpha · (largest − mean logit), or a class of one's own, as
-        `package.module:Name`. Of texts: the first.
-    loss_arguments: the loss's config besides alpha: numbers, truth values and short texts by name.
-    loss_scale: factor of the loss (3 in the paper's CIFAR protocol).
-    augmentation: "crop24-flip" (random 24 × 24 crop and flip; the central crop in evaluation), "pad4-flip" (shift by up
-        to 4 pixels, zeros moved in, and flip), "shift2" (shift by up to 2 pixels), "inception" (a crop of 8 to 100 % of
-        the area and of aspect 3:4 to 4:3, and flip), "none".
-    pixels: after it, every image is "standardised" on its own, or its bytes are brought to the "unit" interval [0, 1].
-    size: side in pixels to which the views are scaled; None: as they are. The crops of "inception" need it.
-    averaged: of texts, the number of moments, a hundredth of the run apart and the last its end, of whose weights the
-        mean is the result (Vaswani et al. 2017, section 6.1, average 5); 1: the end alone.
-    precision: "mixed" is bfloat16 autocast where the hardware computes in it, float32 elsewhere.
-    probe: of records made while it was part of a run's name, what was measured along the training; see `Run.probe`.
-    initial: weights before the first step, of images: "scaled" to a layer's inputs (He et al. 2015), or "small" as
-        those of `models.base.initialise_small`.
-    revision: raised when the training code changes what the other fields mean.
+    Attributes:
+        steps: optimiser steps.
+        batch: images a step, or of texts about how many tokens, both sides and padding together.
+        learning_rate: the largest that the schedule reaches.
+        optimiser: "sgd", or "adam" (Kingma and Ba 2015), whose weight decay is no part of the gradient (AdamW).
+        momentum: Nesterov's, or Adam's β₁.
+        second_momentum: Adam's β₂.
+        first_layer: learning rate of the first layer's weights and biases, as a multiple of the others'.
+        schedule: of the learning rate over the run: constant; one-cycle (linear rise over the first fifth, cosine fall
+            to 0); steps (divided by 10 at each fraction of the run in `milestones`); linear (falls to 0); inverse-root
+            (linear rise over `warm_up` steps, then falling as the inverse square root of the step).
+        milestones: of the schedule "steps", rising fractions of the run in (0, 1).
+        warm_up: of the schedule "inverse-root", its first steps.
+        weight_decay: λ of the penalty λ/2 ‖w‖² on `decayed`. Biases and normalisations never decay.
+        decayed: "weights", every weight matrix and kernel, or "hidden-linear", only the hidden linear layers'.
+        clip_norm: gradients of a larger norm over all weights are scaled down to it; None leaves them.
+        loss: of images: "cross-entropy" with the labels smoothed by the run's alpha, or "maxsup" (Zhou et al. 2025,
+            arXiv 2502.15798), cross-entropy with hard labels + alpha · (largest − mean logit), or a class of one's own,
+            as `package.module:Name`. Of texts: the first.
+        loss_arguments: the loss's config besides alpha: numbers, truth values and short texts by name.
+        loss_scale: factor of the loss (3 in the paper's CIFAR protocol).
+        augmentation: "crop24-flip" (random 24 × 24 crop and flip; the central crop in evaluation), "pad4-flip" (shift
+            by up to 4 pixels, zeros moved in, and flip), "shift2" (shift by up to 2 pixels), "inception" (a crop of 8
+            to 100 % of the area and of aspect 3:4 to 4:3, and flip), "none".
+        pixels: after it, every image is "standardised" on its own, or its bytes are brought to the "unit" interval [0,
+            1].
+        size: side in pixels to which the views are scaled; None: as they are. The crops of "inception" need it.
+        averaged: of texts, the number of moments, a hundredth of the run apart and the last its end, of whose weights
+            the mean is the result (Vaswani et al. 2017, section 6.1, average 5); 1: the end alone.
+        precision: "mixed" is bfloat16 autocast where the hardware computes in it, float32 elsewhere.
+        probe: of records made while it was part of a run's name, what was measured along the training; see `Run.probe`.
+        initial: weights before the first step, of images: "scaled" to a layer's inputs (He et al. 2015), or "small" as
+            those of `models.base.initialise_small`.
+        revision: raised when the training code changes what the other fields mean.
     """
 
     steps: Count
@@ -164,22 +166,23 @@ class Run:
 
     Making a run imports nothing that it names, since records name runs, too: `check_imported` does, before a training.
 
-    dataset: a short name of `registry`, or `package.module:Name` of one's own `Dataset` or `Corpus`.
-    model: the network, a short name or `package.module:Name` of one's own `Model`.
-    alpha: label smoothing factor in [0, 1) (section 1 of the paper), or the strength of another loss.
-    seed: of initial weights, order and views.
-    recipe: how the network is trained.
-    label_noise: rate ρ in [0, 1) of symmetric noise: so many training and held-out labels, drawn by the seed, are
-        replaced with one of the other classes; test labels never are.
-    examples: number of training images or sentence pairs, the first ones of the training split.
-    vocabulary: of a text, and only of one, the number of tokens of both languages together.
-    teacher, temperature, as_soft_as, beta, squared_temperature: of a student only. T is given, or found as the one at
-        which the teacher's targets are as soft as those of another teacher at T = 1, by the smoothness index γ; the
-        distilled loss weighs them by beta, and with squared_temperature by T² as well. With as_soft_as and no teacher,
-        labels are smoothed by α = γ of that network's answers, and alpha is 0.
-    probe: what is measured along the training besides accuracy and ECE and becomes part of the record, of images:
-        "logit-differences" of augmented views, and what they tell about the image. It changes no outcome, so it is no
-        part of the key: a record with more serves whoever asks for less.
+    Attributes:
+        dataset: a short name of `registry`, or `package.module:Name` of one's own `Dataset` or `Corpus`.
+        model: the network, a short name or `package.module:Name` of one's own `Model`.
+        alpha: label smoothing factor in [0, 1) (section 1 of the paper), or the strength of another loss.
+        seed: of initial weights, order and views.
+        recipe: how the network is trained.
+        label_noise: rate ρ in [0, 1) of symmetric noise: so many training and held-out labels, drawn by the seed, are
+            replaced with one of the other classes; test labels never are.
+        examples: number of training images or sentence pairs, the first ones of the training split.
+        vocabulary: of a text, and only of one, the number of tokens of both languages together.
+        teacher, temperature, as_soft_as, beta, squared_temperature: of a student only. T is given, or found as the one
+            at which the teacher's targets are as soft as those of another teacher at T = 1, by the smoothness index γ;
+            the distilled loss weighs them by beta, and with squared_temperature by T² as well. With as_soft_as and no
+            teacher, labels are smoothed by α = γ of that network's answers, and alpha is 0.
+        probe: what is measured along the training besides accuracy and ECE and becomes part of the record, of images:
+            "logit-differences" of augmented views, and what they tell about the image. It changes no outcome, so it is
+            no part of the key: a record with more serves whoever asks for less.
     """
 
     dataset: str
@@ -355,7 +358,10 @@ class Run:
 
 
 def as_dict(value: Run | Recipe) -> dict[str, Any]:
-    """The fields as JSON values. Fields at their default are left out, so a later field renames no earlier run."""
+    """Return the fields as JSON values.
+
+    Fields at their default are left out, so that a later field renames no earlier run.
+    """
     result = {}
     for field in fields(value):
         item = getattr(value, field.name)
@@ -369,7 +375,7 @@ def as_dict(value: Run | Recipe) -> dict[str, Any]:
 
 
 def canonical_json(run: Run) -> str:
-    """The one JSON text of what decides a run's outcome: sorted names, no spaces."""
+    """Return the one JSON text of what decides a run's outcome: sorted names, no spaces. The key is its hash."""
     deciding = {name: value for name, value in as_dict(run).items() if name != "probe"}
     return json.dumps(deciding, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
@@ -378,7 +384,7 @@ _RUN = TypeAdapter(Run)
 
 
 def from_dict(values: dict[str, Any]) -> Run:
-    """The inverse of `as_dict`. UserError, naming the field, for a value that is unknown, missing or not allowed."""
+    """Make the run that `as_dict` has written. UserError, naming the field, for what is unknown or not allowed."""
     try:
         return _RUN.validate_json(json.dumps(values))
     except ValidationError as error:
@@ -386,17 +392,25 @@ def from_dict(values: dict[str, Any]) -> Run:
 
 
 def with_settings(recipe: Recipe, settings: Mapping[str, Text]) -> Recipe:
-    """The recipe with other settings, as text: numbers, names, None. UserError as for a recipe and an unknown name."""
+    """Return the recipe with other settings.
+
+    Args:
+        recipe: what holds for all that `settings` does not name.
+        settings: name of a field -> text of its value: a number, a name, None.
+
+    Raises:
+        UserError: for an unknown name or a value that is not allowed.
+    """
     return Recipe(**values_of(recipe) | from_text(settings))
 
 
 def values_of(value: Run | Recipe) -> dict[str, Any]:
-    """Its fields by name, as they are."""
+    """Return the fields of a run or recipe by name, as they are."""
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
 def from_text(settings: Mapping[str, Text]) -> dict[str, Any]:
-    """The values of fields that are given as text."""
+    """Return the values of fields that are given as text, by name, unchecked."""
     return {name: _literal(text) for name, text in settings.items()}
 
 

@@ -94,10 +94,14 @@ def setting_columns(frame: pd.DataFrame) -> list[str]:
 
 
 def differences(frame: pd.DataFrame, shown: list[str], apart_from: Iterable[str] = ()) -> pd.Series:
-    """What tells each run from those that agree with it in the columns `shown`: settings in words, or "".
+    """Return what tells each run from those that agree with it in the columns `shown`: settings in words, or "".
 
     Settings at their default are not said: beside runs with cross-entropy others are told by "loss maxsup".
-    apart_from: settings that are left out.
+
+    Args:
+        frame: as `Store.frame` gives it.
+        shown: the columns.
+        apart_from: settings that are left out.
     """
     found = pd.Series("", index=frame.index, dtype=object)
     settings = [column for column in setting_columns(frame) if column not in (*shown, *apart_from)]

@@ -29,7 +29,7 @@ Side = Annotated[int, Field(ge=1, le=1_024)]
 
 
 def check_importable(name: str) -> None:
-    """UserError unless a text is `package.module:Name`, of a module that other processes have. Nothing is imported."""
+    """Raise UserError unless `name` is `package.module:Name` of a module that other processes have; import nothing."""
     if len(name) > LONGEST or not IMPORTABLE.fullmatch(name):
         raise UserError(f"a name of your own is package.module:Name, at most {LONGEST} characters, not {brief(name)}")
     _check_not_main(name, name.partition(":")[0])
@@ -177,10 +177,14 @@ class Model:
         return self
 
     def build(self, *data: Any) -> Any:
-        """The network, freshly initialised from torch's random state.
+        """Make the network, freshly initialised from torch's random state.
 
-        data: the shape (C, H, W) of images and the number of classes; for a Transformer the vocabulary's size and its
-        padding id. UserError when the class cannot be imported.
+        Args:
+            data: the shape (C, H, W) of images and the number of classes; for a Transformer the vocabulary's size and
+                its padding id.
+
+        Raises:
+            UserError: if the class cannot be imported.
         """
         return imported(self.factory)(*data, **self.arguments)
 
@@ -456,27 +460,27 @@ TITLES = {name: source.title for name, source in (DATASETS | CORPORA).items()}
 
 
 def dataset(name: str) -> Dataset:
-    """The data set of a name. UserError when there is none, or it cannot be imported."""
+    """Return the data set of a name. UserError when there is none, or it cannot be imported."""
     return _find("data set", name, DATASETS, Dataset)
 
 
 def corpus(name: str) -> Corpus:
-    """The text of a name. UserError when there is none, or it cannot be imported."""
+    """Return the text of a name. UserError when there is none, or it cannot be imported."""
     return _find("text", name, CORPORA, Corpus)
 
 
 def source(name: str) -> Dataset | Corpus:
-    """The data set or text of a name. UserError when there is none, or it cannot be imported."""
+    """Return the data set or text of a name. UserError when there is none, or it cannot be imported."""
     return _find("data set", name, DATASETS | CORPORA, (Dataset, Corpus))
 
 
 def network(name: str) -> Model:
-    """The network of a name. UserError when there is none, or it cannot be imported."""
+    """Return the network of a name. UserError when there is none, or it cannot be imported."""
     return _find("model", name, MODELS, Model)
 
 
 def loss(name: str) -> type:
-    """The class of the loss of a name. UserError when there is none, or it cannot be imported."""
+    """Return the class of the loss of a name. UserError when there is none, or it cannot be imported."""
     found = imported(LOSSES[name].factory) if name in LOSSES else _imported_of("loss", name, LOSSES)
     if not isinstance(found, type) or not any("__call__" in vars(base) for base in found.__mro__):
         raise UserError(f"{name} is no class of losses, whose objects take logits and a batch")
@@ -500,7 +504,7 @@ def _imported_of(what: str, name: str, entries: Collection[str]) -> object:
 
 
 def check_name(what: str, name: str, entries: Collection[str]) -> None:
-    """UserError unless a name is one of `entries` or a `package.module:Name`. Nothing is imported."""
+    """Raise UserError unless a name is one of `entries` or a `package.module:Name`; `what` names its kind."""
     if is_own(name):
         check_importable(name)
     else:
@@ -508,7 +512,7 @@ def check_name(what: str, name: str, entries: Collection[str]) -> None:
 
 
 def imported(name: str) -> Any:
-    """What `package.module:Name` is. UserError when it cannot be imported, or not by other processes."""
+    """Import what `package.module:Name` names. UserError when it cannot be imported, or not by other processes."""
     check_importable(name)
     module, _, attribute = name.partition(":")
     try:
@@ -525,7 +529,7 @@ def imported(name: str) -> Any:
 
 
 def short_title(name: str) -> str:
-    """As `title`, where there is little room."""
+    """Return what a data set, text or network is called where there is little room."""
     entry = MODELS.get(name) or DATASETS.get(name) or CORPORA.get(name)
     return entry.short if entry else name
 
@@ -536,26 +540,26 @@ def is_own(name: str) -> bool:
 
 
 def title(name: str) -> str:
-    """What a data set, text or network is called in words; one of somebody's own by its name, without an import."""
+    """Return what a data set, text or network is called; one of somebody's own by its name, without an import."""
     entry = MODELS.get(name)
     return entry.title if entry else TITLES.get(name, name)
 
 
 def folder(name: str) -> str:
-    """A name as a part of a folder's name, on every system: `my-data-shapes` for my.data:Shapes."""
+    """Return a name as a part of a folder's name, on every system: `my-data-shapes` for my.data:Shapes."""
     return re.sub(r"[.:]", "-", name).lower() if is_own(name) else name
 
 
 def data_folder(name: str) -> str:
-    """Where the files of a data set or text lie below the folder of data: `shapes` for my.data:shapes."""
+    """Return where the files of a data set or text lie below the folder of data: `shapes` for my.data:shapes."""
     return name.rpartition(":")[2]
 
 
 def identifier(name: str) -> str:
-    """How names of metrics have the name of a data set: tiny_imagenet_50 for tiny-imagenet-50."""
+    """Return a data set's name as names of metrics have it: tiny_imagenet_50 for tiny-imagenet-50."""
     return re.sub(r"\W|_", "_", name.lower())[-40:].strip("_")
 
 
 def network_title(dataset: str, *models: str) -> str:
-    """Such as "AlexNet, CIFAR-10", or with a teacher and its student "ResNet-56 → AlexNet, CIFAR-10"."""
+    """Return a title such as "AlexNet, CIFAR-10", or of a teacher and its student "ResNet-56 → AlexNet, CIFAR-10"."""
     return f"{' → '.join(map(title, models))}, {title(dataset)}"

@@ -347,7 +347,7 @@ class Measured(dict[str, Any]):
 
 
 def lacking(folder: Path, kind: str, name: str) -> UserError:
-    """The one line for what a record does not have, as older ones may not, and whoever reads it needs."""
+    """Return the error to raise for what a record does not have, as older ones may not, and its reader needs."""
     advice = "move the folder away, and the run is trained and recorded again"
     return UserError(f"recorded run {folder} has no {kind} {name}, which is needed here; {advice}")
 

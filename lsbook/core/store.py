@@ -54,7 +54,7 @@ class Record:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes in label order, of images. KeyError of a text, which has none.
+        """Names of the classes in label order, of images; KeyError of a text, which has none.
 
         Those of a data set of somebody's own are the record's: nothing is imported.
         """
@@ -209,7 +209,7 @@ class Store:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def check_data(self, run: Run, train_sha256: str, test_sha256: str) -> None:
-        """UserError when records on a run's data set, one of somebody's own, were made with other data.
+        """Raise UserError when records on a run's data set, one of somebody's own, were made with other data.
 
         Only its name says what such a data set is. Of those in the registry there are copies, which records tell
         apart as variants.

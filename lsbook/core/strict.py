@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def strict(kind: type[T]) -> type[T]:
-    """Decorator of a class: a frozen dataclass with keyword arguments, whose types and bounds are checked.
+    """Make a class a frozen dataclass with keyword arguments, whose types and bounds are checked.
 
     Unknown fields and numbers that are not finite are refused, and nothing is converted, except whole numbers where
     any number may stand. What is wrong is a UserError of one line.
@@ -55,7 +55,7 @@ def one_line_errors(kind: type[T]) -> type[T]:
 
 
 def in_one_line(error: ValidationError, kind: type) -> UserError:
-    """The first thing that is wrong with the fields of a class: the field, what is allowed, and what was given."""
+    """Return the error for the first thing that is wrong: the field, what is allowed, and what was given."""
     first = error.errors()[0]
     place = [part for part in first["loc"] if part != kind.__name__]
     if first["type"] == "value_error":
@@ -71,8 +71,10 @@ def in_one_line(error: ValidationError, kind: type) -> UserError:
 
 
 def documented(kind: type) -> dict[str, str]:
-    """What a class's docstring says of its fields, by name: entries `name: text` or `name, other: text`, whose further
-    lines are indented."""
+    """Return what a class's docstring says of its fields, by name.
+
+    Its entries are `name: text` or `name, other: text`, whose further lines are indented.
+    """
     found: dict[str, str] = {}
     names: list[str] = []
     start = 0

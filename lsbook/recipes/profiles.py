@@ -198,10 +198,15 @@ def run(
 
 
 def described(profile: str, settings: Mapping[str, Text]) -> Run:
-    """The run that fields of `Run` and `Recipe`, as text, describe; what they leave open is the profile's.
+    """Return the run that fields of `Run` and `Recipe`, as text, describe; what they leave open is the profile's.
 
-    settings: data set, model and alpha among them; where the profile has no recipe for the two, also the recipe's steps
-        and the number of examples. UserError for what is missing, unknown or not allowed.
+    Args:
+        profile: one of PROFILES.
+        settings: name of a field -> text; data set, model and alpha among them, and where the profile has no recipe for
+            the two, also the recipe's steps and the number of examples.
+
+    Raises:
+        UserError: for what is missing, unknown or not allowed.
     """
     one_of("profile", profile, PROFILES)
     dataset, model = str(settings["dataset"]), str(settings["model"])
