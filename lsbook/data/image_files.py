@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from typing_extensions import override
@@ -100,7 +100,7 @@ class ImageFiles(Split):
     classes: tuple[str, ...]
     fingerprint: str
     variant: str
-    shape = (3, None, None)  # sizes differ
+    shape: ClassVar[tuple[int, Any, Any]] = (3, None, None)  # sizes differ
 
     def __add__(self, other: "ImageFiles") -> "ImageFiles":
         """Concatenate two parts of one split."""

@@ -93,7 +93,7 @@ class Vocabulary:
         """
         return [self._processor.decode(np.asarray(sentence).tolist()) for sentence in ids]
 
-    def pieces(self, ids: Sequence[int]) -> list[str]:
+    def pieces(self, ids: Sequence[int] | np.ndarray) -> list[str]:
         """Return the text of each token of one sentence; "▁" begins a word."""
         return [self._processor.id_to_piece(int(i)) for i in ids]
 

@@ -2,9 +2,10 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from lsbook.core import registry
 from lsbook.core.config import Run
@@ -31,8 +32,9 @@ def obtain(
         UserError: data are missing, a training diverges, or nothing can be written.
     """
     store = Store() if store is None else store
-    records = {run: store.get(run) for run in runs}
-    missing = [run for run, record in records.items() if record is None]
+    found = {run: store.get(run) for run in runs}
+    records = {run: record for run, record in found.items() if record is not None}
+    missing = [run for run in found if run not in records]
     if missing:
         records |= _train(missing, store, tensorboard, progress)
     return [records[run] for run in runs]
@@ -80,7 +82,7 @@ def cached_splits(load_splits: Callable) -> Callable:
 
     One data set is in memory at a time.
     """
-    cache = {}
+    cache: dict[tuple[object, ...], Any] = {}
 
     def splits_of(run: Run):
         noise = (run.label_noise, run.seed) if run.label_noise else None
@@ -132,8 +134,8 @@ def _train_and_record(
     target = _distillation_target(run, store, splits_of, progress) if run.teachers else None
     with training.lock_run(run):
         done = run in store and (training.has_weights(run) or not need_weights)
-        if done:
-            return store.get(run)
+        if done and (recorded := store.get(run)):
+            return recorded
         check_data(run, store, splits_of)
         loss = target.loss if target else None
         outcome = training.train(run, splits_of(run), loss=loss, tensorboard=tensorboard, progress=progress)
@@ -190,9 +192,10 @@ def _estimate(runs: list[Run], store: Store) -> str:
     """How long the runs take, in words."""
     costs = Costs(store)
     seconds = [costs.seconds(run) for run in runs]
-    if None in seconds:
+    known = [expected for expected in seconds if expected is not None]
+    if len(known) < len(seconds):
         return "the first one's bar will tell how long each takes"
-    return f"that took {sum(seconds) / 60:.1f} minutes where such runs were recorded"
+    return f"that took {sum(known) / 60:.1f} minutes where such runs were recorded"
 
 
 class Costs:
@@ -206,7 +209,8 @@ class Costs:
         self._peaks: dict[tuple[str, str], int] = {}  # megabytes
         memory = "gpu_memory_mb" if _on_gpu() else "peak_memory_mb"
         for record in store.whole():
-            network, facts = (record.run.dataset, record.run.model), record.environment
+            network = (record.run.dataset, record.run.model)
+            facts: Mapping[str, Any] = record.environment
             if ("gpu_memory_mb" in facts) != (memory == "gpu_memory_mb"):
                 continue
             speed = facts["tokens_per_second" if record.run.vocabulary else "images_per_second"]

@@ -52,7 +52,8 @@ def forkserver_context() -> multiprocessing.context.ForkServerContext:
 def _end_server() -> None:
     """Kill the server, which would live on for the seconds in which it imports, or frees, all of torch."""
     if not multiprocessing.active_children():
-        os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)
+        server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]  # nothing public tells it
+        os.kill(server, signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -81,10 +82,10 @@ class Worker:
         stopped: whether it has ended because it was asked to.
     """
 
-    stopped = False
-
     def __init__(self, run: Run):
-        self.run, self.started, self.messages, self.error = run, time.monotonic(), [], None
+        self.run, self.started = run, time.monotonic()
+        self.messages: list[str] = []
+        self.error: str | None = None
         self._step, self.first_report = 0, (0, self.started)
 
     @property
@@ -97,6 +98,11 @@ class Worker:
         if done and not self._step:
             self.first_report = done, time.monotonic()
         self._step = done
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it has ended because it was asked to."""
+        return False
 
     @property
     def seconds(self) -> float:
@@ -141,7 +147,7 @@ class WorkerProcess(Worker):
     def failure(self) -> str | None:
         """Why an ended run is not recorded: its error, or how its process ended; None when all went well."""
         code = self.process.exitcode
-        if self.error or code == 0:
+        if self.error or not code:
             return self.error
         if code == -signal.SIGKILL:
             return f"its process was killed, as the system does when it is {NO_MEMORY}; train fewer at a time (--jobs)"
@@ -198,13 +204,19 @@ def shared_gpu(store: Store, count: int) -> Iterator[LocalPool]:
     control = shutil.which("nvidia-cuda-mps-control")
     with tempfile.TemporaryDirectory(prefix="lsbook-mps-") as folder:
         places = {"CUDA_MPS_PIPE_DIRECTORY": folder, "CUDA_MPS_LOG_DIRECTORY": folder}
-        silent = {"env": os.environ | places, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        started = control is not None and subprocess.run([control, "-d"], **silent).returncode == 0
+        started = control is not None and _run_silently([control, "-d"], places)
         try:
             yield LocalPool(store, count, places if started else {})
         finally:
-            if started:
-                subprocess.run([control], input=b"quit\n", **silent)
+            if control is not None and started:
+                _run_silently([control], places, b"quit\n")
+
+
+def _run_silently(command: list[str], environment: Mapping[str, str], stdin: bytes | None = None) -> bool:
+    """Run a command with more environment variables, and tell whether it succeeds."""
+    nowhere = subprocess.DEVNULL  # not a pipe, which what it starts would keep open
+    done = subprocess.run(command, env=os.environ | environment, input=stdin, stdout=nowhere, stderr=nowhere)
+    return done.returncode == 0
 
 
 @contextlib.contextmanager
@@ -245,5 +257,6 @@ def _work(run: Run, store: Store, threads: int, environment: dict[str, str], con
 
 
 def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
+    if parent := multiprocessing.parent_process():
+        parent.join()
     os.kill(os.getpid(), signal.SIGTERM)

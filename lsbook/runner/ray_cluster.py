@@ -14,12 +14,18 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from typing_extensions import override
 
 from lsbook.core.config import Run
 from lsbook.core.errors import UserError, needing
 from lsbook.core.store import Store
 from lsbook.runner.obtain import import_training, obtain
 from lsbook.runner.pool import Worker, captured_stderr
+
+if TYPE_CHECKING:
+    import ray
 
 ANSWER_TIMEOUT = 10  # seconds in which a cluster has to answer
 STOP_TIMEOUT = 15  # seconds for tasks to end their step and keep it, which goes on there when they need more
@@ -29,11 +35,21 @@ RETRIES = 5  # of a run whose process or node dies
 
 
 class RayWorker(Worker):
-    """A run that a node trains. result: Ray's reference to what `train_on_node` returns."""
+    """A run that a node trains.
 
-    def __init__(self, run: Run, result):
+    Attributes:
+        result: Ray's reference to what `train_on_node` returns.
+        cancelled: whether its task has ended because it was cancelled.
+    """
+
+    def __init__(self, run: Run, result: "ray.ObjectRef"):
         super().__init__(run)
-        self.result = result
+        self.result, self.cancelled = result, False
+
+    @property
+    @override
+    def stopped(self) -> bool:
+        return self.cancelled
 
 
 class ProgressActor:
@@ -94,7 +110,7 @@ def connect(store: Store, jobs: int | None = None) -> Iterator["RayCluster"]:
     with contextlib.redirect_stdout(io.StringIO()):  # Ray prints pages there on each process that dies
         ray.init("auto", log_to_driver=False, logging_level="ERROR")
         try:
-            yield RayCluster(ray, store, jobs or 1)
+            yield RayCluster(store, jobs or 1)
         finally:
             ray.shutdown()
 
@@ -102,11 +118,11 @@ def connect(store: Store, jobs: int | None = None) -> Iterator["RayCluster"]:
 class RayCluster:
     """A Ray cluster as a backend of sweeps: `jobs` runs at a time on each GPU, or without GPUs one on each core."""
 
-    def __init__(self, ray, store: Store, jobs: int):
-        """ray: the module, connected to the cluster."""
-        self.ray, self.store, self.jobs = ray, store, jobs
+    def __init__(self, store: Store, jobs: int):
+        self.store, self.jobs = store, jobs
         if jobs > 1 and not self._gpus:
             raise UserError("the cluster has no GPU that several runs could share: leave out --jobs")
+        import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
@@ -114,23 +130,27 @@ class RayCluster:
 
     @property
     def _gpus(self) -> float:
-        return self.ray.cluster_resources().get("GPU", 0)
+        return _resource("GPU")
 
     @property
     def count(self) -> int:
         """Runs at a time on the nodes that there are now; one waits for a node when there is none."""
-        return max(1, int(self._gpus * self.jobs or self.ray.cluster_resources().get("CPU", 0)))
+        return max(1, int(self._gpus * self.jobs or _resource("CPU")))
 
     def start(self, run: Run) -> RayWorker:
         """Submit a task that trains a run."""
+        import ray
+
         needs = {"num_cpus": 0, "num_gpus": 1 / self.jobs} if self._gpus else {"num_cpus": 1}
-        task = self.ray.remote(**needs, max_retries=RETRIES)(train_on_node)
+        task = ray.remote(**needs, max_retries=RETRIES)(train_on_node)
         return RayWorker(run, task.options(name=str(run)).remote(run, self.progress))
 
     def wait(self, workers: Sequence[RayWorker], seconds: float) -> list[RayWorker]:
         """Return one worker that has ended, its record written, as soon as there is one; none after some seconds."""
-        ready, _ = self.ray.wait([worker.result for worker in workers], timeout=seconds)
-        steps = self.ray.get(self.progress.all_steps.remote())
+        import ray
+
+        ready, _ = ray.wait([worker.result for worker in workers], timeout=seconds)
+        steps = ray.get(self.progress.all_steps.remote())
         for worker in workers:
             worker.step = steps.get(worker.run.key, 0)
         ended = [worker for worker in workers if worker.result in ready]
@@ -140,25 +160,36 @@ class RayCluster:
 
     def _record_result(self, worker: RayWorker) -> None:
         """Write the record of an ended task, or note why there is none."""
+        import ray
+
         try:
-            files, worker.messages = self.ray.get(worker.result)
+            files, worker.messages = ray.get(worker.result)
             self.store.adopt(worker.run, files)
-        except self.ray.exceptions.TaskCancelledError:
-            worker.stopped = True
+        except ray.exceptions.TaskCancelledError:
+            worker.cancelled = True
         except UserError as error:
             worker.error = str(getattr(error, "cause", error))  # Ray adds where the task's own was raised
-        except self.ray.exceptions.RayError as error:
+        except ray.exceptions.RayError as error:
             worker.error = str(error).strip().splitlines()[-1]
 
     def stop(self, workers: Sequence[RayWorker]) -> None:
         """Let the tasks keep a checkpoint on their node and end; record what has been trained to its end."""
+        import ray
+
         for worker in workers:
-            self.ray.cancel(worker.result)
+            ray.cancel(worker.result)
         results = [worker.result for worker in workers]
-        ready, _ = self.ray.wait(results, num_returns=len(results), timeout=STOP_TIMEOUT) if results else ([], [])
+        ready, _ = ray.wait(results, num_returns=len(results), timeout=STOP_TIMEOUT) if results else ([], [])
         for worker in workers:
             if worker.result in ready:
                 self._record_result(worker)
+
+
+def _resource(name: str) -> float:
+    """How much of a resource, such as GPU, the nodes have together."""
+    import ray
+
+    return ray.cluster_resources().get(name, 0)
 
 
 def _check_answer() -> None:
@@ -188,8 +219,14 @@ def _ask(environment: dict[str, str]) -> str | None:
     Another process asks, since Ray itself would wait for minutes. environment: of it, besides this one's.
     """
     question = "import ray; print('asking', flush=True); ray.init('auto', log_to_driver=False)"
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", question], env=os.environ | environment, **pipes) as child:
+    with subprocess.Popen(
+        [sys.executable, "-c", question],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None and child.stderr is not None  # they are pipes
         child.stdout.readline()  # until here it has imported Ray, which says nothing of the cluster
         timer = threading.Timer(ANSWER_TIMEOUT, child.kill)
         timer.start()

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from lsbook.core.config import Run
 from lsbook.core.cpus import cores
@@ -23,7 +23,10 @@ RUNS_PER_GPU = 4  # runs at a time, when it is not said otherwise: the paper's n
 MARGIN = 5  # seconds before the end of a budget, or a tenth of it, in which what still runs keeps its checkpoint
 
 
-class Backend(Protocol):
+W = TypeVar("W", bound=Worker)
+
+
+class Backend(Protocol[W]):
     """Where runs are trained: this machine (`LocalPool`) or a Ray cluster (`RayCluster`).
 
     count: how many runs it trains at a time just now.
@@ -33,13 +36,13 @@ class Backend(Protocol):
     def count(self) -> int:
         """How many runs it trains at a time just now."""
 
-    def start(self, run: Run) -> Worker:
+    def start(self, run: Run) -> W:
         """Begin to train a run."""
 
-    def wait(self, workers: Sequence[Worker], seconds: float) -> list[Worker]:
+    def wait(self, workers: Sequence[W], seconds: float) -> list[W]:
         """Return workers that have ended, as soon as there are any, or after some seconds."""
 
-    def stop(self, workers: Sequence[Worker]) -> None:
+    def stop(self, workers: Sequence[W]) -> None:
         """Let the workers keep a checkpoint and end."""
 
 
@@ -89,7 +92,7 @@ def sweep(
     return state.waiting
 
 
-def _backend(on: str, store: Store, jobs: int | None, runs: int) -> contextlib.AbstractContextManager[Backend]:
+def _backend(on: str, store: Store, jobs: int | None, runs: int) -> contextlib.AbstractContextManager[Backend[Any]]:
     if on == "ray":
         return ray_cluster.connect(store, jobs)
     if import_training().device().type == "cuda":
@@ -106,7 +109,7 @@ class SweepState:
 
     store: Store
     budget: float | None
-    backend: Backend
+    backend: Backend[Any]
     waiting: list[Run]
     running: list[Worker] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -203,10 +206,11 @@ class SweepState:
         waiting = [self.costs.seconds(run) for run in self.waiting]
         running = [self._seconds_left(worker) for worker in self.running]
         text = f"{self.done} of {self.total} done, {len(self.running)} running"
-        if unknown := (waiting + running).count(None):
+        known = [seconds for seconds in (*waiting, *running) if seconds is not None]
+        if unknown := len(waiting) + len(running) - len(known):
             return f"{text}; {unknown} of unknown length"
-        shared_out = (sum(waiting) + sum(running)) / self.backend.count
-        end = time.time() + max(shared_out, *running, 0.0)
+        shared_out, longest = sum(known) / self.backend.count, max(known[len(waiting) :], default=0.0)
+        end = time.time() + max(shared_out, longest)
         return f"{text}; ends about {time.strftime('%H:%M', time.localtime(end))}"
 
     def rows(self) -> list[tuple[str, str, str]]:

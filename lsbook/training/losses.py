@@ -16,7 +16,6 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +28,8 @@ from lsbook.core.strict import strict
 from lsbook.training.images.augmentation import Views
 
 
-class Batch(NamedTuple):
+@dataclass(frozen=True)
+class Batch:
     """Which images of the training split (B,), their labels (B,), and which view of each; None where views are too
     many to be numbered."""
 

@@ -193,9 +193,9 @@ def without_torch(tmp_path) -> dict:
 def test_several_runs_share_a_gpu_where_there_is_one(place, nodes, without_torch):
     """What runs there needs no core."""
     with pytest.raises(UserError, match="the cluster has no GPU that several runs could share"):
-        ray_cluster.RayCluster(place.ray, place.store, jobs=3)
+        ray_cluster.RayCluster(place.store, jobs=3)
     node = nodes.add_node(**without_torch | {"num_cpus": 0, "num_gpus": 2, "node_ip_address": "127.0.0.3"})
-    sharing = ray_cluster.RayCluster(place.ray, place.store, jobs=3)
+    sharing = ray_cluster.RayCluster(place.store, jobs=3)
     assert (place.count, sharing.count) == (2, 6)
     task = sharing.start(run(1))
     wait_until(lambda: sharing.wait([task], seconds=1))

@@ -5,6 +5,7 @@ SHA-256 of both; without the second it is none. The last two are kept, so that a
 """
 
 import contextlib
+import functools
 import hashlib
 import json
 import signal
@@ -69,7 +70,7 @@ def load_latest(run: Run) -> Checkpoint | None:
             print_lines(f"{run}: checkpoint {path} cannot be read and is passed over: {reason}", file=sys.stderr)
             continue
         print_lines(f"{run}: checkpoint {path} is damaged and passed over", file=sys.stderr)
-        _remove(run, lambda file, damaged=path.stem: file.stem == damaged)
+        _remove(run, functools.partial(_is_of_step, path.stem))
     return None
 
 
@@ -243,6 +244,10 @@ def _folder(run: Run) -> Path:
 
 def _path(run: Run, step: int) -> Path:
     return _folder(run) / f"{step:09}.safetensors"
+
+
+def _is_of_step(step: str, file: Path) -> bool:
+    return file.stem == step
 
 
 def _steps(run: Run) -> list[int]:

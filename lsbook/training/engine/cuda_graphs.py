@@ -23,7 +23,9 @@ class GraphedCallable:
     """
 
     def __init__(self, work: Callable[[], Tensor]):
-        self.work, self.calls, self.graph, self.result = work, 0, None, None
+        self.work, self.calls = work, 0
+        self.graph: torch.cuda.CUDAGraph | None = None
+        self.result = torch.empty(0)  # of no call
 
     def __call__(self) -> Tensor:
         """Do the work, or replay it, and return its tensor."""

@@ -11,9 +11,9 @@ dropout, whose random numbers are others on each rank. In a single process, func
 import datetime
 import gc
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ from lsbook.core.errors import UserError
 TIMEOUT = datetime.timedelta(hours=6)  # for the slowest process: the first reading of a large data set takes long
 
 T = TypeVar("T")
+S = TypeVar("S", Tensor, list[Any], range)
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class CollectiveError(UserError):
@@ -66,7 +68,7 @@ def rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
-def shard(whole: Sequence) -> Sequence:
+def shard(whole: S) -> S:
     """This rank's part of a batch or of the examples to evaluate: every n-th, beginning with that of its number."""
     return whole[rank() :: world_size()]
 
@@ -75,7 +77,7 @@ def all_gather(value: T) -> list[T]:
     """Return the values of all ranks, in order. Every rank has to call it."""
     if world_size() == 1:
         return [value]
-    values = [None] * world_size()
+    values: list[Any] = [None] * world_size()
     distributed.all_gather_object(values, value)
     return values
 
@@ -129,7 +131,7 @@ def seed_rank(seed: int, step: int) -> None:
         torch.manual_seed(int(entropy.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
 
-def convert_sync_batchnorm(model: nn.Module) -> nn.Module:
+def convert_sync_batchnorm(model: Network) -> Network:
     """Let batch normalisation use the statistics of all ranks' examples, by PyTorch's SyncBatchNorm.
 
     CollectiveError on CPUs, on which SyncBatchNorm refuses to compute.
@@ -169,13 +171,14 @@ def check_same_data(data: dict[str, str] | UserError) -> None:
     Args:
         data: this rank's fingerprints (SHA-256) by split, or why it has none.
     """
-    found = all_gather(data)
-    for number, other in enumerate(found):
+    fingerprints: list[dict[str, str]] = []
+    for number, other in enumerate(all_gather(data)):
         if isinstance(other, UserError):
             raise CollectiveError(f"process {number}: {other}")
+        fingerprints.append(other)
         for name, fingerprint in other.items():
-            if fingerprint != found[0][name]:
+            if fingerprint != fingerprints[0][name]:
                 raise CollectiveError(
                     f"process {number} has other data than process 0 ({name}: SHA-256 {fingerprint[:12]} and "
-                    f"{found[0][name][:12]}); give every machine the same files"
+                    f"{fingerprints[0][name][:12]}); give every machine the same files"
                 )

@@ -48,8 +48,11 @@ class Meter:
 
     def read(self) -> dict[str, float]:
         """Return `elapsed_seconds` and, where energy can be read, `gpu_joules`."""
-        joules = {} if self.joules is None else {"gpu_joules": round(_joules(self.device) - self.joules)}
-        return {"elapsed_seconds": round(time.perf_counter() - self.began, 1)} | joules
+        facts: dict[str, float] = {"elapsed_seconds": round(time.perf_counter() - self.began, 1)}
+        joules = _joules(self.device)
+        if joules is not None and self.joules is not None:
+            facts["gpu_joules"] = round(joules - self.joules)
+        return facts
 
 
 def _joules(device: torch.device) -> float | None:

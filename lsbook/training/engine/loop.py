@@ -46,7 +46,9 @@ class Task(Protocol):
         validation_size: how many examples `validate` evaluates, in the unit of a recipe's batch.
     """
 
-    trainer: optimisation.Trainer
+    @property
+    def trainer(self) -> optimisation.Trainer[Any]:
+        """The network and its steps."""
 
     @property
     def probe_steps(self) -> Set[int]:
@@ -96,8 +98,8 @@ def check(run: Run) -> None:
 
 
 def load_splits(run: Run) -> images.Splits | text.TextSplits:
-    """The data of a run, from their files. UserError when they are missing or damaged."""
-    return (text if run.is_text else images).load_splits(run)
+    """Read the data of a run from their files. UserError when they are missing or damaged."""
+    return text.load_splits(run) if run.is_text else images.load_splits(run)
 
 
 def train(
@@ -225,18 +227,18 @@ def _outcome(state: "_TrainingState", data: images.Splits | text.TextSplits) -> 
 
 def _describe(run: Run, data: images.Splits | text.TextSplits) -> dict[str, Any]:
     """What a record says of its data: `schema.Data`."""
-    described = {
+    described: dict[str, Any] = {
         "variant": data.train.variant,
         "train_sha256": data.train.fingerprint,
         "test_sha256": data.test.fingerprint,
     }
-    if registry.is_own(run.dataset) and not run.is_text:
+    if registry.is_own(run.dataset) and isinstance(data, images.Splits):
         described["classes"] = list(data.train.classes)
     return described
 
 
 def _task(run: Run, data: images.Splits | text.TextSplits, device: torch.device, loss: Loss | None) -> Task:
-    if run.is_text:
+    if isinstance(data, text.TextSplits):
         return text.TextTask(run, data, device)
     return images.ImageTask(run, data, device, loss)
 
@@ -256,7 +258,8 @@ class _TrainingState:
 
     def __init__(self, run: Run, task: Task):
         self.run, self.task = run, task
-        self.step, self.measured_step, self.last, self.history, self.seconds = 0, 0, 0, {}, 0.0
+        self.step, self.measured_step, self.last, self.seconds = 0, 0, 0, 0.0
+        self.history: dict[str, list[float]] = {}
         self.total = torch.zeros((), device=task.trainer.device)
         affordable = int(VALIDATION_RATIO * run.recipe.steps * run.recipe.batch / max(task.validation_size, 1))
         n_points = max(1, min(HISTORY_POINTS, run.recipe.steps, affordable))
@@ -289,7 +292,7 @@ class _TrainingState:
         if self.step in self.points:
             values = self.add_history_point()
             write(self.step, values)
-            shown = {name: f"{values[name]:.3f}" for name in ("loss", "accuracy") if name in values}
+            shown: dict[str, object] = {name: f"{values[name]:.3f}" for name in ("loss", "accuracy") if name in values}
             bar.set_postfix(shown, refresh=False)
         self.measured_step = self.step
 
@@ -392,12 +395,14 @@ class _CallbackBar(tqdm):
         super().__init__(file=io.StringIO(), **settings)
 
     def display(self, msg=None, pos=None) -> None:
-        self.progress(self.n)
+        self.progress(int(self.n))
 
 
 def _bar(run: Run, progress: bool | Callable) -> tqdm:
-    settings = {"total": run.recipe.steps, "desc": str(run), "mininterval": 1}
-    return _CallbackBar(progress, **settings) if callable(progress) else tqdm(**settings, disable=not progress)
+    total, name = run.recipe.steps, str(run)
+    if callable(progress):
+        return _CallbackBar(progress, total=total, desc=name, mininterval=1)
+    return tqdm(total=total, desc=name, mininterval=1, disable=not progress)
 
 
 @contextlib.contextmanager
@@ -425,5 +430,5 @@ def _scalars(folder: Path | None, run: Run, history: dict[str, list[float]]):
     with made:
         for values in zip(*history.values(), strict=True):
             point = dict(zip(history, values, strict=True))
-            write(point["step"], point)
+            write(int(point["step"]), point)
         yield write

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -67,7 +68,10 @@ def averaged_steps(recipe: Recipe) -> set[int]:
     return {round(recipe.steps * (1 - k * AVERAGING_INTERVAL)) for k in range(recipe.averaged)}
 
 
-class Trainer:
+Network = TypeVar("Network", bound=Classifier)
+
+
+class Trainer(Generic[Network]):
     """A network and its optimiser; `step(i)` does the i-th step of the recipe. Subclasses define `load_batch`, `loss`.
 
     Attributes:
@@ -78,7 +82,7 @@ class Trainer:
 
     static_shapes = False
 
-    def __init__(self, model: Classifier, recipe: Recipe):
+    def __init__(self, model: Network, recipe: Recipe):
         self.model, self.recipe = distributed.convert_sync_batchnorm(model), recipe
         self.device = model.output.weight.device
         self.optimiser = optimiser(self.model, recipe)

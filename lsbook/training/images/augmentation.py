@@ -5,6 +5,7 @@ network sees, as the recipe's `pixels` says.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -49,11 +50,12 @@ class Augmentation:
     scaled: int | None = None
     pixels: str = "standardised"
 
-    def shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    def shape(self, shape: Sequence[int]) -> tuple[int, int, int]:
         """Return the shape (C, h, w) of a view of an image of shape (C, H, W)."""
-        return (shape[0], *([self.scaled] * 2 if self.scaled else self._window(shape)))
+        height, width = (self.scaled, self.scaled) if self.scaled else self._window(shape)
+        return shape[0], height, width
 
-    def draw(self, shape: tuple[int, int, int], n: int, generator: torch.Generator, reach: int | None = None) -> Views:
+    def draw(self, shape: Sequence[int], n: int, generator: torch.Generator, reach: int | None = None) -> Views:
         """Draw random views for n images of shape (C, H, W), on the generator's device.
 
         Args:
@@ -74,19 +76,19 @@ class Augmentation:
         top, left = map(offsets, self._spare(shape))
         return Views(top, left, integers(0, 1).bool() & self.mirror)
 
-    def central(self, shape: tuple[int, int, int], n: int, device) -> Views:
+    def central(self, shape: Sequence[int], n: int, device) -> Views:
         """Return the evaluation view of n images of shape (C, H, W): the central window, not mirrored."""
         rows, columns = (torch.full((n,), spare // 2, device=device) for spare in self._spare(shape))
         return Views(rows, columns, torch.zeros(n, dtype=torch.bool, device=device))
 
-    def all_views(self, shape: tuple[int, int, int], device) -> Views:
+    def all_views(self, shape: Sequence[int], device) -> Views:
         """Return all V different views of an image of shape (C, H, W), in the order of `view_index`."""
         rows, columns = self._spare(shape)
         counts = rows + 1, columns + 1, 2 if self.mirror else 1
         top, left, mirrored = torch.unravel_index(torch.arange(math.prod(counts), device=device), counts)
         return Views(top, left, mirrored.bool())
 
-    def view_index(self, shape: tuple[int, int, int], views: Views) -> Tensor:
+    def view_index(self, shape: Sequence[int], views: Views) -> Tensor:
         """Return the index (B,) of each of these views among `all_views`."""
         _, columns = self._spare(shape)
         place = views.top * (columns + 1) + views.left
@@ -96,7 +98,7 @@ class Augmentation:
         """Return views (B, C, h, w), float32 and channels last, of the images `index` (B,) of pixels (N, C, H, W)."""
         images = F.pad(pixels[index], [self.pad] * 4) if self.pad else pixels
         rows = torch.arange(len(index), device=pixels.device) if self.pad else index
-        height, width = self._window(tuple(pixels.shape[1:]))
+        height, width = self._window(pixels.shape[1:])
         windows = images.unfold(2, height, 1).unfold(3, width, 1)  # a strided look at every window: no copy
         batch = windows[rows, :, views.top, views.left]
         if self.mirror:
@@ -105,11 +107,11 @@ class Augmentation:
             batch = F.interpolate(batch.float(), size=[self.scaled] * 2, mode="bilinear")
         return PIXEL_SCALES[self.pixels](batch)
 
-    def _window(self, shape: tuple[int, int, int]) -> tuple[int, int]:
+    def _window(self, shape: Sequence[int]) -> tuple[int, int]:
         """Height and width of the window."""
-        return (self.size, self.size) if self.size else shape[1:]
+        return (self.size, self.size) if self.size else (shape[1], shape[2])
 
-    def _spare(self, shape: tuple[int, int, int]) -> tuple[int, int]:
+    def _spare(self, shape: Sequence[int]) -> tuple[int, int]:
         """Largest vertical and horizontal offset of the window."""
         height, width = self._window(shape)
         return shape[1] + 2 * self.pad - height, shape[2] + 2 * self.pad - width
@@ -122,7 +124,7 @@ class InceptionCrop:
     size: int
     pixels: str = "standardised"
 
-    def shape(self, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    def shape(self, shape: Sequence[int]) -> tuple[int, int, int]:
         """Return the shape (C, h, w) of a view of an image of any size."""
         return shape[0], self.size, self.size
 
@@ -166,6 +168,7 @@ AUGMENTATIONS = {
 def from_recipe(recipe: Recipe) -> Augmentation | InceptionCrop:
     """Return the augmentation that a recipe trains with."""
     if recipe.augmentation == "inception":
+        assert recipe.size is not None  # which a recipe makes sure of
         return InceptionCrop(recipe.size, recipe.pixels)
     return replace(AUGMENTATIONS[recipe.augmentation], scaled=recipe.size, pixels=recipe.pixels)
 

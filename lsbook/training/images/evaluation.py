@@ -4,7 +4,7 @@ Everything is computed in float64 from the network's own logits and features at 
 not defined (as the AUROC of correct against wrong predictions where nothing is wrong) is left out of the record.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from lsbook.training.images.summary import ModelOutputs
 
 RISK, COVERAGE = 0.05, 0.8  # at which the other of the two is recorded
 
-Scores = Mapping[str, Callable[[np.ndarray], np.ndarray]]  # name -> logits (N, K) to confidence scores (N,)
+Score = Callable[[np.ndarray], np.ndarray]  # of logits (N, K), confidence scores (N,)
 
 
 def selective_prediction(heldout: ModelOutputs, test: ModelOutputs) -> dict[str, float]:
@@ -26,7 +26,7 @@ def selective_prediction(heldout: ModelOutputs, test: ModelOutputs) -> dict[str,
     correct against wrong predictions; all are fractions of 1.
     """
     found: dict[str, float] = {}
-    scores: Scores = {"msp": selective.max_probability, "max_logit": selective.max_logit}
+    scores: dict[str, Score] = {"msp": selective.max_probability, "max_logit": selective.max_logit}
     splits = {"test": test}
     if len(heldout.labels):
         p, centred = selective.fit_normalisation(heldout.logits, heldout.labels)
@@ -78,7 +78,7 @@ def feature_geometry(train: ModelOutputs, test: ModelOutputs, templates: np.ndar
     {train,test}_distance_within (d̄_within), train_nc1, train_nc2 (of class means) and train_nc2_templates. Nothing
     where an image's features are all 0, or a class has no training image here.
     """
-    found = {}
+    found: dict[str, float] = {}
     if len(np.unique(train.labels)) < len(templates):
         return found
     for name, split in {"train": train, "test": test}.items():
@@ -88,6 +88,7 @@ def feature_geometry(train: ModelOutputs, test: ModelOutputs, templates: np.ndar
         separation = class_separation(features, split.labels)
         found |= {f"{name}_class_separation": separation.r2, f"{name}_distance_within": separation.within}
     collapse = neural_collapse(train.activations[:, :-1], train.labels, templates[:, :-1])
+    assert collapse.nc2_templates is not None  # since there are templates
     return found | {
         "train_nc1": collapse.nc1,
         "train_nc2": collapse.nc2,

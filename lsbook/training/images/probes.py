@@ -15,7 +15,7 @@ from lsbook.core.config import Run
 from lsbook.data.images import Images
 from lsbook.models.base import Classifier
 from lsbook.training.engine.devices import autocast
-from lsbook.training.images.augmentation import Views, from_recipe
+from lsbook.training.images.augmentation import Augmentation, Views, from_recipe
 from lsbook.training.images.summary import quantise
 from lsbook.training.images.views import EVALUATION_BATCH
 
@@ -74,7 +74,7 @@ class LogitDifferences:
         estimate in nats; {split}_weaker_information (R, M, V, 2), of the trained network, views at most so far from the
         central one; {split}_differences (P, N, VIEWS) of PAIR, those of its first class before those of the second.
         """
-        result = {
+        result: dict[str, np.ndarray] = {
             "probe_steps": np.array(self.points, np.uint32),
             "probe_pairs": np.array(self.pairs, np.uint16),
             "probe_views": np.array(VIEW_COUNTS, np.uint16),
@@ -84,8 +84,8 @@ class LogitDifferences:
             weaker = [self._information(self._view_logits(model, images, reach)) for reach in REACHES]
             result[f"{name}_weaker_information"] = np.stack(weaker)
             result[f"{name}_examples"] = np.array([len(rows) for rows in self._rows(images)], np.uint16)
-        for name, values in self.found.items():
-            values = np.stack(values)
+        for name, of_points in self.found.items():
+            values = np.stack(of_points)
             if name.endswith("differences"):
                 values = quantise(values, np.sqrt(values.var(axis=2, ddof=1).mean(axis=1))[:, None, None])
             result[name] = values
@@ -114,20 +114,21 @@ class LogitDifferences:
         rows = self._rows(images)
         device = model.output.weight.device
         augmentation = from_recipe(self.run.recipe)
+        assert isinstance(augmentation, Augmentation)  # what is probed does not stay in files
         pixels = torch.from_numpy(images.pixels[np.concatenate(rows)]).to(device)
         generator = torch.Generator(device).manual_seed(self.run.seed)
         index = torch.arange(len(pixels), device=device).repeat_interleave(VIEWS)
-        views = augmentation.draw(tuple(pixels.shape[1:]), len(index), generator, reach)
+        views = augmentation.draw(pixels.shape[1:], len(index), generator, reach)
         was_training = model.training
         model.eval()
-        logits = []
+        parts = []
         for batch in torch.arange(len(index), device=device).split(EVALUATION_BATCH):
             with autocast(device, self.run.recipe.precision):
                 shown = augmentation.take(pixels, index[batch], Views(*(part[batch] for part in views)))
-                logits.append(model(shown).float())
+                parts.append(model(shown).float())
         model.train(was_training)
-        logits = torch.cat(logits).view(len(pixels), VIEWS, -1).cpu().numpy()
-        return np.split(logits, np.cumsum([len(part) for part in rows])[:-1])
+        logits = torch.cat(parts).view(len(pixels), VIEWS, -1).cpu().numpy()
+        return np.split(logits, np.cumsum([len(of_class) for of_class in rows])[:-1])
 
 
 def _differences(logits: list[np.ndarray], pair: tuple[int, int]) -> np.ndarray:
@@ -143,4 +144,5 @@ def _estimates(differences: np.ndarray) -> list[tuple[float, float]]:
     """
     if not differences.size or not np.isfinite(differences).all():
         return [(np.nan, np.nan)] * len(VIEW_COUNTS)
-    return [tuple(bracket(differences[:, :views])) for views in VIEW_COUNTS]
+    found = [bracket(differences[:, :views]) for views in VIEW_COUNTS]
+    return [(estimate.plug_in, estimate.leave_one_out) for estimate in found]

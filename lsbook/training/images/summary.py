@@ -45,15 +45,17 @@ def evaluate(
     device = model.output.weight.device
     was_training = model.training
     model.eval()
-    activations, logits = ([torch.empty((0, n), device=device)] for n in model.output.weight.shape[::-1])
+    n_classes, width = model.output.weight.shape
+    activation_parts = [torch.empty((0, width), device=device)]
+    logit_parts = [torch.empty((0, n_classes), device=device)]
     for views in evaluation_batches(images, view, device):
         with autocast(device, precision):
             hidden = model.penultimate(views)
-            logits.append(model.output(hidden).float())
-        activations.append(hidden.float())
+            logit_parts.append(model.output(hidden).float())
+        activation_parts.append(hidden.float())
     model.train(was_training)
     activations, logits = (
-        distributed.all_gather_shards(torch.cat(parts).cpu().numpy()) for parts in (activations, logits)
+        distributed.all_gather_shards(torch.cat(parts).cpu().numpy()) for parts in (activation_parts, logit_parts)
     )
     return ModelOutputs(append_one(activations), logits, images.labels)
 

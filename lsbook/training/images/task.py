@@ -42,7 +42,7 @@ def load_splits(run: Run) -> Splits:
             for part, seed in zip((train, heldout), np.random.SeedSequence(run.seed).spawn(2), strict=True)
         )
     if run.examples > len(train):
-        train, heldout = train + heldout, heldout.first(0)
+        train, heldout = train + heldout, heldout.first(0)  # type: ignore[operator]  # both are of one kind
     return Splits(train.first(run.examples), heldout, test)
 
 
@@ -56,7 +56,7 @@ def noisy_labels(labels: np.ndarray, n_classes: int, rate: float, seed: np.rando
     return np.where(wrong, (labels + shifts.integers(1, n_classes, len(labels))) % n_classes, labels)
 
 
-class ImageTrainer(Trainer):
+class ImageTrainer(Trainer[Classifier]):
     """A network, the views it learns from, its loss and optimiser."""
 
     static_shapes = True
@@ -101,11 +101,13 @@ class ImageTask:
             raise UserError(f"{run.model} cannot be built for views of {shape[1]} × {shape[2]}: {error}") from None
         if run.recipe.initial == "small":
             initialise_small(model)
-        model.to(device, memory_format=torch.channels_last)
+        model.to(device).to(memory_format=torch.channels_last)
         self.trainer = ImageTrainer(run, model, data.train, loss or from_run(run))
         self.validation = data.heldout.first(min(VALIDATION_IMAGES, len(data.heldout)))
-        probes = run.measured == "logit-differences"
-        self.logit_differences = LogitDifferences(run, data.train, data.heldout) if probes else None
+        self.logit_differences: LogitDifferences | None = None
+        if run.measured == "logit-differences":
+            assert isinstance(data.train, Images) and isinstance(data.heldout, Images)  # which a run makes sure of
+            self.logit_differences = LogitDifferences(run, data.train, data.heldout)
 
     @property
     def validation_size(self) -> int:
@@ -119,7 +121,8 @@ class ImageTask:
 
     def probe(self, step: int) -> None:
         """Measure the differences of logits after `step` steps."""
-        self.logit_differences.measure(self.trainer.model, step)
+        if self.logit_differences:
+            self.logit_differences.measure(self.trainer.model, step)
 
     def validate(self) -> dict[str, float] | None:
         """Evaluate on held-out images: accuracy and ECE as fractions; None when logits are not finite."""
@@ -154,7 +157,7 @@ class ImageTask:
         metrics |= self._later_metrics(train, heldout, test, metrics.get("temperature"))
         # Only the errors of students are read.
         arrays = {} if self.run.teachers else self._arrays(train, test, metrics.get("temperature"))
-        facts = {"images_per_second": round(self.run.recipe.steps * self.trainer.batch / seconds)}
+        facts: dict[str, float] = {"images_per_second": round(self.run.recipe.steps * self.trainer.batch / seconds)}
         if self.logit_differences:
             arrays |= self.logit_differences.arrays(self.trainer.model)
             facts["probe_seconds"] = round(self.logit_differences.seconds, 1)

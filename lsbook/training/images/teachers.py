@@ -4,6 +4,7 @@ Both are this machine's own (`runs/`): they follow from the run and are made aga
 """
 
 import hashlib
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -69,7 +70,7 @@ def load_weights(run: Run, shape: tuple[int, int, int], n_classes: int) -> Class
     model = build(run.model, view.shape(shape), n_classes)
     model.load_state_dict(state)
     device = devices.device()
-    return model.to(device, memory_format=torch.channels_last).eval()
+    return model.to(device).to(memory_format=torch.channels_last).eval()
 
 
 class TeacherLogits:
@@ -77,11 +78,12 @@ class TeacherLogits:
 
     def __init__(self, logits: np.ndarray, view: augmentation.Augmentation, images: Images, device: torch.device):
         self.logits = torch.from_numpy(logits).to(device)
-        self.view, self.shape = view, tuple(images.pixels.shape[1:])
+        self.view, self.shape = view, images.shape
         self.labels = images.labels.repeat(logits.shape[1])
 
     def __call__(self, batch: Batch) -> Tensor:
         """Return the logits (B, K), float32, for the views of a batch."""
+        assert batch.views is not None  # whose images stay in files, no student learns from
         return self.logits[batch.index, self.view.view_index(self.shape, batch.views)].float()
 
     def smoothness(self, temperature: float) -> float:
@@ -112,7 +114,9 @@ def teacher_logits(teacher: Run, images: Images, student: Run) -> TeacherLogits 
     path = _logits_path(teacher, images, student)
     if path is None:
         return None
-    view = replace(augmentation.from_recipe(student.recipe), pixels=teacher.recipe.pixels)
+    of_student = augmentation.from_recipe(student.recipe)
+    assert isinstance(of_student, augmentation.Augmentation)  # the other one is for images that stay in files
+    view = replace(of_student, pixels=teacher.recipe.pixels)
     _check_shape(view, teacher, images)
     logits = _read_logits(path)
     if logits is None:
@@ -197,7 +201,7 @@ def distillation_target(run: Run, logits: Mapping[Run, TeacherLogits]) -> Distil
     Raises:
         UserError: no temperature gives the teacher's targets the smoothness index that the run asks for.
     """
-    smoothness = run.as_soft_as and logits[run.as_soft_as].smoothness(1.0)
+    smoothness = logits[run.as_soft_as].smoothness(1.0) if run.as_soft_as else math.nan
     if run.teacher is None:
         return DistillationTarget(SmoothedCrossEntropy(alpha=smoothness), {"teacher_smoothness": smoothness})
     teacher = logits[run.teacher]
@@ -205,6 +209,7 @@ def distillation_target(run: Run, logits: Mapping[Run, TeacherLogits]) -> Distil
         temperature = run.temperature or teacher.temperature(smoothness)
     except ValueError as error:
         raise UserError(f"{run}: smoothness {error}") from None
+    assert run.beta is not None  # with a teacher it is given
     metrics = {"teacher_temperature": temperature, "teacher_smoothness": teacher.smoothness(temperature)}
     return DistillationTarget(
         Distillation(

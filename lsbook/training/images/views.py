@@ -36,7 +36,8 @@ class InMemoryBatches:
         self.view, self.seed, self.block = view, seed, block
         self._order = ShuffledOrder(seed, len(images), batch)
         self._place = torch.zeros(1, dtype=torch.long, device=device)
-        self._drawn, self._tables = None, None
+        self._drawn: int | None = None
+        self._tables: list[Tensor] = []
 
     def load(self, step: int) -> None:
         """Bring the order and views of a step to the device's memory."""
@@ -47,8 +48,8 @@ class InMemoryBatches:
 
     def __call__(self) -> tuple[Tensor, Batch]:
         """Return the views (B, C, h, w) of the loaded step, and which images they are of."""
-        index, *views = (distributed.shard(table.index_select(0, self._place)[0]) for table in self._tables)
-        views = Views(*views)
+        index, *parts = (distributed.shard(table.index_select(0, self._place)[0]) for table in self._tables)
+        views = Views(*parts)
         return self.view.take(self.pixels, index, views), Batch(index, self.labels[index], views)
 
     def close(self) -> None:
@@ -58,8 +59,8 @@ class InMemoryBatches:
         """Draw for each of the S steps in a block the images (S, B), and the parts of their views, likewise."""
         device = self.pixels.device
         index = torch.stack([self._order(block * self.block + i) for i in range(self.block)]).to(device)
-        generator = torch.Generator(device).manual_seed(int(derive_seeds(self.seed, "views", block)))
-        views = self.view.draw(tuple(self.pixels.shape[1:]), index.numel(), generator)
+        generator = torch.Generator(device).manual_seed(int(derive_seeds(self.seed, "views", block)[0]))
+        views = self.view.draw(self.pixels.shape[1:], index.numel(), generator)
         return [index, *(part.view_as(index) for part in views)]
 
 
@@ -70,7 +71,9 @@ class FileBatches:
         self.images, self.view, self.seed, self.device = images, view, seed, device
         self.labels = torch.from_numpy(images.labels)
         self._order = ShuffledOrder(seed, len(images), batch)
-        self._step, self._loaded = None, None
+        self._step: int | None = None
+        self._loaded: list[Tensor] = []
+        self._decoded: Iterator[Tensor | list[UserError]] = iter(())
 
     def load(self, step: int) -> None:
         """Bring the views of a step to the device's memory. UserError names a broken image."""
@@ -91,7 +94,7 @@ class FileBatches:
 
     def close(self) -> None:
         """End the worker processes."""
-        self._step, self._decoded = None, None
+        self._step, self._decoded = None, iter(())
 
 
 def _shard_items(order: "ShuffledOrder", seed: int, step: int) -> list[tuple[int, int]]:
@@ -112,7 +115,8 @@ def training_batches(
 
 def evaluation_batches(images: Images | ImageFiles, view, device: torch.device) -> Iterator[Tensor]:
     """Yield the evaluation views (B, C, h, w) of this process's shard of the images, in order, in batches."""
-    rows = filter(len, distributed.shard(torch.arange(len(images))).split(EVALUATION_BATCH))
+    parts = distributed.shard(torch.arange(len(images))).split(EVALUATION_BATCH)
+    rows = [index for index in parts if len(index)]
     if isinstance(images, ImageFiles):
         for found in decode_batches(images, ([(i,) for i in index.tolist()] for index in rows), view):
             yield _on_device(found, view, device)
@@ -128,24 +132,25 @@ class ShuffledOrder:
 
     def __init__(self, seed: int, n: int, batch: int):
         self.seed, self.n, self.batch = seed, n, batch
-        self.epoch, self.permutation = None, None
+        self.epoch: int | None = None
+        self.permutation = torch.empty(0, dtype=torch.long)
 
     def __call__(self, i: int) -> Tensor:
         """Return the indices (batch,) of step i."""
         epoch, within = divmod(i, self.n // self.batch)
         if epoch != self.epoch:
-            generator = torch.Generator().manual_seed(int(derive_seeds(self.seed, "order", epoch)))
+            generator = torch.Generator().manual_seed(int(derive_seeds(self.seed, "order", epoch)[0]))
             self.epoch, self.permutation = epoch, torch.randperm(self.n, generator=generator)
         return self.permutation[within * self.batch : (within + 1) * self.batch]
 
 
-def derive_seeds(seed: int, purpose: str, i: int, n: int | None = None) -> np.ndarray | np.uint64:
-    """Derive a seed for every run, purpose ("order" or "views") and step i, or n of them."""
+def derive_seeds(seed: int, purpose: str, i: int, n: int = 1) -> np.ndarray:
+    """Derive n seeds (n,) for every run, purpose ("order" or "views") and step i."""
     entropy = [seed, {"order": 0, "views": 1}[purpose], i]
-    return np.random.SeedSequence(entropy).generate_state(n or 1, np.uint64)[slice(n) if n else 0] >> np.uint64(1)
+    return np.random.SeedSequence(entropy).generate_state(n, np.uint64) >> np.uint64(1)
 
 
-def _copy_in_place(old: list[Tensor] | None, new: list[Tensor]) -> list[Tensor]:
+def _copy_in_place(old: list[Tensor], new: list[Tensor]) -> list[Tensor]:
     """Copy new values to the tensors of the old ones, in which a replayed CUDA graph reads them."""
     return [o.copy_(n) for o, n in zip(old, new, strict=True)] if old else new
 

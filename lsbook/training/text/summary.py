@@ -180,7 +180,8 @@ def wide_beam_results(
     """
     plain = _WideSearch.run(translator, test, 0.0)
     searches = {"unpenalised": plain, "rectified": _WideSearch.run(translator, test, alpha) if alpha else plain}
-    metrics, arrays = {}, {"wide_beams": np.array(WIDE_BEAMS, np.uint8)}
+    metrics: dict[str, float] = {}
+    arrays: dict[str, np.ndarray] = {"wide_beams": np.array(WIDE_BEAMS, np.uint8)}
     for name, search in searches.items():
         sums = search.statistics.sum(axis=1)
         values = {
@@ -258,7 +259,7 @@ def frequent_words(text: EncodedPairs, vocabulary: Vocabulary) -> np.ndarray:
     """Return the ids of the most frequent target tokens that begin a word and have only letters, at most N_WORDS."""
     ids = text.target.ids[: text.target.offsets[-1]]
     parts = np.array_split(ids, -(-len(ids) // COUNT_CHUNK))
-    counts = sum(np.bincount(part, minlength=vocabulary.size) for part in parts)
+    counts = sum((np.bincount(part, minlength=vocabulary.size) for part in parts), start=np.zeros(vocabulary.size, int))
     pieces = vocabulary.pieces(range(vocabulary.size))
     letters = [i for i, piece in enumerate(pieces) if piece.startswith("▁") and piece[1:].isalpha() and counts[i]]
     return np.array(sorted(letters, key=lambda i: -counts[i])[:N_WORDS])
@@ -267,8 +268,8 @@ def frequent_words(text: EncodedPairs, vocabulary: Vocabulary) -> np.ndarray:
 def _activations_before(translator: Translator, text: EncodedPairs, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return activations (n, d + 1) that predict one of these tokens, and its index among them (n,)."""
     sentences, activations, labels = [], [], []
-    for rows, found, tokens in translations.activation_batches(translator.model, text, translator.precision):
-        tokens = tokens.cpu().numpy()
+    for rows, found, batch in translations.activation_batches(translator.model, text, translator.precision):
+        tokens = batch.cpu().numpy()
         chosen = np.isin(tokens, ids)
         sentences.append(rows[chosen])
         activations.append(found.float().cpu().numpy()[chosen])
@@ -289,8 +290,8 @@ def example_translations(translator: Translator) -> dict[str, np.ndarray]:
     words = translator.vocabulary
     sources, references = zip(*examples.SENTENCES, strict=True)
     found = translations.translate_sentences(translator.model, sources, words, translator.precision, beam=BEAM)
-    sides = words.encode(sources), [np.array(t.tokens, words.dtype) for t in found]
-    text = EncodedPairs(*map(Sentences.from_rows, sides), "", "")
+    outputs = [np.array(t.tokens, words.dtype) for t in found]
+    text = EncodedPairs(Sentences.from_rows(words.encode(sources)), Sentences.from_rows(outputs), "", "")
     tokens = translator.predict(text, (1.0,))
     pieces = [one_line(piece) for t in found for piece in words.pieces([*t.tokens, words.eos])]
     return {

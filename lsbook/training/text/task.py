@@ -1,7 +1,7 @@
 """Translation as a task of the training loop. Which pairs a step sees is a function of the seed and the step alone."""
 
 import time
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -44,15 +44,16 @@ def load_splits(run: Run) -> TextSplits:
 
     UserError when it is missing or damaged, or supports no such vocabulary or batch.
     """
+    assert run.vocabulary is not None  # which a run of a text has
     words = vocabulary.load(run.dataset, run.vocabulary)
     train = encoded.load(run.dataset, "train", words).first(run.examples)
     tokens = int(sum(side.lengths().sum() for side in (train.source, train.target)))
     if run.recipe.batch > tokens:
         raise UserError(f"batch: at most the {tokens} tokens of the training text, not {run.recipe.batch}")
-    return TextSplits(train, *(texts.load(run.dataset, split) for split in ("heldout", "test")), words)
+    return TextSplits(train, texts.load(run.dataset, "heldout"), texts.load(run.dataset, "test"), words)
 
 
-class TextTrainer(Trainer):
+class TextTrainer(Trainer[Transformer]):
     """A Transformer, the batches it learns from, and its optimiser. The loss is smoothed cross-entropy a token."""
 
     def __init__(self, run: Run, model: Transformer, pairs: EncodedPairs):
@@ -75,11 +76,12 @@ class TextTrainer(Trainer):
 class TextTask:
     """Translation as a `loop.Task`. Initial weights are drawn from torch's random state."""
 
-    probe_steps = frozenset()
+    probe_steps: frozenset[int] = frozenset()
 
     def __init__(self, run: Run, data: TextSplits, device: torch.device):
         self.run, self.data = run, data
-        model = build(run.model, data.vocabulary.size, data.vocabulary.pad).to(device)
+        network = build(run.model, data.vocabulary.size, data.vocabulary.pad).to(device)
+        model = cast(Transformer, network)  # what reads text has its methods, whoever has written it
         self.trainer = TextTrainer(run, model, data.train)
         self.validation = translations.encode(
             data.heldout.first(min(VALIDATION_PAIRS, len(data.heldout))), data.vocabulary

@@ -24,8 +24,8 @@ ROWS = 512  # whose logits are evaluated at a time
 
 def encode(pairs: Pairs, vocabulary: Vocabulary) -> EncodedPairs:
     """Encode sentence pairs as token ids."""
-    sides = encoded.encode(list(zip(pairs.source, pairs.target, strict=True)), vocabulary)
-    return EncodedPairs(*sides, pairs.fingerprint, pairs.variant)
+    source, target = encoded.encode(list(zip(pairs.source, pairs.target, strict=True)), vocabulary)
+    return EncodedPairs(source, target, pairs.fingerprint, pairs.variant)
 
 
 def target_activations(model: Transformer, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -63,14 +63,14 @@ def predict_next_tokens(
     model: Transformer, text: EncodedPairs, temperatures: Sequence[float], precision: str
 ) -> NextTokens:
     """Predict every target token of a text from those before it, at all temperatures (above 0) in one pass; float32."""
-    parts, sentences = [], []
+    parts, sentence_parts = [], []
     for rows, activations, labels in activation_batches(model, text, precision):
-        sentences.append(rows)
+        sentence_parts.append(rows)
         for h, y in zip(activations.split(ROWS), labels.split(ROWS), strict=True):
             with autocast(h.device, precision):
                 logits = model.output(h).float()
             parts.append(_evaluate(logits, y, temperatures).cpu().numpy())
-    sentences, n = distributed.all_gather_concatenate(sentences), len(temperatures)
+    sentences, n = distributed.all_gather_concatenate(sentence_parts), len(temperatures)
     values = distributed.all_gather_concatenate(parts, axis=1)[:, np.argsort(sentences, kind="stable")]
     return NextTokens(values[:n], values[n:-1], values[-1] == 1, np.bincount(sentences, minlength=len(text)))
 

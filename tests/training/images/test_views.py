@@ -17,7 +17,6 @@ from lsbook.training import load_splits, train
 from lsbook.training.engine import checkpoints, loop
 from lsbook.training.images.augmentation import AUGMENTATIONS, InceptionCrop, standardise
 from lsbook.training.images.views import InMemoryBatches, evaluation_batches, training_batches
-from lsbook.training.losses import Batch
 
 CROPS = AUGMENTATIONS["crop24-flip"]
 WNIDS = ("n01440764", "n02113624")
@@ -56,7 +55,7 @@ def from_memory(block=4):
 def at(made, step):
     made.load(step)
     views, batch = made()
-    return views.clone(), Batch(batch.index.clone(), *batch[1:])
+    return views.clone(), dataclasses.replace(batch, index=batch.index.clone())
 
 
 @pytest.mark.parametrize("made", [from_files, from_memory])
