@@ -13,7 +13,7 @@ from benchmarks.timing import Benchmark
 from lsbook.core.registry import MODELS
 from lsbook.data.encoded import EncodedPairs, Sentences
 from lsbook.data.vocabulary import Vocabulary
-from lsbook.models.beam_search import Search, Translation, translate
+from lsbook.models.beam_search import BeamSearch, Translation, translate
 from lsbook.models.transformer import Transformer
 from lsbook.recipes import profiles
 from lsbook.training.engine import devices
@@ -103,7 +103,7 @@ def translation() -> Benchmark:
 
     The weights are random, so a bias keeps eos away until the longest output, three tokens above the source's length.
     """
-    device, search = devices.device(), Search(bos=2, eos=3, max_extra=3)
+    device, search = devices.device(), BeamSearch(bos=2, eos=3, max_extra=3)
     model = MODELS[MODEL].build(VOCABULARY, 0).to(device).eval()
     with torch.no_grad():
         model.output.bias[search.eos] = -20.0
@@ -130,7 +130,7 @@ def translation() -> Benchmark:
 
 
 @torch.no_grad()
-def plain_translate(model: Transformer, source: Sequence[int], search: Search) -> Translation:
+def plain_translate(model: Transformer, source: Sequence[int], search: BeamSearch) -> Translation:
     """The same search for one sentence as it is usually written: each step decodes all hypotheses from their start."""
     device = model.output.weight.device
     memory, mask = model.encode(torch.tensor([list(source)], device=device))

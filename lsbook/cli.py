@@ -13,7 +13,7 @@ from typing import NoReturn
 import click
 
 from lsbook.core import registry
-from lsbook.core.config import Recipe, Run, Text
+from lsbook.core.config import Recipe, Run, SettingText
 from lsbook.core.errors import UserError, needing, one_of, print_lines
 from lsbook.core.registry import SPLITS
 from lsbook.core.store import Store
@@ -159,15 +159,15 @@ def train(
 
     What is not said is the profile's recipe, where it has one for this data set and network.
     """
-    from lsbook.recipes.profiles import described
+    from lsbook.recipes.profiles import run_from_text
     from lsbook.runner.obtain import check_data, obtain, torchrun_session
 
     with torchrun_session() as first:
         if first:
-            settings: dict[str, Text] = {name: value for name, value in values.items() if value is not None}
+            settings: dict[str, SettingText] = {name: value for name, value in values.items() if value is not None}
             if loss_arguments:
                 settings["loss_arguments"] = _by_name("--loss-arguments", loss_arguments)
-            asked = described(profile, settings)
+            asked = run_from_text(profile, settings)
             if asked in Store():
                 check_data(asked, Store())
             [record] = obtain([asked], tensorboard=tensorboard)

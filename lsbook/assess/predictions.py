@@ -18,13 +18,18 @@ from numpy.lib import format as npy
 from lsbook.core.errors import UserError, brief, needing
 
 MOST_VALUES = 2**28  # in a file: 50 000 examples of 5 000 classes
-MOST_CLASSES = 50_000
-SUM_TOLERANCE = 5e-3  # of a row of probabilities: those of float16, and those printed with three digits
+MAX_READ_CLASSES = 50_000
+PRINTED_SUM_TOLERANCE = 5e-3  # of a row of probabilities: those of float16, and those printed with three digits
 LABELS = ("labels", "label", "target", "targets", "y", "y_true", "class")
 SPLIT = ("split", "subset", "partition")
 VALIDATION = ("validation", "valid", "val", "heldout", "dev")
-PREFIXES = {"logit": "logits", "logits": "logits", "probability": "probabilities", "probabilities": "probabilities"}
-PREFIXES |= {"prob": "probabilities", "probs": "probabilities", "p": "probabilities"}
+COLUMN_PREFIXES = {
+    "logit": "logits",
+    "logits": "logits",
+    "probability": "probabilities",
+    "probabilities": "probabilities",
+}
+COLUMN_PREFIXES |= {"prob": "probabilities", "probs": "probabilities", "p": "probabilities"}
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Predictions:
 
 def _scores(name: str, arrays: dict[str, np.ndarray], prefix: str) -> tuple[np.ndarray, str, list[str]]:
     """Logits (N, K), what was given, and notes; what is used is taken from the arrays."""
-    for known, kind in PREFIXES.items():
+    for known, kind in COLUMN_PREFIXES.items():
         if len(known) > 1 and f"{prefix}{known}" in arrays:
             return *_as_logits(name, arrays.pop(f"{prefix}{known}"), kind), []
     raise UserError(f"{name}: no {prefix}logits and no {prefix}probabilities, an array (N, K)")
@@ -118,7 +123,7 @@ def _as_logits(name: str, values: np.ndarray, kind: str) -> tuple[np.ndarray, st
     if kind == "logits":
         return values, kind
     sums = values.sum(axis=1, dtype=np.float64)
-    wrong = np.flatnonzero((values.min(axis=1) < 0) | (np.abs(sums - 1) > SUM_TOLERANCE))
+    wrong = np.flatnonzero((values.min(axis=1) < 0) | (np.abs(sums - 1) > PRINTED_SUM_TOLERANCE))
     if wrong.size:
         row = wrong[0]
         raise UserError(
@@ -253,15 +258,15 @@ def _class_columns(name: str, frame: pd.DataFrame) -> tuple[np.ndarray, Sequence
     that are numbers: probabilities if every row is a distribution.
     """
     for column in frame.columns:
-        if column.lower() in PREFIXES and frame[column].dtype == object and len(frame):
+        if column.lower() in COLUMN_PREFIXES and frame[column].dtype == object and len(frame):
             lists = frame[column].tolist()
             if len({len(row) for row in lists if hasattr(row, "__len__")}) != 1:
                 raise UserError(f"{name}: the lists in {column} are not equally long")
-            return np.array(lists), [str(k) for k in range(len(lists[0]))], PREFIXES[column.lower()]
+            return np.array(lists), [str(k) for k in range(len(lists[0]))], COLUMN_PREFIXES[column.lower()]
     numbers = frame.select_dtypes("number")
     parted = {column: column.partition("_") for column in numbers.columns}
     for kind in ("logits", "probabilities"):
-        named = {c: rest for c, (head, _, rest) in parted.items() if rest and PREFIXES.get(head.lower()) == kind}
+        named = {c: rest for c, (head, _, rest) in parted.items() if rest and COLUMN_PREFIXES.get(head.lower()) == kind}
         if len(named) > 1:
             return numbers[list(named)].to_numpy(), list(named.values()), kind
     if numbers.shape[1] < 2:
@@ -270,5 +275,5 @@ def _class_columns(name: str, frame: pd.DataFrame) -> tuple[np.ndarray, Sequence
         raise UserError(f"{name}: no column for each class, such as logit_cat and logit_dog{hint}")
     values = numbers.to_numpy(dtype=np.float64)
     with np.errstate(invalid="ignore"):  # what is no number is brief of the row
-        distributions = values.min() >= 0 and np.all(np.abs(values.sum(axis=1) - 1) <= SUM_TOLERANCE)
+        distributions = values.min() >= 0 and np.all(np.abs(values.sum(axis=1) - 1) <= PRINTED_SUM_TOLERANCE)
     return values, list(numbers.columns), "probabilities" if distributions else "logits"

@@ -14,7 +14,7 @@ from lsbook.core.wording import listed
 from lsbook.outputs import Figure, Markup, Table, Text, cell_frame
 
 if TYPE_CHECKING:
-    from lsbook.figures.assessment import Panel
+    from lsbook.figures.assessment import ClassesPanel
 
 LEAST_GAIN = 0.01  # of ECE for which a temperature is worth while
 LEAST_ALPHA = 0.005  # below which smoothing cannot be told from none
@@ -160,10 +160,10 @@ def reliability_figure(judgements: Sequence[Judgement]) -> Figure:
 
 def risk_figure(judgements: Sequence[Judgement]) -> Figure:
     """Risk against coverage of each file, by the largest probability and by the normalised logit."""
-    from lsbook.figures.assessment import Curve, risk_coverage_figure
+    from lsbook.figures.assessment import RiskCurve, risk_coverage_figure
 
-    def curve(j: Judgement, score: str) -> Curve:
-        return Curve(f"{j.name}, {score}", selective.risk_coverage(j.scores[score], j.predictions.correct))
+    def curve(j: Judgement, score: str) -> RiskCurve:
+        return RiskCurve(f"{j.name}, {score}", selective.risk_coverage(j.scores[score], j.predictions.correct))
 
     curves = [(curve(j, "probability"), curve(j, "normalised logit")) for j in judgements]
     return Figure(risk_coverage_figure(curves), ())
@@ -179,9 +179,9 @@ def projection_figures(judgements: Sequence[Judgement]) -> Figure | Text:
     return Figure(projections_figure(panels), ())
 
 
-def _panel(judgement: Judgement) -> "Panel | None":
+def _panel(judgement: Judgement) -> "ClassesPanel | None":
     """The first three classes that have examples; None without features and templates."""
-    from lsbook.figures.assessment import Panel
+    from lsbook.figures.assessment import ClassesPanel
 
     found = judgement.predictions
     features, templates = found.features, found.templates
@@ -202,7 +202,7 @@ def _panel(judgement: Judgement) -> "Panel | None":
     points = projection.project(features[rows], plane)
     places = np.searchsorted(classes, found.labels[rows])
     names = tuple(found.classes[k] for k in classes)
-    return Panel(found.name, points, places, projection.project(templates[classes], plane), names, "teacher")
+    return ClassesPanel(found.name, points, places, projection.project(templates[classes], plane), names, "teacher")
 
 
 def advice(judgements: Sequence[Judgement]) -> Text:

@@ -7,7 +7,7 @@ from lsbook.analysis.statistics import welch_interval
 from lsbook.chapters import calibration, distillation
 from lsbook.chapters.findings import Finding
 from lsbook.chapters.shared import captions
-from lsbook.chapters.topics import PAPER, network_name
+from lsbook.chapters.topics import PAPER_PROFILE, network_name
 from lsbook.core.wording import counted, listed
 from lsbook.evidence.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED
 
@@ -41,7 +41,7 @@ def _tested(findings: Sequence[Finding], claim: str, part: str = "") -> list[Fin
     """The tested ones of a part of a claim, the paper's protocol first, then by seeds."""
     found = [f for f in findings if (f.verdict.claim, f.verdict.part) == (claim, part)]
     tested = [f for f in found if f.verdict.verdict != NOT_TESTED]
-    return sorted(tested, key=lambda f: (f.profile != PAPER, -f.verdict.seeds))
+    return sorted(tested, key=lambda f: (f.profile != PAPER_PROFILE, -f.verdict.seeds))
 
 
 def _change_on(finding: Finding) -> str:

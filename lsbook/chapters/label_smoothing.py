@@ -10,7 +10,7 @@ from lsbook.outputs import Table, cell_frame
 MOST_CLASSES = 10_000  # seconds, and less than a gigabyte
 
 
-def check(alpha: float, n_classes: int) -> None:
+def check_choice(alpha: float, n_classes: int) -> None:
     """UserError unless there is something to smooth, and no more than fits."""
     if not 0 < real_number("alpha", alpha) < 1:
         raise UserError(f"alpha must be a number between 0 and 1 here, not {brief(alpha)}")

@@ -11,7 +11,7 @@ from lsbook.chapters.advice import advice
 from lsbook.chapters.findings import Finding
 from lsbook.chapters.shared import captions
 from lsbook.chapters.topics import (
-    PAPER,
+    PAPER_PROFILE,
     TOPICS,
     Answer,
     answer,
@@ -96,7 +96,7 @@ def _card(found: Answer) -> Markup:
     tally = f": {holding} of {counted(len(tested), 'network')}" if found.verdict == MIXED else ""
     marks = Markup("").join(
         Markup("<li>{}{}{}</li>").format(
-            mark(finding.verdict.verdict, finding.profile == PAPER),
+            mark(finding.verdict.verdict, finding.profile == PAPER_PROFILE),
             _brief(finding.network, [other.network for other in tested[:i]]),
             hidden(f": {WORDS[finding.verdict.verdict]}, {captions.standing(finding.profile)}"),
         )
@@ -248,9 +248,9 @@ def decision_table(findings: Sequence[Finding], study: calibration.Study, taught
 def evidence_text(findings: Sequence[Finding]) -> Text:
     """What kind of evidence this is: three sentences."""
     tested = [finding for finding in findings if finding.verdict.verdict != NOT_TESTED]
-    small = [finding for finding in tested if finding.profile != PAPER]
-    protocol = list(dict.fromkeys(network_name(f.network) for f in tested if f.profile == PAPER))
-    done = {f.network for f in tested if f.profile == PAPER}
+    small = [finding for finding in tested if finding.profile != PAPER_PROFILE]
+    protocol = list(dict.fromkeys(network_name(f.network) for f in tested if f.profile == PAPER_PROFILE))
+    done = {f.network for f in tested if f.profile == PAPER_PROFILE}
     done_by_title = {(dataset, short_title(model)) for dataset, model in done}
     wanted = dict.fromkeys(network for table in (TABLE_2, TABLE_3) for network in table[literature.PAPER])
     missing = [

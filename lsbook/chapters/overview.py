@@ -55,12 +55,12 @@ def described(datasets: str, store: Store | None) -> pd.DataFrame:
     runs["measured"] = runs["probe"].where(runs["probe"] != "none", runs["recipe.probe"])
     deciding = [name for name in setting_columns(runs) if name != "alpha"]
     runs["setting"] = runs.groupby([*deciding, "measured"], dropna=False, sort=False).ngroup()
-    runs["network"] = pd.Series({key: network(run) for key, run in runs.iterrows()}, dtype=str)
+    runs["network"] = pd.Series({key: network_words(run) for key, run in runs.iterrows()}, dtype=str)
     runs["network"] += differences(runs, SHOWN, apart_from=["alpha"]).map(lambda words: words and f", {words}")
     return runs
 
 
-def network(run: pd.Series) -> str:
+def network_words(run: pd.Series) -> str:
     """A row's network, which others its targets are from, and whether information was measured along its training."""
     measured = run["recipe.probe"] if run["probe"] == "none" else run["probe"]
     return _named(run) + ("" if measured == "none" else ", information measured")

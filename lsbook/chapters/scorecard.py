@@ -12,13 +12,13 @@ from lsbook.analysis.multiplicity import benjamini_hochberg, holm
 from lsbook.analysis.statistics import paired_p_value, welch_p_value
 from lsbook.chapters.findings import Finding
 from lsbook.chapters.shared import captions
-from lsbook.chapters.topics import PAPER, TOPICS, Topic, by_network, data_name, network_name, topic
+from lsbook.chapters.topics import PAPER_PROFILE, TOPICS, Topic, by_network, data_name, network_name, topic
 from lsbook.core import registry
 from lsbook.core.registry import short_title
 from lsbook.core.wording import counted
 from lsbook.evidence import literature
 from lsbook.evidence.claims import CLAIMS, CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED, Part
-from lsbook.figures.forest import Group, Row, forest_table
+from lsbook.figures.forest import Row, RowGroup, forest_table
 from lsbook.figures.marks import WORDS, hidden, mark
 from lsbook.outputs import Html, Markup, Text
 
@@ -47,8 +47,8 @@ def legend() -> Markup:
     """What each mark means."""
     words = [Markup("<li>{} {}</li>").format(mark(verdict), word) for verdict, word in WORDS.items()]
     shapes = [
-        Markup("<li>{} {}</li>").format(mark("reproduced", profile == PAPER), captions.standing(profile))
-        for profile in ("laptop", PAPER)
+        Markup("<li>{} {}</li>").format(mark("reproduced", profile == PAPER_PROFILE), captions.standing(profile))
+        for profile in ("laptop", PAPER_PROFILE)
     ]
     return Markup('<ul class="legend">{}</ul>').format(Markup("").join([*words, *shapes]))
 
@@ -68,7 +68,7 @@ def _grid_row(claim: str, findings: Sequence[Finding], networks: Sequence[tuple[
             Markup('<a href="{}#{}">{}{}</a>').format(
                 page,
                 finding.id,
-                mark(outcome.verdict, outcome.profile == PAPER),
+                mark(outcome.verdict, outcome.profile == PAPER_PROFILE),
                 hidden(f"{WORDS[outcome.verdict]}, {captions.standing(outcome.profile)}"),
             )
             for outcome, finding in found.get(network, ())
@@ -97,12 +97,12 @@ def _part(finding: Finding) -> Part:
     return CLAIMS[finding.verdict.claim].part(finding.verdict.part)
 
 
-def _groups(findings: Sequence[Finding]) -> list[Group]:
+def _groups(findings: Sequence[Finding]) -> list[RowGroup]:
     quantities: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         quantities.setdefault((finding.verdict.claim, finding.verdict.part), []).append(finding)
     return [
-        Group(sentence_case(CLAIMS[claim].text), _quantity(claim, part), list(map(_row, several)))
+        RowGroup(sentence_case(CLAIMS[claim].text), _quantity(claim, part), list(map(_row, several)))
         for (claim, part), several in quantities.items()
     ]
 
@@ -126,8 +126,8 @@ def _row(finding: Finding) -> Row:
         upward=part.sign > 0,
         shown=captions.signed(*finding.change) if tested else "—",
         required=f"{'>' if part.sign > 0 else '<'} {threshold:g}".replace("-", "−"),
-        verdict=Markup("{} {}").format(mark(verdict.verdict, finding.profile == PAPER), words),
-        paper_protocol=finding.profile == PAPER,
+        verdict=Markup("{} {}").format(mark(verdict.verdict, finding.profile == PAPER_PROFILE), words),
+        paper_protocol=finding.profile == PAPER_PROFILE,
     )
 
 

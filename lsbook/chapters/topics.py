@@ -8,7 +8,7 @@ from lsbook.chapters.shared import captions
 from lsbook.core.registry import short_title
 from lsbook.evidence.claims import CONTRADICTED, MIXED, NOT_TESTED, REPRODUCED, UNDECIDED
 
-PAPER = "paper"  # the profile of the paper's protocol
+PAPER_PROFILE = "paper"  # the profile of the paper's protocol
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def magnitude(mean: float, low: float, high: float) -> str:
 def answer(topic: Topic, findings: Sequence[Finding]) -> Answer:
     """The answer to a topic's question. The paper's protocol comes first, then what has most seeds."""
     found = [f for f in findings if (f.verdict.claim, f.verdict.part) in topic.sentences]
-    found.sort(key=lambda finding: (finding.profile != PAPER, -finding.verdict.seeds))
+    found.sort(key=lambda finding: (finding.profile != PAPER_PROFILE, -finding.verdict.seeds))
     return Answer(topic, overall(finding.verdict.verdict for finding in found), found)
 
 

@@ -32,7 +32,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=10**8)]
 PIXELS_OF_A_BATCH = 2**28  # three times those of the largest recipe
 
-Text = str | Mapping[str, str]  # of a field, on the command line
+SettingText = str | Mapping[str, str]  # of a field, on the command line
 Argument = bool | int | float | str  # of a loss's config
 ARGUMENTS = 20  # at most
 WHOLE = 2**53  # up to which every whole number is a float, too
@@ -391,7 +391,7 @@ def from_dict(values: dict[str, Any]) -> Run:
         raise in_one_line(error, Run) from None
 
 
-def with_settings(recipe: Recipe, settings: Mapping[str, Text]) -> Recipe:
+def with_settings(recipe: Recipe, settings: Mapping[str, SettingText]) -> Recipe:
     """Return the recipe with other settings.
 
     Args:
@@ -409,12 +409,12 @@ def values_of(value: Run | Recipe) -> dict[str, Any]:
     return {field.name: getattr(value, field.name) for field in fields(value)}
 
 
-def from_text(settings: Mapping[str, Text]) -> dict[str, Any]:
+def from_text(settings: Mapping[str, SettingText]) -> dict[str, Any]:
     """Return the values of fields that are given as text, by name, unchecked."""
     return {name: _literal(text) for name, text in settings.items()}
 
 
-def _literal(text: Text) -> Any:
+def _literal(text: SettingText) -> Any:
     """The number, None or tuple that Python reads in it, else the text; of texts by name each."""
     if isinstance(text, Mapping):
         return from_text(text)

@@ -190,7 +190,7 @@ class Model:
 
 
 @strict
-class Loss:
+class LossEntry:
     """A loss: the class that defines it (`package.module:class`), and what is known of its config without torch.
 
     Attributes:
@@ -452,8 +452,8 @@ MODELS = {
 }
 
 LOSSES = {
-    "cross-entropy": Loss(factory="lsbook.training.losses:SmoothedCrossEntropy"),
-    "maxsup": Loss(factory="lsbook.training.losses:MaxSup", positive=True),
+    "cross-entropy": LossEntry(factory="lsbook.training.losses:SmoothedCrossEntropy"),
+    "maxsup": LossEntry(factory="lsbook.training.losses:MaxSup", positive=True),
 }
 
 TITLES = {name: source.title for name, source in (DATASETS | CORPORA).items()}

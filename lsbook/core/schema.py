@@ -51,7 +51,7 @@ def _printable(text: str) -> str:
 
 
 Line = Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS), AfterValidator(_printable)]
-Name = Annotated[str, Field(pattern=rf"\A{NAME}\z")]
+FieldName = Annotated[str, Field(pattern=rf"\A{NAME}\z")]
 Digest = Annotated[str, Field(pattern=r"\A[0-9a-f]{64}\z")]
 Number = int | float
 Amount = Annotated[Number, Field(ge=0)]
@@ -110,8 +110,8 @@ class RecordText(TypedDict):
 
     key: Line
     run: dict[str, Any]
-    metrics: dict[Name, Number]
-    history: dict[Name, list[Number]]
+    metrics: dict[FieldName, Number]
+    history: dict[FieldName, list[Number]]
     environment: Environment
 
 

@@ -22,7 +22,7 @@ class Shape(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Batch:
+class PaddedBatch:
     """B sentence pairs, filled up with `Vocabulary.pad`.
 
     Attributes:
@@ -84,7 +84,7 @@ class Batches:
     def __len__(self) -> int:
         return len(self._plan)
 
-    def __call__(self, step: int) -> Batch:
+    def __call__(self, step: int) -> PaddedBatch:
         """Return the batch of a step."""
         epoch, within = divmod(step, len(self))
         if epoch != self._epoch:
@@ -122,7 +122,7 @@ class Batches:
                 plan.append((shape, rest))
         self._epoch, self._plan = epoch, [plan[i] for i in random.permutation(len(plan))]
 
-    def _fill(self, shape: Shape, drawn: np.ndarray) -> Batch:
+    def _fill(self, shape: Shape, drawn: np.ndarray) -> PaddedBatch:
         shape, drawn, weight = self._own_share(shape, drawn)
         rows = np.full(shape.pairs, -1)
         rows[: len(drawn)] = drawn
@@ -132,7 +132,7 @@ class Batches:
         target_in = np.roll(target_out, 1, axis=1)
         target_in[:, 0] = Vocabulary.bos
         target_out[np.arange(len(drawn)), lengths[: len(drawn)]] = Vocabulary.eos
-        return Batch(rows, source, target_in, target_out, weight)
+        return PaddedBatch(rows, source, target_in, target_out, weight)
 
     def _tokens(self, side: Sentences, rows: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Return ids (B, width) filled up with pad, and their number in each row (B,); the last column stays free."""

@@ -140,7 +140,7 @@ ARTICLES = {
     "the": {"m": "der den dem", "f": "die die der", "n": "das das dem", "p": "die die den"},
     "a": {"m": "ein einen einem", "f": "eine eine einer", "n": "ein ein einem"},
 }
-QUANTITIES = {
+QUANTIFIERS = {
     "two": {"zwei zwei zwei": 1.0},
     "several": {"mehrere mehrere mehreren": 0.6, "einige einige einigen": 0.4},
 }
@@ -176,7 +176,7 @@ def noun_phrase(
     for word, odds in nouns.words[noun].items():
         agreement = "p" if plural else word[0]
         ending = ENDINGS[determiner][agreement].split()[form] if adjective else ""
-        articles = QUANTITIES.get(determiner) or {ARTICLES[determiner][agreement]: 1.0}
+        articles = QUANTIFIERS.get(determiner) or {ARTICLES[determiner][agreement]: 1.0}
         inflected = {f"{stem}{ending}": share for stem, share in stems.items()}
         first = {forms.split()[form]: share for forms, share in articles.items()}
         german |= _join(first, inflected, {_inflect(word, case, plural): odds})

@@ -70,7 +70,7 @@ def load(name: str, split: str, vocabulary: Vocabulary) -> EncodedPairs:
     found = texts.locate(name, split)
     if not found.files:
         pairs = list(found.pairs())
-        source, target = encode(pairs, vocabulary)
+        source, target = encode_pairs(pairs, vocabulary)
         return EncodedPairs(source, target, texts.update_digest(texts.new_digest(), pairs).hexdigest(), found.variant)
     key = sources.content_key(found.files, vocabulary.fingerprint, *found.languages)
     folder = sources.writable_folder(found.files[0].parent / ".encoded") / f"{registry.folder(name)}-{split}-{key}"
@@ -86,7 +86,7 @@ def load(name: str, split: str, vocabulary: Vocabulary) -> EncodedPairs:
     return kept
 
 
-def encode(pairs: Sequence[texts.Pair], vocabulary: Vocabulary) -> tuple[Sentences, Sentences]:
+def encode_pairs(pairs: Sequence[texts.Pair], vocabulary: Vocabulary) -> tuple[Sentences, Sentences]:
     """Encode the source and the target side of sentence pairs."""
     source, target = (vocabulary.encode(side) for side in zip(*pairs, strict=True))
     return Sentences.from_rows(source), Sentences.from_rows(target)
@@ -104,7 +104,7 @@ def _write(folder: Path, found: texts.TextSource, vocabulary: Vocabulary) -> dic
         files = [stack.enter_context((folder / f"{side}.ids").open("wb")) for side in SIDES]
         for chunk in _chunks(found.pairs()):
             texts.update_digest(fingerprint, chunk)
-            for sentences, file, counts in zip(encode(chunk, vocabulary), files, lengths, strict=True):
+            for sentences, file, counts in zip(encode_pairs(chunk, vocabulary), files, lengths, strict=True):
                 sentences.ids.tofile(file)
                 counts.append(sentences.lengths())
     for side, counts in zip(SIDES, lengths, strict=True):

@@ -16,14 +16,14 @@ COLOURS = (HARD, SMOOTHED, NEUTRAL, SCALED)
 MOST_POINTS = 500  # of a drawn curve
 
 
-class Curve(NamedTuple):
+class RiskCurve(NamedTuple):
     """Risk (N,) at coverage n/N by one score of one model."""
 
     title: str
     risk: np.ndarray
 
 
-class Panel(NamedTuple):
+class ClassesPanel(NamedTuple):
     """Examples of three classes of one model, as `figures.projection.draw_projection` takes them."""
 
     title: str
@@ -34,7 +34,7 @@ class Panel(NamedTuple):
     colour: str
 
 
-def projections_figure(panels: Sequence[Panel]) -> Figure:
+def projections_figure(panels: Sequence[ClassesPanel]) -> Figure:
     """Each model's three classes in the plane of their templates, on axes of its own."""
     columns = min(len(panels), 3)
     lines = -(-len(panels) // columns)
@@ -80,7 +80,7 @@ def _draw(axes, diagram: Reliability, colour: str) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
 
 
-def risk_coverage_figure(curves: Sequence[tuple[Curve, Curve]]) -> Figure:
+def risk_coverage_figure(curves: Sequence[tuple[RiskCurve, RiskCurve]]) -> Figure:
     """For each model its risk by the largest probability (solid) and by the normalised logit (dashed)."""
     figure = Figure(figsize=(6.4, 3.6), layout="constrained")
     axes = figure.subplots()

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lsbook.analysis.targets import cross_entropy, optimal_logit_gap, smallest_loss, smooth_targets
 from lsbook.figures.intervals import draw_lengths
-from lsbook.figures.style import COLOURS, CORRECTED, FACTORS, NEUTRAL, SMOOTHED
+from lsbook.figures.style import COLOURS, CORRECTED, FACTOR_COLOURS, NEUTRAL, SMOOTHED
 
 
 def draw_loss_against_gap(axes: Axes, n_classes: int, alphas: Sequence[float]) -> Axes:
@@ -17,7 +17,7 @@ def draw_loss_against_gap(axes: Axes, n_classes: int, alphas: Sequence[float]) -
     gaps = np.linspace(0, 14, 281)
     logits = np.zeros((len(gaps), n_classes))
     logits[:, 0] = gaps
-    for alpha, colour in zip(alphas, FACTORS, strict=True):
+    for alpha, colour in zip(alphas, FACTOR_COLOURS, strict=True):
         targets = np.repeat(smooth_targets(np.array([0]), n_classes, alpha), len(gaps), axis=0)
         name = f"α = {alpha:g}" if alpha else "hard"
         axes.plot(gaps, cross_entropy(logits, targets), color=colour, label=name)

@@ -34,7 +34,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Group:
+class RowGroup:
     """The rows of one quantity. title: the claim in words; detail: the quantity, on whose difference the rows are."""
 
     title: str
@@ -64,7 +64,7 @@ class Axis:
         return round(100 * (value - self.low) / (self.high - self.low), 2)
 
 
-def forest_table(caption: str, groups: Sequence[Group]) -> Markup:
+def forest_table(caption: str, groups: Sequence[RowGroup]) -> Markup:
     """The table of the groups' rows on one axis. caption: what the axis shows, with its unit."""
     drawn = [(row.interval, row.threshold) for group in groups for row in group.rows if row.interval]
     ends = [end for (_, low, high), threshold in drawn for end in (low, high, threshold)]
@@ -78,7 +78,7 @@ def forest_table(caption: str, groups: Sequence[Group]) -> Markup:
     ).format(caption, body, _ticks(axis) if ends else Markup(""))
 
 
-def _group(group: Group, axis: Axis) -> Markup:
+def _group(group: RowGroup, axis: Axis) -> Markup:
     heading = Markup(
         '<tr class="quantity"><th scope="rowgroup" colspan="5"><strong>{}</strong> <small>{}</small></th></tr>'
     ).format(group.title, group.detail)

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure, FigureBase
 
 from lsbook.figures.style import CLASSES, COLOURS, MARKERS
 
-WIDTH = 2.75  # of a panel, in inches
+PANEL_WIDTH = 2.75  # of a panel, in inches
 DRAWING_ORDER_CHUNKS = 10  # in which the points of several classes are drawn
 
 
@@ -47,7 +47,7 @@ def _beyond(points: np.ndarray, limit: float) -> int:
 
 def projection_figure(panels: Sequence) -> Figure:
     """The panels in two rows: above all on the same axes, below each network on its own, as the paper shows them."""
-    figure = Figure(figsize=(WIDTH * len(panels), 6.4), layout="constrained")
+    figure = Figure(figsize=(PANEL_WIDTH * len(panels), 6.4), layout="constrained")
     grid = figure.subplots(2, len(panels))
     shared = _limit(panels)
     for row, limits in zip(grid, ([shared] * len(panels), _own_limits(panels)), strict=True):
@@ -62,7 +62,7 @@ def projection_figure(panels: Sequence) -> Figure:
 def rows_figure(rows: Sequence[tuple[str, Sequence]]) -> Figure:
     """A row of panels for each (title, panels), each network on its own axes, the names of its classes below."""
     columns = max(len(panels) for _, panels in rows)
-    figure = Figure(figsize=(WIDTH * columns, 3.6 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(PANEL_WIDTH * columns, 3.6 * len(rows)), layout="constrained")
     for part, (title, panels) in zip(figure.subfigures(len(rows), squeeze=False)[:, 0], rows, strict=True):
         grid = part.subplots(1, len(panels))
         for axes, panel, limit in zip(grid, panels, _own_limits(panels), strict=True):

@@ -3,12 +3,12 @@
 What matplotlib is set to (`lsbook.outputs.STYLE`) a chapter's first cell does.
 """
 
-from lsbook.outputs.palette import CLASSES, CORRECTED, DEEP, FURTHER, HARD, INK, NEUTRAL, PALE, SCALED, SMOOTHED
+from lsbook.outputs.palette import BLACK, CLASSES, CORRECTED, DEEP, FURTHER, HARD, NEUTRAL, PALE, SCALED, SMOOTHED
 
-__all__ = ["CLASSES", "COLOURS", "CORRECTED", "FACTORS", "HARD", "MARKERS", "NEUTRAL", "SCALED", "SMOOTHED"]
+__all__ = ["CLASSES", "COLOURS", "CORRECTED", "FACTOR_COLOURS", "HARD", "MARKERS", "NEUTRAL", "SCALED", "SMOOTHED"]
 
 # By what is shown in them. Arms beside hard and smoothed targets have the third and further colours.
-COLOURS = {"hard": HARD, "scaled": SCALED, "smoothed": SMOOTHED, "teacher": INK, "alone": NEUTRAL}
+COLOURS = {"hard": HARD, "scaled": SCALED, "smoothed": SMOOTHED, "teacher": BLACK, "alone": NEUTRAL}
 COLOURS |= dict(zip(("third", "fourth", "fifth"), FURTHER, strict=True))
 MARKERS = ("o", "^", "s")
-FACTORS = (HARD, PALE, SMOOTHED, DEEP)  # four smoothing factors, from hard targets up
+FACTOR_COLOURS = (HARD, PALE, SMOOTHED, DEEP)  # four smoothing factors, from hard targets up

@@ -21,12 +21,12 @@ from torch.nn.utils.rnn import pad_sequence
 from lsbook.core.errors import UserError
 from lsbook.models.transformer import KeyValueCache, Transformer
 
-BATCH = 128  # sentences that advance together, fewer when the beam is wide:
+SOURCES_AT_ONCE = 128  # sentences that advance together, fewer when the beam is wide:
 HYPOTHESES = 1_024  # whose probabilities of 8 000 tokens take 33 MB
 
 
 @dataclass(frozen=True, kw_only=True)
-class Search:
+class BeamSearch:
     """How to search. The defaults are those of Vaswani et al. (2017, section 6.1).
 
     Attributes:
@@ -96,7 +96,7 @@ class Translation(NamedTuple):
 
 @torch.inference_mode()
 def translate(
-    model: Transformer, sources: Sequence[Sequence[int]], search: Search, batch: int | None = None
+    model: Transformer, sources: Sequence[Sequence[int]], search: BeamSearch, batch: int | None = None
 ) -> list[Translation]:
     """Find the best translation of each source, in the order of the sources.
 
@@ -107,13 +107,13 @@ def translate(
         model: a trained network.
         sources: token ids as the network was trained on, without padding.
         search: how to search.
-        batch: how many sources advance together; by default BATCH, or as many as have HYPOTHESES in all.
+        batch: how many sources advance together; by default SOURCES_AT_ONCE, or as many as have HYPOTHESES in all.
 
     Raises:
         UserError: a source is empty or leaves no room for an output.
         ValueError: no hypothesis of a source is finite.
     """
-    batch = batch or min(BATCH, -(-HYPOTHESES // search.beam))
+    batch = batch or min(SOURCES_AT_ONCE, -(-HYPOTHESES // search.beam))
     for i, source in enumerate(sources):
         if not len(source) or len(source) + search.max_extra < 1:
             raise UserError(f"source {i}: {len(source)} tokens leave no room for an output")
@@ -141,7 +141,7 @@ class _Batch:
     −∞ where a place is empty or its hypothesis has ended.
     """
 
-    def __init__(self, model: Transformer, sources: Sequence[Sequence[int]], search: Search):
+    def __init__(self, model: Transformer, sources: Sequence[Sequence[int]], search: BeamSearch):
         self.model, self.search = model, search
         self.found: list[Translation | None] = [None] * len(sources)
         device, n, k = model.output.weight.device, len(sources), search.beam

@@ -11,12 +11,12 @@ NEUTRAL = "#666666"  # no arm: what all are compared with
 CORRECTED = "#882255"  # an estimate less its bias
 CLASSES = ("#009e73", "#cc79a7", "#e69f00")
 PALE, DEEP = "#f0a36b", "#7a3b00"  # smoothing factors below and above that of the smoothed arm
-PAPER, INK = "#ffffff", "#000000"
+WHITE, BLACK = "#ffffff", "#000000"
 
 # What each becomes on a dark page. Lighter ones keep their order: pale, smoothed, deep.
 DARK = {
-    PAPER: "#121212",  # the theme's
-    INK: "#e3e8ee",
+    WHITE: "#121212",  # the theme's
+    BLACK: "#e3e8ee",
     HARD: "#4a9fe0",
     SMOOTHED: "#f0833a",
     SCALED: "#a5d8f7",
@@ -45,5 +45,5 @@ def for_both(svg: str) -> str:
         for light, dark in DARK.items()
         if f"{use}: {light}" in svg
     ]
-    sheet = f"@media (prefers-color-scheme: dark) {{ :root {{ fill: {DARK[INK]} }} {' '.join(rules)} }}"
+    sheet = f"@media (prefers-color-scheme: dark) {{ :root {{ fill: {DARK[BLACK]} }} {' '.join(rules)} }}"
     return _OPENING.sub(lambda opening: f"{opening[0]}<style>{sheet}</style>", svg, count=1)

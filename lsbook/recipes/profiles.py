@@ -7,7 +7,7 @@ networks become overconfident as large ones do. paper: the paper's protocol.
 import dataclasses
 from collections.abc import Mapping
 
-from lsbook.core.config import Recipe, Run, Text, from_text, values_of, with_settings
+from lsbook.core.config import Recipe, Run, SettingText, from_text, values_of, with_settings
 from lsbook.core.errors import UserError, one_of, shortened
 
 PROFILES = ("smoke", "laptop", "paper")  # from the cheapest to the best evidence
@@ -197,7 +197,7 @@ def run(
     )
 
 
-def described(profile: str, settings: Mapping[str, Text]) -> Run:
+def run_from_text(profile: str, settings: Mapping[str, SettingText]) -> Run:
     """Return the run that fields of `Run` and `Recipe`, as text, describe; what they leave open is the profile's.
 
     Args:

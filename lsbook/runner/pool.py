@@ -29,7 +29,7 @@ from lsbook.core.errors import UserError
 from lsbook.core.store import Store
 from lsbook.runner.obtain import import_training, obtain
 
-NO_MEMORY = "out of memory"  # in the error of a run that has found none
+OUT_OF_MEMORY = "out of memory"  # in the error of a run that has found none
 # Imported once for all: the training side, and what torch and the embedded data import late, at their first use.
 PRELOADED = ["lsbook.training", "torch._dynamo", "sklearn.datasets"]
 
@@ -150,7 +150,9 @@ class WorkerProcess(Worker):
         if self.error or not code:
             return self.error
         if code == -signal.SIGKILL:
-            return f"its process was killed, as the system does when it is {NO_MEMORY}; train fewer at a time (--jobs)"
+            return (
+                f"its process was killed, as the system does when it is {OUT_OF_MEMORY}; train fewer at a time (--jobs)"
+            )
         return f"its process was ended by signal {-code}" if code < 0 else f"its process ended with exit code {code}"
 
 
@@ -176,7 +178,7 @@ class LocalPool:
         ended = [worker for worker in workers if not worker.process.is_alive()]
         for worker in ended:
             failure = worker.failure()
-            if len(workers) > 1 and NO_MEMORY in (failure or ""):
+            if len(workers) > 1 and OUT_OF_MEMORY in (failure or ""):
                 worker.postponed, worker.error = True, failure
                 self.count = max(1, len(workers) - 1)
         return ended

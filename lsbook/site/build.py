@@ -96,12 +96,12 @@ def build(
             _print(source, environment, out / "book.pdf")
         if renew:
             figure_reference.renew(notebooks, timings)
-        if check_figures and (changes := figure_reference.check(notebooks)):
+        if check_figures and (changes := figure_reference.find_changes(notebooks)):
             raise UserError(f"{'; '.join(changes)}. If that is right: lsbook build --renew-reference")
         return made
 
 
-def chapters() -> list[str]:
+def chapter_names() -> list[str]:
     """Return the names (file stems) of the table of contents, the index first."""
 
     def files(node):
@@ -189,7 +189,7 @@ def _contents() -> dict:
 
 
 def _chosen(names, alone: bool = False) -> list[str]:
-    known = chapters()
+    known = chapter_names()
     for name in names:
         one_of("chapter", name, known)
     return [name for name in known if not names or name in names or (name == known[0] and not alone)]
@@ -236,7 +236,7 @@ def _copy_sources(out: Path, chosen: list[str]) -> Path:
     settings = yaml.safe_load((source / SETTINGS).read_text(encoding="utf-8")) or {}
     if (settings.get("repository") or {}).get("url"):
         (source / SETTINGS).write_text(yaml.safe_dump(_with_links(settings)), encoding="utf-8")
-    if chosen != chapters():
+    if chosen != chapter_names():
         kept = {key: value for key, value in _contents().items() if key not in ("parts", "chapters")}
         kept["root"] = f"book/{chosen[0]}"
         if chosen[1:]:

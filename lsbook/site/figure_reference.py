@@ -18,11 +18,11 @@ from lsbook.core.errors import needing
 from lsbook.core.paths import reference_path
 
 PREFIX = "data:image/png;base64,"
-WIDTH = 128  # pixels: a 12-point dot of a seed in a figure of 11 inches still moves one of them
+RENDERED_WIDTH = 128  # pixels: a 12-point dot of a seed in a figure of 11 inches still moves one of them
 VISIBLE = 24  # of 255: below it lie rounding and the smoothing of edges
 
 
-def check(notebooks: dict) -> list[str]:
+def find_changes(notebooks: dict) -> list[str]:
     """Return a line for each figure of the executed notebooks (by chapter) that looks different from its reference."""
     reference = _load("figures.json")
     lines = []
@@ -65,12 +65,14 @@ def renderer() -> ModuleType:
 
 
 def thumbnail(svg: str) -> str:
-    """Render a figure on white, WIDTH pixels across, 16 levels a channel, as the data address of a PNG."""
+    """Render a figure on white, RENDERED_WIDTH pixels across, 16 levels a channel, as the data address of a PNG."""
     resvg_py = renderer()
     # SVG's points at 72 an inch; three times as large first, for an even average
-    large = resvg_py.svg_to_bytes(svg_string=svg, width=3 * WIDTH, dpi=72, background="white", skip_system_fonts=True)
+    large = resvg_py.svg_to_bytes(
+        svg_string=svg, width=3 * RENDERED_WIDTH, dpi=72, background="white", skip_system_fonts=True
+    )
     image = Image.open(io.BytesIO(large)).convert("RGB")
-    small = image.resize((WIDTH, round(image.height / 3)), Image.Resampling.BOX)
+    small = image.resize((RENDERED_WIDTH, round(image.height / 3)), Image.Resampling.BOX)
     file = io.BytesIO()
     small.point(lambda level: level // 16 * 17).save(file, "PNG", optimize=True)
     return PREFIX + base64.b64encode(file.getvalue()).decode()

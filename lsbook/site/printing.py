@@ -10,7 +10,7 @@ from lsbook.core.errors import UserError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 VIRTUAL_TIME = 30_000  # milliseconds of the page's own time in which MathJax has to be done
-TIMEOUT = 300  # seconds
+PRINTING_TIMEOUT = 300  # seconds
 NO_NETWORK = ("--host-resolver-rules=MAP * ~NOTFOUND", "--disable-background-networking", "--no-first-run")
 
 
@@ -37,10 +37,10 @@ def print_page(page: Path, target: Path) -> Path:
             command.append("--no-sandbox")  # which root cannot have
         try:
             done = subprocess.run(
-                [*command, page.as_uri()], capture_output=True, text=True, errors="replace", timeout=TIMEOUT
+                [*command, page.as_uri()], capture_output=True, text=True, errors="replace", timeout=PRINTING_TIMEOUT
             )
         except subprocess.TimeoutExpired:
-            raise UserError(f"{command[0]} did not print {page} within {TIMEOUT} s") from None
+            raise UserError(f"{command[0]} did not print {page} within {PRINTING_TIMEOUT} s") from None
         if done.returncode or not made.is_file():
             raise UserError(f"{command[0]} did not print {page}: {done.stderr.strip().rpartition(chr(10))[2]}")
         return made.replace(target)

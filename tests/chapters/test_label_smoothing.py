@@ -34,7 +34,7 @@ def test_the_chapters_own_setting_comes_first_and_once():
 @pytest.mark.parametrize(("alpha", "n_classes"), [(0, 10), (1, 10), (-0.1, 10), ("abc", 10), (0.1, 1), (0.1, 2.5)])
 def test_bad_parameters_are_refused(alpha, n_classes):
     with pytest.raises(UserError, match="must be"):
-        label_smoothing.check(alpha, n_classes)
+        label_smoothing.check_choice(alpha, n_classes)
 
 
 def test_the_survey_prints_table_1():

@@ -146,7 +146,7 @@ def test_every_figure_has_name_caption_and_alt_text(path):
 def test_every_page_is_in_the_table_of_contents(monkeypatch):
     monkeypatch.chdir(PROJECT)
     pages = [*SOURCES, *(PROJECT / "book").glob("*.md")]
-    assert sorted(path.stem for path in pages) == sorted(build.chapters())
+    assert sorted(path.stem for path in pages) == sorted(build.chapter_names())
 
 
 def test_records_in_the_repository_are_whole():

@@ -40,7 +40,7 @@ def test_runs_that_are_measured_along_the_training_are_listed_apart(put, tmp_pat
     assert names == ["CIFAR-10, ResNet-56", "CIFAR-10, ResNet-56, information measured"]
     taught = equal_softness.runs("paper", 0)["smoothed teacher", 0.1]
     assert (
-        overview.network(runs_frame([taught]).iloc[0])
+        overview.network_words(runs_frame([taught]).iloc[0])
         == "AlexNet, student of ResNet-56, α = 0.1, T = 1, β = 1, information measured"
     )
 

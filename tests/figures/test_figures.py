@@ -231,7 +231,7 @@ def test_sample_sizes_show_all_three_estimates():
 def test_a_colour_has_one_meaning():
     """The student alone is what the others are compared with, so it is neutral."""
     kinds = [colour for kind, colour in style.COLOURS.items() if kind != "alone"]
-    others = [colour for colour in style.FACTORS if colour not in kinds]
+    others = [colour for colour in style.FACTOR_COLOURS if colour not in kinds]
     colours = [*kinds, *others, *style.CLASSES, style.NEUTRAL, style.CORRECTED]
     assert len(set(colours)) == len(colours)
     assert style.COLOURS["alone"] == style.NEUTRAL

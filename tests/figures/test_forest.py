@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from lsbook.figures.forest import Axis, Group, Row, forest_table
+from lsbook.figures.forest import Axis, Row, RowGroup, forest_table
 from lsbook.figures.marks import WORDS, hidden, mark
 from lsbook.outputs import Markup
 
@@ -24,7 +24,7 @@ def places(html: str, name: str) -> list[list[float]]:
 
 def test_every_interval_has_its_place_on_one_axis():
     rows = [row(1, 0.5, 1.5), row(-3, -4, -2, threshold=0.5, upward=False)]
-    html = forest_table("points", [Group("claim", "quantity", rows)])
+    html = forest_table("points", [RowGroup("claim", "quantity", rows)])
     axis = Axis([0.5, 1.5, 0.0, -4, -2, 0.5])
     assert places(html, "mean") == [[axis.place(1)], [axis.place(-3)]]
     assert places(html, "line") == [
@@ -50,16 +50,16 @@ def test_an_axis_keeps_order_and_has_its_ticks_inside():
 
 def test_what_is_not_tested_has_no_picture_and_moves_no_axis():
     untested = Row("id", "net", "1 seed", None, 99.0, True, "—", "> 0", Markup("not tested"))
-    alone = forest_table("points", [Group("claim", "quantity", [untested])])
+    alone = forest_table("points", [RowGroup("claim", "quantity", [untested])])
     assert "threshold" not in alone
     assert 'class="axis"' not in alone
     tested = row(1, 0, 2)
-    with_it = forest_table("points", [Group("claim", "quantity", [tested, untested])])
-    assert places(with_it, "mean") == places(forest_table("points", [Group("claim", "quantity", [tested])]), "mean")
+    with_it = forest_table("points", [RowGroup("claim", "quantity", [tested, untested])])
+    assert places(with_it, "mean") == places(forest_table("points", [RowGroup("claim", "quantity", [tested])]), "mean")
 
 
 def test_what_is_shown_is_text():
-    html = forest_table("<b>", [Group("<i>", "*x*", [row(0, -1, 1, label="<script>", detail="&amp;")])])
+    html = forest_table("<b>", [RowGroup("<i>", "*x*", [row(0, -1, 1, label="<script>", detail="&amp;")])])
     assert "<script" not in html
     assert "<b>" not in html
     assert "<i>" not in html

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from benchmarks.text import plain_translate
 from lsbook.core.errors import UserError
 from lsbook.models import beam_search
-from lsbook.models.beam_search import Search, translate
+from lsbook.models.beam_search import BeamSearch, translate
 from lsbook.models.transformer import KeyValueCache, Transformer
 
 PAD, BOS, EOS = 0, 1, 2
-SEARCH = Search(bos=BOS, eos=EOS, max_extra=6)
+SEARCH = BeamSearch(bos=BOS, eos=EOS, max_extra=6)
 
 
 def network(vocabulary=9, seed=0) -> Transformer:

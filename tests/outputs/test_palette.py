@@ -28,7 +28,7 @@ def contrast(first: str, second: str) -> float:
 
 
 def test_every_colour_of_a_figure_has_one_for_dark_pages():
-    used = {*style.COLOURS.values(), *style.CLASSES, *style.FACTORS, style.CORRECTED, style.NEUTRAL}
+    used = {*style.COLOURS.values(), *style.CLASSES, *style.FACTOR_COLOURS, style.CORRECTED, style.NEUTRAL}
     assert used <= palette.DARK.keys()
     assert len(set(palette.DARK.values())) == len(palette.DARK)
 
@@ -43,8 +43,8 @@ def test_style_sheets_have_the_same_colours(selector, of):
 
 def test_dark_colours_can_be_told_from_a_dark_page():
     """3 : 1, which WCAG asks of graphics."""
-    dark = palette.DARK[palette.PAPER]
-    assert min(contrast(colour, dark) for light, colour in palette.DARK.items() if light != palette.PAPER) >= 3
+    dark = palette.DARK[palette.WHITE]
+    assert min(contrast(colour, dark) for light, colour in palette.DARK.items() if light != palette.WHITE) >= 3
 
 
 def test_a_figure_carries_rules_for_what_it_has_and_is_the_same_in_light():

@@ -141,7 +141,7 @@ def restored(project):
 
 
 def test_chapters_are_those_of_the_table_of_contents_in_order(project):
-    assert build.chapters() == ["index", "first", "second"]
+    assert build.chapter_names() == ["index", "first", "second"]
 
 
 def test_every_way_to_declare_a_parameter_is_known(project, restored):

@@ -63,13 +63,13 @@ def test_changed_new_and_lost_figures_are_named_until_the_reference_is_renewed(p
     timings = {"a": {"seconds": 2.5, "executed": "2026-01-01", "cells": []}}
     figure_reference.renew({"a": notebook(one=svg(), two=svg())}, timings)
     now = {"a": notebook(one=svg(colour="#d55e00"), three=svg())}
-    assert figure_reference.check(now) == [
+    assert figure_reference.find_changes(now) == [
         "one of chapter a looks different in 12.5% of its area",
         "three of chapter a is new",
         "two of chapter a is gone",
     ]
     figure_reference.renew(now, timings)
-    assert figure_reference.check(now) == []
+    assert figure_reference.find_changes(now) == []
 
 
 def test_renewing_one_chapter_leaves_the_others(project):

@@ -78,7 +78,7 @@ def test_a_browser_that_fails_leaves_the_earlier_pdf(page, tmp_path, monkeypatch
 
 def test_a_browser_that_hangs_is_stopped(page, tmp_path, monkeypatch):
     stand_in(tmp_path, monkeypatch, "exec /bin/sleep 60")
-    monkeypatch.setattr(printing, "TIMEOUT", 0.1)
+    monkeypatch.setattr(printing, "PRINTING_TIMEOUT", 0.1)
     with pytest.raises(UserError, match=r"did not print .*page\.html within 0.1 s"):
         printing.print_page(page, tmp_path / "page.pdf")
 

@@ -19,7 +19,7 @@ def check_files(app, env) -> None:
             raise ExtensionError(f"a page takes {path} from outside of the book's folder")
 
 
-def check_images(app, doctree, docname) -> None:
+def check_image_uris(app, doctree, docname) -> None:
     """End the build by an ExtensionError when an image is no file of the book."""
     for image in doctree.findall(nodes.image):
         if ":" in image["uri"]:
@@ -29,5 +29,5 @@ def check_images(app, doctree, docname) -> None:
 def setup(app) -> dict:
     """Connect when all pages have been read and whenever one is about to be written."""
     app.connect("env-check-consistency", check_files)
-    app.connect("doctree-resolved", check_images)
+    app.connect("doctree-resolved", check_image_uris)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -21,7 +21,7 @@ def append_details(app, doctree) -> None:
             cell += nodes.raw("", text, format="html")
 
 
-def read(app, config) -> None:
+def _read(app, config) -> None:
     """Read the texts, once a build."""
     path = Path(app.confdir) / "provenance.json"
     config.lsbook_provenance = json.loads(path.read_text()) if path.is_file() else {}
@@ -30,6 +30,6 @@ def read(app, config) -> None:
 def setup(app) -> dict:
     """Connect when the configuration is complete and whenever a page has been read."""
     app.add_config_value("lsbook_provenance", {}, "env")
-    app.connect("config-inited", read)
+    app.connect("config-inited", _read)
     app.connect("doctree-read", append_details)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

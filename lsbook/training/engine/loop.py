@@ -28,7 +28,7 @@ HISTORY_POINTS = 20  # evaluations along a run, fewer when they would take long 
 VALIDATION_RATIO = 1 / 4  # examples evaluated for each one trained on, which costs three times as much
 
 
-class Outcome(NamedTuple):
+class TrainingOutcome(NamedTuple):
     """What `Store.put` takes of a run besides the run itself: see `core.schema`."""
 
     metrics: dict[str, float]
@@ -110,7 +110,7 @@ def train(
     device: torch.device | None = None,
     tensorboard: Path | None = None,
     progress: bool | Callable[[int], object] = True,
-) -> Outcome:
+) -> TrainingOutcome:
     """Train a network as `run` says, measure it, and keep its weights in `runs/` of this machine.
 
     The same run gives the same outcome, bit for bit, on the same CPU with the same number of threads, also when it was
@@ -176,7 +176,7 @@ def _train(
     device: torch.device,
     tensorboard: Path | None,
     progress: bool | Callable,
-) -> Outcome:
+) -> TrainingOutcome:
     distributed.check_same_data({name: part.fingerprint for name, part in data._asdict().items()})
     timer = checkpoints.CheckpointTimer()
     with devices.isolated_rng(device, run.seed):
@@ -209,7 +209,7 @@ def _train(
     return outcome
 
 
-def _outcome(state: "_TrainingState", data: images.Splits | text.TextSplits) -> Outcome:
+def _outcome(state: "_TrainingState", data: images.Splits | text.TextSplits) -> TrainingOutcome:
     run, task = state.run, state.task
     task.trainer.finish()
     save_weights(run, task.trainer.model)
@@ -222,7 +222,7 @@ def _outcome(state: "_TrainingState", data: images.Splits | text.TextSplits) -> 
         "data": _describe(run, data),
         "flops_per_example": count_flops_per_example(task.trainer.model, *task.sample_inputs()),
     }
-    return Outcome(metrics, state.history, where, arrays)
+    return TrainingOutcome(metrics, state.history, where, arrays)
 
 
 def _describe(run: Run, data: images.Splits | text.TextSplits) -> dict[str, Any]:

@@ -21,16 +21,18 @@ from lsbook.training.images.views import EVALUATION_BATCH
 
 PAIR = (0, 1)  # classes whose differences are kept: the first two of Figure 1's first row
 MAX_CLASSES = 10  # at most, the first ones, of which pairs are made
-EXAMPLES = 300  # of each class: N = 600 of a pair, as in the paper
-VIEWS = 10  # of each example: the paper's L
-VIEW_COUNTS = (2, VIEWS)  # how many views an estimate uses, the first ones of each example
+EXAMPLES_PER_CLASS = 300  # of each class: N = 600 of a pair, as in the paper
+N_VIEWS = 10  # of each example: the paper's L
+VIEW_COUNTS = (2, N_VIEWS)  # how many views an estimate uses, the first ones of each example
 REACHES = (0, 1, 2)  # pixels from the central window, of weaker views of the trained network
-POINTS = 24  # steps, evenly spaced in their logarithm; rounding makes some of the first ones coincide. Of short runs:
+MAX_POINTS = (
+    24  # steps, evenly spaced in their logarithm; rounding makes some of the first ones coincide. Of short runs:
+)
 MIN_STEPS_PER_POINT = 4  # at least as many times as many steps
 
 
 class LogitDifferences:
-    """Measures differences z_a − z_b of two classes' logits, for their first examples under VIEWS fixed views each.
+    """Measures differences z_a − z_b of two classes' logits, for their first examples under N_VIEWS fixed views each.
 
     A split without images has none.
 
@@ -42,7 +44,7 @@ class LogitDifferences:
     def __init__(self, run: Run, train: Images, heldout: Images):
         self.run = run
         self.splits = {name: images for name, images in (("train", train), ("heldout", heldout)) if len(images)}
-        points = min(POINTS, max(2, run.recipe.steps // MIN_STEPS_PER_POINT))
+        points = min(MAX_POINTS, max(2, run.recipe.steps // MIN_STEPS_PER_POINT))
         self.points = sorted({round(step) for step in np.geomspace(1, run.recipe.steps, points)})
         self.classes = range(min(len(train.classes), MAX_CLASSES))
         self.pairs = list(combinations(self.classes, 2))
@@ -72,7 +74,7 @@ class LogitDifferences:
 
         {split}_examples (K,), how many of each class; {split}_information (P, M, V, 2), plug-in and leave-one-out
         estimate in nats; {split}_weaker_information (R, M, V, 2), of the trained network, views at most so far from the
-        central one; {split}_differences (P, N, VIEWS) of PAIR, those of its first class before those of the second.
+        central one; {split}_differences (P, N, N_VIEWS) of PAIR, those of its first class before those of the second.
         """
         result: dict[str, np.ndarray] = {
             "probe_steps": np.array(self.points, np.uint32),
@@ -103,11 +105,11 @@ class LogitDifferences:
 
     def _rows(self, images: Images) -> list[np.ndarray]:
         """For each class where its first images are."""
-        return [np.flatnonzero(images.labels == label)[:EXAMPLES] for label in self.classes]
+        return [np.flatnonzero(images.labels == label)[:EXAMPLES_PER_CLASS] for label in self.classes]
 
     @torch.no_grad()
     def _view_logits(self, model: Classifier, images: Images, reach: int | None = None) -> list[np.ndarray]:
-        """For each class (n, VIEWS, K) float32 logits of random views of its first images, the same every time.
+        """For each class (n, N_VIEWS, K) float32 logits of random views of its first images, the same every time.
 
         reach: as for `Augmentation.draw`.
         """
@@ -117,7 +119,7 @@ class LogitDifferences:
         assert isinstance(augmentation, Augmentation)  # what is probed does not stay in files
         pixels = torch.from_numpy(images.pixels[np.concatenate(rows)]).to(device)
         generator = torch.Generator(device).manual_seed(self.run.seed)
-        index = torch.arange(len(pixels), device=device).repeat_interleave(VIEWS)
+        index = torch.arange(len(pixels), device=device).repeat_interleave(N_VIEWS)
         views = augmentation.draw(pixels.shape[1:], len(index), generator, reach)
         was_training = model.training
         model.eval()
@@ -127,12 +129,12 @@ class LogitDifferences:
                 shown = augmentation.take(pixels, index[batch], Views(*(part[batch] for part in views)))
                 parts.append(model(shown).float())
         model.train(was_training)
-        logits = torch.cat(parts).view(len(pixels), VIEWS, -1).cpu().numpy()
+        logits = torch.cat(parts).view(len(pixels), N_VIEWS, -1).cpu().numpy()
         return np.split(logits, np.cumsum([len(of_class) for of_class in rows])[:-1])
 
 
 def _differences(logits: list[np.ndarray], pair: tuple[int, int]) -> np.ndarray:
-    """(N, VIEWS) of the examples of both classes."""
+    """(N, N_VIEWS) of the examples of both classes."""
     both = np.concatenate([logits[label] for label in pair])
     return both[:, :, pair[0]] - both[:, :, pair[1]]
 

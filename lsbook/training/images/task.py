@@ -101,7 +101,7 @@ class ImageTask:
             raise UserError(f"{run.model} cannot be built for views of {shape[1]} × {shape[2]}: {error}") from None
         if run.recipe.initial == "small":
             initialise_small(model)
-        model.to(device).to(memory_format=torch.channels_last)
+        model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # which torch knows
         self.trainer = ImageTrainer(run, model, data.train, loss or from_run(run))
         self.validation = data.heldout.first(min(VALIDATION_IMAGES, len(data.heldout)))
         self.logit_differences: LogitDifferences | None = None

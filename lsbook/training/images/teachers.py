@@ -29,7 +29,7 @@ from lsbook.training.engine import devices, distributed
 from lsbook.training.images import augmentation
 from lsbook.training.losses import Batch, Distillation, Loss, SmoothedCrossEntropy
 
-BATCH = 2_048  # views evaluated at a time
+VIEWS_AT_ONCE = 2_048  # views evaluated at a time
 
 
 def weights_path(run: Run) -> Path:
@@ -70,7 +70,8 @@ def load_weights(run: Run, shape: tuple[int, int, int], n_classes: int) -> Class
     model = build(run.model, view.shape(shape), n_classes)
     model.load_state_dict(state)
     device = devices.device()
-    return model.to(device).to(memory_format=torch.channels_last).eval()
+    model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # which torch knows
+    return model.eval()
 
 
 class TeacherLogits:
@@ -244,10 +245,10 @@ def compute_view_logits(
     n_views = len(views.top)
     flat = logits.reshape(-1, logits.shape[2])
     missing = np.isnan(flat).any(axis=1)
-    first = int(missing.argmax()) // BATCH * BATCH if missing.any() else len(flat)
+    first = int(missing.argmax()) // VIEWS_AT_ONCE * VIEWS_AT_ONCE if missing.any() else len(flat)
     bar = tqdm(total=len(flat), initial=first, desc="teacher's views", unit="view", mininterval=1, disable=not progress)
     with bar:
-        for rows in torch.arange(first, len(flat), device=device).split(BATCH):
+        for rows in torch.arange(first, len(flat), device=device).split(VIEWS_AT_ONCE):
             image, which = rows // n_views, rows % n_views
             with devices.autocast(device, precision):
                 outputs = model(view.take(pixels, image, augmentation.Views(*(part[which] for part in views))))

@@ -23,7 +23,7 @@ from lsbook.training.text import translations
 from lsbook.training.text.translations import Scores
 
 # Of NLL and ECE; those of BLEU, whose every value is a search through the text, are among them.
-TEMPERATURES = (0.5, 0.56, 0.63, 0.71, 0.8, 0.9, 1.0, 1.12, 1.25, 1.4, 1.6, 1.8, 2.0, 2.24)
+NLL_TEMPERATURES = (0.5, 0.56, 0.63, 0.71, 0.8, 0.9, 1.0, 1.12, 1.25, 1.4, 1.6, 1.8, 2.0, 2.24)
 BLEU_TEMPERATURES = (0.63, 0.8, 1.0, 1.25, 1.6, 2.0)
 BEAM = 4
 BEAMS = (1, 2, 4, 8)
@@ -96,19 +96,19 @@ def next_token_results(
         name: translations.encode(pairs, translator.vocabulary)
         for name, pairs in (("heldout", heldout), ("test", test))
     }
-    tokens = {name: translator.predict(text, TEMPERATURES) for name, text in texts.items()}
+    tokens = {name: translator.predict(text, NLL_TEMPERATURES) for name, text in texts.items()}
     found = {name: translation.temperature_curves(predictions) for name, predictions in tokens.items()}
-    best = translation.best_temperature(TEMPERATURES, found["heldout"].nll)
+    best = translation.best_temperature(NLL_TEMPERATURES, found["heldout"].nll)
     metrics = {"temperature": best}
     shown = train.first(min(TRAIN_EVALUATED, len(train)))
     metrics |= _at("train", translation.temperature_curves(translator.predict(shown, (1.0,))), 0)
     for name, curves in found.items():
-        metrics |= _at(name, curves, TEMPERATURES.index(1))
-    metrics |= _at("test_scaled", found["test"], TEMPERATURES.index(best))
+        metrics |= _at(name, curves, NLL_TEMPERATURES.index(1))
+    metrics |= _at("test_scaled", found["test"], NLL_TEMPERATURES.index(best))
     arrays = {f"{name}_{curve}": getattr(found[name], curve) for name in found for curve in ("nll", "ece")}
     kept = BLEU_TEMPERATURES if full else (1.0,)
-    arrays |= {"temperatures": np.array(TEMPERATURES), "token_temperatures": np.array(kept)}
-    rows = [TEMPERATURES.index(t) for t in kept]
+    arrays |= {"temperatures": np.array(NLL_TEMPERATURES), "token_temperatures": np.array(kept)}
+    rows = [NLL_TEMPERATURES.index(t) for t in kept]
     lengths = tokens["test"].lengths[:KEPT_SENTENCES]
     arrays["test_lengths"] = lengths.astype(np.uint16)
     arrays["test_hit"] = tokens["test"].hit[: lengths.sum()]

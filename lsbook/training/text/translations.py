@@ -9,11 +9,11 @@ from torch import Tensor
 
 from lsbook.analysis.translation import ORDERS, NextTokens
 from lsbook.data import encoded
-from lsbook.data.batches import Batch, Batches
+from lsbook.data.batches import Batches, PaddedBatch
 from lsbook.data.encoded import EncodedPairs
 from lsbook.data.texts import Pairs
 from lsbook.data.vocabulary import Vocabulary
-from lsbook.models.beam_search import Search, Translation, translate
+from lsbook.models.beam_search import BeamSearch, Translation, translate
 from lsbook.models.transformer import Transformer
 from lsbook.training.engine import distributed
 from lsbook.training.engine.devices import autocast
@@ -24,11 +24,11 @@ ROWS = 512  # whose logits are evaluated at a time
 
 def encode(pairs: Pairs, vocabulary: Vocabulary) -> EncodedPairs:
     """Encode sentence pairs as token ids."""
-    source, target = encoded.encode(list(zip(pairs.source, pairs.target, strict=True)), vocabulary)
+    source, target = encoded.encode_pairs(list(zip(pairs.source, pairs.target, strict=True)), vocabulary)
     return EncodedPairs(source, target, pairs.fingerprint, pairs.variant)
 
 
-def target_activations(model: Transformer, batch: Batch) -> tuple[Tensor, Tensor]:
+def target_activations(model: Transformer, batch: PaddedBatch) -> tuple[Tensor, Tensor]:
     """Compute the activations (n, d) that predict a batch's n target tokens, without padding; return both."""
     device = model.output.weight.device
     source, target_in, target_out = (
@@ -88,10 +88,10 @@ def _evaluate(logits: Tensor, labels: Tensor, temperatures: Sequence[float]) -> 
 def translate_sentences(
     model: Transformer, sentences: Sequence[str], vocabulary: Vocabulary, precision: str, **search
 ) -> list[Translation]:
-    """Translate sentences by beam search; `search` are fields of `beam_search.Search` besides bos and eos."""
+    """Translate sentences by beam search; `search` are fields of `beam_search.BeamSearch` besides bos and eos."""
     sources = [np.append(ids, vocabulary.eos).astype(np.int64) for ids in vocabulary.encode(sentences)]
     with autocast(model.output.weight.device, precision):
-        own = translate(model, distributed.shard(sources), Search(bos=vocabulary.bos, eos=vocabulary.eos, **search))
+        own = translate(model, distributed.shard(sources), BeamSearch(bos=vocabulary.bos, eos=vocabulary.eos, **search))
     shares = distributed.all_gather(own)
     return [shares[i % len(shares)][i // len(shares)] for i in range(len(sources))]
 

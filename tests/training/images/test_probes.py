@@ -15,7 +15,7 @@ from lsbook.data.images import load
 from lsbook.training import Splits, train
 from lsbook.training.images import summary
 from lsbook.training.images.augmentation import AUGMENTATIONS
-from lsbook.training.images.probes import PAIR, VIEW_COUNTS, VIEWS, LogitDifferences
+from lsbook.training.images.probes import N_VIEWS, PAIR, VIEW_COUNTS, LogitDifferences
 
 RECIPE = Recipe(steps=12, batch=32, learning_rate=0.02, augmentation="crop24-flip")
 
@@ -67,7 +67,7 @@ def test_information_of_the_kept_pair_is_that_of_its_differences(data, outcome, 
     labels = getattr(data, split).labels
     assert examples.tolist() == [(labels == label).sum() for label in range(10)]
     differences, information = arrays[f"{split}_differences"], arrays[f"{split}_information"]
-    assert differences.shape == (len(arrays["probe_steps"]), sum(examples[list(PAIR)]), VIEWS)
+    assert differences.shape == (len(arrays["probe_steps"]), sum(examples[list(PAIR)]), N_VIEWS)
     assert information.shape == (len(arrays["probe_steps"]), 45, len(VIEW_COUNTS), 2)
     assert arrays["probe_views"].tolist() == list(VIEW_COUNTS)
     [pair] = np.flatnonzero((arrays["probe_pairs"] == PAIR).all(axis=1))
@@ -96,7 +96,7 @@ def test_without_augmentation_every_view_is_the_image(data):
     logits = summary.evaluate(model, data.train, AUGMENTATIONS["none"], "float32").logits
     rows = np.concatenate([np.flatnonzero(data.train.labels == k) for k in PAIR])
     expected = logits[rows, PAIR[0]] - logits[rows, PAIR[1]]
-    np.testing.assert_allclose(probe.found["train_differences"][0], np.tile(expected[:, None], VIEWS), atol=1e-4)
+    np.testing.assert_allclose(probe.found["train_differences"][0], np.tile(expected[:, None], N_VIEWS), atol=1e-4)
 
 
 def test_views_differ_and_stay_the_same_along_the_training(data, model):

@@ -247,7 +247,7 @@ def test_damaged_logits_are_computed_again(data, here, content):
 
 def test_an_interrupted_computation_of_logits_goes_on(data, here, monkeypatch):
     """From whole batches, so that it is the same to the bit; half of a row was on the disk, too."""
-    monkeypatch.setattr(teachers, "BATCH", 500)
+    monkeypatch.setattr(teachers, "VIEWS_AT_ONCE", 500)
     train(run(), data, progress=False)
     whole = teachers.teacher_logits(run(), data.train, student()).logits.clone()
     [path] = here.rglob("bank-*")
