@@ -2,7 +2,7 @@
 # make test       lint, and every test but the long ones
 # make test-all   lint, and every test
 # make test-gpu   what needs a GPU; the other tests are of the CPU and look at none
-# make bench      time our way against the plain way; make bench BENCH="store --json FILE" some of it, kept in a file
+# make bench      time our way against the plain way; make bench BENCH="sweep --json FILE" some of it, kept in a file
 # make lint       ruff and mypy
 # make clean      remove what the targets above have made
 # Each sets up its own virtual environment first. Another Python: make clean, then make PYTHON=python3.12 book

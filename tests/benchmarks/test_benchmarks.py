@@ -159,7 +159,7 @@ def test_every_benchmark_runs_and_the_table_comes_from_the_file(monkeypatch, cap
     ("arguments", "message"),
     [
         (["nothing"], "unknown benchmark 'nothing': choose from mlp, alexnet"),
-        (["store", "--json", "nowhere/b.json"], "cannot write nowhere/b.json: name a file in a folder that exists"),
+        (["sweep", "--json", "nowhere/b.json"], "cannot write nowhere/b.json: name a file in a folder that exists"),
         (["--jsn", "b.json"], "No such option '--jsn'"),
     ],
 )
