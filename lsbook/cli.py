@@ -126,7 +126,7 @@ def assess(predictions: tuple[Path, ...], out: Path | None) -> None:
 
     assessing.files(*predictions)  # a mistake is said before anything runs
     os.environ[NAMED] = json.dumps([str(path.absolute()) for path in predictions])
-    print_lines(build.build(["your_model"], out=out or project_root() / "_build" / "assessment", alone=True))
+    print_lines(build.build(["your_model"], out=out or project_root() / "_build" / "assessment", without_index=True))
 
 
 def _options(kind: type, required: tuple[str, ...] = (), left_out: tuple[str, ...] = ()) -> list[click.Parameter]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-ROOMS = ("data", "figures", "models", "outputs", "runner", "site", "training")
+ROOMS = ("analysis", "assess", "data", "figures", "models", "outputs", "recipes", "runner", "site", "training")
 SOURCES = sorted(path for room in ROOMS for path in (PROJECT / "lsbook" / room).rglob("*.py"))
 SOURCES += sorted((PROJECT / "benchmarks").glob("*.py"))
 
@@ -71,7 +71,7 @@ def names(source: str) -> set[str]:
 def parts(name: str) -> set[str]:
     """A name, without what makes it private, and the words of it, in lower case: `_TrainedAlone` -> trained, alone."""
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)
-    return {name.strip("_").lower(), *(word.lower() for word in words if word != "of" and word != "Of")}
+    return {name.strip("_").lower(), *(word.lower() for word in words)} - ({"of"} if len(words) > 1 else set())
 
 
 def faults(source: str, python: bool = True) -> list[str]:

@@ -60,7 +60,7 @@ class Reliability:
 
     @property
     def mce(self) -> float:
-        """Maximum calibration error max_b |acc_b − conf_b| over bins that are not empty (Guo et al. 2017)."""
+        """Maximum calibration error max_b |acc_b − conf_b| of bins that are not empty (Guo et al. 2017), in 0 … 1."""
         return float(np.nanmax(np.abs(self.accuracy - self.confidence)))
 
     @property
@@ -296,7 +296,7 @@ def smooth_ece(confidence: ArrayLike, correct: ArrayLike, whole_ends: bool = Fal
 def _smoothed_error(
     confidence: NDArray[np.float64], residual: NDArray[np.float64], width: float, whole_ends: bool
 ) -> float:
-    """Return smECE at one width: the sum of the smoothed residuals' sizes over that of the smoothed counts."""
+    """The smECE at one width: the smoothed residuals' sizes, summed, over the smoothed numbers of confidences."""
     n_cells = max(2_000, round(20 / width)) // 2
     position = confidence * n_cells
     cell = np.minimum(position.astype(int), n_cells - 1)

@@ -1,6 +1,6 @@
-"""Smoothness index γ of a teacher's targets (Müller et al. 2019, section 4).
+"""Smoothness index γ of a teacher's targets: the amount of label smoothing that they are worth.
 
-It is the amount of label smoothing that the targets are worth, and makes teachers comparable.
+It makes teachers comparable (Müller et al. 2019, section 4).
 """
 
 import numpy as np

@@ -1,6 +1,6 @@
-"""Mutual information of a training example and a number computed from random views of it, in nats.
+"""Mutual information, in nats, between a training example and a number computed from random views of it.
 
-It is that of Müller et al. (2019), section 4 and Figure 6. X is one of N examples, all equally likely; Y is real, here
+It is that of Müller et al. (2019, section 4 and Figure 6). X is one of N examples, all equally likely; Y is real, here
 the difference of two logits, and random because of data augmentation. Given the example, Y is taken to be normal around
 the example's mean, with one variance for all.
 """

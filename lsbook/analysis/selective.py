@@ -1,8 +1,8 @@
-"""Selective prediction: how well scores tell right predictions from wrong ones (AURC, AUGRC, AUROC), and scores.
+"""Selective prediction: scores, and how well they tell correct predictions from wrong ones.
 
-A score orders predictions by trust, the larger the more trusted; only its order matters. Risks, coverages and areas are
-fractions of 1. Everything is computed in float64. Scores that were rounded before, such as confidences kept in float16,
-tie where they need not.
+The measures are risk and coverage, AURC, AUGRC and AUROC. A score orders predictions by trust, the larger the more
+trusted; only its order matters. Risks, coverages and areas are fractions of 1. Everything is computed in float64.
+Scores that were rounded before, such as confidences kept in float16, tie where they need not.
 """
 
 from typing import NamedTuple

@@ -653,8 +653,10 @@ def _likelihood(arm: Arm) -> Likelihood:
 
 
 class SampleSize(NamedTuple):
-    """Estimates of the ECE of a calibrated model from samples of several sizes (N,): mean, expected by the formula,
-    and the root of the mean debiased square."""
+    """Estimates of the ECE of a calibrated model from samples of several sizes, each (N,).
+
+    plain: their mean; expected: by the formula; debiased: the root of the mean bias-corrected square.
+    """
 
     sizes: np.ndarray
     plain: np.ndarray

@@ -51,8 +51,10 @@ class Search(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The experiment in a profile: training images, recipe and seeds, and T and β of both students; other temperatures,
-    and with which seeds these are compared."""
+    """The experiment in a profile: training images, recipe and seeds, and T and β of both students.
+
+    Other temperatures have seeds of their own, with which they are compared.
+    """
 
     dataset: str
     examples: int
@@ -156,10 +158,10 @@ class Study:
 
 
 def groups(profile: str, temperatures: str | float = "auto", beta: str | float = "auto") -> list[Group]:
-    """What the chapter asks for: the runs of a seed with those of the search, which all seeds share; and the same with
-    students at other temperatures after them.
+    """What the chapter asks for: the runs of a seed with those of the search, which all seeds share.
 
-    Their names: as `runs` has them; ("search", T, β) and ("search", "teacher"); ("at", T, arm).
+    The second are the same with students at other temperatures after them. Their names: as `runs` has them; ("search",
+    T, β) and ("search", "teacher"); ("at", T, arm).
     """
     plan, searched = PLANS[profile], search(profile)
     [search_teacher] = {teacher for run in searched.values() for teacher in run.teachers}

@@ -1,5 +1,7 @@
-"""Figure 5: students of hard and of smoothed teachers, compared where the teachers' targets are equally soft (section 4
-of the paper)."""
+"""Figure 5: students of hard and of smoothed teachers, compared at equal smoothness index γ of the targets.
+
+See section 4 of the paper.
+"""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -27,9 +29,9 @@ ALPHA = 0.1  # of the smoothed teacher where one is picked out
 
 
 class Plan(NamedTuple):
-    """Figure 5 in a profile. teachers: α of the smoothed ones; students: of those that teach, the γ of whose answers is
-    that of all students.
+    """Figure 5 in a profile.
 
+    teachers: α of the smoothed ones; students: of those that teach, the γ of whose answers is that of all students;
     teacher, student: network, and number of images and recipe where the profile has none of its own for it; views: how
     many there are of an image.
     """

@@ -23,10 +23,10 @@ def target() -> Widget:
 
 
 def projection(comparison: Comparison, study: Study, classes: tuple[int, int, int]) -> Widget:
-    """Any three classes in the plane of their templates, seen in the first network of hard and smoothed targets and of
-    each further factor that the study has of it.
+    """Any three classes in the plane of their templates, in the first network of each arm.
 
-    classes: labels of the three that are shown first.
+    The arms are hard and smoothed targets, and each further factor that the study has of the network. classes: labels
+    of the three that are shown first.
     """
     others = [sweep.records for sweep in study.sweeps if sweep.network == comparison.network]
     recorded = {alpha: found[0] for factors in others for alpha, found in factors.items()}

@@ -33,6 +33,7 @@ class Finding(NamedTuple):
 
     @property
     def verdict(self) -> Verdict:
+        """What the rule says of the measure."""
         return self.measure.verdict
 
     @property

@@ -124,8 +124,10 @@ def moving_records(store: Store) -> list[Record]:
 
 
 class View(NamedTuple):
-    """A network's picture: points (N, 2) and corners (3, 2) of the triangle of the clusters' centroids, both scaled to
-    that triangle; and the three measures of section 2."""
+    """A network's picture: points (N, 2), and corners (3, 2) of the triangle of the clusters' centroids.
+
+    Both are scaled to that triangle. measures: the three of section 2.
+    """
 
     alpha: float
     points: np.ndarray

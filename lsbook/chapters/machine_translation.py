@@ -448,8 +448,10 @@ def numbers(comparison: Comparison, words: tuple[int, int, int]) -> dict[str, fl
 
 
 def _equally_calibrated(comparison: Comparison) -> dict[str, float]:
-    """The hard networks' mean BLEU and ECE at the temperature at which the latter is nearest to the smoothed ones' at
-    T = 1, of those at which BLEU is known."""
+    """Mean BLEU and ECE with hard targets at the temperature whose ECE is nearest to that of smoothed ones at T = 1.
+
+    It is one of the temperatures at which BLEU is known.
+    """
     hard = comparison.reference
     arrays = hard.records[0].arrays
     ece = hard.values(lambda record: record.arrays["test_ece"]).mean(axis=0)

@@ -212,8 +212,10 @@ def projected(record: Record, split: str, classes: tuple[int, int, int]) -> tupl
 
 
 def measure(row: Shown, arm: Arm) -> list[Measure]:
-    """Claims C1–C4, C8 and C18, or C5 of similar classes, each part measured on every run of the reference and of an
-    arm that is compared with it, and decided."""
+    """Decide claims C1–C4, C8 and C18, or C5 of similar classes.
+
+    Each part is measured on every run of the reference and of an arm that is compared with it.
+    """
     reference = row.comparison.reference
     return [
         claim_tables.measure(claim, part, title, reference.values(quantity), arm.values(quantity))

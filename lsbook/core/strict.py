@@ -71,7 +71,7 @@ def in_one_line(error: ValidationError, kind: type) -> UserError:
 
 
 def documented(kind: type) -> dict[str, str]:
-    """Return what a class's docstring says of its fields, by name.
+    """What a class's docstring says of its fields, by name.
 
     Its entries are `name: text` or `name, other: text`, whose further lines are indented.
     """

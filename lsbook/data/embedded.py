@@ -192,7 +192,7 @@ def _inflect(word: str, case: str, plural: bool) -> str:
 
 
 def clause(order: str, subject: Phrase, verb: Options, *rest: Options) -> Options:
-    """German clause. order: of the finite verb: "second", "first" (after what is put in front) or "last"."""
+    """Make a German clause, its finite verb "second", "first" (after what is put in front) or "last"."""
     german: Options = {}
     for forms, odds in verb.items():
         singular, plural, *particles = forms.split()

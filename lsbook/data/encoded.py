@@ -118,7 +118,7 @@ def _chunks(pairs: Iterator[texts.Pair]) -> Iterator[list[texts.Pair]]:
 
 
 def _open(folder: Path, vocabulary: Vocabulary, variant: str) -> EncodedPairs | None:
-    """What was written, mapped; None unless all is there as it was. Takes the time of reading it."""
+    """Map what was written; None unless all of it is there as it was. Takes the time of reading it."""
     notes = sources.read_folder(folder, _FILES)
     if notes is None:
         return None

@@ -70,7 +70,7 @@ AnyImages = Images | ImageFiles
 
 
 def load(name: str, split: str) -> AnyImages:
-    """The images of a split: `train`, `heldout` (the last ones of the training file) or `test`.
+    """Read the images of a split: `train`, `heldout` (the last ones of the training file) or `test`.
 
     CIFAR-10 is split 40 000 / 10 000 / 10 000, as in the paper. UserError when the files are missing or damaged.
     """
@@ -81,7 +81,7 @@ def load(name: str, split: str) -> AnyImages:
 
 
 def is_available(name: str) -> bool:
-    """Whether a data set's files are here, so that reading it downloads nothing."""
+    """Whether a data set's files are on this machine, so that reading it downloads nothing."""
     dataset = registry.dataset(name)
     if dataset.files:
         return is_available(dataset.files)
@@ -121,7 +121,7 @@ def check_disjoint(name: str, contents: Sequence[Sequence[int]]) -> None:
 
 
 def train_and_heldout(name: str) -> tuple[AnyImages, AnyImages]:
-    """Both splits of the training file, which is read once."""
+    """Read the training file once and return its two splits."""
     whole = _whole(name, "train")
     kept = len(whole) - registry.dataset(name).heldout
     return whole.subset(slice(kept)), whole.subset(slice(kept, None))
@@ -226,7 +226,7 @@ def _fingerprint(pixels: np.ndarray, labels: np.ndarray, classes: tuple[str, ...
 
 
 def _cached(parquet: list[Path], name: str, part: str, decode) -> Images:
-    """The decoded arrays, kept beside the source and named by its checksum; a damaged copy is decoded again."""
+    """Return the decoded images, kept beside the source under its checksum; a damaged copy is decoded again."""
     folder = sources.writable_folder(parquet[0].parent / ".decode_batches")
     path = folder / f"{registry.folder(name)}-{part}-{sources.content_key(parquet)}.npz"
     if path.is_file():

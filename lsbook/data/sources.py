@@ -61,13 +61,13 @@ def check_regular(path: Path) -> None:
 
 
 def content_key(files: Sequence[Path], *settings: str) -> str:
-    """16 hex digits that name what is made of the files' content under these settings."""
+    """Return 16 hex digits that name what is made of the files' content under these settings."""
     parts = [sha256(path) for path in files] + list(settings)
     return hashlib.sha256("".join(parts).encode()).hexdigest()[:16]
 
 
 def damaged_error(path: Path, error: Exception, expected: str | None = None) -> UserError:
-    """The one line for a file that cannot be read. expected: the SHA-256 of the whole file, where it is known."""
+    """Make the error for a file with damaged content. expected: SHA-256 of the whole file, where it is known."""
     reason = shortened(str(error).partition("\n")[0], 200)
     expectation = f", expected {expected}" if expected else ""
     return UserError(f"{path} is damaged (SHA-256 {sha256(path)}{expectation}): {reason}; get it anew")
@@ -246,7 +246,7 @@ def _class_names(path: Path, schema, label: str) -> tuple[str, ...]:
 
 
 def check_labels(labels: Sequence[int] | np.ndarray, n_classes: int, where: Path | str) -> None:
-    """UserError unless there are labels and all lie in 0 … n_classes − 1. where: what they are from."""
+    """Raise UserError unless there are labels and all lie in 0 … n_classes − 1. where: what they are from."""
     if len(labels) == 0 or min(labels) < 0 or max(labels) >= n_classes:
         raise UserError(f"{where}: labels must lie in 0 … {n_classes - 1} and there must be some; get its files anew")
 
@@ -331,7 +331,7 @@ def _upright(image):
 
 
 def read_torchvision(root: Path, name: str, part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels (N, H, W[, C]) and labels from torchvision's files below `root`, downloaded when they are not there."""
+    """Read pixels (N, H, W[, C]) and labels (N,) by torchvision, which downloads files that are not below `root`."""
     dataset = registry.dataset(name)
     if dataset.torchvision is None:
         raise UserError(
@@ -355,7 +355,7 @@ def read_torchvision(root: Path, name: str, part: str) -> tuple[np.ndarray, np.n
 
 
 def _check_sizes(folder: Path, dataset: Dataset) -> None:
-    """UserError for one of MNIST's files, which are read whole, that is larger than its images can be."""
+    """Raise UserError for one of MNIST's files, which are read whole, that is larger than its images can be."""
     assert dataset.shape is not None  # torchvision's data sets have one size
     most = max(dataset.examples) * math.prod(dataset.shape) + 16  # of a header
     for path in folder.glob("*-ubyte"):

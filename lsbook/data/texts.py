@@ -110,7 +110,7 @@ def new_digest() -> "hashlib._Hash":
 
 
 def update_digest(sha256: "hashlib._Hash", pairs: Iterable[Pair]) -> "hashlib._Hash":
-    """Extends a digest by further pairs and returns it."""
+    """Extend a SHA-256 by further pairs and return it."""
     sha256.update("".join(f"{source}\0{target}\0" for source, target in pairs).encode())
     return sha256
 

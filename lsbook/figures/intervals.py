@@ -12,7 +12,7 @@ from lsbook.figures.style import COLOURS
 
 
 def draw_means(axes: Axes, x: np.ndarray, values: Sequence[np.ndarray] | np.ndarray, colour: str, **style) -> None:
-    """Means over the seeds of values (P, S) against x (P,), with 95 % Student t intervals where there are two seeds."""
+    """Draw means over seeds of values (P, S) against x (P,), with 95 % Student t intervals where seeds are several."""
     half = [mean_interval(v).high - v.mean() if len(v) > 1 else 0 for v in values]
     axes.errorbar(x, [v.mean() for v in values], yerr=half, color=colour, capsize=3, markersize=5, **style)
 

@@ -60,7 +60,7 @@ def projection_figure(panels: Sequence) -> Figure:
 
 
 def rows_figure(rows: Sequence[tuple[str, Sequence]]) -> Figure:
-    """A row of panels for each (title, panels), each network on its own axes, the names of its classes below."""
+    """Draw a row of panels for each (title, panels), each network on its own axes, its classes named below."""
     columns = max(len(panels) for _, panels in rows)
     figure = Figure(figsize=(PANEL_WIDTH * columns, 3.6 * len(rows)), layout="constrained")
     for part, (title, panels) in zip(figure.subfigures(len(rows), squeeze=False)[:, 0], rows, strict=True):
@@ -87,5 +87,5 @@ def _limit(panels: Sequence) -> float:
 
 
 def _own_limits(panels: Sequence) -> list[float]:
-    """For each panel, the limit of all panels of its network."""
+    """Return for each panel the limit of all panels of its network."""
     return [_limit([other for other in panels if other.arm == panel.arm]) for panel in panels]

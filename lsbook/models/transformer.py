@@ -82,7 +82,7 @@ class Transformer(Classifier):
         return self.encoder_norm(x), mask
 
     def cross_keys_values(self, memory: Tensor) -> list[KeysValues]:
-        """Keys and values (B, heads, S, d / heads) that each decoder layer makes of the encoder's activations."""
+        """Compute each decoder layer's keys and values (B, heads, S, d / heads) of the encoder's activations."""
         layers = cast("Iterable[DecoderLayer]", self.decoder)
         return [layer.crossed.keys_values(memory) for layer in layers]
 

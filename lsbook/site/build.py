@@ -53,24 +53,29 @@ def build(
     pdf=False,
     check_figures=False,
     renew=False,
-    alone=False,
+    without_index=False,
 ) -> Path:
-    """Build the book, or only the chapters `names` with the index page; return the path of its index.html.
+    """Build the book, or only the chapters `names` with the index page; return the path of its first page.
 
-    alone: leave the index page out, so that the first of the names is the book's first page.
+    The pages of the build before stay as they are until those of this one are complete.
 
-    profile: the chapters' parameter of that name.
-    parameters: name -> value, given to those of the chapters that declare it.
-    out: folder to build in, `_build` of the project by default.
-    jobs: how many chapters are executed at the same time.
-    notebook: stop at the executed notebooks and return their folder.
-    pdf: print the book as well, to book.pdf in the folder.
-    check_figures: when all is built, UserError if a figure looks different from its reference.
-    renew: make figures and timings of these chapters the reference.
-    Raises UserError for an unknown chapter or parameter, an unfit value, a folder that cannot be
-    written, and the first chapter that fails; the pages built before then stay as they are.
+    Args:
+        names: chapters; all when there are none.
+        profile: the chapters' parameter of that name.
+        parameters: name -> value, given to those of the chapters that declare it.
+        out: folder to build in; `_build` of the project when None.
+        jobs: how many chapters are executed at the same time.
+        notebook: stop at the executed notebooks and return their folder.
+        pdf: print the book as well, to book.pdf in the folder.
+        check_figures: when all is built, compare the figures with their reference.
+        renew: make figures and timings of these chapters the reference.
+        without_index: leave the index page out, so that the first of the names is the book's first page.
+
+    Raises:
+        UserError: a chapter or parameter is unknown, a value unfit, or the folder cannot be written; a chapter failed;
+            or a figure looks different from its reference.
     """
-    chosen = _chosen(names, alone)
+    chosen = _chosen(names, without_index)
     given = _assign_parameters(({} if profile is None else {"profile": profile}) | (parameters or {}), chosen)
     if check_figures or renew:
         if profile or parameters:
@@ -188,11 +193,11 @@ def _contents() -> dict:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def _chosen(names, alone: bool = False) -> list[str]:
+def _chosen(names, without_index: bool = False) -> list[str]:
     known = chapter_names()
     for name in names:
         one_of("chapter", name, known)
-    return [name for name in known if not names or name in names or (name == known[0] and not alone)]
+    return [name for name in known if not names or name in names or (name == known[0] and not without_index)]
 
 
 def _file(chapter: str) -> Path:

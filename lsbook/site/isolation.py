@@ -69,7 +69,7 @@ def _packages() -> list[str]:
 
 
 def _write_settings(home: Path) -> None:
-    """A kernel of this interpreter."""
+    """Write a Jupyter kernel of this interpreter."""
     kernel = {"argv": [sys.executable, "-P", "-c", LAUNCH, "-f", "{connection_file}"], "language": "python"}
     path = home / "jupyter" / "kernels" / KERNEL / "kernel.json"
     path.parent.mkdir(parents=True)

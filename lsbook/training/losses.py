@@ -1,8 +1,8 @@
-"""Losses. Each is an object, made with its config, that takes logits (B, K) and the batch that they were computed from,
-and returns a mean over the batch in nats.
+"""Losses: objects, each made with its config, that return a mean over the batch in nats.
 
-A recipe names the class of its loss (`core.registry.LOSSES`, or `package.module:Name` of one's own). It is made with
-the run's alpha, where it has such a field, and with the recipe's `loss_arguments`. One's own is written as those here:
+They take logits (B, K) and the batch that these were computed from. A recipe names the class of its loss
+(`core.registry.LOSSES`, or `package.module:Name` of one's own). It is made with the run's alpha, where it has such a
+field, and with the recipe's `loss_arguments`. One's own is written as those here:
 
     @strict
     class Focal:
@@ -30,8 +30,10 @@ from lsbook.training.images.augmentation import Views
 
 @dataclass(frozen=True)
 class Batch:
-    """Which images of the training split (B,), their labels (B,), and which view of each; None where views are too
-    many to be numbered."""
+    """Which images of the training split (B,), their labels (B,), and which view of each.
+
+    views: None where views are too many to be numbered.
+    """
 
     index: Tensor
     labels: Tensor

@@ -99,7 +99,7 @@ def check(run: Run) -> None:
 
 def load_splits(run: Run) -> images.Splits | text.TextSplits:
     """Read the data of a run from their files. UserError when they are missing or damaged."""
-    return text.load_splits(run) if run.is_text else images.load_splits(run)
+    return (text if run.is_text else images).load_splits(run)
 
 
 def train(

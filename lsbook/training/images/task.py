@@ -187,7 +187,7 @@ class ImageTask:
         return metrics
 
     def _arrays(self, train: summary.ModelOutputs, test: summary.ModelOutputs, temperature: float | None) -> dict:
-        """What figures need. The first seed keeps the logits; of others, numbers and shown examples are enough."""
+        """Return the arrays for figures. The first seed keeps its logits; of others, numbers and a few examples do."""
         source = registry.dataset(self.run.dataset)
         figure_classes = [source.classes.index(name) for name in source.shown]
         templates = self.trainer.model.templates().detach().float().cpu().numpy()

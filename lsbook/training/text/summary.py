@@ -118,7 +118,7 @@ def next_token_results(
 
 
 def _at(name: str, curves: TemperatureCurves, place: int) -> dict[str, float]:
-    """The metrics of a split at one temperature of its curves."""
+    """Return the metrics of a split at one temperature of its curves."""
     return {
         f"{name}_accuracy": curves.accuracy,
         f"{name}_nll": float(curves.nll[place]),
