@@ -263,27 +263,27 @@ def ended_process(error: str | None, code: int = 1):
     """A process that has ended with this error, or this exit code."""
     reader, writer = multiprocessing.Pipe()
     writer.close()
-    worker = object.__new__(pool.Process)
+    worker = object.__new__(pool.WorkerProcess)
     pool.Worker.__init__(worker, run(0))
     worker.process = types.SimpleNamespace(sentinel=reader, is_alive=lambda: False, exitcode=code)
-    worker.error, worker.put_off, worker.asked, worker.listen = error, False, False, lambda: None
+    worker.error, worker.postponed, worker.stop_requested, worker.receive = error, False, False, lambda: None
     return worker
 
 
 def test_without_memory_for_all_there_are_fewer(tmp_path):
-    machine = pool.Machine(Store(tmp_path), 3)
+    machine = pool.LocalPool(Store(tmp_path), 3)
     full, wrong, fine = map(
         ended_process, ("CUDA out of memory. Tried to allocate 2 GB", "no such file", None), (1, 1, 0)
     )
-    assert machine.ended([full, wrong, fine], seconds=0) == [full, wrong, fine]
-    assert [worker.put_off for worker in (full, wrong, fine)] == [True, False, False]
+    assert machine.wait([full, wrong, fine], seconds=0) == [full, wrong, fine]
+    assert [worker.postponed for worker in (full, wrong, fine)] == [True, False, False]
     assert machine.count == 2
-    alone = ended_process("out of memory")  # no other will make room for it
-    machine.ended([alone], seconds=0)
-    assert (alone.put_off, machine.count) == (False, 2)
+    single = ended_process("out of memory")  # no other will make room for it
+    machine.wait([single], seconds=0)
+    assert (single.postponed, machine.count) == (False, 2)
     killed, fine = ended_process(None, code=-signal.SIGKILL), ended_process(None, code=0)  # by the system
-    machine.ended([killed, fine], seconds=0)
-    assert (killed.put_off, fine.put_off, machine.count) == (True, False, 1)
+    machine.wait([killed, fine], seconds=0)
+    assert (killed.postponed, fine.postponed, machine.count) == (True, False, 1)
     assert killed.error == killed.failure()
     assert "killed, as the system does when it is out of memory" in killed.failure()
 
