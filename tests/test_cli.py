@@ -93,7 +93,7 @@ def lsbook(results, data_folder, monkeypatch, capsys):
             ["sweep", "projections", "--profile", "smoke", "--on", "mars", "--dry-run"],
             "unknown place 'mars': choose from",
         ),
-        (["sweep", "projections", "--profile", "smoke", "--jobs", "49"], "'--jobs': Input should be less than or"),
+        (["sweep", "projections", "--profile", "smoke", "--jobs", "49"], "'--jobs': 49 is not in the range 1<=x<=48"),
         (["build", "--out", "book/html"], "book/html is among the sources of the book; choose another --out"),
         (["build", "calibration", "-p", "n_bins", "true"], "n_bins takes a value of type int, not 'true'"),
         (["build", "calibration", "-p", "n_bins", "9" * 5_000], "n_bins takes a value of type int, not '999"),

@@ -17,7 +17,8 @@ from filelock import FileLock, Timeout
 from safetensors.numpy import load_file
 
 from lsbook.core.config import Recipe
-from lsbook.core.store import FILES, Record, Store
+from lsbook.core.schema import ARRAYS
+from lsbook.core.store import Record, Store
 from lsbook.runner import pool
 
 RECIPE = Recipe(steps=40, batch=8, learning_rate=0.01, momentum=0.9, schedule="one-cycle")
@@ -165,7 +166,7 @@ def mount(request):
 def same(first: Record, second: Record) -> None:
     """Byte for byte, but for the environment."""
     assert (first.run, first.metrics, first.history) == (second.run, second.metrics, second.history)
-    assert (first.folder / FILES[0]).read_bytes() == (second.folder / FILES[0]).read_bytes()
+    assert (first.folder / ARRAYS).read_bytes() == (second.folder / ARRAYS).read_bytes()
 
 
 @pytest.mark.parametrize("kills", KILLS)

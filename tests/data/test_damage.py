@@ -22,7 +22,8 @@ from PIL import Image
 from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import UserError, one_line
 from lsbook.core.registry import DATASETS
-from lsbook.core.store import FILES, Store
+from lsbook.core.schema import RECORD_FILES
+from lsbook.core.store import Store
 from lsbook.data import embedded, images, sources, texts, vocabulary
 from lsbook.training.engine import checkpoints
 from lsbook.training.engine.environment import peak_memory
@@ -299,7 +300,7 @@ def test_records(tmp_path, environment, name):
     def read(variant: bytes) -> None:
         changed = whole | {name: variant}
         if name != "SHA256SUMS":
-            sums = (f"{hashlib.sha256(changed[file]).hexdigest()}  {file}\n" for file in FILES)
+            sums = (f"{hashlib.sha256(changed[file]).hexdigest()}  {file}\n" for file in RECORD_FILES)
             changed["SHA256SUMS"] = "".join(sums).encode()
         for file, content in changed.items():
             over(record.folder / file, content)

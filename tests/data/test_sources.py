@@ -299,7 +299,7 @@ def test_small_files_do_not_grow_beyond_bounds(data_folder, register):
 
 def test_a_file_that_unpacks_to_far_more_than_its_size_is_named(data_folder, register, monkeypatch):
     monkeypatch.setattr(sources, "MIN_UNPACKED", 2**20)
-    register("cifar10", examples=(10, 1))
+    register("cifar10", examples=(10, 1), heldout=1)
     write(data_folder / "cifar10" / "train.parquet", [bytes(200_000)] * 10, compression="zstd", use_dictionary=False)
     assert "train.parquet unpacks to more than 100 times its " in refused()
 
