@@ -9,6 +9,7 @@ import torch
 
 from lsbook.analysis.information import bracket
 from lsbook.chapters import mutual_information
+from lsbook.chapters.shared.comparison import HARD
 from lsbook.core.config import Recipe, Run
 from lsbook.core.registry import MODELS
 from lsbook.data.images import load
@@ -145,7 +146,7 @@ def test_a_split_without_images_is_left_out(data):
 @pytest.mark.parametrize("place", [0, 1])
 def test_recorded_trainings_have_enough_points(profile, place, data):
     """At least 20, evenly spaced in the logarithm of the step once steps are far enough apart to be."""
-    full = mutual_information.run(profile, 0.1, 0, place)
+    full = mutual_information.run(profile, HARD, 0, place)
     points = np.array(LogitDifferences(full, data.train, data.heldout).points)
     assert len(points) >= 20
     assert points[0] == 1
