@@ -178,7 +178,7 @@ def test_encoding_happens_once_and_a_damaged_copy_is_made_anew(mine, monkeypatch
     first = encoded.load("mine", "train", VOCABULARY)
     ids = first.target.ids.tolist()
     with monkeypatch.context() as patch:
-        patch.setattr(encoded, "encode", lambda *_: pytest.fail("encoded again"))
+        patch.setattr(encoded, "encode_pairs", lambda *_: pytest.fail("encoded again"))
         assert encoded.load("mine", "train", VOCABULARY).fingerprint == first.fingerprint
     [folder] = (mine / ".encoded").iterdir()
     for name in ("target.ids", "source.npy", "summary"):

@@ -100,7 +100,7 @@ def test_an_address_that_does_not_answer_is_one_line_and_exit_code_2(listens, re
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         if listens:
-            silent.receive()
+            silent.listen()
         address = "{}:{}".format(*silent.getsockname())
         monkeypatch.setenv("RAY_ADDRESS", address)
         monkeypatch.setattr(ray_cluster, "ANSWER_TIMEOUT", 1)
