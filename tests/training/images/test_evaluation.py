@@ -145,12 +145,12 @@ def test_another_data_set_that_is_damaged_is_said_before_a_training(data_folder,
     tried = {"unknown": {"mnist": ()}} if part == "unknown" else {"transfer": "mnist"}
     monkeypatch.setitem(DATASETS, "digits", dataclasses.replace(DATASETS["digits"], **tried))
     run = Run(dataset="digits", model="mlp", alpha=0.1, seed=0, recipe=Recipe(steps=1), examples=200)
-    assert len(images.splits(run).train) == 200
+    assert len(images.load_splits(run).train) == 200
     for name in ("test.parquet", *more):
         (data_folder / "mnist" / name).parent.mkdir(parents=True, exist_ok=True)
         (data_folder / "mnist" / name).write_bytes(b"no Parquet")
     with pytest.raises(UserError, match=r"mnist.*(damaged|keep one|is named neither)"):
-        images.splits(run)
+        images.load_splits(run)
 
 
 def test_images_that_fit_no_view_are_refused():
