@@ -21,7 +21,7 @@ from lsbook.core.wording import counted, listed
 from lsbook.evidence import literature
 from lsbook.outputs import Table, Text, cell_frame
 
-# At the paper's scale, the same in both profiles: 100 passes, rate 1 in the first layer and 0.1 above, falling
+# By the paper's protocol, the same in both profiles: 100 passes, rate 1 in the first layer and 0.1 above, falling
 # linearly, momentum 0.9, pixels in [0, 1], where standardised ones diverge. Not as the replication has it, but by the
 # held-out error after 10 passes: the momentum adds gradients up, where averaging them would be a tenth of the step; and
 # the gradients of students, with T² up to T times those of labels, are clipped to a norm of 1, or they diverge.

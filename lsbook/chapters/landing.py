@@ -269,7 +269,8 @@ def evidence_text(findings: Sequence[Finding]) -> Text:
         f"{len(small)} of the {len(tested)} tested parts of claims come from a small-scale setting, mostly 10,000 "
         "training images seen many times, because that makes small networks as overconfident as large ones become; it "
         "was chosen after a first try with more images and fewer epochs had turned the sign of the calibration result. "
-        f"At the paper’s protocol are {listed(protocol) if protocol else 'none'}; missing there are {listed(missing)}."
+        f"The paper’s protocol was followed for {listed(protocol) if protocol else 'none'}; it has still to be for "
+        f"{listed(missing)}."
         f"{revised} Intervals cover repeated training from other seeds; they leave out the choice of training images "
         "and of test images."
     )

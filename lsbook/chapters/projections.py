@@ -48,7 +48,6 @@ NETWORKS = {
         Network("cifar10", "alexnet", "0-4", _CAT_AND_DOG),
         Network("cifar10", "resnet56", "0-2", _CAT_AND_DOG),
         Network("tiny-imagenet-50", "resnet56", "0-2", _RETRIEVERS),
-        Network("tiny-imagenet-5", "inception_v4", "0", _RETRIEVERS),
     ),
     "paper": (
         Network("cifar10", "alexnet", "0-4", _CAT_AND_DOG),

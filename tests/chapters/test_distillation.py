@@ -106,7 +106,7 @@ def test_the_students_have_the_temperature_and_beta_that_the_recorded_search_cho
 
 def test_the_table_holds_paper_replication_and_ours(study):
     table = distillation.mnist_table(study)
-    assert [row[0] for row in table.rows] == ["Paper", "Replication", "Here, at the paper's scale"]
+    assert [row[0] for row in table.rows] == ["Paper", "Replication", "Here, by the paper's protocol"]
     published = literature.MNIST_DISTILLATION[literature.PAPER]
     assert table.rows[0][1:5] == tuple(
         f"{published[role][arm].value:g}" for arm in ("hard", "smoothed") for role in ("teacher", "student")
@@ -119,7 +119,7 @@ def test_the_claim_compares_teachers_and_students(study):
     [setting] = distillation.measured(study)
     measures = setting.measures
     assert {m.verdict.part: m.verdict.mean for m in measures} == pytest.approx({"teacher": 0.1, "student": 0.2})
-    assert claim_tables.text([setting]).markdown == "By the rule, at the paper's scale: **reproduced**: C12."
+    assert claim_tables.text([setting]).markdown == "By the rule, by the paper's protocol: **reproduced**: C12."
     assert {m.verdict.verdict for m in measures} == {claims.REPRODUCED}
     assert len(distillation.claim_table(study).rows) == 2
 

@@ -78,7 +78,7 @@ def test_claims_compare_what_the_scorecard_names(study):
     assert found == pytest.approx({"C13": 0.1, "C14": 4 + 2 / 3, "C15": 6 + 5 / 3, "C19": 2.3})
     assert {m.verdict.verdict for m in measures} == {claims.REPRODUCED}
     text = claim_tables.text([setting]).markdown
-    assert text == "By the rule, in the reduced regime: **reproduced**: C13, C14, C15, C19."
+    assert text == "By the rule, in the small-scale setting: **reproduced**: C13, C14, C15, C19."
     assert len(equal_softness.claim_table(study).rows) == 4
 
 

@@ -188,8 +188,8 @@ def test_of_many_classes_those_can_be_shown_whose_examples_are_kept():
 def test_the_accuracy_table_holds_paper_replication_and_ours(rows):
     table = projections.accuracy_table(rows)
     assert [row[:2] for row in table.rows] == [
-        *(("AlexNet, CIFAR-10", source) for source in ("Paper", "Replication", "Here, in the reduced regime")),
-        *(("ResNet-56, CIFAR-10", source) for source in ("Replication", "Here, in the reduced regime")),
+        *(("AlexNet, CIFAR-10", source) for source in ("Paper", "Replication", "Here, in the small-scale setting")),
+        *(("ResNet-56, CIFAR-10", source) for source in ("Replication", "Here, in the small-scale setting")),
     ]
     published = literature.TABLE_2[literature.PAPER]["cifar10", "alexnet"]
     assert table.rows[0][2] == f"{published['hard'].value} ± {published['hard'].spread}"
@@ -221,7 +221,9 @@ def test_contradictions_come_first():
         return claims.Verdict(claim, word, 0, 0, 0, 3)
 
     text = captions.verdict_sentence("laptop", [verdict("C1", claims.REPRODUCED), verdict("C2", claims.CONTRADICTED)])
-    assert re.fullmatch(r"By the rule, in the reduced regime: \*\*contradicted\*\*: C2; \*\*reproduced\*\*: C1\.", text)
+    assert re.fullmatch(
+        r"By the rule, in the small-scale setting: \*\*contradicted\*\*: C2; \*\*reproduced\*\*: C1\.", text
+    )
     assert "**not tested** (too few seeds or test examples): C3" in captions.verdict_sentence(
         "smoke", [verdict("C3", claims.NOT_TESTED)]
     )

@@ -46,12 +46,12 @@ def test_a_cell_tells_the_kinds_of_evidence_apart_in_words():
     cell = re.search(r"Smoothing does not cost accuracy</th>(.*?)</tr>", html)[1]
     words = re.findall(r'visually-hidden">(.*?)</span>', cell)
     assert words[:3] == [
-        "does not hold, in the reduced regime",
-        "holds, at the paper's scale",
-        "holds, in the reduced regime",
+        "does not hold, in the small-scale setting",
+        "holds, by the paper's protocol",
+        "holds, in the small-scale setting",
     ]
-    assert "holds in part, in the reduced regime" in html  # C18, whose parts disagree
-    assert "not tested, in the reduced regime" in html  # C7
+    assert "holds in part, in the small-scale setting" in html  # C18, whose parts disagree
+    assert "not tested, in the small-scale setting" in html  # C7
 
 
 def test_a_row_has_threshold_conditions_seeds_and_difference():

@@ -17,8 +17,8 @@ from lsbook.evidence.claims import IN_ORDER, LEAST_SEEDS, NOT_TESTED, Verdict
 from lsbook.outputs import Markup
 
 STANDING = {
-    "paper": "at the paper's scale",
-    "laptop": "in the reduced regime",
+    "paper": "by the paper's protocol",
+    "laptop": "in the small-scale setting",
     "smoke": "on toy data, which decides nothing about the paper",
 }
 ECE_HEADER = "data, network", "source", "hard", "hard, scaled (T)", "smoothed (α)", "smoothed, scaled (T)"
