@@ -131,7 +131,7 @@ def assess(predictions: tuple[Path, ...], out: Path | None) -> None:
 
 def _options(kind: type, required: tuple[str, ...] = (), left_out: tuple[str, ...] = ()) -> list[click.Parameter]:
     """An option for each field of `Run` or `Recipe`, with what the class says of it; values are text, or None."""
-    help_of = documented(kind)
+    help_of = documented(kind)  # nothing where Python has stripped docstrings
     options: list[click.Parameter] = []
     for field in fields(kind):
         if field.name in left_out:
@@ -139,7 +139,7 @@ def _options(kind: type, required: tuple[str, ...] = (), left_out: tuple[str, ..
         option = f"--{field.name.replace('_', '-')}"
         pair = {"nargs": 2, "multiple": True, "metavar": "NAME VALUE"} if option in PAIRS else {"metavar": "VALUE"}
         needed = field.name in required
-        options.append(click.Option([option, field.name], required=needed, help=help_of[field.name], **pair))
+        options.append(click.Option([option, field.name], required=needed, help=help_of.get(field.name), **pair))
     return options
 
 

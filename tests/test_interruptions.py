@@ -91,7 +91,7 @@ def start(tmp_path, results):
 
 def test_before_the_command_line_is_imported(start, tmp_path):
     """The process sends itself what a terminal would."""
-    (tmp_path / "typer.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    (tmp_path / "click.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     command = start("-m", "lsbook", "verify", PYTHONPATH=f"{tmp_path}{os.pathsep}{PROJECT}")
     assert command.process.communicate() == ("", "lsbook: stopped\n")
     assert command.process.returncode == 128 + signal.SIGINT

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib import format as npy
 
-from lsbook.core.errors import UserError, brief, needing
+from lsbook.core.errors import UserError, brief, needing, shortened
 
 MOST_VALUES = 2**28  # in a file: 50 000 examples of 5 000 classes
 MAX_READ_CLASSES = 50_000
@@ -60,17 +60,18 @@ class Predictions:
 def read(path: Path | str) -> Predictions:
     """The predictions in a file. UserError, one line that names file and fault, for anything that is not such."""
     path = Path(path)
+    named = shortened(str(path), 200)
     readers = {".npz": _from_npz, ".csv": _from_csv, ".tsv": _from_csv, ".parquet": _from_parquet}
     if path.suffix.lower() not in readers:
-        raise UserError(f"{path}: predictions are read from {', '.join(readers)}, not from {brief(path.suffix)}")
-    if not path.is_file():
-        raise UserError(f"{path} is no file")
+        raise UserError(f"{named}: predictions are read from {', '.join(readers)}, not from {brief(path.suffix)}")
     try:
+        if not path.is_file():
+            raise UserError(f"{named} is no file")
         return readers[path.suffix.lower()](path)
     except UserError:
         raise
     except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile, MemoryError, csv.Error) as error:
-        raise UserError(f"{path}: {brief(error)}") from None
+        raise UserError(f"{named}: {brief(str(error))}") from None
 
 
 def from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Predictions:
@@ -274,6 +275,6 @@ def _class_columns(name: str, frame: pd.DataFrame) -> tuple[np.ndarray, Sequence
         hint = f"; {brief(', '.join(texts))} are no numbers" if texts else ""
         raise UserError(f"{name}: no column for each class, such as logit_cat and logit_dog{hint}")
     values = numbers.to_numpy(dtype=np.float64)
-    with np.errstate(invalid="ignore"):  # what is no number is brief of the row
+    with np.errstate(invalid="ignore"):  # what is no number is said of the row
         distributions = values.min() >= 0 and np.all(np.abs(values.sum(axis=1) - 1) <= PRINTED_SUM_TOLERANCE)
     return values, list(numbers.columns), "probabilities" if distributions else "logits"

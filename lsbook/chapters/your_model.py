@@ -18,7 +18,7 @@ FACTORS = (0.0, 0.1)
 
 
 def judgements(predictions: str = OURS, store: Store | None = None) -> list[Judgement]:
-    """What can be brief of the predictions in files: a path, several as a JSON list, or "book" for the book's own.
+    """What can be said of the predictions in files: a path, several as a JSON list, or "book" for the book's own.
 
     UserError as for `assess.files`, or for a list that is none.
     """
@@ -34,11 +34,11 @@ def are_ours(predictions: str) -> bool:
 
 def paths(text: str) -> list[Path]:
     """One path, or those of a JSON list."""
-    if not text.lstrip().startswith("["):
+    if isinstance(text, str) and not text.lstrip().startswith("["):
         return [Path(text)]
     try:
         found = json.loads(text)
-    except ValueError:
+    except (TypeError, ValueError):
         found = None
     if not isinstance(found, list) or not all(isinstance(path, str) for path in found):
         raise UserError(f'predictions must be a path, or a JSON list such as ["a.npz", "b.npz"], not {brief(text)}')

@@ -227,7 +227,7 @@ def _fingerprint(pixels: np.ndarray, labels: np.ndarray, classes: tuple[str, ...
 
 def _cached(parquet: list[Path], name: str, part: str, decode) -> Images:
     """Return the decoded images, kept beside the source under its checksum; a damaged copy is decoded again."""
-    folder = sources.writable_folder(parquet[0].parent / ".decode_batches")
+    folder = sources.writable_folder(parquet[0].parent / ".decoded")
     path = folder / f"{registry.folder(name)}-{part}-{sources.content_key(parquet)}.npz"
     if path.is_file():
         # Whatever a damaged copy raises, decoding again mends it.

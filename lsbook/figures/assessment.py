@@ -38,7 +38,7 @@ def projections_figure(panels: Sequence[ClassesPanel]) -> Figure:
     """Each model's three classes in the plane of their templates, on axes of its own."""
     columns = min(len(panels), 3)
     lines = -(-len(panels) // columns)
-    figure = Figure(figsize=(3.6 * columns, 3.6 * lines), layout="constrained")
+    figure = Figure(figsize=(3.6 * columns, 3.6 * lines), layout="tight")
     grid = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes, panel in zip(grid, panels, strict=False):
         draw_projection(panel, axes, 1.05 * float(np.abs(panel.points).max()))
@@ -54,19 +54,18 @@ def sampling_reliability_figure(models: Sequence[tuple[str, Reliability, Reliabi
     The band is where the accuracy of a bin would lie in 95 of 100 samples of as many examples if the confidence were
     right. Bins with fewer than MIN_PER_BIN examples are left out.
     """
-    figure = Figure(figsize=(6.4, 3.9 * len(models)), layout="constrained")
-    parts = figure.subfigures(len(models), 1, squeeze=False).ravel()
-    for part, (title, *diagrams) in zip(parts, models, strict=True):
-        part.suptitle(title)
-        grid = part.subplots(2, 2, height_ratios=(3, 1), squeeze=False)
-        named = zip(grid.T, ("as it is", "at the fitted temperature"), diagrams, (HARD, SCALED), strict=True)
-        for (above, below), name, diagram, colour in named:
+    figure = Figure(figsize=(6.4, 4.2 * len(models)), layout="tight")  # the same in every build, to the last digit
+    grid = figure.subplots(2 * len(models), 2, height_ratios=[3, 1] * len(models), squeeze=False)
+    for row, (title, *diagrams) in enumerate(models):
+        readings = (f"{title}\nas it is", f"{title}\nat the fitted temperature")
+        axes = grid[2 * row : 2 * row + 2].T
+        for (above, below), name, diagram, colour in zip(axes, readings, diagrams, (HARD, SCALED), strict=True):
             _draw(above, diagram, colour)
             draw_confidences(below, [diagram], colour)
             above.set_title(name, color=colour)
             below.set_xlabel("confidence")
-        grid[0, 0].set_ylabel("accuracy")
-        grid[1, 0].set_ylabel("examples (%)")
+        grid[2 * row, 0].set_ylabel("accuracy")
+        grid[2 * row + 1, 0].set_ylabel("examples (%)")
     return figure
 
 
@@ -82,7 +81,7 @@ def _draw(axes, diagram: Reliability, colour: str) -> None:
 
 def risk_coverage_figure(curves: Sequence[tuple[RiskCurve, RiskCurve]]) -> Figure:
     """For each model its risk by the largest probability (solid) and by the normalised logit (dashed)."""
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    figure = Figure(figsize=(6.4, 3.6), layout="tight")
     axes = figure.subplots()
     for (solid, dashed), colour in zip(curves, COLOURS * len(curves), strict=False):
         for curve, style in ((solid, "-"), (dashed, "--")):

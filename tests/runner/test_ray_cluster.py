@@ -158,16 +158,18 @@ def open_cluster(tmp_path, monkeypatch):
         command += ["--include-dashboard=false", "--num-cpus=1", "--port=0", f"--node-ip-address={address}"]
         silent = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         with subprocess.Popen(command, env=os.environ | settings, **silent) as process:
-            said = ""
-            while not (found := re.search(rf"{address}:\d+", said)):
-                line = process.stdout.readline()
-                assert line, said
-                said += line
-            monkeypatch.setenv("RAY_ADDRESS", found[0])
-            monkeypatch.setattr(ray_cluster, "PATIENCE", 60)
-            yield found[0]
-            process.terminate()
-            process.communicate()
+            try:
+                said = ""
+                while not (found := re.search(rf"{address}:\d+", said)):
+                    line = process.stdout.readline()
+                    assert line, said
+                    said += line
+                monkeypatch.setenv("RAY_ADDRESS", found[0])
+                monkeypatch.setattr(ray_cluster, "ANSWER_TIMEOUT", 60)
+                yield found[0]
+            finally:
+                process.terminate()
+                process.communicate()
 
 
 def test_a_cluster_that_takes_runs_from_anybody_gets_none(open_cluster, tmp_path, monkeypatch):

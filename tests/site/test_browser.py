@@ -139,7 +139,7 @@ def test_question_picture_and_five_answers_are_in_the_first_screen(browser, addr
     page.goto(f"{address}/book/index.html")
     ends = [
         page.locator(part).evaluate_all("nodes => nodes.map((node) => node.getBoundingClientRect().bottom)")
-        for part in ("h1", "figure.moving svg", ".answers > ul > li")
+        for part in (".bd-article h1", "figure.moving svg", ".answers > ul > li")
     ]
     page.close()
     assert [len(found) for found in ends] == [1, 1, 5]

@@ -38,9 +38,9 @@ DESCRIBED = {
 }
 USING = """\
 from lsbook.core.store import Store
-from lsbook.outputs import Table
+from lsbook.outputs import Table, cell_frame
 [record] = Store()
-Table("table-seed", "A run.", ("seed",), ((str(record.run.seed),),), [record])
+Table("table-seed", "A run.", cell_frame(("seed",), [(str(record.run.seed),)]), [record])
 """
 REFUSING = """\
 from lsbook.core.errors import UserError
