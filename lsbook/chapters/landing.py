@@ -31,8 +31,8 @@ from lsbook.recipes import profiles
 
 NETWORK = ("cifar10", "alexnet")  # of the moving picture: the first row of the paper's Figure 1
 PROFILE = "laptop"
-POINTS = 80  # of a class
-WIDTH, HEIGHT = 380, 280  # of the picture, in its own units
+POINTS = 60  # of a class
+WIDTH, HEIGHT = 760, 560  # of the picture, in its own units, of which about two are a pixel
 
 # Topic -> what smoothing does by the verdict on it, to be read after "Here smoothing".
 _IN_SHORT = {
@@ -167,17 +167,17 @@ def _picture(records: Sequence[Record]) -> Markup:
     data = [
         {
             "alpha": v.alpha,
-            "points": np.round(v.points, 1).tolist(),
-            "corners": np.round(v.corners, 1).tolist(),
+            "points": np.rint(v.points).astype(int).tolist(),
+            "corners": np.rint(v.corners).astype(int).tolist(),
             "measures": [f"{value:.2f}" for value in v.measures[:2]] + [f"{v.measures[2]:.1f}"],
         }
         for v in views
     ]
     now = views[shown]
     n = len(now.points) // 3
-    dots = Markup("").join(Markup('<circle cx="{:.1f}" cy="{:.1f}" r="2.6"/>').format(x, y) for x, y in now.points)
+    dots = Markup("").join(Markup('<circle cx="{:.0f}" cy="{:.0f}" r="5"/>').format(x, y) for x, y in now.points)
     labels = Markup("").join(
-        Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text>').format(x, _label_place(k, now), names[k])
+        Markup('<text x="{:.0f}" y="{:.0f}" text-anchor="middle">{}</text>').format(x, _label_place(k, now), names[k])
         for k, (x, _) in enumerate(now.corners)
     )
     rows = Markup("").join(
@@ -223,11 +223,11 @@ def _label_place(k: int, now: View) -> float:
     """Below the clusters at the bottom, above that at the top."""
     low = now.corners[k, 1] > HEIGHT / 2
     of_class = now.points[k * (len(now.points) // 3) : (k + 1) * (len(now.points) // 3), 1]
-    return min(of_class.max() + 14, HEIGHT - 2) if low else max(of_class.min() - 6, 10)
+    return min(of_class.max() + 28, HEIGHT - 4) if low else max(of_class.min() - 12, 20)
 
 
 def _corners(v: View) -> str:
-    return " ".join(f"{x:.1f},{y:.1f}" for x, y in v.corners)
+    return " ".join(f"{x:.0f},{y:.0f}" for x, y in v.corners)
 
 
 def decision_table(findings: Sequence[Finding], study: calibration.Study, taught: distillation.Study) -> Html:
@@ -243,8 +243,7 @@ def decision_table(findings: Sequence[Finding], study: calibration.Study, taught
         '<table class="decisions"><thead><tr><th scope="col">Your situation</th><th scope="col">What to do</th>'
         '<th scope="col">Because</th></tr></thead><tbody>{}</tbody></table>'
     ).format(body)
-    records = [record for finding in findings for record in finding.records]
-    return Html(html, [*records, *study.compared, *taught.records])
+    return Html(html)  # of the same runs as the picture and the grid, under which they are listed
 
 
 def evidence_text(findings: Sequence[Finding]) -> Text:
