@@ -1,6 +1,7 @@
 """Names and prose use the terms of the field: none that only this project's history would explain."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -81,6 +82,17 @@ def faults(source: str, python: bool = True) -> list[str]:
     for phrase, term in PHRASES.items():
         found += [f"not {match[0]!r} but {term}" for match in re.finditer(phrase, source)]
     return found
+
+
+def test_pages_and_chapters_speak_as_the_field_does():
+    """What their authors wrote, and what their code puts into sentences."""
+    texts = {path.name: path.read_text() for path in (PROJECT / "lsbook" / "chapters").rglob("*.py")}
+    texts |= {path.name: path.read_text() for path in (PROJECT / "book").glob("*.md")}
+    for path in (PROJECT / "book").glob("*.ipynb"):
+        cells = json.loads(path.read_text())["cells"]
+        texts[path.name] = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    assert len(texts) > 20
+    assert {name: found for name, text in texts.items() if (found := faults(text, python=False))} == {}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PROJECT)))

@@ -56,7 +56,7 @@ FACTORS: dict[str, dict[Network, tuple[float, ...]]] = {
         ("imagenet", "inception_v4"): (0.1,),
     },
 }
-# Of one network the lengths of training that are compared: seeds, and number of images and of passes through them.
+# Of one network the lengths of training that are compared: seeds, and number of images and of epochs.
 LENGTHS: dict[str, tuple[Network, tuple[tuple[str, tuple[int, int]], ...]]] = {
     "smoke": (("digits", "alexnet-16"), (("0-2", (1_197, 3)),)),
     "laptop": (("cifar10", "alexnet"), (("0-2", (10_000, 5)), ("0", (10_000, 20)), ("0", (50_000, 20)))),
@@ -705,7 +705,7 @@ def numbers(study: Study) -> dict[str, float | str]:
 
 
 def _best_factor(sweep: Sweep, n_bins: int) -> str:
-    """The recorded factor of the least mean ECE, and the latter beside that of scaled hard networks."""
+    """The recorded factor of the least mean ECE, and that beside the one of scaled networks with hard targets."""
     errors = {arm.alpha: ece(arm, n_bins).mean() for arm in sweep.factors}
     best = min(errors, key=lambda alpha: errors[alpha])
     of_scaled = ece(scaled(sweep.comparison.reference), n_bins).mean()
@@ -746,8 +746,8 @@ def _grown(study: Study) -> str:
 def carry_text(study: Study) -> Text:
     """On which networks held-out and test images differ, so that a temperature fitted to the former need not suit both.
 
-    They do where the hard networks' mean accuracies on them, as shares of independent samples, lie more than three
-    standard errors apart.
+    They do where the mean accuracies of networks with hard targets on them, as shares of independent samples, lie more
+    than three standard errors apart.
     """
     found = []
     for sweep in study.sweeps:

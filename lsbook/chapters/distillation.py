@@ -67,7 +67,7 @@ class Plan(NamedTuple):
     seeds_of_others: str
 
 
-# Of the search: 20 passes through the images that are not held out. Temperatures are compared within one number format:
+# Of the search: 20 epochs of the images that are not held out. Temperatures are compared within one precision:
 # the runs of seeds 0 to 2 are recorded in float32, later ones in bfloat16.
 _SEARCH = Search(50_000, 1_940, (1.0, 2.0, 4.0, 8.0), (0.6, 1.0))
 _FULL = Plan("mnist", 60_000, _RECIPE, "0-9", 8.0, 0.6, _SEARCH, (1.0, 2.0, 4.0), "3-9")
@@ -86,7 +86,7 @@ FIRST_ROUND = {
 
 
 def runs(profile: str, seed: int) -> dict[tuple[str, str], Run]:
-    """(role, arm) -> run: teacher and student of each arm, and a student alone, which is ("alone", "hard")."""
+    """(role, arm) -> run: teacher and student of each arm, and ("alone", "hard"), a student without a teacher."""
     plan = PLANS[profile]
     clipped = replace(plan.recipe, clip_norm=1.0)
     student = Run(dataset=plan.dataset, model=STUDENT, alpha=0.0, seed=seed, recipe=clipped, examples=plan.examples)
@@ -257,7 +257,7 @@ def mnist_table(study: Study) -> Table:
         "Test error in percent. Teachers see shifted images and have 2 × 1200 units, with dropout or with smoothing "
         f"(α = {ALPHA:g}) instead; students have 2 × 800 units and see unshifted images. Here T = {plan.temperature:g} "
         f"and β = {plan.beta:g}; 95 % Student t intervals over seeds. " + study.made_from,
-        cell_frame(("", *titles, "student alone"), rows),
+        cell_frame(("", *titles, "student without a teacher"), rows),
         study.records,
     )
 

@@ -66,7 +66,8 @@ def runs(
     "teacher": trained with α. "smoothed teacher": a student of that one, at T = 1.
 
     "hard teacher": a student of the hard one, T such that its targets are as soft as the smoothed one's, γ of which is
-    α only where it fits its targets. "equally soft": a student alone, labels smoothed as much; "alone": by α.
+    α only where it fits its targets. "equally soft": a student without a teacher, its labels smoothed as much; "alone":
+    by α.
     UserError unless both are of numbers above 0 and below 1.
     """
     plan = PLANS[profile]
@@ -197,7 +198,7 @@ class Curve(NamedTuple):
 
 CURVES = (
     CurveStyle(("teacher",), "teacher, α = γ", "teacher", "s--", student=False),
-    CurveStyle(("alone", "equally soft"), "student alone, α = γ", "alone", "^-"),
+    CurveStyle(("alone", "equally soft"), "no teacher, α = γ", "alone", "^-"),
     CurveStyle(("hard teacher",), "student of the hard teacher, T from γ", "hard", "o-", aside=-0.01),
     CurveStyle(("smoothed teacher",), "student of a smoothed teacher, T = 1", "smoothed", "D-", aside=0.01),
 )
@@ -226,7 +227,7 @@ def measure(study: Study) -> list[Measure]:
         claim_tables.measure(
             "C13", "", "teacher, α = 0 and 0.1", study.accuracies("teacher", 0.0), study.accuracies("teacher", ALPHA)
         ),
-        claim_tables.measure("C14", "", "student alone and of the hard teacher", alone, hard, conditions=grid),
+        claim_tables.measure("C14", "", "student without and of the hard teacher", alone, hard, conditions=grid),
         claim_tables.measure("C15", "", "student of smoothed and of hard teacher", smoothed, hard, conditions=grid),
         claim_tables.measure(
             "C19",
@@ -244,7 +245,7 @@ def claim_table(study: Study) -> Table:
     header = "first", "second"
     factors = listed([f"{alpha:g}" for alpha in study.grid])
     caption = f"C14 and C15 are of means over α = {factors}, seed by seed. {study.made_from}"
-    return claim_tables.table("table-softness-claims", "equal softness", measured(study), header, caption)
+    return claim_tables.table("table-softness-claims", "equal smoothness index γ", measured(study), header, caption)
 
 
 def harmless(study: Study) -> Measure:
@@ -254,7 +255,7 @@ def harmless(study: Study) -> Measure:
     """
     hard_labels, student = (study.accuracies(*key) for key in (("alone", 0.0), ("smoothed teacher", ALPHA)))
     return claim_tables.measure(
-        "C14", "", "student alone on hard labels and of the smoothed teacher", hard_labels, student
+        "C14", "", "student without a teacher on hard labels and of the smoothed teacher", hard_labels, student
     )
 
 
@@ -305,11 +306,11 @@ def _smoothed_less_hard(study: Study, alpha: float) -> str:
 
 
 def _arithmetic(study: Study) -> str:
-    """Which records are of another number format than most, in a sentence; nothing where all are of one."""
+    """Which records are of another precision than most, in a sentence; nothing where all are of one."""
     formats = {key: [r.environment["precision"] for r in records] for key, records in study.points.items()}
     every = [name for found in formats.values() for name in found]
     most = max(sorted(set(every)), key=every.count)
-    names = {"teacher": "teachers", "alone": "students alone", "equally soft": "equally soft students"}
+    names = {"teacher": "teachers", "alone": "students without a teacher", "equally soft": "equally soft students"}
     names |= {kind: f"students of the {kind}" for kind in ("hard teacher", "smoothed teacher")}
     which = []
     for kind, name in names.items():

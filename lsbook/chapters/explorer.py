@@ -18,7 +18,7 @@ LOGITS = 30_000  # of a network at most, 60 kB as float16
 
 
 def target() -> Widget:
-    """Target, loss and best logit gap. Computed in the page alone."""
+    """Target, loss and optimal logit gap. Computed in the page alone."""
     return Widget("target", "The target, and the loss of one example. Computed, without any trained network.", {})
 
 

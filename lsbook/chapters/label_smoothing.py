@@ -1,4 +1,4 @@
-"""The definition at work: the worked example, the two parts of the loss, the best logit gap; and Table 1."""
+"""The definition at work: the worked example, the two parts of the loss, the optimal logit gap; and Table 1."""
 
 import numpy as np
 
@@ -63,7 +63,7 @@ def gap_table(found: list[tuple[int, float, float]]) -> Table:
         rows.append((f"{k}", f"{alpha:g}", f"{best:.6f}", f"{gap:.6f}", f"{gap - best:.0e}"))
     return Table(
         "table-gaps",
-        "The best logit gap in nats: by the formula, and found by minimising the smoothed loss of one example.",
+        "The optimal logit gap in nats: by the formula, and found by minimising the smoothed loss of one example.",
         cell_frame(("classes K", "α", "formula", "found", "difference"), rows),
     )
 

@@ -196,7 +196,7 @@ def measure(reference: Arm, arm: Arm, words: tuple[int, int, int]) -> list[Measu
     ]
     plain, best = reference.metric("test_bleu"), reference.metric("test_scaled_bleu")
     verdict = claims.decide_paired(claims.CLAIMS["C20"], best - plain)
-    return [*found, Measure("hard network", verdict, plain, best)]
+    return [*found, Measure("trained with hard targets", verdict, plain, best)]
 
 
 def _scatter(record: Record, words: tuple[int, int, int]) -> float:

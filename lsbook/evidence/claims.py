@@ -239,8 +239,8 @@ _CLAIMS = (
     Claim("C13", "moderate smoothing helps the CIFAR-10 teacher", (Part("test accuracy, teacher", +1, "points"),)),
     Claim(
         "C14",
-        "the hard teacher's student beats the student trained alone",
-        (Part("test accuracy at equal γ, hard teacher's student − student alone", +1, "points"),),
+        "the hard teacher's student beats one without a teacher",
+        (Part("test accuracy at equal γ, hard teacher's student − student without a teacher", +1, "points"),),
         design=None,
     ),
     Claim(
@@ -273,8 +273,8 @@ _CLAIMS = (
     ),
     Claim(
         "C19",
-        "even the student alone can beat the smoothed teacher's student",
-        (Part("test accuracy, student alone − smoothed teacher's student, best-known α", +1, "points"),),
+        "even a student without a teacher can beat the smoothed teacher's",
+        (Part("test accuracy, student without − with the smoothed teacher, best-known α", +1, "points"),),
         design=None,
     ),
     Claim(
@@ -315,7 +315,7 @@ _LATER = (
             Part(
                 "test AUGRC of smoothed networks, largest probability − normalised logit", +1, "fraction", name="repair"
             ),
-            Part("that gain of smoothed − of hard networks", +1, "fraction", name="particular"),
+            Part("that gain of smoothed networks − of those with hard targets", +1, "fraction", name="particular"),
         ),
         design=None,
     ),

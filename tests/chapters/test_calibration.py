@@ -18,7 +18,7 @@ from lsbook.core.store import Store
 from lsbook.evidence import claims, literature
 from lsbook.runner import obtain
 
-TEMPERATURE = 2.0  # of the hard networks below
+TEMPERATURE = 2.0  # of the networks with hard targets below
 ASKED = {("cifar10", "alexnet"): (0.05, 0.1), ("mnist", "mlp"): (0.05, 0.1, 0.3)}
 
 

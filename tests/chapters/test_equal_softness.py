@@ -124,7 +124,7 @@ def test_the_scorecard_gets_the_claims(study):
         ),
         (
             lambda kind, alpha, seed: (kind, alpha) in (("alone", 0.0), ("teacher", 0.6)) and seed == 1,
-            "those of teachers with α of 0.6 (float32) and students alone with α of 0 (float32).",
+            "those of teachers with α of 0.6 (float32) and students without a teacher with α of 0 (float32).",
         ),
     ],
 )

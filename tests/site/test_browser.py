@@ -274,11 +274,11 @@ def test_the_keyboard_sets_a_smoothing_factor_and_a_gap(page):
         "0.20",
         *(f"{value:.4f}" for value in (targets.optimal_logit_gap(10, 0.2), targets.smallest_loss(10, 0.2), loss)),
     ]
-    page.get_by_role("button", name="Go to the best gap").press("Enter")
+    page.get_by_role("button", name="Go to the optimal gap").press("Enter")
     assert float(page.locator("#gap").input_value()) == pytest.approx(targets.optimal_logit_gap(10, 0.2), abs=0.025)
     page.locator("#alpha").press("Home")
     assert shown(page, "best-gap", "least-loss") == ["none: ever larger", "0.0000"]
-    page.get_by_role("button", name="Go to the best gap").press("Enter")
+    page.get_by_role("button", name="Go to the optimal gap").press("Enter")
     assert page.locator("#gap").input_value() == page.locator("#gap").get_attribute("max")
 
 

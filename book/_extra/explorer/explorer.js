@@ -9,7 +9,7 @@ const MOST_BARS = 20;
 const PLACES = ["first", "second", "third"]; // of the chosen classes
 const SAVED_AFTER = 200; // milliseconds without a change: browsers refuse to rename a page all the time
 
-/** What is asked of a network: the target, its loss, and the best logit gap. */
+/** What is asked of a network: the target, its loss, and the optimal logit gap. */
 function targetPart(form) {
   const bars = new Chart("target-bars", "Target and probabilities of each class");
   const curve = new Chart("target-loss", "Loss against the logit gap");
@@ -23,12 +23,12 @@ function targetPart(form) {
       slider("gap", "Logit gap:", { min: 0, max: 14, step: 0.05, value: 1 }),
       menu("classes", "Classes K", counts, "10"),
     ),
-    buttons(["Go to the best gap", () => set(form, "gap", Math.min(optimalLogitGap(...chosen()), form.gap.max))]),
+    buttons(["Go to the optimal gap", () => set(form, "gap", Math.min(optimalLogitGap(...chosen()), form.gap.max))]),
     html("div", { class: "charts" }, bars.node, curve.node),
     numbers([
       ["target-true", "Target of the true class"],
       ["target-other", "Target of each other class"],
-      ["best-gap", "Best logit gap (nats)"],
+      ["best-gap", "Optimal logit gap (nats)"],
       ["probability", "Probability of the true class at your gap"],
       ["loss", "Loss at your gap (nats)"],
       ["least-loss", "Smallest possible loss (nats)"],
