@@ -93,7 +93,7 @@ def _with_held_out_data(findings: Sequence[Finding]) -> Advice | None:
         f"Calibration error on {network_name(finding.network)}: {hard:.3f} with hard targets, {smoothed:.3f} smoothed "
         f"({finding.conditions}), {scaled:.3f} with hard targets and a fitted temperature."
     )
-    return Advice("You will use the probabilities, and have held-out data", advice, because, "calibration")
+    return Advice("You use the probabilities, and have held-out data", advice, because, "calibration")
 
 
 def _without_held_out_data(findings: Sequence[Finding]) -> Advice | None:
@@ -105,7 +105,7 @@ def _without_held_out_data(findings: Sequence[Finding]) -> Advice | None:
         for f in helped
     ]
     return Advice(
-        "You will use the probabilities, training is long for its data, and nothing is held out",
+        "You use the probabilities, training is long for its data, and nothing is held out",
         f"Smooth, {listed(sorted({f.conditions for f in helped}))}",
         f"Calibration error: {'; '.join(errors)}.",
         "calibration",

@@ -24,11 +24,12 @@ def in_short(findings: Sequence[Finding], study: calibration.Study, taught: dist
     rows = advice(findings, study, taught)
     if not rows:
         return Text("Nothing is tested yet, so there is no answer.")
-    return Text(Markup("\n").join(map(_sentence, rows)))
+    return Text(Markup(" ").join(map(_sentence, rows)))
 
 
 def _sentence(row: Advice) -> Markup:
-    return Markup("- {}: **{}**.").format(row.situation, row.advice[0].lower() + row.advice[1:])
+    situation, advice = (text[0].lower() + text[1:] for text in (row.situation, row.advice))
+    return Markup("If {}, **{}**.").format(situation, advice)
 
 
 def reason(name: str, findings: Sequence[Finding]) -> Text:
