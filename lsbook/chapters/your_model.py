@@ -6,24 +6,27 @@ from pathlib import Path
 
 from lsbook import assess
 from lsbook.assess import Judgement
-from lsbook.core.errors import UserError, brief
+from lsbook.core.errors import UserError, brief, one_of
 from lsbook.core.store import Store
 from lsbook.recipes import profiles
 from lsbook.runner.obtain import obtain
 
 OURS = "book"  # in place of files: two of the book's own networks
 NAMED = "LSBOOK_PREDICTIONS"  # where `lsbook assess` names files, so that their paths are on no page
-NETWORK = ("cifar10", "alexnet")
+# Of each profile the book's own network that is shown.
+NETWORKS = {"smoke": ("digits", "alexnet-16"), "laptop": ("cifar10", "alexnet"), "paper": ("cifar10", "alexnet")}
 FACTORS = (0.0, 0.1)
 
 
-def judgements(predictions: str = OURS, store: Store | None = None) -> list[Judgement]:
+def judgements(predictions: str = OURS, profile: str = "auto", store: Store | None = None) -> list[Judgement]:
     """What can be said of the predictions in files: a path, several as a JSON list, or "book" for the book's own.
 
-    UserError as for `assess.files`, or for a list that is none.
+    profile: whose networks are the book's own; "auto" for the laptop's. UserError as for `assess.files`, and for a list
+    or a profile that is none.
     """
+    one_of("profile", profile, ("auto", *NETWORKS))
     if are_ours(predictions):
-        return assess.judge([ours(alpha, store) for alpha in FACTORS])
+        return assess.judge([ours(alpha, "laptop" if profile == "auto" else profile, store) for alpha in FACTORS])
     return assess.files(*paths(os.environ.get(NAMED, predictions)))
 
 
@@ -45,9 +48,9 @@ def paths(text: str) -> list[Path]:
     return [Path(path) for path in found]
 
 
-def ours(alpha: float, store: Store | None = None) -> assess.Predictions:
-    """The recorded test logits of the book's first network."""
-    [record] = obtain([profiles.run("laptop", *NETWORK, alpha, 0)], store)
+def ours(alpha: float, profile: str = "laptop", store: Store | None = None) -> assess.Predictions:
+    """The recorded test logits of a profile's network."""
+    [record] = obtain([profiles.run(profile, *NETWORKS[profile], alpha, 0)], store)
     name = "AlexNet, hard targets" if alpha == 0 else f"AlexNet, α = {alpha:g}"
     found = {"labels": record.arrays["test_targets"], "logits": record.arrays["test_logits"]}
     return assess.from_arrays(name, found)
