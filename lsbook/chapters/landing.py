@@ -260,7 +260,7 @@ def evidence_text(findings: Sequence[Finding]) -> Text:
         if (data, literature.PUBLISHED_TITLES[model]) not in done_by_title
     ]
     revised = (
-        " The MNIST recipe was revised once after test errors had been seen."
+        " (its recipe was revised once after test errors had been seen)"
         if any(f.verdict.claim == "C12" for f in tested)
         else ""
     )
@@ -268,8 +268,7 @@ def evidence_text(findings: Sequence[Finding]) -> Text:
         f"{len(small)} of the {len(tested)} tested parts of claims come from a small-scale setting, mostly 10,000 "
         "training images seen many times, because that makes small networks as overconfident as large ones become; it "
         "was chosen after a first try with more images and fewer epochs had turned the sign of the calibration result. "
-        f"The paper’s protocol was followed for {listed(protocol) if protocol else 'none'}; it has still to be for "
-        f"{listed(missing)}."
-        f"{revised} Intervals cover repeated training from other seeds; they leave out the choice of training images "
-        "and of test images."
+        f"The paper’s protocol was followed for {listed(protocol) if protocol else 'none'}{revised}; it has still to "
+        f"be for {listed(missing)}. Intervals cover repeated training from other seeds; they leave out the choice of "
+        "training images and of test images."
     )
