@@ -42,7 +42,7 @@ PHRASES = {
     r"\blikeness\b": "similarity",
     r"\bforetold\b": "predicted",
     r"\bregular triangles?\b": "equilateral triangle",
-    r"\bbest (logit )?gap\b": "optimal gap",
+    r"\bbest\s+(logit\s+)?gap\b": "optimal gap",
     r"\bhard networks?\b": "network trained with hard targets",
     r"\bstudents? alone\b": "student without a teacher (baseline)",
     r"\bequal softness\b": "equal smoothness index γ",

@@ -55,7 +55,7 @@ class Judgement:
 
     @property
     def name(self) -> str:
-        """Of the file."""
+        """The name of the file that the predictions were read from."""
         return self.predictions.name
 
     @property

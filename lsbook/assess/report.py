@@ -44,7 +44,7 @@ def opening(judgements: Sequence[Judgement], own: bool) -> Text:
 
 
 def read_text(judgements: Sequence[Judgement]) -> Text:
-    """What was read of each file, and what was missing."""
+    """Return a list that says of each file what was read from it and what was missing."""
     lines = []
     for judgement in judgements:
         found = judgement.predictions

@@ -612,7 +612,7 @@ def _of_lengths(study: Study) -> list[Sweep]:
 
 
 def length_records(study: Study) -> list[Record]:
-    """What `lengths` and `along_training` are from."""
+    """The records that `lengths` and `along_training` are made from."""
     return [record for sweep in (*_of_lengths(study), study.sweeps[0]) for record in sweep.comparison.records]
 
 

@@ -149,7 +149,7 @@ class Study:
 
     @property
     def records(self) -> list[Record]:
-        """Of all roles."""
+        """The records of teachers and students of all roles and arms."""
         return [record for records in self.roles.values() for record in records]
 
     def errors(self, role: str, arm: str = "hard") -> np.ndarray:

@@ -120,7 +120,7 @@ class Study:
 
     @property
     def records(self) -> list[Record]:
-        """Of all points."""
+        """The records of all teachers and students of Figure 5."""
         return [record for records in self.points.values() for record in records]
 
     def accuracies(self, kind: str, alpha: float) -> np.ndarray:
@@ -272,7 +272,7 @@ def panels(study: Study, classes: str = "auto") -> list[projections.Panel]:
 
 
 def numbers(study: Study) -> dict[str, float | str]:
-    """What the chapter's text quotes by name."""
+    """Return the numbers and words that the chapter's text quotes by name."""
     found = harmless(study)
     plan = PLANS[study.profile]
     names = [registry.title(name) for name, _ in (plan.teacher, plan.student)]

@@ -33,7 +33,7 @@ class Finding(NamedTuple):
 
     @property
     def verdict(self) -> Verdict:
-        """What the rule says of the measure."""
+        """The verdict of the rule on the finding's measure."""
         return self.measure.verdict
 
     @property

@@ -247,7 +247,7 @@ def decision_table(findings: Sequence[Finding], study: calibration.Study, taught
 
 
 def evidence_text(findings: Sequence[Finding]) -> Text:
-    """What kind of evidence this is: three sentences."""
+    """Return three sentences on the kind of evidence that the findings are."""
     tested = [finding for finding in findings if finding.verdict.verdict != NOT_TESTED]
     small = [finding for finding in tested if finding.profile != PAPER_PROFILE]
     protocol = list(dict.fromkeys(network_name(f.network) for f in tested if f.profile == PAPER_PROFILE))

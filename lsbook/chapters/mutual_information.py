@@ -76,7 +76,7 @@ class Trajectory(NamedTuple):
 
     @property
     def midpoint(self) -> np.ndarray:
-        """Of the two estimates."""
+        """(S, P) midpoint of the plug-in and the leave-one-out estimate, in nats."""
         return (self.plug_in + self.leave_one_out) / 2
 
     @property
@@ -248,12 +248,12 @@ def all_made_from(rows: Sequence[Shown]) -> str:
 
 
 def records(rows: Sequence[Shown]) -> list[Record]:
-    """Of all networks."""
+    """Return the records of all networks that the rows show."""
     return [record for row in rows for record in row.comparison.records]
 
 
 def class_names(comparison: Comparison) -> tuple[str, ...]:
-    """Of the data set, in label order."""
+    """Return the names of the classes of a comparison's data set, in label order."""
     return comparison.classes
 
 

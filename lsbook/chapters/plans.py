@@ -23,7 +23,7 @@ def registered() -> dict[str, Chapter]:
 
 
 def _place(chapter: Chapter) -> int:
-    """Of the chapter's first claim among all claims."""
+    """Return the place of the chapter's first claim among all claims."""
     ids = list(CLAIMS)
     return ids.index(chapter.claims.ids[0]) if chapter.claims else len(ids)
 

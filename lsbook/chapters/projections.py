@@ -97,7 +97,7 @@ class Shown(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the classes."""
+        """The names of the three classes that the row shows."""
         return tuple(self.comparison.classes[k] for k in self.classes)
 
 
@@ -180,7 +180,7 @@ def further(rows: Sequence[Shown]) -> list[tuple[str, list[Panel]]]:
 
 
 def further_records(rows: Sequence[Shown]) -> list[Record]:
-    """What `further` is from."""
+    """Return the records that `further` is made from."""
     return [record for row in rows[1:] for record in row.comparison.first_seed.records]
 
 

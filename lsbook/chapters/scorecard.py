@@ -44,7 +44,7 @@ def grid(findings: Sequence[Finding], page: str = "") -> Html:
 
 
 def legend() -> Markup:
-    """What each mark means."""
+    """Return the list that says what each mark of the grid means."""
     words = [Markup("<li>{} {}</li>").format(mark(verdict), word) for verdict, word in WORDS.items()]
     shapes = [
         Markup("<li>{} {}</li>").format(mark("reproduced", profile == PAPER_PROFILE), captions.standing(profile))

@@ -76,7 +76,7 @@ def _different(values: Iterable[str]) -> str:
 
 
 def verdict_sentence(profile: str, verdicts: Iterable[Verdict]) -> Markup:
-    """What the claims came to, contradictions first."""
+    """Return a sentence that lists claims by verdict, contradictions first."""
     return Markup("By the rule, {}: {}.").format(STANDING[profile], verdict_list(verdicts))
 
 

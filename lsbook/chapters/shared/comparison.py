@@ -86,7 +86,7 @@ class Comparison:
 
     @property
     def reference(self) -> Arm:
-        """What the others are compared with."""
+        """The first arm, with which the others are compared."""
         return self.arms[0]
 
     @property
@@ -106,7 +106,7 @@ class Comparison:
 
     @property
     def first_seed(self) -> "Comparison":
-        """The same arms with the runs of the first seed alone."""
+        """The comparison of the same arms with only the runs of the first seed."""
         return replace(self, arms=tuple(replace(arm, records=arm.records[:1]) for arm in self.arms))
 
     @property

@@ -161,7 +161,7 @@ def torchrun_session() -> Iterator[bool]:
 
 
 def _train_as_follower(run: Run) -> None:
-    """What a rank but 0 does of a training."""
+    """Do the share of a training that falls to a rank other than 0."""
     try:
         data = load_splits(run)
     except UserError as error:
@@ -226,7 +226,7 @@ def _outcome(state: "_TrainingState", data: images.Splits | text.TextSplits) -> 
 
 
 def _describe(run: Run, data: images.Splits | text.TextSplits) -> dict[str, Any]:
-    """What a record says of its data: `schema.Data`."""
+    """Return what a record says of the data of its run, as `schema.Data` declares it."""
     described: dict[str, Any] = {
         "variant": data.train.variant,
         "train_sha256": data.train.fingerprint,
