@@ -154,8 +154,11 @@ class Store:
             UserError: if it is not as `schema` declares, or the folder cannot be written; nothing is left half-written.
         """
         packed = BytesIO()
-        np.savez_compressed(packed, allow_pickle=True, **arrays)  # objects are refused below, by name
         try:
+            for name, array in arrays.items():
+                if np.asarray(array).dtype.hasobject:
+                    raise ValueError(f"the array {name} holds Python objects")
+            np.savez_compressed(packed, allow_pickle=False, **arrays)
             text = _text(run, metrics, history, environment)
         except ValueError as error:
             raise UserError(f"{run} cannot be recorded: {error}") from None

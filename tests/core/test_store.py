@@ -177,6 +177,17 @@ def test_a_file_in_place_of_the_folder_is_one_line(tmp_path, content):
         assert "\n" not in str(caught.value)
 
 
+def test_python_objects_are_refused_by_name_and_never_pickled(store, content):
+    class Trap:
+        def __reduce__(self):
+            raise AssertionError("pickled")
+
+    arrays = content["arrays"] | {"odd": np.array([Trap()], dtype=object)}
+    with pytest.raises(UserError, match="cannot be recorded: the array odd holds Python objects"):
+        store.put(run(), **content | {"arrays": arrays})
+    assert run() not in store
+
+
 def test_a_lock_that_is_a_link_is_refused_and_what_it_leads_to_stays(store, content, tmp_path):
     store.path.mkdir()
     (tmp_path / "letter").write_text("dear reader")
