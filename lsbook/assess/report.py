@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -155,7 +156,7 @@ def reliability_figure(judgements: Sequence[Judgement]) -> Figure:
     from lsbook.figures.assessment import sampling_reliability_figure
 
     drawn = [(j.name, j.reliability, j.scaled_reliability) for j in judgements]
-    return Figure(sampling_reliability_figure(drawn), ())
+    return Figure(partial(sampling_reliability_figure, drawn))
 
 
 def risk_figure(judgements: Sequence[Judgement]) -> Figure:
@@ -166,7 +167,7 @@ def risk_figure(judgements: Sequence[Judgement]) -> Figure:
         return RiskCurve(f"{j.name}, {score}", selective.risk_coverage(j.scores[score], j.predictions.correct))
 
     curves = [(curve(j, "probability"), curve(j, "normalised logit")) for j in judgements]
-    return Figure(risk_coverage_figure(curves), ())
+    return Figure(partial(risk_coverage_figure, curves))
 
 
 def projection_figures(judgements: Sequence[Judgement]) -> Figure | Text:
@@ -176,7 +177,7 @@ def projection_figures(judgements: Sequence[Judgement]) -> Figure | Text:
     panels = [panel for j in judgements if (panel := _panel(j))]
     if not panels:
         return Text("The projection needs features (N, d) and templates (K, d), the rows of the last layer.")
-    return Figure(projections_figure(panels), ())
+    return Figure(partial(projections_figure, panels))
 
 
 def _panel(judgement: Judgement) -> "ClassesPanel | None":

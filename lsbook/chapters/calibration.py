@@ -19,7 +19,6 @@ from lsbook.chapters.shared.comparison import (
     ArmValues,
     Comparison,
     compare,
-    further_arms,
     loss_arm,
     smoothing_arm,
     smoothing_arms,
@@ -183,12 +182,6 @@ class Study:
     sweeps: list[Sweep]
     lengths: list[Sweep]
 
-    def made_from(self, sweeps: Iterable[Sweep]) -> str:
-        """Where the numbers of these sweeps come from, and which arms are compared, if more than two."""
-        sweeps = list(sweeps)
-        records = {record.run: record for sweep in sweeps for arm in sweep.every_arm for record in arm.records}
-        return captions.made_from(self.profile, records.values()) + further_arms([s.comparison for s in sweeps])
-
     @property
     def every(self) -> list[Record]:
         """The records of every smoothing factor and further arm of every network."""
@@ -215,17 +208,6 @@ class Study:
         if not found:
             raise UserError("seeds must begin with 0 here: only that seed's record keeps the logits of all classes")
         return found
-
-    @property
-    def first_made_from(self) -> str:
-        """Where the first seeds' logits come from, and of which networks only part of the images has kept them."""
-        parts = [self.made_from(sweep.first_seed for sweep in self.with_logits)]
-        for sweep in self.with_logits:
-            arrays = sweep.comparison.reference.records[0].arrays
-            kept, every = (len(arrays[name]) for name in ("test_targets", "test_hit"))
-            if kept < every:
-                parts.append(f"Of {sweep.title} the first {kept:,} of {every:,} test images are used.")
-        return " ".join(parts)
 
 
 def study(
@@ -414,16 +396,6 @@ def _accuracy(sweep: Sweep, arm: Arm) -> list[Measure]:
     ]
 
 
-def claim_table(study: Study) -> Table:
-    """C1, C6 and C7 on every network."""
-    made_from = "C1 is measured here on this chapter's seeds; the scorecard takes the chapter with the most. "
-    made_from += study.made_from(study.sweeps)
-    comparison = study.sweeps[0].comparison
-    compared = comparison.main.name if len(comparison.others) == 1 else comparison.headers[1]
-    header = f"{comparison.reference.name} (C7: scaled)", compared
-    return claim_tables.table("table-calibration-claims", "calibration", measured(study), header, made_from)
-
-
 def ece_table(study: Study) -> Table:
     """Table 3's classification rows: the paper, the replication and the recorded networks."""
     rows = [
@@ -438,8 +410,7 @@ def ece_table(study: Study) -> Table:
         "Expected calibration error on test data (Table 3 of the paper), in brackets the temperature or the smoothing "
         f"factor. Here: {study.n_bins} bins, temperatures fitted on held-out data, 95 % Student t intervals over "
         "seeds. The paper's CIFAR images are held out of the training file. The replication's temperatures were chosen "
-        "on test data, and its ResNet-56 is wider. A dagger marks a number that was not checked in its source. "
-        + study.made_from(study.sweeps),
+        "on test data, and its ResNet-56 is wider. A dagger marks a number that was not checked in its source.",
         cell_frame(captions.ECE_HEADER, rows),
         study.compared,
     )
@@ -469,7 +440,7 @@ def likelihood_table(study: Study) -> Table:
         "table-likelihood",
         "Negative log-likelihood of test labels in nats, 95 % Student t intervals over seeds; scaled: at the "
         f"temperature fitted on held-out data. The last column is {compared} − {hard}, both scaled, with a 95 % Welch "
-        "interval. " + study.made_from(study.sweeps),
+        "interval.",
         cell_frame(("network", hard, f"{hard}, scaled", compared, f"{compared}, scaled", "difference, scaled"), rows),
         study.compared,
     )
@@ -491,7 +462,7 @@ def measures_table(study: Study) -> Table:
         "First seed, test data. Class-wise: every class's probability is a confidence. Debiased: the root of the "
         "squared error without what chance adds, 0 when the estimate is negative. Largest: of any bin. The Brier score "
         "and its reliability and resolution are sums over classes. Last: the temperatures of the smallest NLL and of "
-        "the smallest ECE (15 bins) on held-out data. " + study.first_made_from,
+        "the smallest ECE (15 bins) on held-out data.",
         cell_frame(OTHER_MEASURES, rows),
         study.first_compared,
     )
@@ -698,9 +669,6 @@ def numbers(study: Study) -> dict[str, float | str]:
         "hard_temperature": float(hard.metric("temperature").mean()),
         "smoothed_temperature": float(smoothed.metric("temperature").mean()),
         "n_test": f"{len(hard.records[0].arrays['test_hit']):,}",
-        "made_from": study.made_from(study.sweeps),
-        "made_from_lengths": study.made_from([*study.lengths, sweep]),
-        "first_made_from": study.first_made_from,
     }
 
 

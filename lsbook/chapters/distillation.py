@@ -10,7 +10,7 @@ from lsbook.chapters import projections
 from lsbook.chapters.shared import captions, claim_tables
 from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Measure, Setting
-from lsbook.chapters.shared.comparison import Comparison, compare, made_from, smoothing_arms
+from lsbook.chapters.shared.comparison import Comparison, compare, smoothing_arms
 from lsbook.chapters.shared.selection import Group, RunsOfSeed, select_runs
 from lsbook.core import registry
 from lsbook.core.config import Recipe, Run, with_settings
@@ -143,11 +143,6 @@ class Study:
     students: dict[tuple[float, str], list[Record]]
 
     @property
-    def made_from(self) -> str:
-        """Where the numbers come from."""
-        return captions.made_from(self.profile, self.records)
-
-    @property
     def records(self) -> list[Record]:
         """The records of teachers and students of all roles and arms."""
         return [record for records in self.roles.values() for record in records]
@@ -233,8 +228,7 @@ def search_table(study: Study) -> Table:
     return Table(
         "table-mnist-search",
         "How T and β were chosen: error in percent on held-out images of the hard teacher's student, when the two are "
-        f"trained for {plan.steps:,} steps on {plan.examples:,} images. The least error decides for both teachers. "
-        + captions.made_from(study.profile, study.search.values()),
+        f"trained for {plan.steps:,} steps on {plan.examples:,} images. The least error decides for both teachers.",
         cell_frame(("", *(f"T = {t:g}" for t in temperatures)), rows),
         list(study.search.values()),
     )
@@ -256,7 +250,7 @@ def mnist_table(study: Study) -> Table:
         "table-mnist-distillation",
         "Test error in percent. Teachers see shifted images and have 2 × 1200 units, with dropout or with smoothing "
         f"(α = {ALPHA:g}) instead; students have 2 × 800 units and see unshifted images. Here T = {plan.temperature:g} "
-        f"and β = {plan.beta:g}; 95 % Student t intervals over seeds. " + study.made_from,
+        f"and β = {plan.beta:g}; 95 % Student t intervals over seeds.",
         cell_frame(("", *titles, "student without a teacher"), rows),
         study.records,
     )
@@ -280,8 +274,7 @@ def temperature_table(study: Study) -> Table | Text:
         "table-mnist-temperatures",
         "Test error in percent of the hard and of the smoothed teacher's student by temperature, the second less the "
         "first with its 95 % Welch interval, and the mean smoothness index γ of the targets, 0 for labels and 1 for "
-        f"uniform ones. β = {every[0].run.beta:g}; other intervals are 95 % Student t over seeds. "
-        + captions.made_from(study.profile, every),
+        f"uniform ones. β = {every[0].run.beta:g}; other intervals are 95 % Student t over seeds.",
         cell_frame(("", *names, *differences, *(f"γ, {name}" for name in names)), rows),
         every,
     )
@@ -308,12 +301,6 @@ def measure(study: Study, arm: str) -> list[Measure]:
     ]
 
 
-def claim_table(study: Study) -> Table:
-    """Both parts of the claim."""
-    header = teachers(study).headers
-    return claim_tables.table("table-distillation-claims", "distillation", measured(study), header, study.made_from)
-
-
 def teachers(study: Study) -> Comparison:
     """The teachers, as the chapter on projections compares networks."""
     return compare(study.profile, ARMS, {arm.name: study.roles["teacher", arm.name] for arm in ARMS})
@@ -338,7 +325,6 @@ def numbers(study: Study) -> dict[str, float | str]:
         "temperature": f"{plan.temperature:g}",
         "beta": f"{plan.beta:g}",
         "ahead": _ahead(study),
-        "teachers_made_from": made_from([teachers(study).first_seed]),
     }
     for role, errors in FIRST_ROUND.items():
         hard, smoothed = np.array(errors["hard"]), np.array(errors["smoothed"])

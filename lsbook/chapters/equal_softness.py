@@ -12,7 +12,7 @@ from lsbook.chapters import projections
 from lsbook.chapters.shared import captions, claim_tables
 from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Measure, Setting
-from lsbook.chapters.shared.comparison import Comparison, compare, made_from, smoothing_arms
+from lsbook.chapters.shared.comparison import Comparison, compare, smoothing_arms
 from lsbook.chapters.shared.selection import Group, select_runs
 from lsbook.core import registry
 from lsbook.core.config import Recipe, Run
@@ -20,7 +20,6 @@ from lsbook.core.errors import UserError, parse_numbers
 from lsbook.core.registry import network_title
 from lsbook.core.store import Record
 from lsbook.core.wording import listed
-from lsbook.outputs import Table
 from lsbook.recipes import profiles
 
 _SHIFTED = Recipe(steps=40, batch=64, learning_rate=0.05, momentum=0.9, schedule="one-cycle", augmentation="shift2")
@@ -112,11 +111,6 @@ class Study:
     def grid(self) -> list[float]:
         """α of the smoothed teachers that teach."""
         return sorted(alpha for kind, alpha in self.points if kind == "smoothed teacher")
-
-    @property
-    def made_from(self) -> str:
-        """Where the numbers come from."""
-        return captions.made_from(self.profile, self.records)
 
     @property
     def records(self) -> list[Record]:
@@ -240,14 +234,6 @@ def measure(study: Study) -> list[Measure]:
     ]
 
 
-def claim_table(study: Study) -> Table:
-    """The four claims."""
-    header = "first", "second"
-    factors = listed([f"{alpha:g}" for alpha in study.grid])
-    caption = f"C14 and C15 are of means over α = {factors}, seed by seed. {study.made_from}"
-    return claim_tables.table("table-softness-claims", "equal smoothness index γ", measured(study), header, caption)
-
-
 def harmless(study: Study) -> Measure:
     """Shen et al. 2021's case: does a smoothed teacher's student still beat one that was trained on hard labels?
 
@@ -295,8 +281,6 @@ def numbers(study: Study) -> dict[str, float | str]:
         "by_factor": listed([f"{_smoothed_less_hard(study, alpha)} (α = {alpha:g})" for alpha in study.grid]),
         "views": str(plan.views),
         "shown_alpha": f"{ALPHA:g}",
-        "made_from": study.made_from,
-        "teachers_made_from": made_from([teachers(study).first_seed]),
     }
 
 

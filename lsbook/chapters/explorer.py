@@ -5,7 +5,6 @@ import numpy as np
 from lsbook.chapters import machine_translation
 from lsbook.chapters.calibration import Study, Sweep
 from lsbook.chapters.projections import SPLIT_TITLES
-from lsbook.chapters.shared import captions
 from lsbook.chapters.shared.comparison import Comparison, smoothing_arms
 from lsbook.core import registry
 from lsbook.core.store import Record, Store
@@ -50,7 +49,7 @@ def projection(comparison: Comparison, study: Study, classes: tuple[int, int, in
         "from the origin through each class's template. "
     )
     records = list(recorded.values())
-    return Widget("projection", caption + captions.made_from(comparison.profile, records), data, records)
+    return Widget("projection", caption.strip(), data, records)
 
 
 def temperature(study: Study) -> Widget:
@@ -62,7 +61,7 @@ def temperature(study: Study) -> Widget:
         f"The first test images ({shown}). Bars: accuracy of the predictions in a bin of confidence; circles: their "
         "mean confidence; faint: fewer than 10 images. On the dashed line confidence is as high as accuracy. "
     )
-    return Widget("temperature", caption + study.made_from(study.with_logits), {"networks": networks}, records)
+    return Widget("temperature", caption.strip(), {"networks": networks}, records)
 
 
 def _network(sweep: Sweep) -> dict:
@@ -118,4 +117,4 @@ def _translations(profile: str, alpha: float, hard: Record, smoothed: Record) ->
         "Under each token its probability after those before it; the last is the end of the sentence. The sentences "
         "are this book's own. "
     )
-    return Widget("translation", caption + captions.made_from(profile, (hard, smoothed)), data, (hard, smoothed))
+    return Widget("translation", caption.strip(), data, (hard, smoothed))

@@ -19,7 +19,6 @@ from lsbook.chapters.shared.comparison import (
     Comparison,
     compare,
     group_of,
-    made_from,
     smoothing_arms,
 )
 from lsbook.chapters.shared.selection import RECORDED, Group, is_recorded, select_runs
@@ -229,16 +228,6 @@ def measured(comparison: Comparison, words: tuple[int, int, int]) -> list[Settin
     ]
 
 
-def claim_table(comparison: Comparison, settings: list[Setting]) -> Table:
-    """Each quantity on two arms, the difference, and the verdict."""
-    first, second = comparison.headers
-    header = f"{first} (C20: at T = 1)", f"{second} (C20: {first} at its best T)"
-    caption = "C20 compares a network with itself, so its interval is that of paired differences. "
-    return claim_tables.table(
-        "table-translation-claims", "translation", settings, header, caption + made_from([comparison])
-    )
-
-
 def ece_table(comparison: Comparison) -> Table:
     """Table 3's translation row: the paper, the replication and the recorded networks."""
     rows = [
@@ -257,7 +246,7 @@ def ece_table(comparison: Comparison) -> Table:
         "Expected calibration error of next tokens on test text (Table 3 of the paper), in brackets the temperature or "
         "the smoothing factor. Here: 15 bins, no padding, the temperature of the smallest NLL on validation text, 95 % "
         "Student t intervals over seeds. The replication counts padding, and chose its temperature on test data. A "
-        "dagger marks a number that was not checked in its source. " + made_from([comparison]),
+        "dagger marks a number that was not checked in its source.",
         cell_frame(captions.ECE_HEADER, rows),
         comparison.records,
     )
@@ -293,7 +282,7 @@ def quality_table(comparison: Comparison) -> Table:
         f"{published['hard'].value:g} → {published['smoothed'].value:g} on WMT14. "
         "Differences are smoothed − hard, with 95 % intervals: Welch's over seeds, and by 1,000 bootstrap samples of "
         "the test sentences with the networks as they are (not of chrF, of which records keep too little). "
-        f"sacreBLEU's signatures: {signatures}. " + made_from([comparison]),
+        f"sacreBLEU's signatures: {signatures}.",
         cell_frame(("test text", *(arm.name for arm in comparison.arms), *differences), rows),
         comparison.records,
     )
@@ -428,8 +417,6 @@ def numbers(comparison: Comparison, words: tuple[int, int, int]) -> dict[str, fl
         "vocabulary": f"{first.run.vocabulary:,}",
         "pairs": f"{first.run.examples:,}",
         "test_tokens": f"{len(first.arrays['test_hit']):,}",
-        "made_from": made_from([comparison]),
-        "first_made_from": made_from([comparison.first_seed]),
         **_equally_calibrated(comparison),
         **_gains(comparison),
     }

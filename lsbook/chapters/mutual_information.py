@@ -18,7 +18,6 @@ from lsbook.chapters.shared.comparison import (
     Comparison,
     compare,
     group_of,
-    made_from,
     smoothing_arms,
 )
 from lsbook.chapters.shared.selection import Group, select_runs
@@ -201,12 +200,6 @@ def settings(profile: str, seeds: str) -> list[Setting]:
     return measured(shown(profile, seeds=seeds, splits=["train"]))
 
 
-def claim_table(rows: Sequence[Shown]) -> Table:
-    """Both parts of the claim on every network."""
-    header = rows[0].comparison.headers
-    return claim_tables.table("table-information-claims", "information", measured(rows), header, all_made_from(rows))
-
-
 def dependence_table(rows: Sequence[Shown]) -> Table:
     """The end and the fall of every network by images, number and strength of the views, and estimate."""
     columns = {
@@ -236,15 +229,10 @@ def dependence_table(rows: Sequence[Shown]) -> Table:
         f"What the information depends on, in nats, {comparison.reference.name} → {compared}, means over "
         "the seeds: at the end, by which images, how many views of each are counted, and how far from the central one, "
         "in pixels, these are taken; in each estimate and in the middle of both; and the fall of the middle from the "
-        "highest point of a run to its end. " + all_made_from(rows),
+        "highest point of a run to its end.",
         cell_frame(("images", "views", "shift", *columns), found),
         records(rows),
     )
-
-
-def all_made_from(rows: Sequence[Shown]) -> str:
-    """Where the numbers of all networks come from."""
-    return made_from([row.comparison for row in rows])
 
 
 def records(rows: Sequence[Shown]) -> list[Record]:
@@ -396,9 +384,6 @@ def numbers(rows: Sequence[Shown]) -> dict[str, float | str]:
         "hard_unmoved": float(hard_unmoved.midpoint.mean()),
         "smoothed_unmoved": float(smoothed_unmoved.midpoint.mean()),
         **_pairs(comparison),
-        "first_made_from": made_from([comparison.first_seed]),
-        "network_made_from": made_from([comparison]),
-        "rows_made_from": all_made_from(rows),
     }
 
 

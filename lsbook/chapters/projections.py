@@ -17,7 +17,6 @@ from lsbook.chapters.shared.comparison import (
     Comparison,
     compare,
     group_of,
-    made_from,
     smoothing_arms,
 )
 from lsbook.chapters.shared.selection import Group, select_runs
@@ -293,9 +292,6 @@ def numbers(rows: Sequence[Shown]) -> dict[str, float | str]:
         "network": first.title,
         "similar_names": listed(similar.names[:2]),
         "other_name": similar.names[2],
-        "made_from": _made_from(rows[:1]),
-        "first_made_from": made_from([first.comparison.first_seed]),
-        "rows_made_from": made_from([row.comparison.first_seed for row in rows[1:]]),
         "fitted": "; ".join(_fitted(rows)),
         "illustrations": captions.illustrations({row.title: row.comparison.reference.records for row in rows}),
         "best_gap": optimal_logit_gap(len(first.comparison.classes), first.comparison.main.alpha),
@@ -322,10 +318,6 @@ def _fitted(rows: Sequence[Shown]) -> list[str]:
     return list(found.values())
 
 
-def _made_from(rows: Sequence[Shown]) -> str:
-    return made_from([row.comparison for row in rows])
-
-
 def diagrams(row: Shown) -> list[tuple[str, str, list[ArmValues[np.ndarray]]]]:
     """(title, unit, values of each arm) of every measure but the accuracy, which has a table."""
     reference, others = row.comparison.reference, row.comparison.others
@@ -338,12 +330,6 @@ def diagrams(row: Shown) -> list[tuple[str, str, list[ArmValues[np.ndarray]]]]:
             title = f"{first.verdict.claim}: {first.title}"
             found.append((title, part.units, [reference.with_values(first.first), *compared]))
     return found
-
-
-def claim_table(rows: Sequence[Shown]) -> Table:
-    """Each quantity of every network on two arms, the difference, and the verdict."""
-    header = rows[0].comparison.headers
-    return claim_tables.table("table-projection-claims", "projections", measured(rows), header, _made_from(rows))
 
 
 def accuracy_table(rows: Sequence[Shown]) -> Table:
@@ -365,7 +351,7 @@ def accuracy_table(rows: Sequence[Shown]) -> Table:
         "table-accuracy",
         "Test accuracy in percent without and with label smoothing (Table 2 of the paper). The paper's ± is as "
         "printed; ours is the 95 % Student t interval over seeds. The paper's CIFAR images are held out of the "
-        "training file. The replication's ResNet-56 is wider. " + _made_from(rows),
+        "training file. The replication's ResNet-56 is wider.",
         cell_frame(("Network", "", *names, "α"), cells),
         [record for row in rows for record in row.comparison.records],
     )

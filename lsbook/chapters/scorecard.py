@@ -10,19 +10,16 @@ import numpy as np
 
 from lsbook.analysis.multiplicity import benjamini_hochberg, holm
 from lsbook.analysis.statistics import paired_p_value, welch_p_value
-from lsbook.chapters.findings import Finding
-from lsbook.chapters.shared import captions
-from lsbook.chapters.topics import PAPER_PROFILE, TOPICS, Topic, by_network, data_name, network_name, topic
+from lsbook.chapters.shared import captions, claim_tables
+from lsbook.chapters.shared.claim_tables import PAPER_PROFILE, Finding
+from lsbook.chapters.topics import TOPICS, Topic, by_network, data_name, network_name, topic
 from lsbook.core import registry
 from lsbook.core.registry import short_title
-from lsbook.core.wording import counted
+from lsbook.core.wording import counted, sentence_case
 from lsbook.evidence import literature
-from lsbook.evidence.claims import CLAIMS, CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED, Part
-from lsbook.figures.forest import Row, RowGroup, forest_table
+from lsbook.evidence.claims import CLAIMS, CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED
 from lsbook.figures.marks import WORDS, hidden, mark
 from lsbook.outputs import Html, Markup, Text
-
-UNITS = {"fraction": "fraction of 1", "ratio": "a ratio, without unit"}
 
 
 def grid(findings: Sequence[Finding], page: str = "") -> Html:
@@ -81,59 +78,8 @@ def _grid_row(claim: str, findings: Sequence[Finding], networks: Sequence[tuple[
 def forest(name: str, findings: Sequence[Finding]) -> Html:
     """The claims of a topic, a table for each unit. name: the topic's."""
     found = [finding for claim in topic(name).claims for finding in findings if finding.verdict.claim == claim]
-    by_unit: dict[str, list[Finding]] = {}
-    for finding in found:
-        by_unit.setdefault(_part(finding).units, []).append(finding)
-    tables = [
-        forest_table(f"Differences, smoothed − hard unless said, in {UNITS.get(unit, unit)}", _groups(several))
-        for unit, several in by_unit.items()
-    ]
-    return Html(
-        Markup("").join([*tables, _reported(name)]), [record for finding in found for record in finding.records]
-    )
-
-
-def _part(finding: Finding) -> Part:
-    return CLAIMS[finding.verdict.claim].part(finding.verdict.part)
-
-
-def _groups(findings: Sequence[Finding]) -> list[RowGroup]:
-    quantities: dict[tuple[str, str], list[Finding]] = {}
-    for finding in findings:
-        quantities.setdefault((finding.verdict.claim, finding.verdict.part), []).append(finding)
-    return [
-        RowGroup(sentence_case(CLAIMS[claim].text), _quantity(claim, part), list(map(_row, several)))
-        for (claim, part), several in quantities.items()
-    ]
-
-
-def _quantity(claim: str, part: str) -> str:
-    """What is measured, with the caveat that belongs to it."""
-    return f"{CLAIMS[claim].part(part).quantity}. {CLAIMS[claim].caveat}".strip()
-
-
-def _row(finding: Finding) -> Row:
-    part, verdict = _part(finding), finding.verdict
-    tested = verdict.verdict != NOT_TESTED
-    threshold = -part.sign * part.margin or 0.0  # no −0
-    words = WORDS[verdict.verdict]
-    return Row(
-        id=finding.id,
-        label=network_name(finding.network),
-        detail=f"{finding.conditions}; {counted(verdict.seeds, 'seed')}",
-        interval=finding.change if tested else None,
-        threshold=threshold,
-        upward=part.sign > 0,
-        shown=captions.signed(*finding.change) if tested else "—",
-        required=f"{'>' if part.sign > 0 else '<'} {threshold:g}".replace("-", "−"),
-        verdict=Markup("{} {}").format(mark(verdict.verdict, finding.profile == PAPER_PROFILE), words),
-        paper_protocol=finding.profile == PAPER_PROFILE,
-    )
-
-
-def sentence_case(text: str) -> str:
-    """With a capital letter at its beginning."""
-    return text[0].upper() + text[1:]
+    tables = claim_tables.forests(found, lambda finding: network_name(finding.network))
+    return Html(Markup("").join([tables, _reported(name)]), [record for finding in found for record in finding.records])
 
 
 def _reported(name: str) -> Markup:
@@ -189,7 +135,7 @@ def multiplicity_text(findings: Sequence[Finding]) -> Text:
 
 def _p(finding: Finding) -> float:
     """Of the test that the difference is at the threshold."""
-    part, claim = _part(finding), CLAIMS[finding.verdict.claim]
+    part, claim = finding.part, CLAIMS[finding.verdict.claim]
     first, second = finding.measure.first, finding.measure.second
     threshold = -part.sign * part.margin
     if claim.design == "paired":

@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from lsbook.chapters.findings import Finding, Outcome, outcomes
+from lsbook.chapters.findings import Outcome, outcomes
 from lsbook.chapters.shared import captions
+from lsbook.chapters.shared.claim_tables import PAPER_PROFILE, Finding
 from lsbook.core.registry import short_title
 from lsbook.evidence.claims import CONTRADICTED, MIXED, NOT_TESTED, REPRODUCED, UNDECIDED
-
-PAPER_PROFILE = "paper"  # the profile of the paper's protocol
 
 
 @dataclass(frozen=True)

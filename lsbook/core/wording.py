@@ -11,3 +11,8 @@ def counted(n: int, name: str) -> str:
 def listed(values: Sequence[str]) -> str:
     """Return the values as a list in a sentence, such as "a, b and c"."""
     return " and ".join([", ".join(values[:-1]), values[-1]] if len(values) > 1 else values)
+
+
+def sentence_case(text: str) -> str:
+    """Return the text with a capital letter at its beginning."""
+    return text[:1].upper() + text[1:]

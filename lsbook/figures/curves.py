@@ -1,6 +1,5 @@
 """Curves: a quantity against another one, along a training, or against the temperature; bands are ranges over seeds."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +8,7 @@ from matplotlib.figure import Figure
 
 from lsbook.analysis.targets import cross_entropy, optimal_logit_gap, smallest_loss, smooth_targets
 from lsbook.figures.intervals import draw_lengths
-from lsbook.figures.style import COLOURS, CORRECTED, FACTOR_COLOURS, NEUTRAL, SMOOTHED
+from lsbook.figures.style import COLOURS, CORRECTED, FACTOR_COLOURS, NEUTRAL, SMOOTHED, WIDE, grid_for
 
 
 def draw_loss_against_gap(axes: Axes, n_classes: int, alphas: Sequence[float]) -> Axes:
@@ -48,10 +47,13 @@ def draw_gap_against_alpha(
     return axes
 
 
-def smoothing_figure(n_classes: int, alphas: Sequence[float], checked: Sequence[tuple[int, float, float]]) -> Figure:
+def smoothing_figure(
+    n_classes: int, alphas: Sequence[float], checked: Sequence[tuple[int, float, float]], width: float = WIDE
+) -> Figure:
     """Draw the loss against the gap beside the optimal gap against α."""
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    rows, columns = grid_for(2, width, 3)
+    figure = Figure(figsize=(width, 3.1 * rows), layout="constrained")
+    left, right = figure.subplots(rows, columns, squeeze=False).flat
     draw_loss_against_gap(left, n_classes, alphas)
     draw_gap_against_alpha(right, sorted({k for k, _, _ in checked}), checked)
     return figure
@@ -73,10 +75,11 @@ def draw_along_training(axes: Axes, training) -> Axes:
     return axes
 
 
-def length_figure(trainings: Sequence, along) -> Figure:
+def length_figure(trainings: Sequence, along, width: float = WIDE) -> Figure:
     """Trainings of several lengths, beside the way of one; without other lengths the latter alone."""
-    figure = Figure(figsize=(9, 3.8) if trainings else (4.5, 3.8), layout="constrained")
-    *left, right = figure.subplots(1, 2 if trainings else 1, squeeze=False)[0]
+    rows, columns = grid_for(2 if trainings else 1, width, 3)
+    figure = Figure(figsize=(width, 3.2 * rows), layout="constrained")
+    *left, right = figure.subplots(rows, columns, squeeze=False).flat
     for axes in left:
         draw_lengths(axes, trainings)
     draw_along_training(right, along)
@@ -100,11 +103,10 @@ def draw_likelihood(axes: Axes, curves: Sequence) -> Axes:
     return axes
 
 
-def likelihood_figure(networks: Sequence[tuple[str, Sequence]]) -> Figure:
-    """Draw a panel of `draw_likelihood` for each (title, curves), at most three in a row."""
-    rows = math.ceil(len(networks) / 3)
-    columns = math.ceil(len(networks) / rows)
-    figure = Figure(figsize=(max(4.5, 3.2 * columns), 3.6 * rows), layout="constrained")
+def likelihood_figure(networks: Sequence[tuple[str, Sequence]], width: float = WIDE) -> Figure:
+    """Draw a panel of `draw_likelihood` for each (title, curves)."""
+    rows, columns = grid_for(len(networks), width, 2.4)
+    figure = Figure(figsize=(width, 2.9 * rows), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(networks) :]:
         axes.remove()
@@ -116,12 +118,12 @@ def likelihood_figure(networks: Sequence[tuple[str, Sequence]]) -> Figure:
     return figure
 
 
-def sample_size_figure(estimates) -> Figure:
+def sample_size_figure(estimates, width: float = WIDE) -> Figure:
     """Draw the ECE that samples of a calibrated model show.
 
     estimates: sizes, plain, expected and debiased, each (N,).
     """
-    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    figure = Figure(figsize=(min(width, 5.6), 3.2), layout="constrained")
     axes = figure.subplots()
     axes.plot(estimates.sizes, estimates.plain, "o", color=NEUTRAL, label="ECE, mean of many samples")
     axes.plot(estimates.sizes, estimates.expected, "-", color=NEUTRAL, label="what chance alone should give")
@@ -163,24 +165,28 @@ def draw_information(axes: Axes, panel) -> Axes:
     return axes
 
 
-def information_figure(rows: Sequence[Sequence]) -> Figure:
-    """Draw a row of `draw_information` for each network, a panel for each split."""
-    figure = Figure(figsize=(9, 4 * len(rows)), layout="constrained")
-    for grid, panels in zip(figure.subplots(len(rows), len(rows[0]), squeeze=False), rows, strict=True):
-        for axes, panel in zip(grid, panels, strict=True):
-            draw_information(axes, panel)
-        grid[0].set_ylabel("mutual information (nats)")
-        grid[0].legend()
+def information_figure(rows: Sequence[Sequence], width: float = WIDE) -> Figure:
+    """Draw a panel of `draw_information` for each network and split."""
+    panels = [panel for row in rows for panel in row]
+    lines, columns = grid_for(len(panels), min(width, 3.6 * len(rows[0])), 3)
+    figure = Figure(figsize=(min(width, 3.8 * columns), 3.2 * lines), layout="constrained")
+    grid = figure.subplots(lines, columns, squeeze=False)
+    for axes, panel in zip(grid.flat, panels, strict=True):
+        draw_information(axes, panel)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("mutual information (nats)")
+    grid[0, 0].legend()
     return figure
 
 
-def bias_figure(bias) -> Figure:
+def bias_figure(bias, width: float = WIDE) -> Figure:
     """Draw both estimates of mutual information less the truth, a panel for each number of views.
 
     bias: spreads (P,), truth (P,), and plug_in and leave_one_out, by the number of views (P,).
     """
-    figure = Figure(figsize=(9, 3.4), layout="constrained")
-    panels = figure.subplots(1, len(bias.plug_in), sharey=True)
+    rows, columns = grid_for(len(bias.plug_in), width, 1.7)
+    figure = Figure(figsize=(width, 2.8 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, sharey=True, squeeze=False).ravel()
     for axes, views in zip(panels, bias.plug_in, strict=True):
         both = bias.plug_in[views], bias.leave_one_out[views]
         for values, style, name in ((both[0], "^-", "plug-in"), (both[1], "v-", "leave-one-out")):
@@ -191,7 +197,7 @@ def bias_figure(bias) -> Figure:
         axes.set_xscale("log")
         axes.set_title(f"L = {views}")
     figure.supxlabel("spread of the means in units of the noise")
-    panels[0].set_ylabel("estimate − truth (nats)")
+    figure.supylabel("estimate − truth (nats)")
     panels[-1].legend()
     return figure
 
@@ -218,10 +224,11 @@ def draw_against_temperature(axes: Axes, curves: Sequence, title: str) -> Axes:
     return axes
 
 
-def temperature_figure(quantities: Sequence[tuple[str, Sequence]]) -> Figure:
+def temperature_figure(quantities: Sequence[tuple[str, Sequence]], width: float = WIDE) -> Figure:
     """Draw a panel of `draw_against_temperature` for each (title, curves)."""
-    figure = Figure(figsize=(3.2 * len(quantities), 3.6), layout="constrained")
-    panels = figure.subplots(1, len(quantities), squeeze=False)[0]
+    rows, columns = grid_for(len(quantities), width, 2.4)
+    figure = Figure(figsize=(width, 2.8 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (title, curves) in zip(panels, quantities, strict=True):
         draw_against_temperature(axes, curves, title)
     panels[0].legend()

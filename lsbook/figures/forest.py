@@ -15,15 +15,16 @@ from lsbook.outputs import Markup
 class Row:
     """An interval of a difference, or its absence.
 
-    id: the row's anchor; label, detail: what was measured on, and under which conditions; interval: (mean, low, high)
-    in the axis' unit, None where it is not tested; threshold: where the claimed side begins; upward: whether that is
-    above it; shown, required, verdict: difference, threshold and verdict in words and marks; paper_protocol: drawn as a
-    square, else as a circle.
+    id: the row's anchor; label, detail: what was measured on, and under which conditions; means: of both arms;
+    interval: (mean, low, high) in the axis' unit, None where it is not tested; threshold: where the claimed side
+    begins; upward: whether that is above it; shown, required, verdict: difference, threshold and verdict in words and
+    marks; paper_protocol: drawn as a square, else as a circle.
     """
 
     id: str
     label: str
     detail: str
+    means: str
     interval: tuple[float, float, float] | None
     threshold: float
     upward: bool
@@ -73,14 +74,15 @@ def forest_table(caption: str, groups: Sequence[RowGroup]) -> Markup:
     return Markup(
         '<table class="forest"><caption>{}</caption><thead><tr><th scope="col">network, conditions</th>'
         '<th scope="col"><span class="visually-hidden">picture of the interval</span></th>'
-        '<th scope="col">difference [95 % interval]</th><th scope="col">must be</th><th scope="col">verdict</th></tr>'
+        '<th scope="col">hard → smoothed</th><th scope="col">difference [95 % interval]</th>'
+        '<th scope="col">must be</th><th scope="col">verdict</th></tr>'
         "</thead><tbody>{}{}</tbody></table>"
     ).format(caption, body, _ticks(axis) if ends else Markup(""))
 
 
 def _group(group: RowGroup, axis: Axis) -> Markup:
     heading = Markup(
-        '<tr class="quantity"><th scope="rowgroup" colspan="5"><strong>{}</strong> <small>{}</small></th></tr>'
+        '<tr class="quantity"><th scope="rowgroup" colspan="6"><strong>{}</strong> <small>{}</small></th></tr>'
     ).format(group.title, group.detail)
     return Markup("").join([heading, *(_row(row, axis) for row in group.rows)])
 
@@ -88,8 +90,9 @@ def _group(group: RowGroup, axis: Axis) -> Markup:
 def _row(row: Row, axis: Axis) -> Markup:
     return Markup(
         '<tr id="{}"><th scope="row">{} <small>{}</small></th><td class="plot">{}</td>'
-        '<td data-label="difference">{}</td><td data-label="must be">{}</td><td class="verdict">{}</td></tr>'
-    ).format(row.id, row.label, row.detail, _picture(row, axis), row.shown, row.required, row.verdict)
+        '<td data-label="hard → smoothed">{}</td><td data-label="difference">{}</td>'
+        '<td data-label="must be">{}</td><td class="verdict">{}</td></tr>'
+    ).format(row.id, row.label, row.detail, _picture(row, axis), row.means, row.shown, row.required, row.verdict)
 
 
 def _picture(row: Row, axis: Axis) -> Markup:
@@ -113,5 +116,5 @@ def _ticks(axis: Axis) -> Markup:
     )
     return Markup(
         '<tr class="axis" aria-hidden="true"><td></td><td class="plot"><div class="interval">{}</div></td>'
-        "<td></td><td></td><td></td></tr>"
+        "<td></td><td></td><td></td><td></td></tr>"
     ).format(labels)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lsbook.analysis.statistics import mean_interval
-from lsbook.figures.style import COLOURS
+from lsbook.figures.style import COLOURS, WIDE, grid_for
 
 
 def draw_means(axes: Axes, x: np.ndarray, values: Sequence[np.ndarray] | np.ndarray, colour: str, **style) -> None:
@@ -37,22 +37,22 @@ def draw_seeds(axes: Axes, arms: Sequence, title: str, unit: str) -> Axes:
     return axes
 
 
-def seeds_figure(quantities: Sequence[tuple[str, str, Sequence]]) -> Figure:
-    """A small diagram for each (title, unit, arms), three in a row."""
-    rows = -(-len(quantities) // 3)
-    figure = Figure(figsize=(9, 2.8 * rows), layout="constrained")
+def seeds_figure(quantities: Sequence[tuple[str, str, Sequence]], width: float = WIDE) -> Figure:
+    """A small diagram for each (title, unit, arms)."""
+    rows, columns = grid_for(len(quantities), width, 2.3)
+    figure = Figure(figsize=(width, 2.4 * rows), layout="constrained")
     for place, (title, unit, arms) in enumerate(quantities, start=1):
-        draw_seeds(figure.add_subplot(rows, 3, place), arms, title, unit)
+        draw_seeds(figure.add_subplot(rows, columns, place), arms, title, unit)
     return figure
 
 
-def factors_figure(networks: Sequence) -> Figure:
+def factors_figure(networks: Sequence, width: float = WIDE) -> Figure:
     """Draw ECE, on the left, and accuracy, on the right, against the smoothing factor: a row for each network.
 
     networks: title, and points with name, colour, alpha, ece and accuracy (S,): of smoothing, which are joined and
         whose first, hard targets, has its own colour; and of further arms, which are named.
     """
-    figure = Figure(figsize=(8, 2.6 * len(networks)), layout="constrained")
+    figure = Figure(figsize=(width, 2.3 * len(networks)), layout="constrained")
     for part, network in zip(figure.subfigures(len(networks), squeeze=False)[:, 0], networks, strict=True):
         part.suptitle(network.title)
         left, right = part.subplots(1, 2)
@@ -120,21 +120,22 @@ def draw_distillation(axes: Axes, curves: Sequence) -> Axes:
     return axes
 
 
-def distillation_figure(curves: Sequence) -> Figure:
+def distillation_figure(curves: Sequence, width: float = WIDE) -> Figure:
     """Draw all four curves, and beside them those of students, which differ by less, without the teachers'."""
-    figure = Figure(figsize=(9, 4.6), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    rows, columns = grid_for(2, width, 3)
+    figure = Figure(figsize=(width, 3.2 * rows + 0.6), layout="constrained")
+    left, right = figure.subplots(rows, columns, squeeze=False).flat
     draw_distillation(left, curves)
     draw_distillation(right, [curve for curve in curves if curve.style.student])
     left.set_ylabel("test accuracy (%)")
     right.set_title("students only")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
     return figure
 
 
-def beams_figure(beams: Sequence) -> Figure:
+def beams_figure(beams: Sequence, width: float = WIDE) -> Figure:
     """BLEU against the beam size: title, colour, sizes (B,), bleu (S, B), means with 95 % Student t intervals."""
-    figure = Figure(figsize=(4.5, 3.6), layout="constrained")
+    figure = Figure(figsize=(min(width, 4.5), 3.2), layout="constrained")
     axes = figure.subplots()
     for found in beams:
         draw_means(axes, found.sizes, found.bleu.T, COLOURS[found.colour], fmt="o-", label=found.title)

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from lsbook.figures.style import COLOURS
+from lsbook.figures.style import COLOURS, WIDE, grid_for
 
 
-def pairs_figure(arms: Sequence, classes: Sequence[str]) -> Figure:
+def pairs_figure(arms: Sequence, classes: Sequence[str], width: float = WIDE) -> Figure:
     """Information about each pair of classes, all arms on one scale. arms: name, colour, values (K, K)."""
-    figure = Figure(figsize=(4.5 * len(arms), 4.6), layout="constrained")
-    panels = figure.subplots(1, len(arms))
+    rows, columns = grid_for(len(arms), width, 3)
+    figure = Figure(figsize=(width, rows * (width / columns)), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
     every = np.stack([arm.values for arm in arms])
     lowest, highest = np.nanmin(every), np.nanmax(every)
     for axes, (name, colour, values) in zip(panels, arms, strict=True):

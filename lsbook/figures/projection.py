@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
-from lsbook.figures.style import CLASSES, COLOURS, MARKERS
+from lsbook.figures.style import CLASSES, COLOURS, MARKERS, WIDE, grid_for
 
-PANEL_WIDTH = 2.75  # of a panel, in inches
+PANEL_WIDTH = 1.8  # of a panel at least, in inches
 DRAWING_ORDER_CHUNKS = 10  # in which the points of several classes are drawn
 
 
@@ -45,30 +45,31 @@ def _beyond(points: np.ndarray, limit: float) -> int:
     return int((np.abs(points).max(axis=1) > limit).sum())
 
 
-def projection_figure(panels: Sequence) -> Figure:
-    """The panels in two rows: above all on the same axes, below each network on its own, as the paper shows them."""
-    figure = Figure(figsize=(PANEL_WIDTH * len(panels), 6.4), layout="constrained")
-    grid = figure.subplots(2, len(panels))
-    shared = _limit(panels)
-    for row, limits in zip(grid, ([shared] * len(panels), _own_limits(panels)), strict=True):
-        for axes, panel, limit in zip(row, panels, limits, strict=True):
+def projection_figure(panels: Sequence, width: float = WIDE) -> Figure:
+    """The panels twice: first all on the same axes, then each network on its own, as the paper shows them."""
+    scales = (("same axes for all", [_limit(panels)] * len(panels)), ("axes of each network", _own_limits(panels)))
+    rows, columns = grid_for(len(panels), width, PANEL_WIDTH)
+    figure = Figure(figsize=(width, 2 * rows * (width / columns + 0.25) + 0.5), layout="constrained")
+    for part, (name, limits) in zip(figure.subfigures(2, squeeze=False)[:, 0], scales, strict=True):
+        grid = part.subplots(rows, columns, squeeze=False)
+        for axes, panel, limit in zip(grid.flat, panels, limits, strict=True):
             draw_projection(panel, axes, limit)
-    grid[0, 0].set_ylabel("same axes for all")
-    grid[1, 0].set_ylabel("axes of each network")
+        part.supylabel(name)
     _class_legend(figure, grid[0, 0])
     return figure
 
 
-def rows_figure(rows: Sequence[tuple[str, Sequence]]) -> Figure:
-    """Draw a row of panels for each (title, panels), each network on its own axes, its classes named below."""
-    columns = max(len(panels) for _, panels in rows)
-    figure = Figure(figsize=(PANEL_WIDTH * columns, 3.6 * len(rows)), layout="constrained")
+def rows_figure(rows: Sequence[tuple[str, Sequence]], width: float = WIDE) -> Figure:
+    """The panels of each (title, panels), each network on its own axes, its classes named below."""
+    most = max(len(panels) for _, panels in rows)
+    lines, columns = grid_for(most, width, PANEL_WIDTH)
+    figure = Figure(figsize=(width, len(rows) * (lines * (width / columns + 0.2) + 0.6)), layout="constrained")
     for part, (title, panels) in zip(figure.subfigures(len(rows), squeeze=False)[:, 0], rows, strict=True):
-        grid = part.subplots(1, len(panels))
-        for axes, panel, limit in zip(grid, panels, _own_limits(panels), strict=True):
+        part.suptitle(title)
+        grid = part.subplots(*grid_for(len(panels), width, PANEL_WIDTH), squeeze=False)
+        for axes, panel, limit in zip(grid.flat, panels, _own_limits(panels), strict=True):
             draw_projection(panel, axes, limit)
-        grid[0].set_ylabel(title)
-        _class_legend(part, grid[0])
+        _class_legend(part, grid[0, 0])
     return figure
 
 

@@ -5,25 +5,34 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import binom
 
 from lsbook.analysis.calibration import Reliability
-from lsbook.figures.style import COLOURS, NEUTRAL
+from lsbook.figures.style import COLOURS, NEUTRAL, WIDE
 
-MIN_PER_BIN = 10  # examples behind a point of a reliability diagram
+MIN_PER_BIN = 20  # examples behind a point of a reliability diagram
+LABELLED = 1.6  # inches: a panel that has room for its whole title in a line
 
 
 def draw_reliability(axes: Axes, diagrams: Sequence[Reliability], colour: str) -> Axes:
-    """Draw accuracy against confidence by bins: mean over the seeds, and a band from the lowest to the highest.
+    """Draw accuracy against confidence by bins: the mean over the seeds, and two bands.
 
-    diagrams: one a seed, all with the same bins. Bins with fewer than LEAST_IN_BIN examples in some seed are left out.
+    The grey band is where the accuracy of a bin would lie in 95 of 100 samples of as many examples if the confidence
+    were right; the coloured one goes from the lowest to the highest seed.
+
+    diagrams: one a seed, all with the same bins. Bins with fewer than MIN_PER_BIN examples in some seed are left out.
     """
-    confidence = np.stack([diagram.confidence for diagram in diagrams])
-    accuracy = np.stack([diagram.accuracy for diagram in diagrams])
     shown = np.min([diagram.count for diagram in diagrams], axis=0) >= MIN_PER_BIN
-    x = confidence[:, shown].mean(axis=0)
+    confidence, accuracy, count = (
+        np.stack([getattr(diagram, name)[shown] for diagram in diagrams])
+        for name in ("confidence", "accuracy", "count")
+    )
+    x, n = confidence.mean(axis=0), count.mean(axis=0).round()
+    low, high = (binom.ppf(share, n, np.clip(x, 0, 1)) / n for share in (0.025, 0.975))
     axes.plot([0, 1], [0, 1], ":", color=NEUTRAL, linewidth=1)
-    axes.fill_between(x, accuracy[:, shown].min(axis=0), accuracy[:, shown].max(axis=0), color=colour, alpha=0.25, lw=0)
-    axes.plot(x, accuracy[:, shown].mean(axis=0), "o-", color=colour, markersize=4)
+    axes.fill_between(x, low, high, color=NEUTRAL, alpha=0.25, lw=0)
+    axes.fill_between(x, accuracy.min(axis=0), accuracy.max(axis=0), color=colour, alpha=0.3, lw=0)
+    axes.plot(x, accuracy.mean(axis=0), "o-", color=colour, markersize=3.5, linewidth=1.3)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     return axes
 
@@ -37,19 +46,28 @@ def draw_confidences(axes: Axes, diagrams: Sequence[Reliability], colour: str) -
     return axes
 
 
-def reliability_figure(rows: Sequence[tuple[str, Sequence[tuple[str, str, Sequence[Reliability]]]]]) -> Figure:
-    """A row for each network (title, arms), an arm being (title, colour, one diagram a seed); histograms below each."""
+def reliability_figure(
+    rows: Sequence[tuple[str, Sequence[tuple[str, str, Sequence[Reliability]]]]], width: float = WIDE
+) -> Figure:
+    """A row for each network (title, arms), an arm being (title, colour, one diagram a seed); histograms below each.
+
+    The panels of a network stay side by side on a phone: they are what is compared.
+    """
     columns = max(len(arms) for _, arms in rows)
-    figure = Figure(figsize=(3 * columns, 4.4 * len(rows)), layout="constrained")
+    panel = width / columns
+    figure = Figure(figsize=(width, len(rows) * (1.35 * panel + 0.7)), layout="constrained")
     parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for part, (title, arms) in zip(parts, rows, strict=True):
         part.suptitle(title)
-        grid = part.subplots(2, len(arms), height_ratios=(3, 1), squeeze=False)
+        grid = part.subplots(
+            2, len(arms), height_ratios=(3, 1), squeeze=False, sharex=True, sharey="row", gridspec_kw={"hspace": 0.02}
+        )
         for (above, below), (name, colour, diagrams) in zip(grid.T, arms, strict=True):
             draw_reliability(above, diagrams, COLOURS[colour])
             draw_confidences(below, diagrams, COLOURS[colour])
-            above.set_title(name, color=COLOURS[colour])
-            below.set_xlabel("confidence")
+            above.set_title(name.replace(", ", ",\n") if panel < LABELLED else name, color=COLOURS[colour])
+            below.set_box_aspect(0.3)
+        grid[1, len(arms) // 2].set_xlabel("confidence")
         grid[0, 0].set_ylabel("accuracy")
-        grid[1, 0].set_ylabel("examples (%)")
+        grid[1, 0].set_ylabel("share (%)")
     return figure

@@ -9,7 +9,7 @@ import base64
 import json
 import re
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape, unescape
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lsbook.core.errors import one_line
+from lsbook.core.notebooks import NARROW_SVG
 from lsbook.core.store import Record
 from lsbook.outputs.palette import for_both
+from lsbook.outputs.provenance import described
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -28,14 +30,15 @@ Bundle = tuple[dict[str, str], dict[str, Any]]  # what IPython shows, by MIME ty
 
 STYLE: dict[str, Any] = {
     "svg.hashsalt": "lsbook",  # makes the identifiers inside an SVG the same in every build
-    "font.size": 11,
+    "font.size": 9.5,  # points: 12.7 pixels on a page, which shows figures at the width they are drawn for
     "axes.titlesize": "medium",
     "figure.labelsize": "medium",
-    "xtick.labelsize": "small",
-    "ytick.labelsize": "small",
-    "legend.fontsize": "small",
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "legend.fontsize": 9,
     "legend.frameon": False,
 }
+WIDE, NARROW = 7.6, 3.7  # inches: the width of a figure on a desktop's page and on a phone's
 # Characters that mean something to Markdown, MyST, the recognition of addresses in text, or HTML, some only at the
 # beginning of a line, a full stop before a letter, a colon before what is no space.
 MEANT = re.compile(r"""[!"#$&*/<>?@\]\\^_`{|}~]|^[-+=%:(]|^\d+[.)](?=\s)|\.(?=[^\W\d])|:(?=\S)""")
@@ -102,8 +105,11 @@ def _as_references(match: re.Match[str]) -> str:
 
 
 def _runs(records: Iterable[Record | str]) -> dict[str, Any]:
-    """Metadata of a notebook's output: the keys of the runs that it was made from."""
-    return {"lsbook": {"runs": sorted({record if isinstance(record, str) else record.run.key for record in records})}}
+    """Metadata of a notebook's output: the keys of the runs that it was made from, and a sentence on them."""
+    records = list(records)
+    keys = sorted({record if isinstance(record, str) else record.run.key for record in records})
+    known = [record for record in records if isinstance(record, Record)]
+    return {"lsbook": {"runs": keys} | ({"made_from": described(known)} if known else {})}
 
 
 @dataclass(frozen=True)
@@ -208,21 +214,23 @@ def _plain(text: str) -> str:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure that is drawn, shown as matplotlib's own are.
+    """A figure, drawn once for desktops and once for phones, shown as matplotlib's own are.
 
     Attributes:
-        drawn: matplotlib's figure.
+        draw: width in inches -> matplotlib's figure, its panels arranged for that width.
         records: what it shows.
     """
 
-    drawn: "matplotlib.figure.Figure"
-    records: Sequence[Record] = field(repr=False)
+    draw: Callable[[float], "matplotlib.figure.Figure"]
+    records: Sequence[Record] = field(default=(), repr=False)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Bundle:
         from IPython import get_ipython
 
-        shown, metadata = get_ipython().display_formatter.format(self.drawn)
-        return shown, metadata | _runs(self.records)
+        display = get_ipython().display_formatter.format
+        shown, metadata = display(self.draw(WIDE))
+        narrow = {NARROW_SVG: display(self.draw(NARROW))[0]["image/svg+xml"]} if "image/svg+xml" in shown else {}
+        return shown | narrow, metadata | _runs(self.records)
 
 
 @dataclass(frozen=True)

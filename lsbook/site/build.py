@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from lsbook.core import checkout
 from lsbook.core.errors import UserError, brief, needing, one_of, print_lines
+from lsbook.core.notebooks import NARROW_SVG
 from lsbook.core.paths import SETTINGS, TABLE_OF_CONTENTS, project_root, results_path
 from lsbook.core.store import Store
 from lsbook.site import isolation
@@ -90,6 +91,8 @@ def build(
         given = {name: given[name] for name in chosen if _file(name).suffix == ".ipynb"}
         execute.execute(given, source / "book", environment, jobs)
         timings = {name: _normalise(source / "book" / f"{name}.ipynb") for name in given}
+        for name in given:
+            _move_narrow_figures(source / "book" / f"{name}.ipynb")
         (out / "timings.json").write_text(json.dumps(timings, indent=1) + "\n")
         notebooks = {name: nbformat.read(source / "book" / f"{name}.ipynb", as_version=4) for name in given}
         made = source / "book"
@@ -301,6 +304,18 @@ def _write_provenance(source: Path, notebooks: dict, given: dict[str, dict]) -> 
             if cell.cell_type == "code"
         }
     (source / "provenance.json").write_text(json.dumps(texts))
+
+
+def _move_narrow_figures(path: Path) -> None:
+    """Move every figure's drawing for phones from an executed notebook to a file; see `sphinx.narrow_figures`."""
+    folder = path.parent / "_extra" / "narrow"
+    folder.mkdir(exist_ok=True)
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if drawn := output.get("data", {}).pop(NARROW_SVG, None):
+                (folder / f"{path.stem}-{cell.execution_count}.svg").write_text(drawn, encoding="utf-8")
+    nbformat.write(notebook, path)
 
 
 def _normalise(path: Path) -> dict:

@@ -1,15 +1,12 @@
-"""What every caption says: profile, data and variant, seeds, device, commit; and how verdicts are put in words."""
+"""How numbers, intervals and verdicts are put in words."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
 from lsbook.analysis.statistics import mean_interval, welch_interval
-from lsbook.core.config import Run
-from lsbook.core.registry import title
 from lsbook.core.store import Record
 from lsbook.core.wording import counted, listed
 from lsbook.evidence import literature
@@ -25,43 +22,6 @@ ECE_HEADER = "data, network", "source", "hard", "hard, scaled (T)", "smoothed (Î
 UNTESTED = " (too few seeds or test examples)"
 
 
-def made_from(profile: str, records: Iterable[Record]) -> str:
-    """One sentence on where the numbers come from; networks of the same data and number of seeds are named together.
-
-    More than two commits are counted: the page of the recorded runs has them one by one.
-    """
-    networks: dict[tuple, list[Record]] = {}
-    for record in records:
-        networks.setdefault((record.run.model, record.run.dataset, record.run.examples), []).append(record)
-    titles: dict[str, list[str]] = {}
-    for (model, dataset, examples), found in networks.items():
-        titles.setdefault(_data(dataset, examples, found), []).append(title(model))
-    made = "; ".join(f"{listed(names)} on {data}" for data, names in titles.items())
-    every = [record.environment for found in networks.values() for record in found]
-    devices, precisions, versions = (_different(e[name] for e in every) for name in ("device", "precision", "torch"))
-    commits = {e["commit"] for e in every}
-    code = counted(len(commits), "commit") if len(commits) > 2 else f"commit {_different(commits)}"
-    return f"Profile {profile}: {made}; trained on {devices}, {precisions}, torch {versions}, {code}."
-
-
-def _data(dataset: str, examples: int, records: list[Record]) -> str:
-    """What the networks of these records were trained on, and how many of them."""
-    variants = _different(record.environment["data"]["variant"] for record in records)
-    settings: dict[Run, set[int]] = {}
-    for record in records:
-        settings.setdefault(_unseeded(record.run), set()).add(record.run.seed)
-    fewest, most = (choose(map(len, settings.values())) for choose in (min, max))
-    seeds = (f"{fewest} to " if fewest < most else "") + counted(most, "seed")
-    what = "sentence pairs" if records[0].run.is_text else "training images"
-    return f"{title(dataset)} ({variants}), {examples:,} {what}, {seeds}"
-
-
-def _unseeded(run: Run) -> Run:
-    """What the run has in common with those that differ from it in their seed, and their teachers', alone."""
-    teacher, as_soft_as = (other and _unseeded(other) for other in (run.teacher, run.as_soft_as))
-    return replace(run, seed=0, probe="none", teacher=teacher, as_soft_as=as_soft_as)
-
-
 def illustrations(networks: Mapping[str, Sequence[Record]]) -> str:
     """A sentence: which networks have too few seeds for a verdict. networks: the runs of one arm by the title."""
     counts = {title: len(records) for title, records in networks.items()}
@@ -69,10 +29,6 @@ def illustrations(networks: Mapping[str, Sequence[Record]]) -> str:
     if not few:
         return "Every network here has enough seeds for a verdict."
     return f"An illustration is all that too few seeds can be: {listed(few)}. No claim is tested there."
-
-
-def _different(values: Iterable[str]) -> str:
-    return listed(sorted(set(values)))
 
 
 def verdict_sentence(profile: str, verdicts: Iterable[Verdict]) -> Markup:

@@ -1,14 +1,23 @@
-"""Measured claims: a quantity on two arms with its verdict, and the table that shows them."""
+"""Measured claims: a quantity on two arms with its verdict, and the tables that show them."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from lsbook.analysis.statistics import Interval
 from lsbook.chapters.shared import captions
 from lsbook.core.store import Record
+from lsbook.core.wording import counted, sentence_case
 from lsbook.evidence import claims
-from lsbook.outputs import Markup, Table, Text, cell_frame
+from lsbook.evidence.claims import CLAIMS, NOT_TESTED, Part, Verdict
+from lsbook.figures.forest import Row, RowGroup, forest_table
+from lsbook.figures.marks import WORDS, mark
+from lsbook.outputs import Html, Markup
+
+PAPER_PROFILE = "paper"  # the profile of the paper's protocol
+UNITS = {"fraction": "fraction of 1", "ratio": "a ratio, without unit"}
 
 
 class Measure(NamedTuple):
@@ -18,7 +27,7 @@ class Measure(NamedTuple):
     """
 
     title: str
-    verdict: claims.Verdict
+    verdict: Verdict
     first: np.ndarray
     second: np.ndarray
     conditions: str = ""
@@ -38,6 +47,62 @@ class Setting(NamedTuple):
     records: Sequence[Record]
 
 
+class Finding(NamedTuple):
+    """A part of a claim, measured in a chapter in a profile.
+
+    setting: networks and data as the reader knows them; records: what the chapter measured its claims there on.
+    """
+
+    chapter: str
+    profile: str
+    setting: str
+    measure: Measure
+    records: Sequence[Record] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """The verdict of the rule on the finding's measure."""
+        return self.measure.verdict
+
+    @property
+    def network(self) -> tuple[str, str]:
+        """Data set and model of the network that the claim is about: of students the teacher."""
+        run = next((record.run.teacher for record in reversed(self.records) if record.run.teacher), self.records[0].run)
+        return run.dataset, run.model
+
+    @property
+    def conditions(self) -> str:
+        """Such as "α = 0.1, T = 8", without a break within an equation."""
+        own = f"α = {CLAIMS[self.verdict.claim].alpha_on(self.network[0]):g}"
+        return (self.measure.conditions or own).replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+
+    @property
+    def part(self) -> Part:
+        """The part of the claim: its quantity, units, margin and sign."""
+        return CLAIMS[self.verdict.claim].part(self.verdict.part)
+
+    @property
+    def change(self) -> Interval:
+        """The difference with its interval in the part's units, second − first: not multiplied by the claimed sign."""
+        sign, verdict = self.part.sign, self.verdict
+        return Interval(sign * verdict.mean, *sorted((sign * verdict.low, sign * verdict.high)))
+
+    @property
+    def id(self) -> str:
+        """The anchor of its row."""
+        named = (self.verdict.claim, *self.network, self.profile, self.verdict.part)
+        return "-".join(re.sub(r"[^a-z0-9]+", "-", name.lower()) for name in named if name)
+
+
+def findings(settings: Iterable[Setting]) -> list[Finding]:
+    """Every part of every claim that was measured in these settings."""
+    return [
+        Finding(setting.chapter, setting.profile, setting.title, measure, setting.records)
+        for setting in settings
+        for measure in setting.measures
+    ]
+
+
 def measure(
     claim: str,
     part: str,
@@ -48,56 +113,63 @@ def measure(
     conditions: str = "",
 ) -> Measure:
     """The verdict on one part of a claim from its quantity on each run of two arms, (S,) and (S',)."""
-    verdict = claims.decide(claims.CLAIMS[claim], first, second, part, n_test)
+    verdict = claims.decide(CLAIMS[claim], first, second, part, n_test)
     return Measure(title, verdict, first, second, conditions)
 
 
-def combined(measures: Sequence[Measure]) -> list[claims.Verdict]:
+def combined(measures: Sequence[Measure]) -> list[Verdict]:
     """One a claim, its parts combined."""
-    parts: dict[str, list[claims.Verdict]] = {}
+    parts: dict[str, list[Verdict]] = {}
     for found in measures:
         parts.setdefault(found.verdict.claim, []).append(found.verdict)
     return [claims.combine(found) for found in parts.values()]
 
 
-def text(settings: Sequence[Setting]) -> Text:
-    """What the claims came to, contradictions first: a sentence, or a list of the networks when there are several."""
-    profile = settings[0].profile
-    if len(settings) == 1:
-        return Text(captions.verdict_sentence(profile, combined(settings[0].measures)))
-    line = Markup("- {}: {}")
-    lines = [line.format(setting.title, captions.verdict_list(combined(setting.measures))) for setting in settings]
-    return Text(Markup("\n").join([f"By the rule, {captions.STANDING[profile]}:", "", *lines]))
+def claim_table(settings: Sequence[Setting]) -> Html:
+    """A chapter's claims as forest plots, with both arms' means, what the difference must be, and the verdict."""
+    found = findings(settings)
+    return Html(forests(found, lambda finding: finding.setting), [record for each in found for record in each.records])
 
 
-def table(name: str, subject: str, settings: Sequence[Setting], header: tuple[str, str], made_from: str) -> Table:
-    """Each quantity on two arms, the difference, and the verdict; networks have headings when there are several.
-
-    header: the two arms; subject: of the claims.
-    """
-    rows: list[tuple[str, ...]] = []
-    for setting in settings:
-        rows += [(Markup("**{}**").format(setting.title), "", "", "", "")] if len(settings) > 1 else []
-        rows += [cells(found) for found in setting.measures]
-    return Table(
-        name,
-        f"The claims about {subject}, {captions.STANDING[settings[0].profile]}. An arrow gives the claimed direction "
-        "of the difference, second − first, which has a 95 % Welch interval; other intervals are 95 % Student t over "
-        "seeds. " + made_from,
-        cell_frame(("claim", *header, "difference", "verdict"), rows),
-        [record for setting in settings for record in setting.records],
+def forests(found: Sequence[Finding], label: Callable[[Finding], str]) -> Markup:
+    """A forest plot of the findings of each unit. label: names the network of a finding."""
+    by_unit: dict[str, list[Finding]] = {}
+    for finding in found:
+        by_unit.setdefault(finding.part.units, []).append(finding)
+    return Markup("").join(
+        forest_table(f"Differences, smoothed − hard unless said, in {UNITS.get(unit, unit)}", _groups(several, label))
+        for unit, several in by_unit.items()
     )
 
 
-def cells(found: Measure) -> tuple[str, str, str, str, str]:
-    """Name of the quantity, first and second arm, their difference, verdict."""
-    verdict = found.verdict
-    part = claims.CLAIMS[verdict.claim].part(verdict.part)
-    unit = "" if part.units in ("ratio", "fraction") else f", {part.units}"
-    claimed = "↑" if part.sign > 0 else "↓"
-    difference = "—"
-    if verdict.verdict != claims.NOT_TESTED:
-        low, high = sorted((part.sign * verdict.low, part.sign * verdict.high))
-        difference = captions.signed(part.sign * verdict.mean, low, high)
-    name = f"{verdict.claim}: {found.title}{unit} {claimed}"
-    return name, captions.with_interval(found.first), captions.with_interval(found.second), difference, verdict.verdict
+def _groups(found: Sequence[Finding], label: Callable[[Finding], str]) -> list[RowGroup]:
+    quantities: dict[tuple[str, str], list[Finding]] = {}
+    for finding in found:
+        quantities.setdefault((finding.verdict.claim, finding.verdict.part), []).append(finding)
+    return [
+        RowGroup(
+            sentence_case(CLAIMS[claim].text),
+            f"{several[0].part.quantity}. {CLAIMS[claim].caveat}".strip(),
+            [_row(finding, label(finding)) for finding in several],
+        )
+        for (claim, _), several in quantities.items()
+    ]
+
+
+def _row(finding: Finding, label: str) -> Row:
+    part, verdict, measured = finding.part, finding.verdict, finding.measure
+    tested = verdict.verdict != NOT_TESTED
+    threshold = -part.sign * part.margin or 0.0  # no −0
+    return Row(
+        id=finding.id,
+        label=label,
+        detail=f"{finding.conditions}; {counted(verdict.seeds, 'seed')}",
+        means=f"{measured.first.mean():.3g} → {measured.second.mean():.3g}".replace("-", "−"),
+        interval=finding.change if tested else None,
+        threshold=threshold,
+        upward=part.sign > 0,
+        shown=captions.signed(*finding.change) if tested else "—",
+        required=f"{'>' if part.sign > 0 else '<'} {threshold:g}".replace("-", "−"),
+        verdict=Markup("{} {}").format(mark(verdict.verdict, finding.profile == PAPER_PROFILE), WORDS[verdict.verdict]),
+        paper_protocol=finding.profile == PAPER_PROFILE,
+    )

@@ -6,7 +6,6 @@ from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 
-from lsbook.chapters.shared import captions
 from lsbook.chapters.shared.selection import Group
 from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import UserError, brief, real_number
@@ -182,15 +181,3 @@ def group_of(arms: Sequence[Arm], run: Callable[[Arm, int], Run], seeds: str) ->
 def compare(profile: str, arms: Sequence[Arm], records: Mapping[str, Sequence[Record]]) -> Comparison:
     """The arms with their records. records: those of each arm by its name, in the order of the seeds."""
     return Comparison(profile, tuple(replace(arm, records=records[arm.name]) for arm in arms))
-
-
-def made_from(comparisons: Sequence[Comparison]) -> str:
-    """Where the numbers of comparisons of one profile come from, and which arms they have, if more than two."""
-    records = {record.run: record for each in comparisons for record in each.records}
-    return captions.made_from(comparisons[0].profile, records.values()) + further_arms(comparisons)
-
-
-def further_arms(comparisons: Sequence[Comparison]) -> str:
-    """A sentence, with a space before it, that names the arms where there are more than two; else nothing."""
-    arms = {arm.label: None for each in comparisons if len(each.arms) > 2 for arm in each.arms}
-    return f" Compared: {'; '.join(arms)}." if arms else ""
