@@ -68,11 +68,11 @@ def _for_accuracy(findings: Sequence[Finding]) -> Advice | None:
 
 
 def _errors(findings: Sequence[Finding]) -> list[tuple[Finding, float, float, float]]:
-    """Of each network on which C6 and C7 are tested the mean calibration error: hard, smoothed, hard and scaled."""
+    """Of each network with C7 and C6, or C9 of next tokens, the mean calibration error: hard, smoothed, hard scaled."""
     scaled = {(f.network, f.profile): f.measure.first.mean() for f in _tested(findings, "C7")}
     return [
         (f, f.measure.first.mean(), f.measure.second.mean(), scaled[f.network, f.profile])
-        for f in _tested(findings, "C6")
+        for f in (*_tested(findings, "C6"), *_tested(findings, "C9"))
         if (f.network, f.profile) in scaled
     ]
 

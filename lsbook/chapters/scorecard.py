@@ -184,7 +184,7 @@ def _survey(metric: str) -> dict:
 _TABLES = {
     "C1": (literature.TABLE_2, "hard"),
     "C6": (_networks(literature.TABLE_3, text=False), "hard"),
-    "C7": (_networks(literature.TABLE_3, text=False), "scaled"),
+    "C7": (literature.TABLE_3, "scaled"),
     "C9": (_networks(literature.TABLE_3, text=True), "hard"),
     "C10": (_survey("BLEU"), "hard"),
     "C11": (_survey("perplexity"), "hard"),

@@ -69,6 +69,7 @@ def test_what_others_report_is_folded_away():
     html = scorecard.forest("calibration", FINDINGS).html
     assert "<details><summary>What the paper and the replication report" in html
     assert "ResNet-56, CIFAR-100 0.15 → 0.024; Inception-v4, ImageNet 0.071 → 0.035" in html
+    assert "Transformer, WMT14, English to German 0.018† → 0.019†" in html  # scaled → smoothed
     assert "paper, Table 3" in html
 
 
