@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lsbook.analysis.statistics import welch_interval
-from lsbook.chapters import calibration, distillation
+from lsbook.chapters import calibration, calibration_details, distillation
 from lsbook.chapters.findings import Finding
 from lsbook.chapters.shared import captions
 from lsbook.chapters.topics import PAPER_PROFILE, network_name
@@ -114,7 +114,7 @@ def _without_held_out_data(findings: Sequence[Finding]) -> Advice | None:
 
 def _when_not_overconfident(findings: Sequence[Finding], study: calibration.Study) -> Advice | None:
     harmed = [_change_on(f) for f in _tested(findings, "C6") if f.verdict.verdict == CONTRADICTED]
-    for length in calibration.lengths(study):
+    for length in calibration_details.lengths(study):
         hard, smoothed, *_ = (arm.values for arm in length.arms)
         if min(len(hard), len(smoothed)) > 1:
             change = welch_interval(hard, smoothed)

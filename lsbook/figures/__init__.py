@@ -4,6 +4,7 @@ A module is imported when one of its names is first asked for: sweeps need the c
 """
 
 from importlib import import_module
+from typing import Any
 
 _NAMES = {
     "curves": (
@@ -36,7 +37,7 @@ _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = list(_MODULES)
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

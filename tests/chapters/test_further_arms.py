@@ -1,6 +1,8 @@
 """Further arms, as a reader asks for them: MaxSup and a loss of the reader's own beside hard and smoothed targets,
 trained by a sweep and shown."""
 
+import re
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 
 from lsbook import figures
 from lsbook.analysis.calibration import confidence_reliability
-from lsbook.chapters import calibration, later_findings, projections
+from lsbook.chapters import calibration, calibration_details, later_findings, projections
 from lsbook.chapters.shared import claim_tables
 from lsbook.core.store import Record, Store
 from lsbook.figures import style
@@ -77,21 +79,17 @@ def test_projections_have_its_panels_its_values_and_its_rows(rows, store):
     assert table.header == ("Network", "", "Hard", "Smoothed", "MaxSup", "Focal", "α")
     accuracies = [100 * record.metrics["test_accuracy"] for record in maxsup(store)]
     assert float(table.rows[-1][4].split("\xa0")[0]) == pytest.approx(np.mean(accuracies), rel=0.05)
-    for caption in (table.caption, projections.numbers(rows)["first_made_from"]):
-        assert caption.endswith(f"Compared: {'; '.join(LABELS)}.")
 
 
 def test_the_rule_is_applied_to_it_under_its_own_heading(rows, study):
-    for table, measured in (
-        (projections.claim_table(rows), projections.measured(rows)),
-        (calibration.claim_table(study), calibration.measured(study)),
-    ):
-        names = [row[0].partition(":")[0] for row in table.rows]
-        first, second, third = (names.index(f"**{heading}**") for heading in HEADINGS)
-        assert table.header[2] == "compared"
-        assert names[first + 1 : second] == names[second + 1 : third] == names[third + 1 :]
+    for measured in (projections.measured(rows), calibration.measured(study)):
         assert [setting.title for setting in measured] == HEADINGS
-        assert claim_tables.text(measured).markdown.count("\n- ") == 3
+        first, second, third = ([found.verdict.claim for found in setting.measures] for setting in measured)
+        assert first == second == third
+        html = claim_tables.claim_table(measured).html
+        labels = re.findall(r'<tr id="([^"]*)"><th scope="row">(.*?) <small>', html)
+        assert [unescape(label) for _, label in labels] == HEADINGS * len(first)
+        assert len({anchor for anchor, _ in labels}) == len(labels)
 
 
 def test_calibration_has_its_diagram_its_point_and_its_row(study, store):
@@ -107,23 +105,22 @@ def test_calibration_has_its_diagram_its_point_and_its_row(study, store):
     [points] = calibration.factors(study)
     assert [point.name for point in points.further] == NAMES[2:]
     np.testing.assert_allclose(points.further[0].ece, expected)
-    rows = {row[:2]: row for row in calibration.ece_table(study).rows}
+    rows = {row[:2]: row for row in calibration_details.ece_table(study).rows}
     assert rows[HEADINGS[1], "here"][4].startswith(f"{np.mean(expected):.2f}"[:4])
     assert len({rows[heading, "here"][2:4] for heading in HEADINGS}) == 1  # the reference is the same
-    assert [row[0] for row in calibration.likelihood_table(study).rows] == HEADINGS
-    assert [row[0] for row in calibration.measures_table(study).rows[1:]] == [arm.name for arm in arms]
-    [axes] = figures.likelihood_figure(calibration.likelihoods(study)).axes
+    assert [row[0] for row in calibration_details.likelihood_table(study).rows] == HEADINGS
+    assert [row[0] for row in calibration_details.measures_table(study).rows[1:]] == [arm.name for arm in arms]
+    [axes] = figures.likelihood_figure(calibration_details.likelihoods(study)).axes
     assert [text.get_text() for text in axes.get_legend().get_texts()] == LABELS
-    along = figures.length_figure(calibration.lengths(study), calibration.along_training(study)).axes[-1]
+    lengths, along = calibration_details.lengths(study), calibration_details.along_training(study)
+    along = figures.length_figure(lengths, along).axes[-1]
     assert [text.get_text() for text in along.get_legend().get_texts()] == NAMES
-    assert "MaxSup networks, against hard ones" in calibration.numbers(study)["lower"]
-    assert calibration.numbers(study)["made_from"].endswith(f"Compared: {'; '.join(LABELS)}.")
+    assert "MaxSup networks, against hard ones" in calibration_details.numbers(study)["lower"]
 
 
 def test_without_being_asked_for_it_is_not_shown(store):
     [first, _] = projections.rows("smoke", 0.1, "recorded")
     assert [arm.label for arm in first.comparison.arms] == LABELS[:2]
-    assert "Compared" not in projections.numbers([first, first._replace(similar=True)])["made_from"]
 
 
 def test_later_findings_compare_the_same_arms():

@@ -90,7 +90,7 @@ class Finding(NamedTuple):
     @property
     def id(self) -> str:
         """The anchor of its row."""
-        named = (self.verdict.claim, *self.network, self.profile, self.verdict.part)
+        named = (self.verdict.claim, self.setting, self.profile, self.verdict.part)
         return "-".join(re.sub(r"[^a-z0-9]+", "-", name.lower()) for name in named if name)
 
 
