@@ -488,7 +488,7 @@ def _examples(study: Study, measures: Mapping[str, Sequence[Measure]]) -> list[s
 
 
 def _errors(sweep: Sweep, n_bins: int) -> tuple[str, float, np.ndarray, np.ndarray, np.ndarray]:
-    """Title and α of a network, and the ECE (S,) of hard, smoothed, and scaled hard networks."""
+    """Title and α of a network, and the ECE (S,) with hard targets, smoothed ones, and hard ones scaled."""
     hard, smoothed = sweep.comparison.reference, sweep.comparison.main
     return sweep.title, smoothed.alpha, ece(hard, n_bins), ece(smoothed, n_bins), ece(scaled(hard), n_bins)
 
@@ -511,7 +511,7 @@ def example(
 
 
 def _change(sweep: Sweep, n_bins: int) -> float:
-    """Mean ECE of smoothed − of hard networks."""
+    """Mean ECE with smoothed targets − with hard ones."""
     return float(ece(sweep.comparison.main, n_bins).mean() - ece(sweep.comparison.reference, n_bins).mean())
 
 
@@ -536,9 +536,9 @@ def _length_sentences(study: Study) -> Markup | str:
 
 
 CHOSEN = (
-    "Long training on few images makes hard networks overconfident, and there smoothing helps. The small-scale setting "
-    "of this book, the same 10,000 images many times over, was chosen after a first try on all images in which it did "
-    "not: what was fixed before the results is the claims, not the setting."
+    "Long training on few images makes a network overconfident that has hard targets, and there smoothing helps. The "
+    "small-scale setting of this book, the same 10,000 images many times over, was chosen after a first try on all "
+    "images in which it did not: what was fixed before the results is the claims, not the setting."
 )
 
 
@@ -549,7 +549,7 @@ def length_change(images: int, epochs: int, hard: np.ndarray, smoothed: np.ndarr
 
 
 def _factor_sentences(study: Study) -> Markup | str:
-    """For which factors smoothed networks are as well calibrated as scaled hard ones, where several are recorded."""
+    """For which factors smoothing comes within the margin of scaling, where several factors are recorded."""
     margin = claims.CLAIMS["C7"].part().margin
     sentences = []
     for sweep in study.sweeps:
@@ -566,7 +566,7 @@ def _factor_sentences(study: Study) -> Markup | str:
 
 
 def within_margin(title: str, alpha: float, within: Sequence[str], recorded: Sequence[str]) -> str:
-    """A sentence on the factors whose mean ECE is within the margin of scaled hard networks. alpha: the claims'."""
+    """A sentence on the factors whose mean ECE is within the margin of temperature scaling. alpha: the claims'."""
     if not within:
         return f"On {title} no recorded factor brings the error within the margin of temperature scaling."
     among = "which include" if f"{alpha:g}" in within else "not with"

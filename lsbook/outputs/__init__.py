@@ -20,7 +20,7 @@ from lsbook.core.errors import one_line
 from lsbook.core.notebooks import NARROW_SVG
 from lsbook.core.store import Record
 from lsbook.outputs.palette import for_both
-from lsbook.outputs.provenance import described
+from lsbook.outputs.provenance import describe_records
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -109,7 +109,7 @@ def _runs(records: Iterable[Record | str]) -> dict[str, Any]:
     records = list(records)
     keys = sorted({record if isinstance(record, str) else record.run.key for record in records})
     known = [record for record in records if isinstance(record, Record)]
-    return {"lsbook": {"runs": keys} | ({"made_from": described(known)} if known else {})}
+    return {"lsbook": {"runs": keys} | ({"made_from": describe_records(known)} if known else {})}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from lsbook.core.store import Record
 from lsbook.core.wording import counted, listed
 
 
-def described(records: Iterable[Record]) -> str:
+def describe_records(records: Iterable[Record]) -> str:
     """One sentence on the recorded runs; networks of the same data and number of seeds are named together.
 
     More than two commits are counted: the page of the recorded runs has them one by one.

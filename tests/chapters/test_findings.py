@@ -32,8 +32,8 @@ def test_a_finding_knows_its_network_its_conditions_and_its_change():
     assert finding("C1", 1, MLP).conditions.replace("\N{NO-BREAK SPACE}", " ") == "α = 0.1"
     assert found.change.mean == pytest.approx(-0.05)  # although the claim's sign is −1
     assert found.change.low < found.change.mean < found.change.high
-    assert found.id == "c6-cifar10-alexnet-laptop"
-    assert finding("C18", 1, part="variation").id == "c18-cifar10-alexnet-laptop-variation"
+    assert found.id == "c6-alexnet-cifar-10-laptop"
+    assert finding("C18", 1, part="variation").id == "c18-alexnet-cifar-10-laptop-variation"
 
 
 def test_the_records_of_the_sources_are_found_and_nothing_is_trained(monkeypatch):

@@ -96,7 +96,7 @@ def test_calibration_has_its_diagram_its_point_and_its_row(study, store):
     [(_, arms)] = calibration.diagrams(study)
     assert [arm.name for arm in arms] == [LABELS[0], "hard, scaled", *LABELS[1:]]
     drawn = figures.reliability_figure(calibration.diagrams(study))
-    assert [axes.get_title() for axes in drawn.axes[:5]] == [arm.name for arm in arms]
+    assert [axes.get_title().replace("\n", " ") for axes in drawn.axes[:5]] == [arm.name for arm in arms]
     assert drawn.axes[3].lines[1].get_color() == style.COLOURS["third"]
     expected = [
         confidence_reliability(r.arrays["test_confidence"].astype(float), r.arrays["test_hit"], 15).ece

@@ -56,12 +56,12 @@ def test_a_cell_tells_the_kinds_of_evidence_apart_in_words():
 
 def test_a_row_has_threshold_conditions_seeds_and_difference():
     html = unescape(scorecard.forest("accuracy", FINDINGS).html).replace("\N{NO-BREAK SPACE}", " ")
-    row = re.search(r'<tr id="c1-cifar10-alexnet-laptop">(.*?)</tr>', html)[1]
+    row = re.search(r'<tr id="c1-alexnet-cifar-10-laptop">(.*?)</tr>', html)[1]
     assert "AlexNet (CIFAR-10) <small>α = 0.1; 3 seeds</small>" in row
     assert '<td data-label="must be">> −0.5</td>' in row
     assert "−5.000 [−5.023, −4.977]" in row
     assert "does not hold" in row
-    paper = re.search(r'<tr id="c1-cifar10-alexnet-paper">(.*?)</tr>', html)[1]
+    paper = re.search(r'<tr id="c1-alexnet-cifar-10-paper">(.*?)</tr>', html)[1]
     assert 'class="mean square"' in paper
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from scipy import stats
 
 from lsbook import figures
 from lsbook.analysis.calibration import Reliability
@@ -136,8 +137,11 @@ def test_a_reliability_diagram_shows_the_mean_and_the_range_of_well_filled_bins(
     reliability.draw_reliability(axes, SEEDS, "black")
     _, points = axes.lines
     np.testing.assert_allclose(points.get_xydata(), [[0.25, 0.15], [0.9, 0.7]])  # the middle bin has 9 and 0 examples
-    corners = axes.collections[0].get_paths()[0].vertices
-    assert {tuple(corner) for corner in corners.round(6)} == {(0.25, 0.1), (0.25, 0.2), (0.9, 0.6), (0.9, 0.8)}
+    sampling, seeds = ({tuple(c) for c in band.get_paths()[0].vertices.round(6)} for band in axes.collections)
+    assert seeds == {(0.25, 0.1), (0.25, 0.2), (0.9, 0.6), (0.9, 0.8)}
+    low, high = stats.binom.interval(0.95, [45, 150], [0.25, 0.9])  # mean counts of the two bins
+    expected = np.array([low / [45, 150], high / [45, 150]])
+    assert sampling == {(x, round(end, 6)) for x, ends in zip((0.25, 0.9), expected.T, strict=True) for end in ends}
 
 
 def test_confidences_are_shares_in_percent(axes):

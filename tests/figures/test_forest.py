@@ -10,7 +10,14 @@ from lsbook.outputs import Markup
 
 
 def row(mean, low, high, threshold=0.0, upward=True, **fields) -> Row:
-    named = {"id": "a-row", "label": "net", "detail": "α = 0.1; 3 seeds", "shown": "+1", "required": "> 0"}
+    named = {
+        "id": "a-row",
+        "label": "net",
+        "detail": "α = 0.1; 3 seeds",
+        "means": "0 → 1",
+        "shown": "+1",
+        "required": "> 0",
+    }
     return Row(
         interval=(mean, low, high), threshold=threshold, upward=upward, verdict=Markup("holds"), **named | fields
     )
@@ -49,7 +56,7 @@ def test_an_axis_keeps_order_and_has_its_ticks_inside():
 
 
 def test_what_is_not_tested_has_no_picture_and_moves_no_axis():
-    untested = Row("id", "net", "1 seed", None, 99.0, True, "—", "> 0", Markup("not tested"))
+    untested = Row("id", "net", "1 seed", "0 → 1", None, 99.0, True, "—", "> 0", Markup("not tested"))
     alone = forest_table("points", [RowGroup("claim", "quantity", [untested])])
     assert "threshold" not in alone
     assert 'class="axis"' not in alone

@@ -19,8 +19,9 @@ from myst_parser.parsers.docutils_ import Parser
 import lsbook
 from lsbook import outputs
 from lsbook.core.errors import one_line
+from lsbook.core.notebooks import NARROW_SVG
 from lsbook.core.store import Record
-from lsbook.outputs import Figure, Html, Markup, Table, Text, Widget, cell_frame, markup
+from lsbook.outputs import NARROW, WIDE, Figure, Html, Markup, Table, Text, Widget, cell_frame, markup
 from lsbook.recipes import profiles
 
 TABLE = Table(
@@ -172,12 +173,16 @@ def test_what_is_made_from_records_carries_their_keys(monkeypatch):
     formatter = DisplayFormatter()
     formatter.formatters["image/svg+xml"].for_type(matplotlib.figure.Figure, lambda _: "<svg/>")
     monkeypatch.setattr("IPython.get_ipython", lambda: SimpleNamespace(display_formatter=formatter))
-    shown, carried = formatter.format(Figure(drawn, records))
-    assert shown == {"image/svg+xml": "<svg/>", "text/plain": repr(drawn)}
-    expected = {"lsbook": {"runs": sorted({run.key for run in runs})}}
+    monkeypatch.setattr("lsbook.outputs.describe_records", lambda found: f"{len(found)} records.")
+    widths = []
+    shown, carried = formatter.format(Figure(lambda width: widths.append(width) or drawn, records))
+    assert shown == {"image/svg+xml": "<svg/>", NARROW_SVG: "<svg/>", "text/plain": repr(drawn)}
+    assert widths == [WIDE, NARROW]
+    expected = {"lsbook": {"runs": sorted({run.key for run in runs}), "made_from": "3 records."}}
     assert carried == expected
     assert Table("t", "c", cell_frame(("a",), ()), records)._repr_mimebundle_()[1] == expected
-    assert Table("t", "c", cell_frame(("a",), ()), [run.key for run in runs])._repr_mimebundle_()[1] == expected
+    by_key = Table("t", "c", cell_frame(("a",), ()), [run.key for run in runs])._repr_mimebundle_()[1]
+    assert by_key == {"lsbook": {"runs": expected["lsbook"]["runs"]}}
     assert Widget("x", "c", {}, records)._repr_mimebundle_()[1] == expected
     assert TABLE._repr_mimebundle_()[1] == {"lsbook": {"runs": []}}
 
