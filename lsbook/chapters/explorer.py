@@ -52,6 +52,29 @@ def projection(comparison: Comparison, study: Study, classes: tuple[int, int, in
     return Widget("projection", caption.strip(), data, records)
 
 
+def information(comparison: Comparison) -> Widget:
+    """Information along the training about any two classes, of the networks of each arm."""
+    arrays = comparison.reference.records[0].arrays
+    data = {
+        "names": comparison.classes,
+        "pairs": arrays["probe_pairs"],
+        "steps": arrays["probe_steps"].astype(np.float32),
+        "arms": [
+            {
+                "name": arm.name,
+                "title": arm.label,
+                "curves": [np.float32(r.arrays["train_information"][:, :, -1].mean(axis=-1)) for r in arm.records],
+            }
+            for arm in comparison.arms
+        ],
+    }
+    caption = (
+        f"{comparison.title}, training images: midpoint of both estimates from all views, mean over the seeds and a "
+        "band from the lowest to the highest."
+    )
+    return Widget("information", caption, data, comparison.records)
+
+
 def temperature(study: Study) -> Widget:
     """Test logits of every network of the calibration chapter, to be divided by any temperature."""
     networks = [_network(sweep) for sweep in study.with_logits]

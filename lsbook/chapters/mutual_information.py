@@ -1,20 +1,20 @@
 """Figure 6: how much the difference of two logits tells about the training example it was computed from."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from lsbook import figures
 from lsbook.analysis.information import bracket, mixture_information
-from lsbook.chapters import projections
-from lsbook.chapters.shared import claim_tables
+from lsbook.analysis.statistics import welch_interval
+from lsbook.chapters.shared import captions, claim_tables
 from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Measure, Setting
 from lsbook.chapters.shared.comparison import (
     Arm,
-    ArmValues,
     Comparison,
     compare,
     group_of,
@@ -27,8 +27,8 @@ from lsbook.core.errors import several_of
 from lsbook.core.store import Record
 from lsbook.core.wording import listed
 from lsbook.evidence import literature
-from lsbook.evidence.claims import REPRODUCED
-from lsbook.outputs import Markup, Table, cell_frame
+from lsbook.evidence.claims import CONTRADICTED, REPRODUCED
+from lsbook.outputs import Figure, Markup, Table, Text, cell_frame
 from lsbook.recipes import profiles
 
 SPLITS = {"train": "training images", "heldout": "held-out images"}
@@ -56,7 +56,7 @@ def groups(profile: str, alpha: float = 0.1) -> list[Group]:
     """What the chapter asks for: of each network the runs of its arms."""
     arms = smoothing_arms(alpha)
     return [
-        group_of(arms, functools.partial(run, profile, place=place), profiles.SEEDS[profile])
+        group_of(arms, partial(run, profile, place=place), profiles.SEEDS[profile])
         for place in range(len(NETWORKS[profile]))
     ]
 
@@ -150,9 +150,9 @@ def chosen_pair(dataset: str, classes: str) -> tuple[int, int]:
     return first, second
 
 
-def _panel(comparison: Comparison, pair: tuple[int, int], split: str) -> Panel:
+def _panel(comparison: Comparison, pair: Sequence[int], split: str) -> Panel:
     arrays = comparison.reference.records[0].arrays
-    [column] = np.flatnonzero((arrays["probe_pairs"] == pair).all(axis=1))
+    [column] = np.flatnonzero((arrays["probe_pairs"] == tuple(pair)).all(axis=1))
     examples = int(arrays[f"{split}_examples"][list(pair)].sum())
 
     def trajectories(steps: np.ndarray, estimates: Callable[[Record], np.ndarray]) -> list[Trajectory]:
@@ -240,31 +240,42 @@ def records(rows: Sequence[Shown]) -> list[Record]:
     return [record for row in rows for record in row.comparison.records]
 
 
-def class_names(comparison: Comparison) -> tuple[str, ...]:
-    """Return the names of the classes of a comparison's data set, in label order."""
-    return comparison.classes
+class Pairs(NamedTuple):
+    """What is told at the end about the training images of each pair of classes.
 
-
-def every_pair(comparison: Comparison) -> list[ArmValues[np.ndarray]]:
-    """Information (K, K) at the end about the training images of each pair of classes, of each arm.
-
-    It is the midpoint of the two estimates, the mean over the seeds; NaN on the diagonal.
+    hard, smoothed: (K, K) nats, midpoint of the two estimates, mean over the seeds; NaN on the diagonal.
+    lower, falls: (K, K) whether the rule of the claim, applied to the pair alone, finds smoothed networks to end lower,
+    and to fall further.
     """
-    pairs = comparison.reference.records[0].arrays["probe_pairs"].T
-    classes = len(class_names(comparison))
-    found = []
-    for arm in comparison.arms:
-        ends = arm.values(lambda record: record.arrays["train_information"][-1, :, -1].mean(axis=1)).mean(axis=0)
-        values = np.full((classes, classes), np.nan)
-        values[*pairs] = values[*pairs[::-1]] = ends
-        title = arm.label if arm is comparison.reference else arm.name
-        found.append(ArmValues(title, arm.colour, values))
+
+    hard: np.ndarray
+    smoothed: np.ndarray
+    lower: np.ndarray
+    falls: np.ndarray
+
+
+def all_pairs(comparison: Comparison) -> Pairs:
+    """Both arms at the end for each pair of classes."""
+    classes = len(comparison.classes)
+    found = Pairs(*np.full((2, classes, classes), np.nan), *np.zeros((2, classes, classes), bool))
+    for pair in comparison.reference.records[0].arrays["probe_pairs"].tolist():
+        reference, compared, *_ = _panel(comparison, pair, "train").trajectories
+        end, fall = (measured.verdict.verdict == REPRODUCED for measured in measure(reference, compared))
+        for values, value in zip(found, (reference.ends.mean(), compared.ends.mean(), end, fall), strict=True):
+            values[*pair] = values[*pair[::-1]] = value
     return found
 
 
-def panels(comparison: Comparison) -> list[projections.Panel]:
-    """Projections of the first seed's networks: the paper's two classes, and the third."""
-    return projections.panels(comparison, (0, 1, 2))
+def information_figure(rows: Sequence[Shown]) -> Figure:
+    """The information along the training about training images, a panel for each network (Figure 6)."""
+    return Figure(partial(figures.information_figure, [row.panels[:1] for row in rows]), records(rows))
+
+
+def pairs_figure(comparison: Comparison) -> Figure:
+    """How much less is told by smoothed networks about each pair of classes."""
+    found = all_pairs(comparison)
+    drawn = partial(figures.pairs_figure, found.smoothed - found.hard, found.lower, comparison.classes)
+    return Figure(drawn, comparison.records)
 
 
 class Bias(NamedTuple):
@@ -291,10 +302,61 @@ def bias(seed: int = 0) -> Bias:
     return Bias(SPREADS, truth, plug_in, leave_one_out)
 
 
-def _falls(rows: Sequence[Shown], place: int) -> str:
-    """How far the information of each network falls from its highest point to its end; place: of the arm."""
-    falls = [row.panels[0].trajectories[place].falls.mean() for row in rows]
-    return listed([f"{fall:.2f} nats ({_model(row.comparison)})" for fall, row in zip(falls, rows, strict=True)])
+def in_short(rows: Sequence[Shown]) -> Text:
+    """The chapter's answer: what is told at the end, whether it falls late, and what held-out images lose."""
+    train, heldout = rows[0].panels
+    sentences = [end_sentence([(row.comparison.title, *_ends(row.panels[0])) for row in rows])]
+    sentences.append(fall_sentence([(_model(row.comparison), *_falls(row.panels[0])) for row in rows]))
+    sentences.append(heldout_sentence(*_ends(heldout)))
+    link = Markup("You can [follow any two classes](#follow-two-classes).")
+    return Text(Markup("**In short.** {}").format(Markup(" ").join([*sentences, link])))
+
+
+def _ends(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
+    """(S,) nats at the end with hard and with smoothed targets."""
+    hard, smoothed, *_ = panel.trajectories
+    return hard.ends, smoothed.ends
+
+
+def _falls(panel: Panel) -> tuple[float, float]:
+    """Mean fall from a run's highest point to its end, in nats, with hard and with smoothed targets."""
+    hard, smoothed, *_ = panel.trajectories
+    return float(hard.falls.mean()), float(smoothed.falls.mean())
+
+
+def end_sentence(ends: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> str:
+    """How much less smoothed networks tell at the end. ends: title of a network, nats (S,) hard and smoothed."""
+    verdicts = {claim_tables.measure("C16", "end", "", hard, smoothed).verdict.verdict for _, hard, smoothed in ends}
+    title, hard, smoothed = ends[0]
+    change = captions.difference(hard, smoothed)
+    said = (
+        f"On {title} a logit difference tells {smoothed.mean():.2f} nats about which training image it is from with "
+        f"smoothed targets and {hard.mean():.2f} with hard ones ({change})"
+    )
+    others = [f"{captions.difference(*pair)} on {title}" for title, *pair in ends[1:]]
+    said = "; ".join([said, *others]) + "."
+    if verdicts == {REPRODUCED}:
+        return f"As in the paper, smoothed networks forget which image they see. {said}"
+    if CONTRADICTED in verdicts:
+        return f"Contrary to the paper, smoothed networks do not always end with less information. {said}"
+    return f"Whether smoothed networks end with less information is open. {said}"
+
+
+def fall_sentence(falls: Sequence[tuple[str, float, float]]) -> str:
+    """Whether the information falls late. falls: network, mean fall in nats with hard and with smoothed targets."""
+    hard, smoothed = (listed([f"{values[k]:.2f} ({values[0]})" for values in falls]) for k in (1, 2))
+    return (
+        f"From a run’s highest point to its end it falls by {smoothed} nats with smoothed targets, and by {hard} with "
+        "hard ones, of which the paper reports a late fall as well."
+    )
+
+
+def heldout_sentence(hard: np.ndarray, smoothed: np.ndarray) -> str:
+    """What held-out images lose. hard, smoothed: nats (S,) at the end."""
+    change = captions.difference(hard, smoothed)
+    if len(hard) > 1 and welch_interval(hard, smoothed).high < 0:
+        return f"Held-out images lose as well ({change}), so it is no matter of remembered training images."
+    return f"About held-out images the difference is {change}."
 
 
 def _fitted(comparison: Comparison) -> str:
@@ -307,83 +369,63 @@ def _model(comparison: Comparison) -> str:
     return registry.title(comparison.network[1])
 
 
+def _readings(rows: Sequence[Shown]) -> list[list[Trajectory]]:
+    """The arms as each row of the table of dependences reads them."""
+    return [arms for row in rows for panel in row.panels for arms in (*panel.counted.values(), *panel.weaker.values())]
+
+
+def dependence_sentence(ends: Sequence[tuple[float, ...]]) -> str:
+    """In how many readings smoothed networks end lower. ends: nats with hard and with smoothed targets."""
+    lower = sum(smoothed < hard for hard, smoothed in ends)
+    if lower == len(ends):
+        return "In every row smoothed networks end lower."
+    return f"In {lower} of {len(ends)} rows smoothed networks end lower."
+
+
 def _noise(record: Record) -> tuple[float, float]:
     """5th and 95th percentile of the deviation over an example's views, of a trained network and the paper's pair."""
     low, high = np.percentile(record.arrays["train_differences"][-1].astype(np.float64).std(axis=1, ddof=1), (5, 95))
     return float(low), float(high)
 
 
-def _signed(nats: float) -> str:
-    return f"{nats:+.2f}".replace("-", "−")
-
-
-def _pairs(comparison: Comparison) -> dict[str, float | str]:
-    """Of all pairs of classes: for how many each part of the claim is reproduced, and the range of each arm."""
-    names = class_names(comparison)
-    hard, smoothed, *_ = (arm.values for arm in every_pair(comparison))
-    pairs = comparison.reference.records[0].arrays["probe_pairs"].tolist()
-    ends = falls = 0
-    for first, second in pairs:
-        reference, compared, *_ = _panel(comparison, (first, second), "train").trajectories
-        end, fall = measure(reference, compared)
-        ends += end.verdict.verdict == REPRODUCED
-        falls += fall.verdict.verdict == REPRODUCED
-
-    def named(values: np.ndarray) -> str:
-        """The pair with the largest of (K, K) values."""
-        return " and ".join(names[label] for label in max(pairs, key=lambda pair: values[*pair]))
-
+def _pair_numbers(comparison: Comparison) -> dict[str, float | str]:
+    """Of all pairs of classes: for how many each part of the claim holds, and which pair changes least."""
+    found = all_pairs(comparison)
+    change = found.smoothed - found.hard
+    least = np.unravel_index(np.nanargmax(change), change.shape)
+    pairs = len(comparison.reference.records[0].arrays["probe_pairs"])
     return {
-        "pairs": str(len(pairs)),
-        "pairs_end": str(ends),
-        "pairs_fall": str(falls),
-        "most_told": named(hard),
-        "least_forgotten": named(smoothed - hard),
-        "least_difference": _signed(np.nanmax(smoothed - hard)),
-        "hard_least": float(np.nanmin(hard)),
-        "hard_most": float(np.nanmax(hard)),
-        "smoothed_least": float(np.nanmin(smoothed)),
-        "smoothed_most": float(np.nanmax(smoothed)),
+        "pairs": str(pairs),
+        "pairs_end": str(int(np.triu(found.lower).sum())),
+        "pairs_fall": str(int(np.triu(found.falls).sum())),
+        "least_forgotten": " and ".join(comparison.classes[k] for k in sorted(least)),
+        "least_difference": f"{change[least]:+.2f}".replace("-", "−"),
     }
 
 
 def numbers(rows: Sequence[Shown]) -> dict[str, float | str]:
     """What the chapter's text quotes by name, of the first network."""
-    comparison, pair, (train, heldout) = rows[0]
-    hard, smoothed, *_ = train.trajectories
-    hard_mean, smoothed_mean = hard.midpoint.mean(axis=0), smoothed.midpoint.mean(axis=0)
-    hard_heldout, smoothed_heldout, *_ = heldout.trajectories
+    comparison, pair, (train, _) = rows[0]
     hard_unmoved, smoothed_unmoved, *_ = train.weaker[0]
-    names = class_names(comparison)
+    names = comparison.classes
     least_noise, most_noise = _noise(comparison.reference.records[0])
     return {
         "network": comparison.title.replace(", ", " on "),
-        "every_network": listed([row.comparison.title.replace(", ", " on ") for row in rows]),
         "examples": str(train.examples),
         "views": str(train.views),
         "followed": f"{names[pair[0]]} and {names[pair[1]]}",
         "kept": f"{names[0]} and {names[1]}",
-        "points": str(len(hard.steps)),
         "log_n": float(np.log(train.examples)),
         "log_2": float(np.log(2)),
         "paper_examples": literature.MUTUAL_INFORMATION["examples"].shown,
         "paper_views": literature.MUTUAL_INFORMATION["views"].shown,
-        "model": _model(comparison),
-        "hard_falls": _falls(rows, 0),
-        "smoothed_falls": _falls(rows, 1),
         "fitted": listed([_fitted(row.comparison) for row in rows]),
-        "above_log_2": _signed(smoothed_mean[-1] - np.log(2)),
         "least_noise": least_noise,
         "most_noise": most_noise,
-        "hard_peak": float(hard_mean.max()),
-        "hard_end": float(hard_mean[-1]),
-        "smoothed_peak": float(smoothed_mean.max()),
-        "smoothed_end": float(smoothed_mean[-1]),
-        "hard_heldout": float(hard_heldout.ends.mean()),
-        "smoothed_heldout": float(smoothed_heldout.ends.mean()),
+        "dependence": dependence_sentence([tuple(arm.ends.mean() for arm in arms[:2]) for arms in _readings(rows)]),
         "hard_unmoved": float(hard_unmoved.midpoint.mean()),
         "smoothed_unmoved": float(smoothed_unmoved.midpoint.mean()),
-        **_pairs(comparison),
+        **_pair_numbers(comparison),
     }
 
 

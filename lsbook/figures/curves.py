@@ -139,17 +139,21 @@ def sample_size_figure(estimates, width: float = WIDE) -> Figure:
 def draw_information(axes: Axes, panel) -> Axes:
     """Draw the mutual information along the training of each arm.
 
-    It is the midpoint of the two estimates, the mean over the seeds, with a band from the lowest leave-one-out to the
-    highest plug-in estimate of any seed. Lines are at log 2 and log N, or it is said how far above the latter is.
+    It is the midpoint of the two estimates, the mean over the seeds, with a band from the lowest to the highest seed. A
+    bar at the end goes from the leave-one-out to the plug-in estimate, means over the seeds: between them lies the
+    truth. Lines are at log 2 and log N, or it is said how far above the latter is.
 
     panel: title, examples, and an arm's trajectory each with title, colour, steps (P,), plug_in, leave_one_out and
     midpoint (S, P).
     """
     for arm in panel.trajectories:
-        colour = COLOURS[arm.colour]
-        axes.plot(arm.steps, arm.midpoint.mean(axis=0), "o-", color=colour, markersize=3, label=arm.title)
-        low, high = arm.leave_one_out.min(axis=0), arm.plug_in.max(axis=0)
-        axes.fill_between(arm.steps, low, high, color=colour, alpha=0.2, lw=0)
+        colour, middle = COLOURS[arm.colour], arm.midpoint.mean(axis=0)
+        axes.plot(arm.steps, middle, "o-", color=colour, markersize=3, label=arm.title)
+        axes.fill_between(arm.steps, arm.midpoint.min(axis=0), arm.midpoint.max(axis=0), color=colour, alpha=0.25, lw=0)
+        low, high = arm.leave_one_out[:, -1].mean(), arm.plug_in[:, -1].mean()
+        axes.errorbar(
+            arm.steps[-1] * 1.3, middle[-1], [[middle[-1] - low], [high - middle[-1]]], color=colour, capsize=3
+        )
     top = 1.15 * max(np.log(2), *(arm.plug_in.max() for arm in panel.trajectories))
     for value, name in ((np.log(panel.examples), "log N"), (np.log(2), "log 2")):
         axes.axhline(value, color=NEUTRAL, linestyle=":", linewidth=1)
@@ -168,7 +172,7 @@ def draw_information(axes: Axes, panel) -> Axes:
 def information_figure(rows: Sequence[Sequence], width: float = WIDE) -> Figure:
     """Draw a panel of `draw_information` for each network and split."""
     panels = [panel for row in rows for panel in row]
-    lines, columns = grid_for(len(panels), min(width, 3.6 * len(rows[0])), 3)
+    lines, columns = grid_for(len(panels), width, 3)
     figure = Figure(figsize=(min(width, 3.8 * columns), 3.2 * lines), layout="constrained")
     grid = figure.subplots(lines, columns, squeeze=False)
     for axes, panel in zip(grid.flat, panels, strict=True):

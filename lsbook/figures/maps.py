@@ -5,20 +5,18 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from lsbook.figures.style import COLOURS, WIDE, grid_for
+from lsbook.figures.style import BLACK, WIDE
 
 
-def pairs_figure(arms: Sequence, classes: Sequence[str], width: float = WIDE) -> Figure:
-    """Information about each pair of classes, all arms on one scale. arms: name, colour, values (K, K)."""
-    rows, columns = grid_for(len(arms), width, 3)
-    figure = Figure(figsize=(width, rows * (width / columns)), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    every = np.stack([arm.values for arm in arms])
-    lowest, highest = np.nanmin(every), np.nanmax(every)
-    for axes, (name, colour, values) in zip(panels, arms, strict=True):
-        image = axes.imshow(values, vmin=lowest, vmax=highest, cmap="cividis")
-        axes.set_xticks(range(len(classes)), classes, rotation=90)
-        axes.set_yticks(range(len(classes)), classes)
-        axes.set_title(name, color=COLOURS[colour])
-    figure.colorbar(image, ax=panels, label="mutual information (nats)", shrink=0.8)
+def pairs_figure(differences: np.ndarray, lower: np.ndarray, classes: Sequence[str], width: float = WIDE) -> Figure:
+    """Differences (K, K) between two arms for each pair of classes, a dot where `lower` (K, K) is true."""
+    side = min(width, 5.2)
+    figure = Figure(figsize=(side, 0.92 * side), layout="constrained")
+    axes = figure.subplots()
+    reach = np.nanmax(np.abs(differences))
+    image = axes.imshow(differences, vmin=-reach, vmax=reach, cmap="PuOr")
+    axes.plot(*np.nonzero(lower)[::-1], ".", color=BLACK, markersize=4)
+    axes.set_xticks(range(len(classes)), classes, rotation=90)
+    axes.set_yticks(range(len(classes)), classes)
+    figure.colorbar(image, ax=axes, label="smoothed − hard (nats)", shrink=0.8)
     return figure

@@ -9,6 +9,7 @@ from lsbook.outputs import NARROW, WIDE
 from lsbook.outputs.palette import BLACK, CLASSES, CORRECTED, DEEP, FURTHER, HARD, NEUTRAL, PALE, SCALED, SMOOTHED
 
 __all__ = [
+    "BLACK",
     "CLASSES",
     "COLOURS",
     "CORRECTED",

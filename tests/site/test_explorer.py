@@ -49,7 +49,12 @@ def translated(tmp_path_factory, environment) -> Store:
 
 
 @pytest.fixture(scope="module")
-def page(browser, comparison, study, translated):
+def informed():
+    return chapters.mutual_information.shown("auto", splits=["train"])[0].comparison
+
+
+@pytest.fixture(scope="module")
+def page(browser, comparison, study, translated, informed):
     """A page with nothing but the explorer; the data that its parts carry are in `carried`."""
     page = browser.new_page()
     parts = (
@@ -57,6 +62,7 @@ def page(browser, comparison, study, translated):
         explorer.projection(comparison, study, (0, 1, 2)),
         explorer.temperature(study),
         explorer.translations("auto", 0.1, translated),
+        explorer.information(informed),
     )
     page.set_content("".join(part.html() for part in parts))
     for name in ("arithmetic", "drawing", "explorer"):
@@ -199,3 +205,18 @@ def test_what_a_page_carries_is_limited(study, monkeypatch):
         assert {factor["logits"].shape for factor in network["factors"]} == {(1_000 // classes, classes)}
         assert len(network["labels"]) == 1_000 // classes
     assert "MNIST: 100)" in part.caption
+
+
+@pytest.mark.parametrize("pair", [(0, 1), (9, 3)])
+def test_information_along_the_training_is_that_of_python(page, informed, pair):
+    call = """(pair) => {
+        const data = carried.find((each) => each.steps);
+        const column = pairColumn(data.pairs, pair);
+        return data.arms.map(({ curves }) => columnRange(curves, column));
+    }"""
+    for found, arm in zip(page.evaluate(call, pair), informed.arms, strict=True):
+        column = arm.records[0].arrays["probe_pairs"].tolist().index(sorted(pair))
+        curves = arm.values(lambda record, k=column: record.arrays["train_information"][:, k, -1].mean(axis=-1))
+        for name, expected in (("mean", curves.mean(axis=0)), ("least", curves.min(axis=0))):
+            np.testing.assert_allclose(found[name], expected, rtol=1e-6)
+        np.testing.assert_allclose(found["largest"], curves.max(axis=0), rtol=1e-6)

@@ -107,6 +107,13 @@ function reliability(confidence, correct, bins) {
   return { confidence: means(sums.confidence), accuracy: means(sums.accuracy), count, ece };
 }
 
+/** A column of several matrices of one form: its mean, least and largest value row by row. */
+function columnRange(matrices, column) {
+  const at = (matrix, i) => matrix.values[i * matrix.columns + column];
+  const rows = Array.from({ length: matrices[0].rows }, (_, i) => matrices.map((matrix) => at(matrix, i)));
+  return { mean: rows.map(mean), least: rows.map((r) => Math.min(...r)), largest: rows.map((r) => Math.max(...r)) };
+}
+
 /** The number that 16 bits stand for (IEEE 754 binary16; recorded numbers are finite). */
 function half(bits) {
   const exponent = (bits >> 10) & 31;

@@ -132,6 +132,12 @@ class Chart {
     this.add("path", { class: className, d: `M${points.map(([x, y]) => `${this.x(x)},${this.y(y)}`).join("L")}` });
   }
 
+  /** An area between two lines through [x, y] points. */
+  area(lower, upper, className) {
+    const points = [...lower, ...upper.toReversed()].map(([x, y]) => `${this.x(x)},${this.y(y)}`);
+    this.add("path", { class: className, d: `M${points.join("L")}Z` });
+  }
+
   dot([x, y], className, radius = 5) {
     this.add("circle", { class: className, cx: this.x(x), cy: this.y(y), r: radius });
   }

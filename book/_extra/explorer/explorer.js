@@ -299,6 +299,55 @@ function translationPart(form, data) {
   };
 }
 
+/** How much a logit difference tells about its image, along the training. */
+function informationPart(form, data) {
+  const chart = new Chart("information", "Mutual information along the training", { width: 460 });
+  const names = data.names.map((name, i) => [`${i}`, name]);
+  const steps = [...data.steps];
+  const titles = data.arms.map(({ name, title }) => [name, title]);
+  form.append(
+    html("div", { class: "controls" }, menu("one", "One class", names, "0"), menu("other", "Another class", names, "1")),
+    html("div", { class: "charts" }, chart.node),
+    comparison("Nats, means over the seeds", [["highest", "highest point"], ["end", "end"]], titles),
+  );
+  return () => {
+    const chosen = ["one", "other"].map((name) => Number(form[name].value));
+    for (const [name, taken] of [["one", chosen[1]], ["other", chosen[0]]]) {
+      for (const option of form[name].options) option.disabled = Number(option.value) === taken;
+    }
+    const found = data.arms.map(({ name, curves }) => ({ name, ...columnRange(curves, pairColumn(data.pairs, chosen)) }));
+    for (const { name, mean } of found) {
+      show(form, { [`highest-${name}`]: Math.max(...mean).toFixed(3), [`end-${name}`]: mean.at(-1).toFixed(3) });
+    }
+    drawInformation(chart, steps, found);
+  };
+}
+
+/** The column of a pair of classes, in whatever order they are chosen. */
+function pairColumn(pairs, chosen) {
+  const [first, second] = chosen.toSorted((a, b) => a - b);
+  return Array.from({ length: pairs.rows }, (_, i) => row(pairs, i)).findIndex(([a, b]) => a === first && b === second);
+}
+
+function drawInformation(chart, steps, found) {
+  const top = 1.1 * Math.max(Math.log(2), ...found.flatMap(({ largest }) => largest));
+  const places = steps.map(Math.log10);
+  const decades = Array.from({ length: Math.floor(places.at(-1)) + 1 }, (_, i) => i);
+  chart.begin(
+    { from: 0, to: places.at(-1), label: "training step (logarithmic)", ticks: [] },
+    { from: 0, to: top, label: "nats", ticks: [0, 0.5, 1, 1.5, 2, 3, 4, 5, 6].filter((tick) => tick < top) },
+  );
+  for (const i of decades) chart.text(10 ** i, { x: chart.x(i), y: chart.bottom + 16, "text-anchor": "middle" });
+  chart.line([[0, Math.log(2)], [places.at(-1), Math.log(2)]], "diagonal");
+  chart.text("log 2", { x: chart.left + 4, y: chart.y(Math.log(2)) - 4 });
+  for (const { name, mean, least, largest } of found) {
+    const along = (values) => values.map((value, i) => [places[i], value]);
+    chart.area(along(least), along(largest), `fill-${name} faint`);
+    chart.line(along(mean), `line-${name}`);
+  }
+  chart.describe(found.map(({ name, mean }) => `${name}: ${mean.at(-1).toFixed(2)} nats at the end`).join("; "));
+}
+
 /** Write values into the outputs of these names, a negative number with a minus sign. */
 function show(form, values) {
   for (const [name, value] of Object.entries(values)) form[name].value = `${value}`.replace(/^-/, "−");
@@ -310,7 +359,13 @@ function set(form, name, value) {
   form.dispatchEvent(new Event("input", { bubbles: true }));
 }
 
-const PARTS = { target: targetPart, projection: projectionPart, temperature: temperaturePart, translation: translationPart };
+const PARTS = {
+  target: targetPart,
+  projection: projectionPart,
+  temperature: temperaturePart,
+  translation: translationPart,
+  information: informationPart,
+};
 
 /** Put what differs from the defaults into the address. */
 function save(parts) {
