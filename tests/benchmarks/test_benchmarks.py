@@ -20,6 +20,7 @@ from lsbook.analysis import calibration
 from lsbook.analysis.information import mutual_information
 from lsbook.core.config import Recipe
 from lsbook.core.errors import UserError
+from lsbook.core.registry import CORPORA
 from lsbook.models.alexnet import AlexNet
 from lsbook.recipes import profiles
 from lsbook.training.images import augmentation
@@ -31,12 +32,14 @@ LIMITS = limits.Limits("cpu", flops=100.0, bandwidth=10.0)
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     """Each benchmark at its least, done once."""
+    for name, value in {"MORE": {"cpu": (1, 1)}, "TEACHER_IMAGES": 1, "VIEWS": 2, "WORKERS": 1}.items():
+        monkeypatch.setattr(images, name, value)
     monkeypatch.setattr(images, "STEPS", dict.fromkeys(images.STEPS, 1))
-    monkeypatch.setattr(images, "TEACHER_IMAGES", 2)
-    inception = "laptop", "tiny-imagenet-5", "inception_v4"
-    examples, recipe = profiles.RECIPES[inception]
-    monkeypatch.setitem(profiles.RECIPES, inception, (examples, dataclasses.replace(recipe, batch=2)))
-    for name, value in {"VOCABULARY": 50, "PAIRS": 400, "STEPS": 1, "SENTENCES": 2}.items():
+    for key in [key for key in profiles.RECIPES if key[0] == "laptop"]:
+        examples, recipe = profiles.RECIPES[key]
+        batch = 40 if key[1] in CORPORA else 2  # pieces of the longest sentence, or images
+        monkeypatch.setitem(profiles.RECIPES, key, (examples, dataclasses.replace(recipe, batch=batch)))
+    for name, value in {"VOCABULARY": 50, "PAIRS": 20, "STEPS": 1, "SENTENCES": 2, "WORKERS": 1}.items():
         monkeypatch.setattr(text, name, value)
     monkeypatch.setattr(arrays, "IMAGES", 50)
     monkeypatch.setattr(arrays, "EXAMPLES", 5)
@@ -44,7 +47,8 @@ def tiny(monkeypatch):
     monkeypatch.setattr(files, "RUNS", 1)
     monkeypatch.setattr(files, "PLAIN_RUNS", 1)
     monkeypatch.setattr(timing, "ROUNDS", 1)
-    monkeypatch.setattr(limits, "SIDE", {"cpu": 64, "cuda": 64})
+    monkeypatch.setattr(limits, "SIDE", {"cpu": 64})
+    monkeypatch.setattr(limits, "COPIED", 2**16)
 
 
 def test_both_ways_train_the_same_network():
