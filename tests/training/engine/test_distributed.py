@@ -188,7 +188,8 @@ def test_two_processes_follow_ones_loss_curve(one, two, name):
     one, two = one.get(run), two[0].get(run)
     assert (one.environment["processes"], two.environment["processes"]) == (1, 2)
     assert len(two.history["loss"]) == run.recipe.steps
-    np.testing.assert_allclose(two.history["loss"], one.history["loss"], rtol=0, atol=1e-5)
+    # A hundred steps of float32 gradients, summed in other orders; a share of wrong weight would be seen in the first.
+    np.testing.assert_allclose(two.history["loss"], one.history["loss"], rtol=0, atol=1e-4)
     np.testing.assert_allclose(two.history["accuracy"], one.history["accuracy"], atol=1e-12)
     for metric, value in one.metrics.items():
         assert two.metrics[metric] == pytest.approx(value, abs=1e-3), metric
