@@ -1,6 +1,7 @@
 """Further arms, as a reader asks for them: MaxSup and a loss of the reader's own beside hard and smoothed targets,
 trained by a sweep and shown."""
 
+import dataclasses
 import re
 from html import unescape
 from pathlib import Path
@@ -14,6 +15,7 @@ from lsbook.chapters import calibration, calibration_details, later_findings, pr
 from lsbook.chapters.shared import claim_tables
 from lsbook.core.store import Record, Store
 from lsbook.figures import style
+from lsbook.recipes import profiles
 from lsbook.runner.sweep import sweep
 
 SEEDS = range(2)
@@ -26,13 +28,19 @@ HEADINGS = [NETWORK, f"{NETWORK}, MaxSup, α = 0.1", f"{NETWORK}, Focal, α = 0.
 
 @pytest.fixture(scope="module", autouse=True)
 def store(tmp_path_factory):
-    """The arms of both chapters, on the smoke data, in the book's store; the reader's module can be imported."""
+    """The arms of both chapters, on the smoke data, in the book's store; the reader's module can be imported.
+
+    A quarter of the smoke profile's steps are enough to be shown.
+    """
     store = Store(tmp_path_factory.mktemp("results"))
     mine = str(Path(__file__).parents[1] / "newcomer")
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(mine)
         patch.setenv("PYTHONPATH", mine)
         patch.setenv("LSBOOK_RESULTS", str(store.path))
+        smoke = "smoke", "digits", "alexnet-16"
+        examples, recipe = profiles.RECIPES[smoke]
+        patch.setitem(profiles.RECIPES, smoke, (examples, dataclasses.replace(recipe, steps=recipe.steps // 4)))
         [group] = projections.groups("smoke", 0.1, LOSSES)
         runs = [run for seed in SEEDS for run in group.runs(seed).values()]
         assert [(run.recipe.loss, run.alpha) for run in runs[:4]] == [
