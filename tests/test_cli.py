@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 
@@ -115,18 +116,32 @@ def test_bad_input_is_one_line_and_exit_code_2(lsbook, results, monkeypatch, arg
     assert not results.exists()
 
 
-@pytest.mark.parametrize(
-    ("chapter", "parameter", "value", "message"),
-    [
-        ("projections", "alpha", "-0.1", "alpha must be at least 0, not -0.1"),
-        ("projections", "alpha", "1", "alpha must be below 1, not 1"),
-        ("projections", "alpha", "0", "alpha must be above 0 here"),
-        ("projections", "profile", "huge", "unknown profile 'huge': choose from auto, smoke, laptop, paper"),
-        ("projections", "seeds", "a-b", "seeds must be whole numbers"),
-        ("label_smoothing", "alpha", "0", "alpha must be a number between 0 and 1 here"),
-        ("label_smoothing", "n_classes", "1", "n_classes must be a whole number of at least 2"),
-    ],
-)
+BAD_PARAMETERS = [
+    ("projections", "alpha", "-0.1", "alpha must be at least 0, not -0.1"),
+    ("projections", "alpha", "1", "alpha must be below 1, not 1"),
+    ("projections", "alpha", "0", "alpha must be above 0 here"),
+    ("projections", "profile", "huge", "unknown profile 'huge': choose from auto, smoke, laptop, paper"),
+    ("projections", "seeds", "a-b", "seeds must be whole numbers"),
+    ("label_smoothing", "alpha", "0", "alpha must be a number between 0 and 1 here"),
+    ("label_smoothing", "n_classes", "1", "n_classes must be a whole number of at least 2"),
+]
+
+
+@pytest.mark.parametrize(("chapter", "parameter", "value", "message"), BAD_PARAMETERS)
+def test_a_bad_parameter_is_refused_by_the_third_cell(results, monkeypatch, chapter, parameter, value, message):
+    """The cells are run here, one after the other."""
+    monkeypatch.chdir(PROJECT)
+    _, parameters, third = nbformat.read(PROJECT / "book" / f"{chapter}.ipynb", as_version=4).cells[:3]
+    names = {}
+    exec(parameters.source, names)
+    names |= build.check_parameters(chapter, {parameter: value})
+    with pytest.raises(UserError) as caught:
+        exec(third.source, names)
+    assert message in str(caught.value)
+    assert not results.exists()
+
+
+@pytest.mark.parametrize(("chapter", "parameter", "value", "message"), [BAD_PARAMETERS[0], BAD_PARAMETERS[-1]])
 def test_a_bad_parameter_names_chapter_and_cell(
     lsbook, results, monkeypatch, tmp_path, chapter, parameter, value, message
 ):

@@ -238,7 +238,7 @@ def test_a_sweep_that_is_killed_takes_its_trainings_with_it(places, record_prope
     """They keep their checkpoints, from which the next sweep goes on."""
     place = places("swept")
     sweep = "sweep", "projections", "--profile", "smoke", "--seeds", "0", "--jobs", "2"
-    recipe = dataclasses.replace(RECIPE, steps=1_000)
+    recipe = dataclasses.replace(RECIPE, steps=600)
     process = place.start(*sweep, recipe=recipe)
     while not all(locks := [held(path) for path in place.locks()]) or len(locks) < 2:
         assert process.is_alive(), process.log.read_text()

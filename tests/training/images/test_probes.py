@@ -23,13 +23,13 @@ RECIPE = Recipe(steps=12, batch=32, learning_rate=0.02, augmentation="crop24-fli
 
 def run(seed=0, probe="logit-differences", **changes) -> Run:
     recipe = dataclasses.replace(RECIPE, **changes)
-    return Run(dataset="digits", model="resnet8", alpha=0.1, seed=seed, recipe=recipe, examples=150, probe=probe)
+    return Run(dataset="digits", model="resnet8", alpha=0.1, seed=seed, recipe=recipe, examples=100, probe=probe)
 
 
 @pytest.fixture(scope="module")
 def data() -> Splits:
     train, heldout, test = (load("digits", split) for split in ("train", "heldout", "test"))
-    return Splits(train.first(150), heldout.first(100), test.first(50))
+    return Splits(train.first(100), heldout.first(60), test.first(50))
 
 
 @pytest.fixture(scope="module")
