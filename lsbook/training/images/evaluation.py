@@ -26,16 +26,16 @@ def selective_prediction(heldout: ModelOutputs, test: ModelOutputs) -> dict[str,
     correct against wrong predictions; all are fractions of 1.
     """
     found: dict[str, float] = {}
-    scores: dict[str, Score] = {"msp": selective.max_probability, "max_logit": selective.max_logit}
     splits = {"test": test}
+    normalisation = None
     if len(heldout.labels):
-        p, centred = selective.fit_normalisation(heldout.logits, heldout.labels)
-        found |= {"normalised_logit_p": float(p), "normalised_logit_centred": float(centred)}
-        scores |= {"normalised_logit": lambda logits: selective.normalised_max_logit(logits, p, centred)}
+        normalisation = selective.fit_normalisation(heldout.logits, heldout.labels)
+        found |= {"normalised_logit_p": float(normalisation.p)}
+        found |= {"normalised_logit_centred": float(normalisation.centred)}
         splits["heldout"] = heldout
     for split, outputs in splits.items():
         correct = outputs.logits.argmax(axis=1) == outputs.labels
-        for name, score_of in scores.items():
+        for name, score_of in confidence_scores(normalisation).items():
             score = score_of(outputs.logits)
             measures = {
                 "aurc": selective.aurc(score, correct),
@@ -47,6 +47,31 @@ def selective_prediction(heldout: ModelOutputs, test: ModelOutputs) -> dict[str,
                 measures["auroc"] = selective.ranking_auroc(score, correct)
             found |= {f"{split}_{name}_{measure}": value for measure, value in measures.items()}
     return found
+
+
+def risk_curves(test: ModelOutputs, normalisation: selective.Normalisation | None) -> dict[str, np.ndarray]:
+    """Measure the risk at coverage of 1 % to 100 % of the test images, by score.
+
+    normalisation: of the normalised logit; None for a record without that score.
+
+    Returns:
+        test_{score}_risk (100,) fractions of 1, as float32: at a coverage of c % the share of errors among the
+        round(c N / 100) most trusted of N predictions, at least one.
+    """
+    correct = test.logits.argmax(axis=1) == test.labels
+    accepted = np.maximum(np.round(np.arange(1, 101) * len(correct) / 100).astype(int), 1)
+    return {
+        f"test_{name}_risk": selective.risk_coverage(score_of(test.logits), correct)[accepted - 1].astype(np.float32)
+        for name, score_of in confidence_scores(normalisation).items()
+    }
+
+
+def confidence_scores(normalisation: selective.Normalisation | None) -> dict[str, Score]:
+    """The scores that predictions are ranked by: largest probability, largest logit, and normalised logit if given."""
+    scores: dict[str, Score] = {"msp": selective.max_probability, "max_logit": selective.max_logit}
+    if normalisation is not None:
+        scores["normalised_logit"] = lambda logits: selective.normalised_max_logit(logits, *normalisation)
+    return scores
 
 
 def calibration_without_bins(split: ModelOutputs, temperature: float = 1.0) -> dict[str, float]:

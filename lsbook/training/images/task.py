@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
+from lsbook.analysis import selective
 from lsbook.core import registry
 from lsbook.core.config import Run
 from lsbook.core.errors import UserError
@@ -156,7 +157,7 @@ class ImageTask:
         metrics = summary.metrics(train, heldout, test)
         metrics |= self._later_metrics(train, heldout, test, metrics.get("temperature"))
         # Only the errors of students are read.
-        arrays = {} if self.run.teachers else self._arrays(train, test, metrics.get("temperature"))
+        arrays = {} if self.run.teachers else self._arrays(train, test, metrics)
         facts: dict[str, float] = {"images_per_second": round(self.run.recipe.steps * self.trainer.batch / seconds)}
         if self.logit_differences:
             arrays |= self.logit_differences.arrays(self.trainer.model)
@@ -186,12 +187,19 @@ class ImageTask:
             metrics |= transfer.linear_probe(self.run.dataset, shape, self._evaluate)
         return metrics
 
-    def _arrays(self, train: summary.ModelOutputs, test: summary.ModelOutputs, temperature: float | None) -> dict:
+    def _arrays(self, train: summary.ModelOutputs, test: summary.ModelOutputs, metrics: dict[str, float]) -> dict:
         """Return the arrays for figures. The first seed keeps its logits; of others, numbers and a few examples do."""
+        normalisation = None
+        if "normalised_logit_p" in metrics:
+            p, centred = (metrics[f"normalised_logit_{name}"] for name in ("p", "centred"))
+            normalisation = selective.Normalisation(int(p), bool(centred))
         source = registry.dataset(self.run.dataset)
         figure_classes = [source.classes.index(name) for name in source.shown]
         templates = self.trainer.model.templates().detach().float().cpu().numpy()
-        return summary.arrays(templates, temperature, train, test, figure_classes, full=self.run.seed == 0)
+        found = summary.arrays(
+            templates, metrics.get("temperature"), train, test, figure_classes, full=self.run.seed == 0
+        )
+        return found | evaluation.risk_curves(test, normalisation)
 
     def _evaluate(self, images: Images | ImageFiles) -> summary.ModelOutputs:
         return summary.evaluate(self.trainer.model, images, self.view, self.run.recipe.precision)

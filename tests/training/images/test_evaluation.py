@@ -7,6 +7,7 @@ import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from lsbook.analysis import calibration
+from lsbook.analysis.selective import Normalisation
 from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import UserError
 from lsbook.core.registry import DATASETS
@@ -50,6 +51,21 @@ def test_trust_is_that_of_each_score_on_each_split():
     assert found["test_msp_coverage_at_risk"] == np.flatnonzero(risks <= 0.05)[-1] / 300 + 1 / 300
     assert {name.split("_")[0] for name in found} == {"test", "heldout", "normalised"}
     assert len(found) == 2 + 2 * 3 * 5
+
+
+def test_risk_curves_are_of_the_most_trusted_hundredths():
+    test = responses(250)
+    found = evaluation.risk_curves(test, Normalisation(2, False))
+    wrong = test.logits.argmax(axis=1) != test.labels
+    z = test.logits.astype(float)
+    scores = {"max_logit": z.max(axis=1), "normalised_logit": z.max(axis=1) / np.linalg.norm(z, axis=1)}
+    for name, score in scores.items():
+        errors = wrong[np.argsort(-score)].cumsum()
+        expected = [errors[n - 1] / n for n in (2, 5, 8, 10, 12, 15, 18, 20, 22, 25)]  # round(2.5 c), halves to even
+        np.testing.assert_allclose(found[f"test_{name}_risk"][:10], expected, rtol=1e-6)
+        assert found[f"test_{name}_risk"][-1] == np.float32(wrong.mean())
+    assert evaluation.risk_curves(test, None).keys() == {"test_msp_risk", "test_max_logit_risk"}
+    assert {curve.shape for curve in evaluation.risk_curves(responses(30), None).values()} == {(100,)}
 
 
 def test_where_nothing_is_wrong_there_is_nothing_to_tell_apart():
@@ -179,6 +195,7 @@ def test_every_training_records_them():
     outcome = train(run, images.load_splits(run), progress=False)
     expected = {"test_msp_augrc", "heldout_normalised_logit_aurc", "test_scaled_smooth_ece", "test_brier"}
     expected |= {"train_class_separation", "test_class_separation", "train_nc1", "train_nc2_templates"}
+    assert {"test_msp_risk", "test_max_logit_risk", "test_normalised_logit_risk"} <= outcome.arrays.keys()
     assert expected <= outcome.metrics.keys()
     assert all(np.isfinite(value) for value in outcome.metrics.values())
 
