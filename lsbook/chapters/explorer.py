@@ -14,6 +14,7 @@ from lsbook.runner.obtain import obtain
 
 SEED = "0"  # further seeds' records keep no arrays of this kind
 LOGITS = 30_000  # of a network at most, 60 kB as float16
+MOST_RANKED = 2  # networks whose predictions can be accepted and rejected
 
 
 def target() -> Widget:
@@ -110,6 +111,28 @@ def shown_logits(record: Record) -> tuple[np.ndarray, np.ndarray]:
     logits, labels = record.arrays["test_logits"], record.arrays["test_targets"]
     n = LOGITS // logits.shape[1]
     return logits[:n], labels[:n]
+
+
+def risk(study: Study) -> Widget:
+    """Test logits of each compared network, to be accepted or rejected by how far they are trusted."""
+    sweeps = study.with_logits[:MOST_RANKED]
+    networks = [
+        {
+            "title": sweep.title,
+            "labels": shown_logits(sweep.comparison.reference.records[0])[1],
+            "arms": [
+                {"name": arm.name, "title": arm.label, "logits": shown_logits(arm.records[0])[0]}
+                for arm in sweep.comparison.arms[:2]
+            ],
+        }
+        for sweep in sweeps
+    ]
+    caption = (
+        "Risk: the share of errors among the accepted test images, those that a network trusts most. Equal scores "
+        "count as their mean over all orders. Both networks see the same images, the first of the test set."
+    )
+    records = [arm.records[0] for sweep in sweeps for arm in sweep.comparison.arms[:2]]
+    return Widget("risk", caption, {"networks": networks}, records)
 
 
 def translations(profile: str, alpha: float, store: Store | None = None) -> Widget | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lsbook import chapters
-from lsbook.analysis import calibration, projection, targets
+from lsbook.analysis import calibration, projection, selective, targets
 from lsbook.chapters import explorer, machine_translation
 from lsbook.chapters.shared.comparison import smoothing_arm
 from lsbook.core.registry import DATASETS
@@ -63,6 +63,7 @@ def page(browser, comparison, study, translated, informed):
         explorer.temperature(study),
         explorer.translations("auto", 0.1, translated),
         explorer.information(informed),
+        explorer.risk(study),
     )
     page.set_content("".join(part.html() for part in parts))
     for name in ("arithmetic", "drawing", "explorer"):
@@ -220,3 +221,30 @@ def test_information_along_the_training_is_that_of_python(page, informed, pair):
         for name, expected in (("mean", curves.mean(axis=0)), ("least", curves.min(axis=0))):
             np.testing.assert_allclose(found[name], expected, rtol=1e-6)
         np.testing.assert_allclose(found["largest"], curves.max(axis=0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("p", [0, 1, 4])
+def test_risk_and_its_area_are_those_of_python(page, study, p):
+    call = """(p) => {
+        const { labels, arms } = carried.find((each) => each.networks?.[0].arms).networks[0];
+        return arms.map(({ logits }) => {
+            const score = trust(logits, p);
+            const risk = riskCoverage(score, [...predictions(logits, labels, 1).correct]);
+            return { score, risk, area: augrc(risk) };
+        });
+    }"""
+    for found, arm in zip(page.evaluate(call, p), study.with_logits[0].comparison.arms, strict=True):
+        logits, labels = explorer.shown_logits(arm.records[0])
+        logits = logits.astype(float)
+        score = selective.normalised_max_logit(logits, p, centred=True) if p else selective.max_probability(logits)
+        correct = logits.argmax(axis=1) == labels
+        np.testing.assert_allclose(found["score"], score, rtol=1e-9)
+        np.testing.assert_allclose(
+            found["risk"], selective.risk_coverage(found["score"], correct), rtol=1e-9, atol=1e-12
+        )
+        assert found["area"] == pytest.approx(selective.augrc(found["score"], correct), **EXACT)
+
+
+def test_equal_scores_have_the_error_rate_at_every_coverage(page):
+    risk = page.evaluate("riskCoverage([1, 1, 1, 1], [true, false, true, true])")
+    assert risk == pytest.approx([0.25] * 4, **EXACT)

@@ -107,6 +107,40 @@ function reliability(confidence, correct, bins) {
   return { confidence: means(sums.confidence), accuracy: means(sums.accuracy), count, ece };
 }
 
+/** How far each prediction is trusted: the log-odds of its largest probability, which tie less than that itself, or for
+ *  p > 0 its largest logit over the p-norm of all, their mean subtracted. */
+function trust(logits, p) {
+  return Array.from({ length: logits.rows }, (_, i) => {
+    const z = row(logits, i);
+    const largest = z.reduce((a, b) => Math.max(a, b));
+    const first = z.indexOf(largest);
+    if (!p) return -Math.log(z.reduce((sum, value, k) => sum + (k === first ? 0 : Math.exp(value - largest)), 0));
+    const middle = mean(z);
+    return (largest - middle) / z.reduce((sum, value) => sum + Math.abs(value - middle) ** p, 0) ** (1 / p);
+  });
+}
+
+/** Risk at coverage n/N, n = 1 … N; equal scores count as their mean over all orders. */
+function riskCoverage(score, correct) {
+  const order = score.map((_, i) => i).sort((a, b) => score[b] - score[a]);
+  const risk = [];
+  let errors = 0;
+  for (let start = 0; start < order.length; ) {
+    let end = start;
+    while (end < order.length && score[order[end]] === score[order[start]]) end++;
+    const wrong = order.slice(start, end).filter((i) => !correct[i]).length;
+    for (let n = start + 1; n <= end; n++) risk.push((errors + ((n - start) * wrong) / (end - start)) / n);
+    errors += wrong;
+    start = end;
+  }
+  return risk;
+}
+
+/** Mean share of all examples that are accepted and wrong. */
+function augrc(risk) {
+  return mean(risk.map((value, i) => (value * (i + 1)) / risk.length));
+}
+
 /** A column of several matrices of one form: its mean, least and largest value row by row. */
 function columnRange(matrices, column) {
   const at = (matrix, i) => matrix.values[i * matrix.columns + column];

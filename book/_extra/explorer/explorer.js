@@ -299,9 +299,76 @@ function translationPart(form, data) {
   };
 }
 
+/** What is wrong among the predictions that are accepted. */
+function riskPart(form, data) {
+  const chart = new Chart("risk", "Risk against coverage");
+  const names = data.networks.map(({ title }, i) => [`${i}`, title]);
+  const titles = data.networks[0].arms.map(({ name, title }) => [name, title]);
+  const columns = [
+    ["risk", "errors among the accepted (%)"],
+    ["augrc", "AUGRC (%)"],
+    ["alone", "accepted by this network only"],
+  ];
+  form.append(
+    html(
+      "div",
+      { class: "controls" },
+      menu("ranked", "Network", names, "0"),
+      slider("accepted", "Accept the most trusted:", { min: 1, max: 100, step: 1, value: 80 }),
+      slider("norm", "Score:", { min: 0, max: 10, step: 1, value: 0 }),
+    ),
+    html("div", { class: "charts" }, chart.node),
+    comparison("Measured on these images", columns, titles),
+  );
+  return () => {
+    const { arms, labels } = data.networks[Number(form.ranked.value)];
+    const [share, p] = [Number(form.accepted.value) / 100, Number(form.norm.value)];
+    const found = arms.map(({ name, logits }) => {
+      const score = trust(logits, p);
+      const { correct } = predictions(logits, labels, 1);
+      return { name, score, risk: riskCoverage(score, [...correct]) };
+    });
+    const n = Math.max(1, Math.round(share * labels.length));
+    const accepted = found.map(({ score }) => mostTrusted(score, n));
+    found.forEach(({ name, risk }, k) => {
+      const others = accepted[1 - k];
+      show(form, {
+        [`risk-${name}`]: (100 * risk[n - 1]).toFixed(2),
+        [`augrc-${name}`]: (100 * augrc(risk)).toFixed(2),
+        [`alone-${name}`]: [...accepted[k]].filter((i) => !others.has(i)).length,
+      });
+    });
+    show(form, {
+      "accepted-shown": `${form.accepted.value} %`,
+      "norm-shown": p ? `largest logit ÷ norm, p = ${p}` : "largest probability",
+    });
+    drawRisk(chart, found, share);
+  };
+}
+
+/** The places of the n largest scores. */
+function mostTrusted(score, n) {
+  return new Set(score.map((_, i) => i).sort((a, b) => score[b] - score[a]).slice(0, n));
+}
+
+function drawRisk(chart, found, share) {
+  const top = 1.05 * Math.max(...found.map(({ risk }) => 100 * risk.at(-1)));
+  const ticks = [0, 5, 10, 15, 20, 25, 30, 40, 50, 60, 70, 80].filter((tick) => tick < top);
+  chart.begin(
+    { from: 0, to: 100, label: "coverage: accepted images (%)", ticks: [0, 20, 40, 60, 80, 100] },
+    { from: 0, to: top, label: "risk: errors among them (%)", ticks },
+  );
+  chart.line([[100 * share, 0], [100 * share, top]], "diagonal");
+  for (const { name, risk } of found) {
+    const places = risk.map((_, i) => i).filter((i) => i % Math.ceil(risk.length / 300) === 0 || i === risk.length - 1);
+    chart.line(places.map((i) => [(100 * (i + 1)) / risk.length, 100 * risk[i]]), `line-${name}`);
+  }
+  chart.describe(found.map(({ name, risk }) => `${name}: ${(100 * risk.at(-1)).toFixed(1)} % errors if all are accepted`).join("; "));
+}
+
 /** How much a logit difference tells about its image, along the training. */
 function informationPart(form, data) {
-  const chart = new Chart("information", "Mutual information along the training", { width: 460 });
+  const chart = new Chart("information", "Mutual information along the training");
   const names = data.names.map((name, i) => [`${i}`, name]);
   const steps = [...data.steps];
   const titles = data.arms.map(({ name, title }) => [name, title]);
@@ -365,6 +432,7 @@ const PARTS = {
   temperature: temperaturePart,
   translation: translationPart,
   information: informationPart,
+  risk: riskPart,
 };
 
 /** Put what differs from the defaults into the address. */
