@@ -1,7 +1,7 @@
 """What all chapters measured: every part of every claim in every setting, with its verdict."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from lsbook.chapters.plans import registered
@@ -9,19 +9,24 @@ from lsbook.chapters.shared.claim_tables import Finding, Measure, findings
 from lsbook.chapters.shared.selection import RECORDED, is_recorded
 from lsbook.core.errors import one_of
 from lsbook.evidence import claims
-from lsbook.evidence.claims import MIXED
+from lsbook.evidence.claims import CLAIMS, MIXED
 from lsbook.recipes.profiles import PROFILES
 
 EVIDENCE = ("paper", "laptop")  # profiles that say something about the paper, the better first
 
 
-def collect(profile: str = "auto", seeds: str = RECORDED) -> list[Finding]:
+def collect(profile: str = "auto", seeds: str = RECORDED, ids: Collection[str] = CLAIMS) -> list[Finding]:
     """What the chapters measured; of a part that two of them measured in one setting, that with more seeds.
 
     A profile that asks for a better one's runs adds nothing.
 
-    profile: a name, or "auto": all that are evidence. seeds: as chapters take them; by default nothing is trained.
-    UserError for an unknown profile.
+    Args:
+        profile: a name, or "auto": all that are evidence.
+        seeds: as chapters take them; by default nothing is trained.
+        ids: of the claims that are wanted, by default those of the paper.
+
+    Raises:
+        UserError: for an unknown profile.
     """
     one_of("profile", profile, ("auto", *PROFILES))
     best: dict[tuple, Finding] = {}
@@ -29,13 +34,15 @@ def collect(profile: str = "auto", seeds: str = RECORDED) -> list[Finding]:
     for name in EVIDENCE if profile == "auto" else (profile,):
         for chapter in registered().values():
             groups = chapter.groups(name)
-            asked = [group.runs(0) for group in groups]
-            if chapter.claims is None or asked in seen or (seeds == RECORDED and not is_recorded(groups)):
+            asked = chapter.name, [group.runs(0) for group in groups]
+            if chapter.claims is None or not {*ids} & {*chapter.claims.ids} or asked in seen:
+                continue
+            if seeds == RECORDED and not is_recorded(groups):
                 continue
             seen.append(asked)
             for found in findings(chapter.claims.measure(name, seeds)):
                 part = found.profile, found.setting, found.verdict.claim, found.verdict.part
-                if part not in best or best[part].verdict.seeds < found.verdict.seeds:
+                if found.verdict.claim in ids and (part not in best or best[part].verdict.seeds < found.verdict.seeds):
                     best[part] = found
     return list(best.values())
 

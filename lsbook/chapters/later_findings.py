@@ -4,24 +4,33 @@ Written down before any of these runs was measured. Their seeds are new, because
 seen. Verdicts are by the rule of `claims`; d is smoothed − hard, unless the claim's quantity says otherwise.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
 from lsbook.chapters import equal_softness
-from lsbook.chapters.shared.comparison import Arm, group_of, loss_arm, smoothing_arms
-from lsbook.chapters.shared.selection import Group
+from lsbook.chapters.shared import captions, claim_tables
+from lsbook.chapters.shared.claim_tables import Finding, Measure, Setting
+from lsbook.chapters.shared.comparison import Arm, Comparison, compare, group_of, loss_arm, smoothing_arms
+from lsbook.chapters.shared.selection import Group, select_runs
 from lsbook.core import registry
 from lsbook.core.config import Recipe, Run
+from lsbook.core.errors import one_of
 from lsbook.core.registry import identifier
 from lsbook.core.store import Record
+from lsbook.core.wording import counted
+from lsbook.evidence.claims import LEAST_SEEDS, NOT_TESTED
 
 SEEDS = {"cifar10": "5-9", "tiny-imagenet-50": "0-4", "multi30k": "3-5"}
 TAUGHT_SEEDS = "3-5"  # of students, as many as Figure 5's
-NETWORKS = (("cifar10", "alexnet"), ("cifar10", "resnet56"))
-# Of every network: hard targets, smoothing with 0.1, which decides, and MaxSup with the same factor, which L7 compares
-# with it; and smoothing with the factor of L2, with which L1 is decided as well.
-ARMS = (*smoothing_arms(0.1, "maxsup"), replace(loss_arm(Recipe.loss, 0.05, "smoothed"), name="smoothed by 0.05"))
+PROFILE_SEEDS = {"smoke": "0-2", "paper": "0-4"}  # where nothing had been seen; in the small-scale setting SEEDS
+NETWORKS = {
+    "smoke": (("digits", "alexnet-16"),),
+    "laptop": (("cifar10", "alexnet"), ("cifar10", "resnet56")),
+    "paper": (("cifar10", "alexnet"), ("cifar10", "resnet56")),
+}
+SECOND_FACTOR = 0.05  # of L2, with which L1 is decided as well
 NOISY = ("cifar10", "alexnet")
 NOISE = 0.2
 TEMPERATURES = (1.0, 4.0)
@@ -29,22 +38,42 @@ TEMPERATURES = (1.0, 4.0)
 Quantity = Callable[[Record], float]
 
 
+def arms(alpha: float = 0.1) -> list[Arm]:
+    """The arms of every network: hard targets, smoothing with α, MaxSup with the same factor, smoothing with 0.05.
+
+    The second is what the claims are about; L7 compares the third with it.
+    """
+    found = smoothing_arms(alpha, "maxsup")
+    if alpha != SECOND_FACTOR:
+        found.append(replace(loss_arm(Recipe.loss, SECOND_FACTOR, "smoothed"), name="smoothed by 0.05"))
+    return found
+
+
 def metric(name: str, factor: float = 1.0) -> Quantity:
     """A recorded number of the run. factor: 100 for points."""
-    return lambda record: factor * record.metrics[name]
+    return lambda record: factor * recorded(record, name)
+
+
+class NotRecorded(Exception):
+    """A record lacks a number, as one does that was made before it was measured."""
+
+
+def recorded(record: Record, name: str) -> float:
+    """A number of a record. NotRecorded where it lacks it."""
+    if name not in record.metrics:
+        raise NotRecorded(f"the record {record.run.key} has no {name}")
+    return record.metrics[name]
 
 
 def probe_accuracy(record: Record) -> float:
-    """Of a linear probe on the other data set, in percent."""
+    """Of a linear probe on the other data set, in percent. NotRecorded where none was tried."""
     transfer = registry.dataset(record.run.dataset).transfer
-    if transfer is None:
-        raise ValueError(f"record: features of {record.run.dataset} are tried on no other data set")
-    return 100 * record.metrics[f"probe_{identifier(transfer)}_accuracy"]
+    return 100 * recorded(record, f"probe_{identifier(transfer or 'no other')}_accuracy")
 
 
 def normalisation_gain(record: Record) -> float:
     """AUGRC by the largest probability − by the normalised logit."""
-    return record.metrics["test_msp_augrc"] - record.metrics["test_normalised_logit_augrc"]
+    return recorded(record, "test_msp_augrc") - recorded(record, "test_normalised_logit_augrc")
 
 
 # (claim, part) -> what is read of each run, in the part's units. L4 compares runs of its own; see `wide_beam` for L5.
@@ -85,9 +114,68 @@ def wide_beam(part: str, beam: int) -> Quantity:
     return metric(f"test_unpenalised{beam}_{quantity}")
 
 
-def run(network: tuple[str, str], arm: Arm, seed: int, noise: float = 0.0) -> Run:
-    """A run of the small-scale setting. network: data set and model; noise: the rate of wrong labels."""
-    return replace(arm.run("laptop", *network, seed), label_noise=noise)
+def run(network: tuple[str, str], arm: Arm, seed: int, noise: float = 0.0, profile: str = "laptop") -> Run:
+    """A run of a profile. network: data set and model; noise: the rate of wrong labels."""
+    return replace(arm.run(profile, *network, seed), label_noise=noise)
+
+
+def network_groups(profile: str, alpha: float = 0.1, network: str = "all") -> list[Group]:
+    """The runs of every arm, a group for each network of the profile. network: "all", or one such as "cifar10-alexnet".
+
+    UserError for a network that the profile does not have here.
+    """
+    known = {f"{dataset}-{model}": (dataset, model) for dataset, model in NETWORKS[profile]}
+    one_of(f"network of the profile {profile}", network, ("all", *known))
+    return [
+        group_of(arms(alpha), partial(run, pair, profile=profile), PROFILE_SEEDS.get(profile, SEEDS.get(pair[0], "")))
+        for name, pair in known.items()
+        if network in ("all", name)
+    ]
+
+
+def comparisons(
+    profile: str = "auto", alpha: float = 0.1, seeds: str = "auto", network: str = "all"
+) -> list[Comparison]:
+    """The arms of each network with their records, trained where they are missing.
+
+    Args:
+        profile: as for `select_runs`.
+        alpha: smoothing factor, above 0 and below 1.
+        seeds: as for `select_runs`.
+        network: as for `network_groups`.
+
+    Raises:
+        UserError: for a network, factor, seeds or profile that there is not.
+    """
+    selection = select_runs(profile, seeds, lambda name: network_groups(name, alpha, network))
+    return [compare(selection.profile, arms(alpha), found) for found in selection.groups if found]
+
+
+def measured(
+    comparisons: Sequence[Comparison], measures: Callable[[Comparison, str], list[Setting]], ids: Sequence[str]
+) -> list[Setting]:
+    """Every claim of `ids` on every network whose records have what it needs."""
+    found = []
+    for comparison in comparisons:
+        for claim in ids:
+            with contextlib.suppress(NotRecorded):
+                found += measures(comparison, claim)
+    return found
+
+
+def setting(chapter: str, comparison: Comparison, where: str, measures: list[Measure]) -> Setting:
+    """What claims came to on a network. where: on what else than the network, such as ", α = 0.05"."""
+    return Setting(chapter, comparison.profile, comparison.title + where, measures, comparison.records)
+
+
+def compared(claim: str, parts: Sequence[str], first: Arm, second: Arm) -> list[Measure]:
+    """Parts of a claim on two arms. NotRecorded where a record lacks the quantity."""
+    conditions = f"α = {second.alpha:g}"
+    found = []
+    for part in parts:
+        before, after = (arm.values(QUANTITIES[claim, part]) for arm in (first, second))
+        found.append(claim_tables.measure(claim, part, part, before, after, conditions=conditions))
+    return found
 
 
 def students(seed: int) -> dict[tuple[float, float], Run]:
@@ -104,6 +192,40 @@ def students(seed: int) -> dict[tuple[float, float], Run]:
 
 def groups() -> list[Group]:
     """All runs on CIFAR-10: hard, smoothed and MaxSup networks, networks with wrong labels, students."""
-    compared = [group_of(ARMS, partial(run, network), SEEDS[network[0]]) for network in NETWORKS]
-    noisy = group_of(ARMS[:2], partial(run, NOISY, noise=NOISE), SEEDS[NOISY[0]])
-    return [*compared, noisy, Group(TAUGHT_SEEDS, students)]
+    noisy = group_of(arms()[:2], partial(run, NOISY, noise=NOISE), SEEDS[NOISY[0]])
+    return [*network_groups("laptop"), noisy, Group(TAUGHT_SEEDS, students)]
+
+
+def answer(findings: Sequence[Finding], templates: dict[str, str]) -> str:
+    """A sentence on a part of a claim, chosen by what came out on the first network that it was tested on.
+
+    Args:
+        findings: on the part, one a network.
+        templates: verdict -> sentence with `network`, `means` (of both arms) and `change` (with its interval).
+
+    Returns:
+        the sentence, and on how many networks the same was found if there are others; "" where nothing is tested.
+    """
+    tested = [finding for finding in findings if finding.verdict.verdict != NOT_TESTED]
+    if not tested:
+        return ""
+    first, *others = tested
+    verdict, found = first.verdict.verdict, first.measure
+    said = templates[verdict].format(
+        network=first.setting,
+        means=f"{found.first.mean():.3g} → {found.second.mean():.3g}",
+        change=captions.signed(*first.change),
+    )
+    alike = sum(other.verdict.verdict == verdict for other in tested)
+    return said if not others else f"{said} So it is on {alike} of {counted(len(tested), 'network')}."
+
+
+def undecided_yet(comparisons: Sequence[Comparison], planned: str) -> str:
+    """A sentence where too few seeds are recorded for a verdict on any network; "" else. planned: the seeds."""
+    counts = [len(comparison.reference.records) for comparison in comparisons]
+    if max(counts, default=0) >= LEAST_SEEDS:
+        return ""
+    return (
+        f"Nothing here is decided yet: of the seeds {planned}, fixed beforehand, {max(counts, default=0)} "
+        f"{'is' if max(counts, default=0) == 1 else 'are'} recorded, and a verdict needs {LEAST_SEEDS}."
+    )

@@ -25,7 +25,7 @@ from lsbook.chapters.shared.selection import RECORDED, Group, is_recorded, selec
 from lsbook.core.config import Run
 from lsbook.core.errors import one_of, several_of, whole_number
 from lsbook.core.store import Record
-from lsbook.evidence import claims, literature
+from lsbook.evidence import literature
 from lsbook.outputs import Markup, Table, Text, cell_frame
 from lsbook.recipes.profiles import PROFILES
 
@@ -198,8 +198,7 @@ def measure(reference: Arm, arm: Arm, words: tuple[int, int, int]) -> list[Measu
     scaled, smoothed = reference.metric("test_scaled_ece"), arm.metric("test_ece")
     about_as_well = claim_tables.measure("C7", "", "next-token ECE against scaled hard", scaled, smoothed, n_test)
     plain, best = reference.metric("test_bleu"), reference.metric("test_scaled_bleu")
-    verdict = claims.decide_paired(claims.CLAIMS["C20"], best - plain)
-    return [about_as_well, *found, Measure("trained with hard targets", verdict, plain, best)]
+    return [about_as_well, *found, claim_tables.measure_paired("C20", "", "trained with hard targets", plain, best)]
 
 
 def _scatter(record: Record, words: tuple[int, int, int]) -> float:

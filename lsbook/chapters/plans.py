@@ -8,7 +8,7 @@ from lsbook.chapters.shared.chapter import Chapter
 from lsbook.chapters.shared.selection import parse_seeds
 from lsbook.core.config import Run
 from lsbook.core.errors import one_of
-from lsbook.evidence.claims import CLAIMS
+from lsbook.evidence.claims import ALL_CLAIMS
 from lsbook.recipes.profiles import PROFILES
 
 
@@ -24,7 +24,7 @@ def registered() -> dict[str, Chapter]:
 
 def _place(chapter: Chapter) -> int:
     """Return the place of the chapter's first claim among all claims."""
-    ids = list(CLAIMS)
+    ids = list(ALL_CLAIMS)
     return ids.index(chapter.claims.ids[0]) if chapter.claims else len(ids)
 
 

@@ -17,7 +17,7 @@ from lsbook.core import registry
 from lsbook.core.registry import short_title
 from lsbook.core.wording import counted, sentence_case
 from lsbook.evidence import literature
-from lsbook.evidence.claims import CLAIMS, CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED
+from lsbook.evidence.claims import ALL_CLAIMS, CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED
 from lsbook.figures.marks import WORDS, hidden, mark
 from lsbook.outputs import Html, Markup, Text
 
@@ -71,7 +71,7 @@ def _grid_row(claim: str, findings: Sequence[Finding], networks: Sequence[tuple[
             for outcome, finding in found.get(network, ())
         ]
         cells.append(Markup("<td>{}</td>").format(Markup("").join(links) or hidden("not asked of this network")))
-    text = CLAIMS[claim].text
+    text = ALL_CLAIMS[claim].text
     return Markup('<tr><th scope="row">{}</th>{}</tr>').format(text[0].upper() + text[1:], Markup("").join(cells))
 
 
@@ -86,7 +86,7 @@ def _reported(name: str) -> Markup:
     """What the paper and the replication have on the topic's claims, folded away."""
     rows = Markup("").join(
         Markup('<tr><th scope="row">{}</th><td>{}</td><td>{}</td><td>{}</td></tr>').format(
-            sentence_case(CLAIMS[claim].text), source, outcome, numbers
+            sentence_case(ALL_CLAIMS[claim].text), source, outcome, numbers
         )
         for claim in topic(name).claims
         for source, outcome, numbers in _published(claim)
@@ -135,7 +135,7 @@ def multiplicity_text(findings: Sequence[Finding]) -> Text:
 
 def _p(finding: Finding) -> float:
     """Of the test that the difference is at the threshold."""
-    part, claim = finding.part, CLAIMS[finding.verdict.claim]
+    part, claim = finding.part, ALL_CLAIMS[finding.verdict.claim]
     first, second = finding.measure.first, finding.measure.second
     threshold = -part.sign * part.margin
     if claim.design == "paired":

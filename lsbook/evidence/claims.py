@@ -139,10 +139,9 @@ def combine(verdicts: Sequence[Verdict]) -> Verdict:
         ValueError: unless these are all the parts of one claim, each once.
     """
     given = sorted((verdict.claim, verdict.part) for verdict in verdicts)
-    claims = CLAIMS | LATER
-    if not any(given == sorted((claim.id, part.name) for part in claim.parts) for claim in claims.values()):
+    if not any(given == sorted((claim.id, part.name) for part in claim.parts) for claim in ALL_CLAIMS.values()):
         raise ValueError("verdicts: expected one for each part of one claim")
-    claim = claims[verdicts[0].claim]
+    claim = ALL_CLAIMS[verdicts[0].claim]
     found = {verdict.verdict for verdict in verdicts}
     if {REPRODUCED, CONTRADICTED} <= found:
         combined = MIXED
@@ -380,3 +379,4 @@ _LATER = (
 )
 
 LATER = {claim.id: claim for claim in _LATER}
+ALL_CLAIMS = CLAIMS | LATER

@@ -12,6 +12,7 @@ _NAMES = {
         "information_figure",
         "length_figure",
         "likelihood_figure",
+        "risk_figure",
         "sample_size_figure",
         "smoothing_figure",
         "temperature_figure",

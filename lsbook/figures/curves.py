@@ -237,3 +237,29 @@ def temperature_figure(quantities: Sequence[tuple[str, Sequence]], width: float 
         draw_against_temperature(axes, curves, title)
     panels[0].legend()
     return figure
+
+
+def risk_figure(
+    networks: Sequence[tuple[str, Sequence[tuple[str, str, str, np.ndarray]]]], width: float = WIDE
+) -> Figure:
+    """Draw risk against coverage of each (title, curves): means over the seeds, bands from the lowest to the highest.
+
+    curves: label, colour, style of the line, and risk (S, 100) at each hundredth of coverage.
+    """
+    rows, columns = grid_for(len(networks), width, 3)
+    figure = Figure(figsize=(min(width, 4.6 * columns), 3.4 * rows + 0.7), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    coverage = np.arange(1, 101)
+    for axes, (title, curves) in zip(grid.flat, networks, strict=False):
+        for label, colour, style, risk in curves:
+            percent = 100 * risk
+            axes.plot(coverage, percent.mean(axis=0), style, color=COLOURS[colour], label=label)
+            axes.fill_between(
+                coverage, percent.min(axis=0), percent.max(axis=0), color=COLOURS[colour], alpha=0.2, lw=0
+            )
+        axes.set(title=title, xlabel="coverage: accepted images (%)", xlim=(0, 100))
+        axes.set_ylim(bottom=0)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("risk: errors among them (%)")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=columns)
+    return figure

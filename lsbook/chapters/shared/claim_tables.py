@@ -11,7 +11,7 @@ from lsbook.chapters.shared import captions
 from lsbook.core.store import Record
 from lsbook.core.wording import counted, sentence_case
 from lsbook.evidence import claims
-from lsbook.evidence.claims import CLAIMS, NOT_TESTED, Part, Verdict
+from lsbook.evidence.claims import ALL_CLAIMS, NOT_TESTED, Part, Verdict
 from lsbook.figures.forest import Row, RowGroup, forest_table
 from lsbook.figures.marks import WORDS, mark
 from lsbook.outputs import Html, Markup
@@ -73,13 +73,13 @@ class Finding(NamedTuple):
     @property
     def conditions(self) -> str:
         """Such as "α = 0.1, T = 8", without a break within an equation."""
-        own = f"α = {CLAIMS[self.verdict.claim].alpha_on(self.network[0]):g}"
+        own = f"α = {ALL_CLAIMS[self.verdict.claim].alpha_on(self.network[0]):g}"
         return (self.measure.conditions or own).replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
 
     @property
     def part(self) -> Part:
         """The part of the claim: its quantity, units, margin and sign."""
-        return CLAIMS[self.verdict.claim].part(self.verdict.part)
+        return ALL_CLAIMS[self.verdict.claim].part(self.verdict.part)
 
     @property
     def change(self) -> Interval:
@@ -113,8 +113,13 @@ def measure(
     conditions: str = "",
 ) -> Measure:
     """The verdict on one part of a claim from its quantity on each run of two arms, (S,) and (S',)."""
-    verdict = claims.decide(CLAIMS[claim], first, second, part, n_test)
+    verdict = claims.decide(ALL_CLAIMS[claim], first, second, part, n_test)
     return Measure(title, verdict, first, second, conditions)
+
+
+def measure_paired(claim: str, part: str, title: str, first: np.ndarray, second: np.ndarray) -> Measure:
+    """The verdict on one part of a claim from two readings (S,) of the same runs; d = second − first."""
+    return Measure(title, claims.decide_paired(ALL_CLAIMS[claim], second - first, part), first, second)
 
 
 def combined(measures: Sequence[Measure]) -> list[Verdict]:
@@ -148,8 +153,8 @@ def _groups(found: Sequence[Finding], label: Callable[[Finding], str]) -> list[R
         quantities.setdefault((finding.verdict.claim, finding.verdict.part), []).append(finding)
     return [
         RowGroup(
-            sentence_case(CLAIMS[claim].text),
-            f"{several[0].part.quantity}. {CLAIMS[claim].caveat}".strip(),
+            sentence_case(ALL_CLAIMS[claim].text),
+            f"{several[0].part.quantity}. {ALL_CLAIMS[claim].caveat}".strip(),
             [_row(finding, label(finding)) for finding in several],
         )
         for (claim, _), several in quantities.items()

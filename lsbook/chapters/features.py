@@ -1,0 +1,127 @@
+"""What the features keep: separation and transfer (L6), neural collapse (L9), and MaxSup as a third arm (L7)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from lsbook import figures
+from lsbook.chapters import projections
+from lsbook.chapters.later_findings import (
+    answer,
+    compared,
+    comparisons,
+    measured,
+    network_groups,
+    setting,
+    undecided_yet,
+)
+from lsbook.chapters.shared import claim_tables
+from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
+from lsbook.chapters.shared.claim_tables import Setting
+from lsbook.chapters.shared.comparison import Comparison
+from lsbook.core import registry
+from lsbook.core.wording import listed
+from lsbook.evidence.claims import CONTRADICTED, LATER, REPRODUCED, UNDECIDED
+from lsbook.outputs import Figure, Markup, Table, Text, cell_frame
+
+CLAIMS = ("L6", "L7", "L9")
+# (claim, part) -> by verdict a sentence; see `later_findings.answer`.
+SENTENCES = {
+    ("L6", "separation"): {
+        REPRODUCED: "Smoothed features separate the classes more: on {network} R² {means} ({change}).",
+        CONTRADICTED: "Smoothed features separate the classes less: on {network} R² {means} ({change}).",
+        UNDECIDED: "Whether smoothed features separate the classes more is open on {network}: R² {means} ({change}).",
+    },
+    ("L6", "transfer"): {
+        REPRODUCED: "On other images they serve less: a linear probe loses accuracy ({means} %; {change} points).",
+        CONTRADICTED: "On other images they serve better: a linear probe gains accuracy ({means} %; {change} points).",
+        UNDECIDED: "Whether they serve less on other images is open (probe accuracy {means} %; {change} points).",
+    },
+    ("L7", "transfer"): {
+        REPRODUCED: "MaxSup keeps what transfers: its probe is more accurate ({means} %; {change} points).",
+        CONTRADICTED: "MaxSup keeps less of what transfers: its probe is less accurate ({means} %; {change} points).",
+        UNDECIDED: "Whether MaxSup keeps more of what transfers is open (probe accuracy {means} %; {change} points).",
+    },
+    ("L9", "NC1"): {
+        REPRODUCED: "Smoothed networks are nearer to neural collapse: on {network} NC1 {means} ({change}).",
+        CONTRADICTED: "Smoothed networks are farther from neural collapse: on {network} NC1 {means} ({change}).",
+        UNDECIDED: "Whether smoothed networks are nearer to neural collapse is open on {network}: NC1 {change}.",
+    },
+}
+QUANTITIES = {
+    "test accuracy (%)": ("test_accuracy", 100),
+    "R², training": ("train_class_separation", 1),
+    "distance within": ("train_distance_within", 1),
+    "NC1": ("train_nc1", 1),
+    "NC2": ("train_nc2", 1),
+}
+
+
+def measures(comparison: Comparison, claim: str) -> list[Setting]:
+    """A claim on a network. NotRecorded where a record lacks the quantity."""
+    hard, smoothed, max_suppressed = comparison.arms[:3]
+    parts = [part.name for part in LATER[claim].parts]
+    pair = (smoothed, max_suppressed) if claim == "L7" else (hard, smoothed)
+    return [setting("features", comparison, "", compared(claim, parts, *pair))]
+
+
+def settings(profile: str, seeds: str) -> list[Setting]:
+    """The networks with their claims, for the scorecard."""
+    return measured(comparisons(profile, seeds=seeds), measures, CLAIMS)
+
+
+def in_short(shown: Sequence[Comparison]) -> Text:
+    """The chapter's answer."""
+    found = claim_tables.findings(measured(shown, measures, CLAIMS))
+    planned = network_groups(shown[0].profile)[0].seeds
+    sentences = [undecided_yet(shown, planned) and f"{undecided_yet(shown, planned)} {so_far(shown[0])}"]
+    sentences += [
+        answer([f for f in found if (f.verdict.claim, f.verdict.part) == part], templates)
+        for part, templates in SENTENCES.items()
+    ]
+    return Text(Markup("**In short.** {}").format(" ".join(filter(None, sentences))))
+
+
+def so_far(comparison: Comparison) -> str:
+    """What the recorded seeds of a network show, without a verdict."""
+    separation = [f"{arm.metric('train_class_separation').mean():.2f} ({arm.name})" for arm in comparison.arms[:3]]
+    return f"So far the class separation R² of {comparison.title} is {listed(separation)}."
+
+
+def projection_figure(comparison: Comparison) -> Figure:
+    """Training and test images of three classes with hard targets, with smoothed ones and with MaxSup; first seed."""
+    classes = projections.three_classes(comparison.network[0], "auto")
+    three = replace(comparison, arms=comparison.arms[:3])
+    drawn = [panel for panel in projections.panels(three, classes) if panel.title.endswith("training")]
+    records = [arm.records[0] for arm in three.arms]
+    return Figure(partial(figures.rows_figure, [(comparison.title, drawn)]), records)
+
+
+def feature_table(shown: Sequence[Comparison]) -> Table:
+    """The measures of every arm of every network, and how many training images it misclassifies at the end."""
+    rows = []
+    for comparison in shown:
+        transfer = registry.dataset(comparison.network[0]).transfer
+        probe = f"probe_{registry.identifier(transfer)}_accuracy" if transfer else ""
+        for arm in comparison.arms:
+            values = [_mean(arm.records, name, factor) for name, factor in QUANTITIES.values()]
+            wrong = f"{100 * (1 - arm.metric('train_accuracy').mean()):.1f}"
+            rows.append((comparison.title, arm.label, *values, _mean(arm.records, probe, 100), wrong))
+    header = ("network", "arm", *QUANTITIES, "probe (%)", "training errors (%)")
+    return Table(
+        "table-features",
+        "Measures of the features, means over the recorded seeds. Probe: accuracy of a linear classifier of them on "
+        "another data set. What MaxSup leaves out of smoothing is nothing where no training image is misclassified.",
+        cell_frame(header, rows),
+        [record for comparison in shown for record in comparison.records],
+    )
+
+
+def _mean(records: Sequence, name: str, factor: float) -> str:
+    values = [factor * record.metrics[name] for record in records if name in record.metrics]
+    return f"{np.mean(values):.3g}" if values else "—"
+
+
+CHAPTER = Chapter("features", network_groups, DecidedClaims(CLAIMS, settings))
