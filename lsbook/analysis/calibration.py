@@ -29,6 +29,9 @@ from lsbook.analysis.checks import (
 # Where temperatures are sought: the paper's are between 1 and 2.
 SMALLEST_TEMPERATURE, LARGEST_TEMPERATURE = 1e-2, 1e2
 
+# Of how many examples `fit_temperature` makes a first guess where there are many, and how far log T may be from it.
+GUESSED_FROM, GUESS_WIDTH = 2_000, 0.1
+
 # Temperatures that `fit_temperature_by_ece` tries around the best so far: how many on either side, how many an octave.
 ECE_SEARCH = ((24, 8), (8, 64), (8, 512))
 
@@ -37,6 +40,9 @@ SMOOTH_ECE_STEPS, SMALLEST_WIDTH = 10, 1e-3
 
 # Logits in a block of rows: 1 MB in float64, small beside the logits of any data set and near the size of a cache.
 BLOCK_SIZE = 2**17
+
+# Below it an exponential is subnormal or 0, which takes processors many times as long. Beside 1 it is nothing.
+LEAST_EXPONENT = -700.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,6 +163,9 @@ def classwise_reliability(
     """
     probabilities = distributions("probabilities", probabilities)
     labels = class_indices(labels, *probabilities.shape)
+    n_bins = integer("n_bins", n_bins, least=1)
+    if not equal_mass:
+        return _classwise_equal_width(probabilities, labels, n_bins)
     classes = [
         confidence_reliability(column, labels == label, n_bins, equal_mass)
         for label, column in enumerate(probabilities.T)
@@ -166,6 +175,25 @@ def classwise_reliability(
         accuracy=np.stack([one.accuracy for one in classes]),
         count=np.stack([one.count for one in classes]),
     )
+
+
+def _classwise_equal_width(probabilities: np.ndarray, labels: NDArray[np.integer], n_bins: int) -> Reliability:
+    """Count the pairs of all classes at once, blocks of rows after each other."""
+    n, n_classes = probabilities.shape
+    size = n_classes * n_bins
+    edges, first_bins = np.arange(1, n_bins) / n_bins, n_bins * np.arange(n_classes)
+    count, confidence = np.zeros(size, dtype=np.int64), np.zeros(size)
+    step = max(n_bins, BLOCK_SIZE // n_classes)
+    for start in range(0, n, step):
+        block = np.minimum(probabilities[start : start + step].astype(np.float64), 1)
+        bins = (np.searchsorted(edges, block) + first_bins).ravel()
+        count += np.bincount(bins, minlength=size)
+        confidence += np.bincount(bins, block.ravel(), minlength=size)
+    true = probabilities[np.arange(n), labels].astype(np.float64)
+    accuracy = np.bincount(np.searchsorted(edges, true) + first_bins[labels], minlength=size)
+    sums = np.stack([confidence, accuracy])
+    means = np.divide(sums, count, where=count > 0, out=np.full(sums.shape, np.nan))
+    return Reliability(*(values.reshape(n_classes, n_bins) for values in (*means, count)))
 
 
 def confidence_reliability(
@@ -429,13 +457,18 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     def slope(log_inverse: float) -> float:  # of the loss in 1/T, which has the sign of the slope in log(1/T)
         total = 0.0
         for rows, block in _blocks(logits):
-            weights = np.exp(log_inverse) * block
+            weights = np.maximum(np.exp(log_inverse) * block, LEAST_EXPONENT)
             np.exp(weights, out=weights)
             total += np.sum(np.einsum("nk,nk->n", weights, block) / weights.sum(axis=1))
             total -= block[np.arange(len(block)), labels[rows]].sum()
         return total
 
     low, high = -np.log(LARGEST_TEMPERATURE), -np.log(SMALLEST_TEMPERATURE)
+    if len(labels) >= 4 * GUESSED_FROM:  # where to look, from some of the examples: fewer passes over all of them
+        some = slice(None, None, len(labels) // GUESSED_FROM)
+        guess = -np.log(fit_temperature(logits[some], labels[some]))
+        if slope(guess - GUESS_WIDTH) < 0 < slope(guess + GUESS_WIDTH):
+            low, high = guess - GUESS_WIDTH, guess + GUESS_WIDTH
     if slope(low) >= 0:
         return LARGEST_TEMPERATURE
     if slope(high) <= 0:

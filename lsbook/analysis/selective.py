@@ -216,9 +216,12 @@ def normalised_max_logit(logits: ArrayLike, p: float, centred: bool) -> NDArray[
     if centred:
         logits = logits - logits.mean(axis=1, keepdims=True)
     scale = np.abs(logits).max(axis=1, keepdims=True)  # so that no power overflows
-    scaled = logits / np.where(scale > 0, scale, 1)
-    norm = np.sum(np.abs(scaled) ** p, axis=1) ** (1 / p)
-    return np.asarray(np.round(scaled.max(axis=1) / np.where(norm > 0, norm, 1), 12))
+    powers = logits / np.where(scale > 0, scale, 1)
+    largest = powers.max(axis=1)
+    np.abs(powers, out=powers)
+    powers **= p
+    norm = np.sum(powers, axis=1) ** (1 / p)
+    return np.asarray(np.round(largest / np.where(norm > 0, norm, 1), 12))
 
 
 def energy(logits: ArrayLike) -> NDArray[np.float64]:

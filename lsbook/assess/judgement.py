@@ -70,7 +70,7 @@ class Judgement:
         if self.predictions.validation:
             return [(np.arange(len(labels)), self.predictions.validation)]
         shuffled = np.random.default_rng(0).permutation(len(labels))  # files may be sorted by class
-        halves = np.array_split(shuffled, 2)
+        halves = [np.sort(half) for half in np.array_split(shuffled, 2)]
         return [(rows, (labels[other], logits[other])) for rows, other in zip(halves, halves[::-1], strict=True)]
 
     @cached_property
@@ -98,7 +98,7 @@ class Judgement:
         """(N,) largest probabilities at the fitted temperature."""
         result = np.empty(len(self.predictions.labels))
         for (rows, _), temperature in zip(self._parts, self.temperatures, strict=True):
-            result[rows] = _confidence(self.predictions.logits[rows], temperature)
+            result[rows] = _confidence(self.predictions.logits, temperature, rows)
         return result
 
     @cached_property
@@ -107,9 +107,8 @@ class Judgement:
         logits = self.predictions.logits
         normalised = np.empty(len(logits))
         for (rows, _), choice in zip(self._parts, self.normalisations, strict=True):
-            normalised[rows] = _by_rows(
-                partial(selective.normalised_max_logit, p=choice.p, centred=choice.centred), logits[rows]
-            )
+            score = partial(selective.normalised_max_logit, p=choice.p, centred=choice.centred)
+            normalised[rows] = _by_rows(score, logits, rows)
         return {"probability": _by_rows(selective.max_probability, logits), "normalised logit": normalised}
 
     @cached_property
@@ -125,14 +124,16 @@ class Judgement:
     @cached_property
     def smoothness(self) -> float:
         """γ of the predictions as distillation targets at T = 1."""
-        probabilities = calibration.softmax(self.predictions.logits[: 10**4])
-        return distillation.smoothness_index(probabilities, self.predictions.labels[: 10**4])
+        return distillation.smoothness_at(1, self.predictions.logits[: 10**4], self.predictions.labels[: 10**4])
 
     @cached_property
     def brier(self) -> calibration.BrierScore:
         """With its parts, summed over the classes."""
         logits = self.predictions.logits
-        return calibration.brier_score(calibration.softmax(logits), self.predictions.labels)
+        probabilities = np.empty_like(logits)
+        for rows in _blocks(np.arange(len(logits)), logits.shape[1]):
+            probabilities[rows] = calibration.softmax(logits[rows])
+        return calibration.brier_score(probabilities, self.predictions.labels)
 
     @cached_property
     def evenness(self) -> float:
@@ -141,13 +142,11 @@ class Judgement:
         The mean entropy of the other classes' probabilities, as a share of its largest value log(K − 1): smoothed
         targets ask for 1. NaN for two classes, which have one other.
         """
-        logits = self.predictions.logits[self.confidence >= np.quantile(self.confidence, CONFIDENT)][: 10**4]
+        logits = self.predictions.logits
         if logits.shape[1] < 3:
             return float("nan")
-        others = np.sort(logits.astype(np.float64), axis=1)[:, :-1]
-        p = calibration.softmax(others)
-        entropy = -np.sum(p * np.log(np.maximum(p, np.finfo(float).tiny)), axis=1)
-        return float(entropy.mean() / np.log(p.shape[1]))
+        confident = np.flatnonzero(self.confidence >= np.quantile(self.confidence, CONFIDENT))[: 10**4]
+        return float(_by_rows(_entropy_of_others, logits, confident).mean() / np.log(logits.shape[1] - 1))
 
     @property
     def smoothing_factor(self) -> float:
@@ -182,11 +181,11 @@ class Judgement:
     def _scaled_nll(self) -> float:
         """At the fitted temperature, or temperatures."""
         logits, labels = self.predictions.logits, self.predictions.labels
-        parts = zip(self._parts, self.temperatures, strict=True)
-        sums = [
-            len(rows) * calibration.negative_log_likelihood(logits[rows], labels[rows], t) for (rows, _), t in parts
-        ]
-        return sum(sums) / len(labels)
+        total = 0.0
+        for (part, _), temperature in zip(self._parts, self.temperatures, strict=True):
+            for rows in _blocks(part, logits.shape[1]):
+                total += len(rows) * calibration.negative_log_likelihood(logits[rows], labels[rows], temperature)
+        return total / len(labels)
 
     @cached_property
     def resampled(self) -> dict[str, np.ndarray]:
@@ -255,17 +254,30 @@ def _weighted_augrc(order: np.ndarray, correct: np.ndarray, weights: np.ndarray)
     return float(np.sum(w * errors_before + wrong * w * (w + 1) / 2) / weights.sum() ** 2)
 
 
-def _confidence(logits: np.ndarray, temperature: float) -> np.ndarray:
-    return _by_rows(lambda part: calibration.softmax(part, temperature).max(axis=1), logits)
+def _entropy_of_others(logits: np.ndarray) -> np.ndarray:
+    """(N,) of the classes but the most probable, in nats."""
+    p = calibration.softmax(np.sort(logits, axis=1)[:, :-1])
+    return -np.sum(p * np.log(np.maximum(p, np.finfo(float).tiny)), axis=1)
 
 
-def _by_rows(function: Callable[[np.ndarray], np.ndarray], logits: np.ndarray) -> np.ndarray:
-    """`function` of blocks of rows, so that no copy in float64 of all logits is made."""
-    step = max(1, 2**22 // logits.shape[1])
-    return np.concatenate([function(logits[start : start + step]) for start in range(0, len(logits), step)])
+def _confidence(logits: np.ndarray, temperature: float, rows: np.ndarray | None = None) -> np.ndarray:
+    return _by_rows(lambda part: calibration.softmax(part, temperature).max(axis=1), logits, rows)
+
+
+def _by_rows(
+    function: Callable[[np.ndarray], np.ndarray], logits: np.ndarray, rows: np.ndarray | None = None
+) -> np.ndarray:
+    """`function` of blocks of the rows, all if not given, so that no copy in float64 of all logits is made."""
+    rows = np.arange(len(logits)) if rows is None else rows
+    return np.concatenate([function(logits[block]) for block in _blocks(rows, logits.shape[1])])
+
+
+def _blocks(rows: np.ndarray, n_classes: int) -> list[np.ndarray]:
+    step = max(1, calibration.BLOCK_SIZE // n_classes)
+    return [rows[start : start + step] for start in range(0, len(rows), step)]
 
 
 def _few(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """So many examples that 20 normalisations of them are compared within seconds."""
-    most = max(1_000, 2**21 // logits.shape[1])
-    return logits[:most], labels[:most]
+    """So many examples, from all over, that 20 normalisations of them are compared within seconds."""
+    step = -(-len(labels) // max(1_000, 2**21 // logits.shape[1]))
+    return logits[::step], labels[::step]

@@ -117,7 +117,7 @@ def _as_logits(name: str, values: np.ndarray, kind: str) -> tuple[np.ndarray, st
         raise UserError(f"{name}: {kind} have the shape {values.shape}; expected (N, K) with two classes or more")
     if not np.issubdtype(values.dtype, np.number) or np.issubdtype(values.dtype, np.complexfloating):
         raise UserError(f"{name}: {kind} are {values.dtype}, not numbers")
-    values = values.astype(np.float64 if values.dtype == np.float64 else np.float32)
+    values = values.astype(np.float64 if values.dtype == np.float64 else np.float32, copy=False)
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
         raise UserError(f"{name}: {kind} of example {row} are not finite numbers")

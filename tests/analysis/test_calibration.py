@@ -457,6 +457,13 @@ def test_temperature_in_closed_form():
         assert fit_temperature(logits, [0, 0, 1, 0]) == pytest.approx(a / math.log(3), rel=1e-6)
 
 
+@pytest.mark.parametrize("n", [8_000, 10_000])
+def test_a_first_guess_from_some_examples_misleads_no_one(n):
+    """Every fifth of 10,000 examples is one like the others; every fourth of 8,000 is always correct."""
+    logits = np.tile([2.0, 0.0], (n, 1))
+    assert fit_temperature(logits, np.tile([0, 0, 1, 0], n // 4)) == pytest.approx(2 / math.log(3), rel=1e-6)
+
+
 @given(GENERATORS)
 def test_no_temperature_nearby_does_better(rng):
     logits, labels = noisy_logits(rng)
@@ -551,12 +558,17 @@ def test_inputs_are_left_as_they_were():
     assert (probabilities == softmax(logits, 2.0)).all()
 
 
+def brier_of_logits(logits, labels):
+    return brier_score(softmax(logits), labels).reliability
+
+
 @pytest.mark.parametrize("n_classes", [3, 1000])
 def test_rows_in_blocks_give_what_the_whole_gives(n_classes, monkeypatch):
     logits, labels = noisy_logits(np.random.default_rng(4), n=50, n_classes=n_classes)
-    whole = [f(logits, labels) for f in (negative_log_likelihood, fit_temperature, fit_temperature_by_ece)]
+    functions = negative_log_likelihood, fit_temperature, fit_temperature_by_ece, brier_of_logits
+    whole = [f(logits, labels) for f in functions]
     monkeypatch.setattr("lsbook.analysis.calibration.BLOCK_SIZE", 21)
-    blocks = [f(logits, labels) for f in (negative_log_likelihood, fit_temperature, fit_temperature_by_ece)]
+    blocks = [f(logits, labels) for f in functions]
     assert blocks == pytest.approx(whole, rel=1e-9)
 
 
