@@ -464,7 +464,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
         return total
 
     low, high = -np.log(LARGEST_TEMPERATURE), -np.log(SMALLEST_TEMPERATURE)
-    if len(labels) >= 4 * GUESSED_FROM:  # where to look, from some of the examples: fewer passes over all of them
+    if len(labels) >= 4 * GUESSED_FROM:  # where to look, from some of the examples: fewer evaluations with all of them
         some = slice(None, None, len(labels) // GUESSED_FROM)
         guess = -np.log(fit_temperature(logits[some], labels[some]))
         if slope(guess - GUESS_WIDTH) < 0 < slope(guess + GUESS_WIDTH):

@@ -59,8 +59,8 @@ def _true_probability(logits: np.ndarray, labels: np.ndarray, temperature: float
     """Sum the probability of the label over the examples: of logits in half precision, in single precision."""
     gaps = logits.astype(np.promote_types(logits.dtype, np.float32))
     gaps -= gaps[np.arange(len(labels)), labels][:, None]
-    gaps /= temperature
     with np.errstate(over="ignore"):  # the probability is then 0
+        gaps /= temperature
         return float(np.reciprocal(np.exp(gaps, out=gaps).sum(axis=1)).sum(dtype=np.float64))
 
 

@@ -7,8 +7,8 @@ is unpickled, and sizes are looked at before contents.
 import csv
 import io
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +17,11 @@ from numpy.lib import format as npy
 
 from lsbook.core.errors import UserError, brief, needing, shortened
 
+GZIP = b"\x1f\x8b"  # the first bytes of what gzip has made
 MOST_VALUES = 2**28  # in a file: 50 000 examples of 5 000 classes
-MAX_READ_CLASSES = 50_000
 PRINTED_SUM_TOLERANCE = 5e-3  # of a row of probabilities: those of float16, and those printed with three digits
 LABELS = ("labels", "label", "target", "targets", "y", "y_true", "class")
+ROW_NAMES = ("id", "index", "row", "example")  # of columns that number or name the examples
 SPLIT = ("split", "subset", "partition")
 VALIDATION = ("validation", "valid", "val", "heldout", "dev")
 COLUMN_PREFIXES = {
@@ -62,16 +63,23 @@ def read(path: Path | str) -> Predictions:
     path = Path(path)
     named = shortened(str(path), 200)
     readers = {".npz": _from_npz, ".csv": _from_csv, ".tsv": _from_csv, ".parquet": _from_parquet}
-    if path.suffix.lower() not in readers:
-        raise UserError(f"{named}: predictions are read from {', '.join(readers)}, not from {brief(path.suffix)}")
     try:
         if not path.is_file():
             raise UserError(f"{named} is no file")
+        if _begins_with(path, GZIP):
+            raise UserError(f"{named} is compressed by gzip; unpack it first")
+        if path.suffix.lower() not in readers:
+            raise UserError(f"{named}: predictions are read from {', '.join(readers)}, not from {brief(path.suffix)}")
         return readers[path.suffix.lower()](path)
     except UserError:
         raise
     except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile, MemoryError, csv.Error) as error:
         raise UserError(f"{named}: {brief(str(error))}") from None
+
+
+def _begins_with(path: Path, start: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
 
 
 def from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Predictions:
@@ -80,14 +88,17 @@ def from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Predictions:
     They are labels, logits or probabilities; class_names, features, templates; val_labels, and val_logits or
     val_probabilities. UserError for what is missing or does not fit.
     """
-    arrays = {known.lower(): np.asarray(array) for known, array in arrays.items()}
+    arrays = {known.lower(): _text_of_bytes(np.asarray(array)) for known, array in arrays.items()}
     labels = next((arrays.pop(known) for known in LABELS if known in arrays), None)
     if labels is None:
         raise UserError(f"{name}: no labels; name an array {LABELS[0]}")
     logits, given, notes = _scores(name, arrays, "")
-    classes = tuple(str(text) for text in arrays.pop("class_names", np.arange(logits.shape[1])).tolist())
-    if len(classes) != logits.shape[1]:
-        raise UserError(f"{name}: {len(classes)} class names for {logits.shape[1]} classes")
+    if len(logits) < 2:
+        raise UserError(f"{name}: there is one example; two or more are assessed")
+    names = arrays.pop("class_names", np.arange(logits.shape[1]))
+    if names.shape != logits.shape[1:]:
+        raise UserError(f"{name}: class names have the shape {names.shape}; there are {logits.shape[1]} classes")
+    classes = tuple(map(str, names.tolist()))
     labels = _labels(name, labels, classes, len(logits))
     validation = None
     held_out = next((arrays.pop(f"val_{known}") for known in LABELS if f"val_{known}" in arrays), None)
@@ -103,24 +114,28 @@ def from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Predictions:
     return Predictions(name, labels, logits, given, classes, validation, features, templates, tuple(notes))
 
 
+def _text_of_bytes(array: np.ndarray) -> np.ndarray:
+    return np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
+
+
 def _scores(name: str, arrays: dict[str, np.ndarray], prefix: str) -> tuple[np.ndarray, str, list[str]]:
     """Logits (N, K), what was given, and notes; what is used is taken from the arrays."""
     for known, kind in COLUMN_PREFIXES.items():
         if len(known) > 1 and f"{prefix}{known}" in arrays:
-            return *_as_logits(name, arrays.pop(f"{prefix}{known}"), kind), []
+            return *_as_logits(f"{name}: {prefix}{kind}", arrays.pop(f"{prefix}{known}"), kind), []
     raise UserError(f"{name}: no {prefix}logits and no {prefix}probabilities, an array (N, K)")
 
 
-def _as_logits(name: str, values: np.ndarray, kind: str) -> tuple[np.ndarray, str]:
-    """Logits of logits or probabilities (N, K)."""
+def _as_logits(what: str, values: np.ndarray, kind: str) -> tuple[np.ndarray, str]:
+    """Logits of logits or probabilities (N, K). what: these are, for messages."""
     if values.ndim != 2 or values.shape[1] < 2 or not len(values):
-        raise UserError(f"{name}: {kind} have the shape {values.shape}; expected (N, K) with two classes or more")
+        raise UserError(f"{what} have the shape {values.shape}; expected (N, K) with two classes or more")
     if not np.issubdtype(values.dtype, np.number) or np.issubdtype(values.dtype, np.complexfloating):
-        raise UserError(f"{name}: {kind} are {values.dtype}, not numbers")
+        raise UserError(f"{what} are {values.dtype}, not numbers")
     values = values.astype(np.float64 if values.dtype == np.float64 else np.float32, copy=False)
     if not np.isfinite(values).all():
         row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-        raise UserError(f"{name}: {kind} of example {row} are not finite numbers")
+        raise UserError(f"{what} of example {row} are not finite numbers")
     if kind == "logits":
         return values, kind
     sums = values.sum(axis=1, dtype=np.float64)
@@ -128,7 +143,7 @@ def _as_logits(name: str, values: np.ndarray, kind: str) -> tuple[np.ndarray, st
     if wrong.size:
         row = wrong[0]
         raise UserError(
-            f"{name}: probabilities of example {row} sum to {sums[row]:.4g}, the smallest is {values[row].min():.4g}; "
+            f"{what} of example {row} sum to {sums[row]:.4g}, the smallest is {values[row].min():.4g}; "
             "if these are logits, name them so"
         )
     return np.log(np.maximum(values, np.finfo(np.float32).tiny)), kind
@@ -138,14 +153,16 @@ def _labels(name: str, labels: np.ndarray, classes: tuple[str, ...], n: int) -> 
     """Class indices (n,) of indices or of names of classes."""
     if labels.shape != (n,):
         raise UserError(f"{name}: labels have the shape {labels.shape}, but there are {n} examples")
-    if labels.dtype.kind in "US" or labels.dtype == object:
+    if labels.dtype.kind in "UO":
         places = {known: place for place, known in enumerate(classes)}
         texts = [str(label).strip() for label in labels.tolist()]
-        unknown = next((text for text in texts if text not in places), None)
-        if unknown is None:
-            return np.array([places[text] for text in texts])
-        raise UserError(f"{name}: the label {brief(unknown)} is no class; classes are {brief(', '.join(classes))}")
-    if not np.all(np.isfinite(labels)) or np.any(labels != np.floor(labels)):
+        for text in dict.fromkeys(texts):
+            if text not in places:
+                raise UserError(f"{name}: the label {brief(text)} is no class; classes are {brief(', '.join(classes))}")
+            if classes.count(text) > 1:
+                raise UserError(f"{name}: several classes are named {brief(text)}; give labels as numbers from 0")
+        return np.array([places[text] for text in texts])
+    if labels.dtype.kind not in "biuf" or not np.all(np.isfinite(labels)) or np.any(labels != np.floor(labels)):
         raise UserError(f"{name}: labels must be whole numbers from 0 or names of classes")
     labels = labels.astype(np.int64)
     if labels.min() < 0 or labels.max() >= len(classes):
@@ -192,8 +209,11 @@ def _from_npz(path: Path) -> Predictions:
 def _from_csv(path: Path) -> Predictions:
     """Of any of the separators and encodings that spreadsheets write, Excel's semicolons and decimal commas too."""
     text = _text(path)
-    first = text.partition("\n")[0]
+    if text.startswith("sep="):  # for Excel
+        text = text.partition("\n")[2]
+    first = text.partition("\n")[0].partition("\r")[0]
     separator = max(",;\t|", key=first.count)
+    _refuse_doubles(path.name, next(csv.reader([first], delimiter=separator), []))
     decimal = "," if separator == ";" and "," in text[len(first) : len(first) + 2_000] else "."
     frame = pd.read_csv(io.StringIO(text), sep=separator, decimal=decimal, skipinitialspace=True)
     return _from_frame(path.name, frame)
@@ -228,16 +248,18 @@ def _from_parquet(path: Path) -> Predictions:
 def _from_frame(name: str, frame: pd.DataFrame) -> Predictions:
     """A row an example: a column of labels, maybe one of splits, and a column a class, or one of lists."""
     frame = frame.rename(columns={column: str(column).strip() for column in frame.columns})
+    _refuse_doubles(name, frame.columns)
     lower = {column.lower(): column for column in frame.columns}
     label = next((lower[known] for known in LABELS if known in lower), None)
     if label is None:
         raise UserError(
-            f"{name}: no column of labels; name one {LABELS[0]} (there are {brief(', '.join(frame.columns))})"
+            f"{name}: no column of labels; name one {LABELS[1]} (there are {brief(', '.join(frame.columns))})"
         )
     if frame[label].isna().any():
         raise UserError(f"{name}: row {int(np.flatnonzero(frame[label].isna())[0])} has no label")
     split = next((lower[known] for known in SPLIT if known in lower), None)
-    scores, classes, kind = _class_columns(name, frame.drop(columns=[c for c in (label, split) if c]))
+    others = frame.drop(columns=[c for c in (label, split) if c])
+    scores, classes, kind, unused = _class_columns(name, others)
     labels = frame[label].to_numpy()
     if labels.dtype == object or labels.dtype.kind not in "iuf":
         labels = frame[label].astype(str).to_numpy(dtype=object)
@@ -249,32 +271,56 @@ def _from_frame(name: str, frame: pd.DataFrame) -> Predictions:
     arrays = {"labels": labels[~held_out], kind: scores[~held_out], "class_names": np.array(classes, dtype=object)}
     if held_out.any():
         arrays |= {"val_labels": labels[held_out], f"val_{kind}": scores[held_out]}
-    return from_arrays(name, arrays)
+    found = from_arrays(name, arrays)
+    return replace(found, notes=(*found.notes, f"not used: {', '.join(unused)}")) if unused else found
 
 
-def _class_columns(name: str, frame: pd.DataFrame) -> tuple[np.ndarray, Sequence[str], str]:
-    """Scores (N, K), names of classes, and whether they are logits or probabilities.
+def _refuse_doubles(name: str, columns: Iterable[str]) -> None:
+    """UserError where two columns have one name; names of labels and splits are the same in capitals."""
+    seen = set()
+    for column in map(str.strip, columns):
+        key = column.lower() if column.lower() in (*LABELS, *SPLIT) else column
+        if key and key in seen:
+            raise UserError(f"{name}: there are two columns {brief(key)}; keep one")
+        seen.add(key)
+
+
+def _class_columns(name: str, frame: pd.DataFrame) -> tuple[np.ndarray, Sequence[str], str, list[str]]:
+    """Scores (N, K), names of classes, whether they are logits or probabilities, and the columns that are neither.
 
     A column of lists is named logits or probabilities; columns of numbers begin with logit_ or probability_, or are all
-    that are numbers: probabilities if every row is a distribution.
+    that are numbers and do not count the rows: probabilities if every row is a distribution.
     """
     for column in frame.columns:
         if column.lower() in COLUMN_PREFIXES and frame[column].dtype == object and len(frame):
             lists = frame[column].tolist()
-            if len({len(row) for row in lists if hasattr(row, "__len__")}) != 1:
+            if len({len(row) if hasattr(row, "__len__") else None for row in lists}) != 1:
                 raise UserError(f"{name}: the lists in {column} are not equally long")
-            return np.array(lists), [str(k) for k in range(len(lists[0]))], COLUMN_PREFIXES[column.lower()]
-    numbers = frame.select_dtypes("number")
-    parted = {column: column.partition("_") for column in numbers.columns}
+            unused = [other for other in frame.columns if other != column]
+            return np.array(lists), [str(k) for k in range(len(lists[0]))], COLUMN_PREFIXES[column.lower()], unused
+    parted = {column: column.partition("_") for column in frame.columns}
     for kind in ("logits", "probabilities"):
         named = {c: rest for c, (head, _, rest) in parted.items() if rest and COLUMN_PREFIXES.get(head.lower()) == kind}
         if len(named) > 1:
-            return numbers[list(named)].to_numpy(), list(named.values()), kind
+            unused = [column for column in frame.columns if column not in named]
+            return _numbers(name, frame[list(named)]).to_numpy(), list(named.values()), kind, unused
+    counted = [column for column in frame.columns if column.lower() in ROW_NAMES or column.startswith("Unnamed:")]
+    numbers = _numbers(name, frame.drop(columns=counted)).select_dtypes("number")
+    unused = [column for column in frame.columns if column not in numbers.columns]
     if numbers.shape[1] < 2:
-        texts = [column for column in frame.columns if column not in numbers.columns]
-        hint = f"; {brief(', '.join(texts))} are no numbers" if texts else ""
+        hint = f"; {brief(', '.join(unused))} are no numbers" if unused else ""
         raise UserError(f"{name}: no column for each class, such as logit_cat and logit_dog{hint}")
     values = numbers.to_numpy(dtype=np.float64)
     with np.errstate(invalid="ignore"):  # what is no number is said of the row
         distributions = values.min() >= 0 and np.all(np.abs(values.sum(axis=1) - 1) <= PRINTED_SUM_TOLERANCE)
-    return values, list(numbers.columns), "probabilities" if distributions else "logits"
+    return values, list(numbers.columns), "probabilities" if distributions else "logits", unused
+
+
+def _numbers(name: str, frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns as they are; UserError for one in which some values are numbers and others text, such as 1,234.5."""
+    for column in frame.columns.difference(frame.select_dtypes("number").columns):
+        no_number = pd.to_numeric(frame[column].astype(str), errors="coerce").isna()
+        if not no_number.all():
+            text = frame[column][no_number if no_number.any() else ~no_number].iloc[0]
+            raise UserError(f"{name}: the column {brief(column)} should be numbers, but {brief(str(text))} is text")
+    return frame

@@ -1,6 +1,9 @@
 """Somebody's own predictions: read from every form that people write, and judged as the book judges its own."""
 
+import gzip
 import json
+import sys
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -14,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from torchmetrics.functional.classification import multiclass_calibration_error
 
-from lsbook import assess
+from lsbook import assess, cli
 from lsbook.analysis.calibration import softmax
 from lsbook.assess.judgement import Judgement, _weighted_augrc, _weighted_ece
 from lsbook.chapters import your_model
@@ -109,6 +112,23 @@ def bad_files(tmp_path):
         "complex": ({"labels": labels, "logits": logits + 1j}, "not numbers"),
         "validation": ({"labels": labels, "logits": logits, "val_labels": labels}, "no val_logits"),
         "objects": ({"labels": labels, "logits": np.array([[None] * 3] * 20)}, "Python objects"),
+        "pickled": ({"labels": labels, "logits": logits, "epoch": np.array(Bomb())}, "Python objects"),
+        "text": ({"labels": labels, "logits": logits.astype(str)}, "not numbers"),
+        "records": ({"labels": labels, "logits": np.zeros(20, dtype=[("a", float)])}, "expected (N, K)"),
+        "booleans": ({"labels": labels, "logits": logits > 0}, "not numbers"),
+        "dates": ({"labels": labels.astype("datetime64[s]"), "logits": logits}, "whole numbers"),
+        "onehot": ({"labels": np.eye(3)[labels], "logits": logits}, "labels have the shape (20, 3)"),
+        "percent": ({"labels": labels, "probabilities": 100 * softmax(logits)}, "sum to 100"),
+        "example": ({"labels": labels[:1], "logits": logits[:1]}, "one example"),
+        "held": (
+            {"labels": labels, "logits": logits, "val_labels": labels[:0], "val_logits": logits[:0]},
+            "val_logits",
+        ),
+        "named": ({"labels": labels, "logits": logits, "class_names": np.eye(3)}, "class names have the shape (3, 3)"),
+        "twice": (
+            {"labels": np.array(["a"] * 20), "logits": logits, "class_names": np.array(["a", "a", "b"])},
+            "several classes are named 'a'",
+        ),
     }
     for name, (content, said) in arrays.items():
         np.savez(tmp_path / f"{name}.npz", **content)
@@ -124,11 +144,39 @@ def bad_files(tmp_path):
         "not.parquet": ("hello", ""),
         "missing.csv": (None, "is no file"),
         "onlyval.csv": ("label,split,a,b\n0,val,0.5,0.5\n", "all rows are validation data"),
+        "header.csv": ("label,a,b\n", "no column for each class"),
+        "headless.csv": ("0,0.2,0.8\n1,0.7,0.3\n", "no column of labels"),
+        "foreign.csv": ("Etikett;Ameise;Biene\n0;0,2;0,8\n", "there are 'Etikett, Ameise, Biene'"),
+        "double.csv": ("label,a,a\n0,1,2\n1,2,1\n", "two columns 'a'"),
+        "spaced.csv": ("label,a, a\n0,1,2\n1,2,1\n", "two columns 'a'"),
+        "capital.csv": ("Label,label,a,b\n0,0,1,2\n1,1,2,1\n", "two columns 'label'"),
+        "thousands.csv": ('label,a,b,c\n0,"1,234.5",1,2\n1,2,3,1\n', "column 'a' should be numbers, but '1,234.5'"),
+        "points.csv": ("label;logit_a;logit_b\n0;1.234,5;2\n1;2;3,5\n", "should be numbers, but '1.234,5'"),
+        "percent.csv": ("label,a,b\n0,20%,80%\n1,70%,30%\n", "'a, b' are no numbers"),
+        "infinite.csv": ("label,a,b\n0,0,-inf\n1,-inf,0\n", "logits of example 0 are not finite"),
+        "zero.csv": ("label,a,b\n0,\0,1\n", "no column for each class"),
+        "quote.csv": ('label,a,b\n"0,1,2\n1,2,1\n', "EOF inside string"),
+        "a": ("label,a,b\n0,1,2\n", "predictions are read from"),
     }
+    (tmp_path / "folder.npz").mkdir()
+    yield "folder.npz", "is no file"
+    for name in ("gzip.csv.gz", "gzip.csv", "gzip.npz"):
+        (tmp_path / name).write_bytes(gzip.compress(b"label,a,b\n0,1,2\n1,2,1\n"))
+        yield name, "compressed by gzip; unpack it first"
+    for name, lists in {"ragged": [[1.0, 2.0], [1.0]], "empty": [[1.0, 2.0], None]}.items():
+        pd.DataFrame({"y": [0, 1], "logits": lists}).to_parquet(tmp_path / f"{name}.parquet")
+        yield f"{name}.parquet", "not equally long"
     for name, (text, said) in texts.items():
         if text is not None:
             (tmp_path / name).write_text(text)
         yield name, said
+
+
+class Bomb:
+    """What would be run if an array of objects were unpickled."""
+
+    def __reduce__(self):
+        return pytest.fail, ("the array was unpickled",)
 
 
 def test_what_holds_no_predictions_is_one_line(tmp_path):
@@ -138,6 +186,107 @@ def test_what_holds_no_predictions_is_one_line(tmp_path):
         assert said in str(caught.value), name
         assert name in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+def test_what_holds_no_predictions_ends_the_command_before_anything_runs(tmp_path, monkeypatch, capsys):
+    for name, said in bad_files(tmp_path):
+        monkeypatch.setattr(sys, "argv", ["lsbook", "assess", str(tmp_path / name), "--out", str(tmp_path / "page")])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        out, line = capsys.readouterr()
+        assert (stopped.value.code, out, line.count("\n")) == (2, "", 1), name
+        assert line.startswith("lsbook: ")
+        assert said in line
+        assert not (tmp_path / "page").exists()
+
+
+def every_part(judgements):
+    """All that a page shows, made."""
+    return [
+        assess.opening(judgements, False),
+        assess.advice(judgements),
+        assess.read_text(judgements),
+        assess.reliability_figure(judgements),
+        assess.table(judgements),
+        assess.brier_table(judgements),
+        assess.comparison_table(judgements),
+        assess.risk_figure(judgements),
+        assess.projection_figures(judgements),
+    ]
+
+
+def test_odd_files_have_a_page(tmp_path):
+    """Numbers of every type, the logarithms of probabilities, what spreadsheets add, a class for every example."""
+    labels, logits = sample(60)
+    names = np.array(CLASSES)
+    many = np.random.default_rng(0).normal(size=(60, 1_000))
+    arrays = {
+        "half": {"labels": labels.astype(np.uint8), "logits": logits.astype(np.float16)},
+        "logarithms": {"labels": labels, "logits": np.log(softmax(logits))},
+        "whole": {"labels": labels.astype(float), "logits": (4 * logits).astype(np.int8)},
+        "long": {"labels": labels, "logits": logits.astype(np.longdouble)},
+        "big-endian": {"labels": labels.astype(">i4"), "logits": logits.astype(">f4")},
+        "large": {"labels": labels, "logits": (1e37 * logits).astype(np.float32)},
+        "larger": {"labels": labels, "logits": 1e300 * logits},
+        "text": {"labels": names[labels], "logits": logits, "class_names": names},
+        "bytes": {"labels": names[labels].astype("S"), "logits": logits, "class_names": names.astype("S")},
+        "same-name": {"labels": labels, "logits": logits, "class_names": np.array(["a", "a", "b"])},
+        "capitals": {"Labels": labels, "LOGITS": logits},
+        "two": {"labels": labels[:2], "logits": logits[:2]},
+        "thousand": {"labels": many.argmax(axis=1), "logits": many},
+    }
+    for name, content in arrays.items():
+        np.savez(tmp_path / f"{name}.npz", **content)
+    write(tmp_path / "index.csv", labels, logits)
+    rows = "a;b;label;Id;\n0,2;0,8;b;17;\n0,7;0,3;a;18;\n"
+    (tmp_path / "excel.csv").write_text(f"sep=;\n{rows}", encoding="utf-8-sig", newline="\r\n")
+    (tmp_path / "mac.csv").write_text(rows, newline="\r")
+    pd.DataFrame(logits, columns=CLASSES).assign(label=labels).to_csv(tmp_path / "numbered.csv")
+    nullable = pd.DataFrame(logits, columns=CLASSES, dtype="Float64").assign(y=pd.array(labels, dtype="Int64"))
+    nullable.assign(nested=[{"a": 1}] * 60).to_parquet(tmp_path / "nullable.parquet")
+    found = {path.name: assess.read(path) for path in tmp_path.iterdir()}
+    for predictions in found.values():
+        assert len(every_part(assess.judge([predictions, predictions]))) == 9
+    for name in ("logarithms", "text", "bytes", "same-name", "capitals"):
+        same(found[f"{name}.npz"], labels, logits)
+    assert found["text.npz"].classes == found["bytes.npz"].classes == CLASSES
+    for name in ("excel.csv", "mac.csv"):
+        assert found[name].classes == ("a", "b")
+        same(found[name], [1, 0], np.log([[0.2, 0.8], [0.7, 0.3]]))
+        assert found[name].notes == ("not used: Id, Unnamed: 4",)
+    assert found["numbered.csv"].notes == ("not used: Unnamed: 0",)
+    assert found["nullable.parquet"].notes == ("not used: nested",)
+    for name in ("numbered.csv", "nullable.parquet"):
+        same(found[name], labels, logits)
+
+
+@pytest.mark.long
+def test_a_million_examples_take_little_more_memory_than_they_have(tmp_path):
+    """40 MB of logits; all that is computed of one example, and its shares of the resamples, are some numbers each."""
+    generator = np.random.default_rng(0)
+    labels = generator.integers(10, size=10**6)
+    logits = generator.standard_normal((10**6, 10), dtype=np.float32)
+    np.savez(tmp_path / "a.npz", labels=labels, logits=logits)
+    tracemalloc.start()
+    try:
+        every_part(assess.files(tmp_path / "a.npz"))
+        assert tracemalloc.get_traced_memory()[1] < 8 * logits.nbytes
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_thousand_classes_are_never_copied_in_double_precision():
+    """Beside the 32 MB of logits lie the two halves of them and the probabilities, in single precision."""
+    generator = np.random.default_rng(0)
+    labels = generator.integers(1_000, size=8_000)
+    logits = generator.standard_normal((8_000, 1_000), dtype=np.float32)
+    predictions = assess.from_arrays("a", {"labels": labels, "logits": logits})
+    tracemalloc.start()
+    try:
+        assess.table(assess.judge([predictions]))
+        assert tracemalloc.get_traced_memory()[1] < 3 * logits.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_file_that_unpacks_to_too_much_is_refused_before_it_is_read(tmp_path, monkeypatch):
