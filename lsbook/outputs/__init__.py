@@ -6,6 +6,7 @@ own code wrote as `Markup` is Markdown and HTML.
 """
 
 import base64
+import io
 import json
 import re
 import string
@@ -216,6 +217,8 @@ def _plain(text: str) -> str:
 class Figure:
     """A figure, drawn once for desktops and once for phones, shown as matplotlib's own are.
 
+    In a notebook that has not set how these are shown it is a PNG.
+
     Attributes:
         draw: width in inches -> matplotlib's figure, its panels arranged for that width.
         records: what it shows.
@@ -228,9 +231,15 @@ class Figure:
         from IPython import get_ipython
 
         display = get_ipython().display_formatter.format
-        shown, metadata = display(self.draw(WIDE))
-        narrow = {NARROW_SVG: display(self.draw(NARROW))[0]["image/svg+xml"]} if "image/svg+xml" in shown else {}
-        return shown | narrow, metadata | _runs(self.records)
+        drawn = self.draw(WIDE)
+        shown, metadata = display(drawn)
+        if "image/svg+xml" in shown:
+            shown[NARROW_SVG] = display(self.draw(NARROW))[0]["image/svg+xml"]
+        elif not any(kind.startswith("image/") for kind in shown):
+            picture = io.BytesIO()
+            drawn.savefig(picture, format="png", bbox_inches="tight")
+            shown["image/png"] = base64.b64encode(picture.getvalue()).decode()
+        return shown, metadata | _runs(self.records)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from sklearn.calibration import CalibratedClassifierCV, calibration_curve
 from sklearn.datasets import load_digits
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from torchmetrics.functional.classification import multiclass_calibration_error
@@ -331,8 +333,29 @@ def test_measures_are_those_of_other_libraries(trained):
     assert found["nll"] == pytest.approx(log_loss(labels, p), rel=1e-6)
     assert found["brier"] == pytest.approx(brier_score_loss(labels, p, scale_by_half=False), rel=1e-6)
     right = p.argmax(axis=1) == labels
+    bins = calibration_curve(right, judgement.confidence, n_bins=15)
+    filled = judgement.reliability.count > 0
+    for ours, theirs in zip((judgement.reliability.accuracy, judgement.reliability.confidence), bins, strict=True):
+        np.testing.assert_allclose(ours[filled], theirs)
     assert found["auroc"] == pytest.approx(roc_auc_score(right, p.max(axis=1)))
     assert found["accuracy"] == pytest.approx(100 * right.mean())
+
+
+def test_the_temperature_is_the_one_that_scikit_learn_fits():
+    """On the digits of 900 to 1,300, for logits of a model that is fitted to the first 900 and far too confident."""
+    x, y = load_digits(return_X_y=True)
+    x = x / 16
+    model = LogisticRegression(C=1e3, max_iter=5_000).fit(x[:900], y[:900])
+    scaled = CalibratedClassifierCV(FrozenEstimator(model), method="temperature").fit(x[900:1300], y[900:1300])
+    arrays = {"labels": y[1300:], "logits": model.decision_function(x[1300:])}
+    arrays |= {"val_labels": y[900:1300], "val_logits": model.decision_function(x[900:1300])}
+    [judgement] = assess.judge([assess.from_arrays("digits", arrays)])
+    assert judgement.temperature > 2
+    theirs = scaled.predict_proba(x[1300:])
+    np.testing.assert_allclose(softmax(arrays["logits"], judgement.temperature), theirs, atol=1e-3)
+    assert judgement.metrics["scaled_nll"] == pytest.approx(log_loss(y[1300:], theirs), rel=1e-3)
+    error = multiclass_calibration_error(torch.tensor(theirs), torch.tensor(y[1300:]), num_classes=10, n_bins=15)
+    assert judgement.metrics["scaled_ece"] == pytest.approx(float(error), abs=1e-3)
 
 
 def test_the_books_own_records_read_back_give_the_books_own_numbers(tmp_path):

@@ -40,7 +40,8 @@ def table(profile):
     selection = select_runs(profile, "auto", groups)
     comparison = compare(selection.profile, ARMS, selection.groups[0])
     rows = [(arm.label, f"{100 * arm.metric('test_accuracy').mean():.0f}") for arm in comparison.arms]
-    return Table("table-hardly", "Test accuracy in percent.", cell_frame(("targets", "accuracy"), rows), comparison.records)
+    shown = cell_frame(("targets", "accuracy"), rows)
+    return Table("table-hardly", "Test accuracy in percent.", shown, comparison.records)
 
 
 CHAPTER = Chapter("hardly_trained", groups)

@@ -101,7 +101,7 @@ def test_the_answer_has_a_sentence_on_each_finding(recorded):
     assert text.startswith(
         "**In short.** On AlexNet, CIFAR-10 smoothed networks rank their own errors worse: AUGRC 0.0806 → 0.101 "
     )
-    assert "Dividing the largest logit by the norm of all repairs their ranking by +0.0100" in text
+    assert "Dividing the largest logit by the norm of all repairs their ranking by +0.010 [+0.010, +0.010" in text
     assert "After temperature scaling they are calibrated worse: on AlexNet, CIFAR-10 ECE 0.0106 → 0.0306" in text
     assert "So it is on 1 of 2 networks" in text  # the unknown: of MNIST, not of Tiny ImageNet
 
