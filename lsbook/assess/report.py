@@ -96,12 +96,18 @@ def _cell(judgement: Judgement, name: str) -> str:
 
 def brier_table(judgements: Sequence[Judgement]) -> Table:
     """The parts of the Brier score."""
-    parts = ("reliability", "resolution", "uncertainty", "within_bin", "score")
-    rows = [(j.name, *(f"{getattr(j.brier, part):.4f}" for part in parts)) for j in judgements]
+    parts = {
+        "reliability": [j.brier.reliability for j in judgements],
+        "− resolution": [j.brier.resolution for j in judgements],
+        "+ uncertainty": [j.brier.uncertainty for j in judgements],
+        "+ within bins": [j.brier.within_bin for j in judgements],
+        "= score": [j.brier.score for j in judgements],
+    }
+    rows = [(part, *(f"{value:.4f}" for value in values)) for part, values in parts.items()]
     return Table(
         "table-assessment-brier",
         "Brier score = reliability − resolution + uncertainty + within bins, summed over the classes, with 15 bins.",
-        cell_frame(("file", "reliability", "− resolution", "+ uncertainty", "+ within bins", "= score"), rows),
+        cell_frame(("part", *(j.name for j in judgements)), rows),
     )
 
 
@@ -164,7 +170,7 @@ def risk_figure(judgements: Sequence[Judgement]) -> Figure:
     from lsbook.figures.assessment import RiskCurve, risk_coverage_figure
 
     def curve(j: Judgement, score: str) -> RiskCurve:
-        return RiskCurve(f"{j.name}, {score}", selective.risk_coverage(j.scores[score], j.predictions.correct))
+        return RiskCurve(j.name, selective.risk_coverage(j.scores[score], j.predictions.correct))
 
     curves = [(curve(j, "probability"), curve(j, "normalised logit")) for j in judgements]
     return Figure(partial(risk_coverage_figure, curves))

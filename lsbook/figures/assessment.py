@@ -7,16 +7,18 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from lsbook.analysis.calibration import Reliability
+from lsbook.core.errors import shortened
 from lsbook.figures.projection import draw_projection
 from lsbook.figures.reliability import draw_confidences, draw_reliability
 from lsbook.figures.style import HARD, NEUTRAL, SCALED, SMOOTHED, WIDE, grid_for
 
 COLOURS = (HARD, SMOOTHED, NEUTRAL, SCALED)
 MOST_POINTS = 500  # of a drawn curve
+LONGEST_NAME = 30  # characters of a name beside a drawing
 
 
 class RiskCurve(NamedTuple):
-    """Risk (N,) at coverage n/N by one score of one model."""
+    """Risk (N,) at coverage n/N of one model, by one score."""
 
     title: str
     risk: np.ndarray
@@ -55,28 +57,30 @@ def sampling_reliability_figure(models: Sequence[tuple[str, Reliability, Reliabi
     figure = Figure(figsize=(width, (0.65 * width + 0.6) * len(models)), layout="tight")  # the same in every build
     grid = figure.subplots(2 * len(models), 2, height_ratios=[3, 1] * len(models), squeeze=False)
     for row, (title, *diagrams) in enumerate(models):
-        readings = (f"{title}\nas it is", f"{title}\nat the fitted temperature")
+        readings = (f"{shortened(title, LONGEST_NAME)}\nas it is", "at the fitted T")
         axes = grid[2 * row : 2 * row + 2].T
         for (above, below), name, diagram, colour in zip(axes, readings, diagrams, (HARD, SCALED), strict=True):
             draw_reliability(above, [diagram], colour)
             draw_confidences(below, [diagram], colour)
-            above.set_title(name, color=colour)
+            above.set_title(name, color=colour, loc="left")
             below.set_xlabel("confidence")
         grid[2 * row, 0].set_ylabel("accuracy")
-        grid[2 * row + 1, 0].set_ylabel("examples (%)")
+        grid[2 * row + 1, 0].set_ylabel("share (%)")
     return figure
 
 
 def risk_coverage_figure(curves: Sequence[tuple[RiskCurve, RiskCurve]], width: float = WIDE) -> Figure:
     """For each model its risk by the largest probability (solid) and by the normalised logit (dashed)."""
-    figure = Figure(figsize=(min(width, 6.4), 3.4), layout="tight")
+    figure = Figure(figsize=(min(width, 6.4), 3 + 0.25 * len(curves)), layout="tight")
     axes = figure.subplots()
     for (solid, dashed), colour in zip(curves, COLOURS * len(curves), strict=False):
         for curve, style in ((solid, "-"), (dashed, "--")):
             n = len(curve.risk)
             places = np.unique(np.linspace(0, n - 1, min(n, MOST_POINTS)).round().astype(int))
-            axes.plot(100 * (places + 1) / n, 100 * curve.risk[places], style, color=colour, label=curve.title)
-    axes.set(xlabel="coverage: accepted examples (%)", ylabel="risk: errors among them (%)", xlim=(0, 100))
+            [line] = axes.plot(100 * (places + 1) / n, 100 * curve.risk[places], style, color=colour)
+            if curve is solid:
+                line.set_label(shortened(curve.title, LONGEST_NAME))
+    axes.set(xlabel="coverage: accepted (%)", ylabel="risk: errors among them (%)", xlim=(0, 100))
     axes.set_ylim(bottom=0)
-    axes.legend()
+    axes.legend(loc="upper left", bbox_to_anchor=(0, -0.2), borderaxespad=0)
     return figure
