@@ -73,8 +73,10 @@ def read(path: Path | str) -> Predictions:
         return readers[path.suffix.lower()](path)
     except UserError:
         raise
-    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile, MemoryError, csv.Error) as error:
-        raise UserError(f"{named}: {brief(str(error))}") from None
+    except (
+        Exception
+    ) as error:  # whatever the libraries make of a damaged file, as NotImplementedError of a zip's version
+        raise UserError(f"{named}: {brief(str(error) or type(error).__name__)}") from None
 
 
 def _begins_with(path: Path, start: bytes) -> bool:

@@ -478,7 +478,7 @@ def test_the_projection_needs_features_and_templates():
     templates = generator.normal(size=(3, 7))  # with biases
     assert "needs features" in assess.projection_figures(assess.judge([assess.from_arrays("a", arrays)])).markdown
     found = assess.projection_figures(assess.judge([assess.from_arrays("a", arrays | {"templates": templates})]))
-    assert len(found.drawn.axes) == 1
+    assert len(found.draw(7.6).axes) == 1
 
 
 def test_paths_are_one_or_a_list():
