@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.limits import Counts, count_flops, count_step
 from benchmarks.timing import Benchmark
-from lsbook.chapters import distillation
+from lsbook.chapters.distillation import mnist
 from lsbook.core import registry
 from lsbook.core.config import Run
 from lsbook.core.torchvision_operators import declare_missing
@@ -32,7 +32,7 @@ WORKERS = 2  # of the plain way's DataLoader
 def mlp() -> Benchmark:
     """The smoothed MNIST teacher of the distillation chapter."""
     bound = "the three products of each layer, two thirds of the time near the matrix rate; then moving the weights"
-    return _training(distillation.runs("laptop", 0)["teacher", "smoothed"], bound)
+    return _training(mnist.runs("laptop", 0)["teacher", "smoothed"], bound)
 
 
 def alexnet() -> Benchmark:

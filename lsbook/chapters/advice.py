@@ -142,11 +142,7 @@ def _for_translation(findings: Sequence[Finding]) -> Advice | None:
 
 def _for_teaching(taught: distillation.Study) -> Advice | None:
     """By the temperatures at which the smoothed teacher's student makes more errors."""
-    changes = {}
-    for t in sorted({t for t, _ in taught.students}):
-        hard, smoothed = (distillation.errors(taught.students[t, arm]) for arm in ("hard", "smoothed"))
-        if len(hard) > 1:
-            changes[t] = welch_interval(hard, smoothed)
+    changes = distillation.mnist.differences(taught.mnist)
     if not changes:
         return None
     harmful = [t for t, change in changes.items() if change.low > 0]

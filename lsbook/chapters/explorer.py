@@ -1,13 +1,18 @@
-"""What the explorer's parts are made from: recorded activations and logits of the first seed."""
+"""What the explorer's parts are made from: recorded activations and logits of the first seed, errors of all seeds."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lsbook.chapters import machine_translation
+from lsbook.analysis.statistics import mean_interval, welch_interval
+from lsbook.chapters import distillation, machine_translation
 from lsbook.chapters.calibration import Study, Sweep
+from lsbook.chapters.distillation import equal_smoothness, mnist
 from lsbook.chapters.projections import SPLIT_TITLES
 from lsbook.chapters.shared.comparison import Comparison, smoothing_arms
 from lsbook.core import registry
 from lsbook.core.store import Record, Store
+from lsbook.figures.forest import Axis
 from lsbook.outputs import Widget
 from lsbook.recipes.profiles import PROFILES
 from lsbook.runner.obtain import obtain
@@ -133,6 +138,73 @@ def risk(study: Study) -> Widget:
     )
     records = [arm.records[0] for sweep in sweeps for arm in sweep.comparison.arms[:2]]
     return Widget("risk", caption, {"networks": networks}, records)
+
+
+def students(study: distillation.Study) -> Widget:
+    """Errors of students by their teacher: over T on MNIST, over the teacher's α at equal γ on CIFAR-10."""
+    experiments = [_students_by_temperature(study.mnist), _students_by_smoothing(study.cifar10)]
+    caption = (
+        "Test errors in percent: means over the seeds with 95 % Student t intervals, of differences Welch intervals; "
+        "small dots are seeds. The dashed line on the left is the mean of students without a teacher."
+    )
+    records = [*study.mnist.records, *study.mnist.student_records, *study.cifar10.records]
+    return Widget("students", caption, {"experiments": experiments}, records)
+
+
+def _students_by_temperature(study: mnist.Study) -> dict:
+    teachers = {name: study.roles["teacher", name] for name in ("hard", "smoothed")}
+    points = [
+        _point(f"T = {t:g}", teachers, {name: study.students[t, name] for name in teachers}) for t in study.temperatures
+    ]
+    title = f"{registry.short_title(study.plan.dataset)}, by temperature T"
+    return _experiment(title, points, study.roles["alone", "hard"])
+
+
+def _students_by_smoothing(study: equal_smoothness.Study) -> dict:
+    points = []
+    for alpha in study.grid:
+        teachers = {"hard": study.points["teacher", 0.0], "smoothed": study.points["teacher", alpha]}
+        taught = {name: study.points[f"{name} teacher", alpha] for name in teachers}
+        points.append(_point(f"α = {alpha:g}", teachers, taught))
+    title = f"{registry.short_title(study.plan.dataset)} at equal γ, by the smoothed teacher’s α"
+    return _experiment(title, points, study.points["alone", 0.0])
+
+
+def _point(label: str, teachers: Mapping[str, Sequence[Record]], taught: Mapping[str, Sequence[Record]]) -> dict:
+    """What is known of each teacher and its students, by the teacher's name, and by how much the students differ.
+
+    An interval is [mean, low, high]; of a single run all three are its value.
+    """
+    errors = {name: mnist.errors(records) for name, records in taught.items()}
+    hard, smoothed = errors["hard"], errors["smoothed"]
+    several = min(len(hard), len(smoothed)) > 1
+    arms = {
+        name: {
+            "teacher": mnist.errors(teachers[name]).mean(),
+            "seeds": errors[name].tolist(),
+            "student": mean_interval(errors[name]) if several else [errors[name].mean()] * 3,
+            "softness": mnist.smoothness(records),
+            "temperature": np.mean([record.metrics["teacher_temperature"] for record in records]),
+        }
+        for name, records in taught.items()
+    }
+    difference = welch_interval(hard, smoothed) if several else [smoothed.mean() - hard.mean()] * 3
+    return {"label": label, "arms": arms, "difference": difference}
+
+
+def _experiment(title: str, points: Sequence[dict], alone: Sequence[Record]) -> dict:
+    """Points on axes that hold all of them. alone: students without a teacher."""
+    without = mnist.errors(alone).mean()
+    ends = [end for point in points for arm in point["arms"].values() for end in (*arm["student"], *arm["seeds"])]
+    axes = {
+        "errors": Axis([without, *ends]),
+        "differences": Axis([0.0, *(end for point in points for end in point["difference"])]),
+    }
+    ranges = {
+        name: {"from": axis.low, "to": axis.high, "ticks": [float(f"{tick:g}") for tick in axis.ticks]}
+        for name, axis in axes.items()
+    }
+    return {"title": title, "points": points, "alone": without, "axes": ranges}
 
 
 def translations(profile: str, alpha: float, store: Store | None = None) -> Widget | None:

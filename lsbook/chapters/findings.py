@@ -18,7 +18,7 @@ EVIDENCE = ("paper", "laptop")  # profiles that say something about the paper, t
 def collect(profile: str = "auto", seeds: str = RECORDED, ids: Collection[str] = CLAIMS) -> list[Finding]:
     """What the chapters measured; of a part that two of them measured in one setting, that with more seeds.
 
-    A profile that asks for a better one's runs adds nothing.
+    What a better profile measured on the same runs is not taken again.
 
     Args:
         profile: a name, or "auto": all that are evidence.
@@ -30,20 +30,21 @@ def collect(profile: str = "auto", seeds: str = RECORDED, ids: Collection[str] =
     """
     one_of("profile", profile, ("auto", *PROFILES))
     best: dict[tuple, Finding] = {}
-    seen = []
+    measured = set()
     for name in EVIDENCE if profile == "auto" else (profile,):
         for chapter in registered().values():
-            groups = chapter.groups(name)
-            asked = chapter.name, [group.runs(0) for group in groups]
-            if chapter.claims is None or not {*ids} & {*chapter.claims.ids} or asked in seen:
+            if chapter.claims is None or not {*ids} & {*chapter.claims.ids}:
                 continue
-            if seeds == RECORDED and not is_recorded(groups):
+            if seeds == RECORDED and not is_recorded(chapter.groups(name)):
                 continue
-            seen.append(asked)
             for found in findings(chapter.claims.measure(name, seeds)):
                 part = found.profile, found.setting, found.verdict.claim, found.verdict.part
-                if found.verdict.claim in ids and (part not in best or best[part].verdict.seeds < found.verdict.seeds):
+                if found.verdict.claim not in ids:
+                    continue
+                on = *part[1:], frozenset(record.run.key for record in found.records)
+                if on not in measured and (part not in best or best[part].verdict.seeds < found.verdict.seeds):
                     best[part] = found
+                measured.add(on)
     return list(best.values())
 
 

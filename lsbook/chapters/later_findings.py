@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from lsbook.chapters import equal_softness
+from lsbook.chapters.distillation import equal_smoothness
 from lsbook.chapters.shared import captions, claim_tables
 from lsbook.chapters.shared.claim_tables import Finding, Measure, Setting
 from lsbook.chapters.shared.comparison import Arm, Comparison, compare, group_of, loss_arm, smoothing_arms
@@ -180,7 +180,7 @@ def compared(claim: str, parts: Sequence[str], first: Arm, second: Arm) -> list[
 
 def students(seed: int) -> dict[tuple[float, float], Run]:
     """(α of the teacher, T) -> Figure 5's student of that teacher at that temperature, with β = 1 (L4)."""
-    runs = equal_softness.runs("laptop", seed)
+    runs = equal_smoothness.runs("laptop", seed)
     return {
         (alpha, temperature): replace(
             runs["alone", 0.0], teacher=runs["teacher", alpha], temperature=temperature, beta=1.0

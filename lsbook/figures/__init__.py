@@ -22,6 +22,7 @@ _NAMES = {
         "distillation_figure",
         "factors_figure",
         "seeds_figure",
+        "students_figure",
     ),
     "maps": ("pairs_figure",),
     "projection": (

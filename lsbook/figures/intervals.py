@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lsbook.analysis.statistics import mean_interval
-from lsbook.figures.style import COLOURS, WIDE, grid_for
+from lsbook.analysis.statistics import mean_interval, welch_interval
+from lsbook.figures.style import COLOURS, NEUTRAL, WIDE, grid_for
 
 
 def draw_means(axes: Axes, x: np.ndarray, values: Sequence[np.ndarray] | np.ndarray, colour: str, **style) -> None:
@@ -104,11 +104,25 @@ def draw_lengths(axes: Axes, trainings: Sequence) -> Axes:
     return axes
 
 
-def draw_distillation(axes: Axes, curves: Sequence) -> Axes:
+def draw_differences(axes: Axes, x: np.ndarray, first: np.ndarray, second: np.ndarray, colour: str, **style) -> None:
+    """Draw means of second − first against x (P,), with 95 % Welch intervals where both have two seeds or more.
+
+    first, second: (P, S) and (P, S'). A line is at 0.
+    """
+    found = [
+        welch_interval(*both) if min(map(len, both)) > 1 else [both[1].mean() - both[0].mean()] * 3
+        for both in zip(first, second, strict=True)
+    ]
+    mean, low, high = np.transpose(found)
+    axes.errorbar(x, mean, yerr=[mean - low, high - mean], color=colour, capsize=3, markersize=5, **style)
+    axes.axhline(0, color=NEUTRAL, linestyle=":", linewidth=1)
+
+
+def draw_distillation(axes: Axes, curves: Sequence, teachers: Sequence[tuple[float, float]]) -> Axes:
     """Draw test accuracy against the smoothness index γ, a line for each curve: means with 95 % Student t intervals.
 
     curves: smoothness (G,), accuracy (G, S) in percent, and style with title, colour, marks and aside, which is how far
-    from its γ a point is drawn.
+    from its γ a point is drawn. teachers: α of each smoothed one that teaches, and γ of its answers.
     """
     for curve in curves:
         style, places = curve.style, curve.smoothness + curve.style.aside
@@ -116,19 +130,62 @@ def draw_distillation(axes: Axes, curves: Sequence) -> Axes:
     values = np.concatenate([curve.accuracy.ravel() for curve in curves])
     room = 0.15 * np.ptp(values) + 0.1
     axes.set_ylim(values.min() - room, values.max() + room)  # an interval of two seeds may reach far outside
-    axes.set_xlabel("smoothness index γ")
+    axes.set_xlabel("smoothness index γ of the targets")
+    axes.set_ylabel("test accuracy (%)")
+    above = axes.secondary_xaxis("top")
+    above.set_xticks([smoothness for _, smoothness in teachers], [f"{alpha:g}" for alpha, _ in teachers])
+    above.set_xlabel("α of the smoothed teacher")
     return axes
 
 
-def distillation_figure(curves: Sequence, width: float = WIDE) -> Figure:
-    """Draw all four curves, and beside them those of students, which differ by less, without the teachers'."""
+def distillation_figure(
+    curves: Sequence, teachers: Sequence[tuple[float, float]], leads: Sequence, width: float = WIDE
+) -> Figure:
+    """Draw the curves of Figure 5, and beside them by how much the hard teacher's students are ahead of others.
+
+    curves, teachers: as for `draw_distillation`. leads: others, colour, and first and second, the accuracies (G, S) of
+    the others and of the hard teacher's students by teacher.
+    """
     rows, columns = grid_for(2, width, 3)
-    figure = Figure(figsize=(width, 3.2 * rows + 0.6), layout="constrained")
+    figure = Figure(figsize=(width, 3.4 * rows + 0.6), layout="constrained")
     left, right = figure.subplots(rows, columns, squeeze=False).flat
-    draw_distillation(left, curves)
-    draw_distillation(right, [curve for curve in curves if curve.style.student])
-    left.set_ylabel("test accuracy (%)")
-    right.set_title("students only")
+    draw_distillation(left, curves, teachers)
+    alphas = np.array([alpha for alpha, _ in teachers])
+    apart = 0.015 * np.ptp(alphas)
+    for lead, mark, aside in zip(leads, ("D", "^"), (-apart, apart), strict=True):
+        draw_differences(right, alphas + aside, lead.first, lead.second, COLOURS[lead.colour], fmt=mark)
+    right.set_xticks(alphas, [f"{alpha:g}" for alpha in alphas])
+    right.set_xlabel("α of the smoothed teacher")
+    right.set_ylabel("hard teacher's − other (points)")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
+    return figure
+
+
+def students_figure(temperatures: Sequence[float], arms: Sequence, baseline: float, width: float = WIDE) -> Figure:
+    """Draw test errors of students against the temperature, and beside them the differences from the first arm's.
+
+    arms: name, colour and values (T, S) in percent of each arm's students; baseline: the mean of students that have no
+        teacher.
+    """
+    rows, columns = grid_for(2, width, 3)
+    figure = Figure(figsize=(width, 3 * rows + 0.5), layout="constrained")
+    left, right = figure.subplots(rows, columns, squeeze=False).flat
+    places = np.array(temperatures)
+    reference, *others = arms
+    for i, (arm, mark) in enumerate(zip(arms, "oD^sv", strict=False)):
+        beside = places * (0.98 + 0.04 * i)
+        draw_means(left, beside, arm.values, COLOURS[arm.colour], fmt=f"{mark}-", label=arm.name)
+    left.axhline(baseline, color=COLOURS["alone"], linestyle="--", linewidth=1, label="student without a teacher")
+    for arm, mark in zip(others, "D^sv", strict=False):
+        draw_differences(right, places, reference.values, arm.values, COLOURS[arm.colour], fmt=mark)
+    for axes in (left, right):
+        axes.set_xscale("log")
+        axes.set_xlim(places.min() / 1.25, places.max() * 1.25)
+        axes.set_xticks(temperatures, [f"{t:g}" for t in temperatures])
+        axes.minorticks_off()
+        axes.set_xlabel("temperature T")
+    left.set_ylabel("test error (%)")
+    right.set_ylabel("smoothed − hard (points)")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=columns)
     return figure
 

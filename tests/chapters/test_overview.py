@@ -2,7 +2,8 @@
 
 import pytest
 
-from lsbook.chapters import distillation, equal_softness, mutual_information, overview
+from lsbook.chapters import mutual_information, overview
+from lsbook.chapters.distillation import equal_smoothness, mnist
 from lsbook.chapters.shared.comparison import HARD
 from lsbook.core.errors import UserError
 from lsbook.core.frame import runs_frame
@@ -13,7 +14,7 @@ from lsbook.recipes import profiles
 def test_students_are_listed_by_their_teachers(put, tmp_path):
     store = Store(tmp_path)
     for seed in range(2):
-        for run in distillation.runs("paper", seed).values():
+        for run in mnist.runs("paper", seed).values():
             put(store, run, metrics={"test_accuracy": 0.98 + seed / 100})
     table = overview.recorded(store=store)
     assert [row[0].removeprefix("MNIST, ") for row in table.rows] == [
@@ -38,7 +39,7 @@ def test_runs_that_are_measured_along_the_training_are_listed_apart(put, tmp_pat
         put(store, run, metrics={"test_accuracy": 0.7})
     names = [row[0] for row in overview.recorded(store=store).rows]
     assert names == ["CIFAR-10, ResNet-56", "CIFAR-10, ResNet-56, information measured"]
-    taught = equal_softness.runs("paper", 0)["smoothed teacher", 0.1]
+    taught = equal_smoothness.runs("paper", 0)["smoothed teacher", 0.1]
     assert (
         overview.network_words(runs_frame([taught]).iloc[0])
         == "AlexNet, student of ResNet-56, α = 0.1, T = 1, β = 1, information measured"

@@ -1,12 +1,13 @@
 """The list of every recorded run."""
 
-from lsbook.chapters import distillation, status
+from lsbook.chapters import status
+from lsbook.chapters.distillation import mnist
 from lsbook.core.store import Store
 
 
 def test_runs_stand_below_their_setting_and_lead_to_their_records(put, tmp_path):
     store = Store(tmp_path)
-    runs = [run for seed in (1, 0) for run in distillation.runs("paper", seed).values()]
+    runs = [run for seed in (1, 0) for run in mnist.runs("paper", seed).values()]
     for run in runs:
         put(store, run, recorded="2026-11-23T12:00:00+00:00")
     rows = status.runs(store=store).rows

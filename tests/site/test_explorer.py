@@ -9,7 +9,9 @@ import pytest
 
 from lsbook import chapters
 from lsbook.analysis import calibration, projection, selective, targets
-from lsbook.chapters import explorer, machine_translation
+from lsbook.analysis.statistics import mean_interval, welch_interval
+from lsbook.chapters import distillation, explorer, machine_translation
+from lsbook.chapters.distillation import mnist
 from lsbook.chapters.shared.comparison import smoothing_arm
 from lsbook.core.registry import DATASETS
 from lsbook.core.store import Store
@@ -54,13 +56,19 @@ def informed():
 
 
 @pytest.fixture(scope="module")
-def page(browser, comparison, study, translated, informed):
+def taught() -> distillation.Study:
+    return distillation.study()
+
+
+@pytest.fixture(scope="module")
+def page(browser, comparison, study, taught, translated, informed):
     """A page with nothing but the explorer; the data that its parts carry are in `carried`."""
     page = browser.new_page()
     parts = (
         explorer.target(),
         explorer.projection(comparison, study, (0, 1, 2)),
         explorer.temperature(study),
+        explorer.students(taught),
         explorer.translations("auto", 0.1, translated),
         explorer.information(informed),
         explorer.risk(study),
@@ -182,6 +190,40 @@ def test_tokens_are_marked_below_the_chosen_probability(page):
     assert shown == ["1", "4", *(f"−{-value:.4f}" for value in logs)]
     page.locator("#sentence").select_option("rain")
     assert page.locator(".tokens").first.inner_text().startswith("\N{REPLACEMENT CHARACTER}")
+
+
+def outputs(page, *names: str) -> list[str]:
+    return [page.locator(f"output[name={name}]").inner_text().replace("−", "-") for name in names]
+
+
+def test_students_are_shown_at_the_chosen_temperature(page, taught):
+    page.locator("#condition-0").fill("2")
+    assert outputs(page, "condition-0-shown", "hard-temperature") == ["T = 4", "4.00"]
+    hard, smoothed = (mnist.errors(taught.mnist.students[4.0, arm]) for arm in ("hard", "smoothed"))
+    shown = outputs(page, "hard-student", "smoothed-student", "hard-teacher", "smoothed-teacher", "smoothed-softness")
+    teachers = [taught.mnist.errors("teacher", arm).mean() for arm in ("hard", "smoothed")]
+    softness = mnist.smoothness(taught.mnist.students[4.0, "smoothed"])
+    assert shown == [f"{value:.2f}" for value in (hard.mean(), smoothed.mean(), *teachers, softness)]
+    change, low, high = welch_interval(hard, smoothed)
+    assert outputs(page, "student-difference") == [f"{change:+.2f} [{low:+.2f}, {high:+.2f}]"]
+    assert page.locator("#student-errors .point").count() == len(hard) + len(smoothed)
+    drawn = page.evaluate("carried[3].experiments[0].points[2].arms.smoothed.student")
+    assert drawn == pytest.approx(mean_interval(smoothed), **EXACT)
+    assert page.locator("#condition-1").is_hidden()
+
+
+def test_students_at_equal_smoothness_have_equal_smoothness(page, taught):
+    page.locator("#experiment").select_option("1")
+    for place, alpha in enumerate(taught.cifar10.grid):
+        page.locator("#condition-1").fill(f"{place}")
+        assert outputs(page, "condition-1-shown") == [f"α = {alpha:g}"]
+        hard, smoothed = outputs(page, "hard-softness", "smoothed-softness")
+        assert hard == smoothed
+        found = [100 - taught.cifar10.accuracies(f"{arm} teacher", alpha).mean() for arm in ("hard", "smoothed")]
+        assert outputs(page, "hard-student", "smoothed-student") == [f"{error:.2f}" for error in found]
+    above = page.locator("#student-differences desc").text_content()
+    assert above == "The whole interval is above 0 at α = 0.6."  # +0.3, +1.0 and +1.6 points, the last clearly
+    page.locator("#experiment").select_option("0")
 
 
 def test_no_translation_is_shown_and_none_trained_while_none_is_recorded(translated, results):

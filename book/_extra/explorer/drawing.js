@@ -83,7 +83,8 @@ function mark(place) {
   return svg("svg", { class: "class-mark", viewBox: "-7 -7 14 14", "aria-hidden": "true" }, path);
 }
 
-/** A chart with axes. x, y: {from, to, label, ticks}; its text alternative is its name and what `describe` says. */
+/** A chart with axes. x, y: {from, to, label, ticks}, of x also the ticks' texts where these are no numbers; its text
+ *  alternative is its name and what `describe` says. */
 class Chart {
   constructor(name, title, { width = 360, height = 300 } = {}) {
     Object.assign(this, { width, height, left: 50, right: width - 12, top: 12, bottom: height - 44 });
@@ -106,7 +107,9 @@ class Chart {
     this.y = scale(y, this.bottom, this.top);
     this.drawing.replaceChildren();
     this.add("path", { class: "axis", d: `M${this.left},${this.top} V${this.bottom} H${this.right}` });
-    for (const tick of x.ticks) this.text(tick, { x: this.x(tick), y: this.bottom + 16, "text-anchor": "middle" });
+    x.ticks.forEach((tick, i) => {
+      this.text(x.texts?.[i] ?? tick, { x: this.x(tick), y: this.bottom + 16, "text-anchor": "middle" });
+    });
     for (const tick of y.ticks) this.text(tick, { x: this.left - 6, y: this.y(tick) + 4, "text-anchor": "end" });
     this.text(x.label, { x: (this.left + this.right) / 2, y: this.height - 8, "text-anchor": "middle" });
     const middle = (this.top + this.bottom) / 2;
@@ -125,6 +128,18 @@ class Chart {
   bar(from, to, value, className) {
     const [left, top] = [this.x(from), this.y(value)];
     this.add("rect", { class: className, x: left, y: top, width: this.x(to) - left, height: this.bottom - top });
+  }
+
+  /** A band over the whole height, between `from` and `to` on the x axis. */
+  band(from, to, className) {
+    const [left, height] = [this.x(from), this.bottom - this.top];
+    this.add("rect", { class: className, x: left, y: this.top, width: this.x(to) - left, height });
+  }
+
+  /** A mean with the interval around it, [mean, low, high], in the colour of an arm. */
+  interval(x, [value, low, high], arm) {
+    this.line([[x, low], [x, high]], `line-${arm}`);
+    this.dot([x, value], `fill-${arm}`);
   }
 
   /** A line through [x, y] points. */

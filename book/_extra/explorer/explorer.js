@@ -259,6 +259,80 @@ function drawConfidences(chart, bars, examples) {
   chart.describe(`The last bin holds ${((100 * bars.count[bins - 1]) / examples).toFixed(0)} % of the images.`);
 }
 
+/** What students learn from a hard and from a smoothed teacher: their errors, and by how much these differ. */
+function studentsPart(form, data) {
+  const errors = new Chart("student-errors", "Test errors of students by their teacher");
+  const differences = new Chart("student-differences", "Errors of the smoothed teacher's students less the hard teacher's");
+  const titles = data.experiments.map(({ title }, i) => [`${i}`, title]);
+  const sliders = data.experiments.map(({ points }, i) =>
+    slider(`condition-${i}`, "Compared at:", { min: 0, max: points.length - 1, step: 1, value: points.length - 1 }),
+  );
+  const teachers = [
+    ["hard", "hard teacher"],
+    ["smoothed", "smoothed teacher"],
+  ];
+  const rows = [
+    ["teacher", "error of the teacher, %"],
+    ["student", "error of its student, %"],
+    ["temperature", "temperature T"],
+    ["softness", "γ of the student's targets"],
+  ];
+  form.append(
+    html("div", { class: "controls" }, menu("experiment", "Experiment", titles, "0"), ...sliders),
+    html("div", { class: "charts" }, errors.node, differences.node),
+    comparison("Means over the seeds", teachers, rows),
+    numbers([["student-difference", "Student's error, smoothed − hard teacher, points [95 % interval]"]]),
+  );
+  return () => {
+    const chosen = Number(form.experiment.value);
+    sliders.forEach((node, i) => (node.hidden = i !== chosen));
+    const experiment = data.experiments[chosen];
+    const place = Number(form[`condition-${chosen}`].value);
+    const { label, arms, difference } = experiment.points[place];
+    const [change, low, high] = difference.map((value) => `${value > 0 ? "+" : ""}${value.toFixed(2)}`.replace("-", "−"));
+    form[`condition-${chosen}`].setAttribute("aria-valuetext", label);
+    show(form, { [`condition-${chosen}-shown`]: label, "student-difference": `${change} [${low}, ${high}]` });
+    for (const [arm] of teachers) {
+      const values = { ...arms[arm], student: arms[arm].student[0] };
+      show(form, Object.fromEntries(rows.map(([name]) => [`${arm}-${name}`, values[name].toFixed(2)])));
+    }
+    drawStudents(errors, experiment, place);
+    drawStudentDifferences(differences, experiment, place);
+  };
+}
+
+/** The axis of an experiment's conditions, one place each. */
+function conditions({ points }) {
+  const texts = points.map(({ label }) => label);
+  return { from: -0.5, to: points.length - 0.5, label: "", ticks: points.map((_, i) => i), texts };
+}
+
+function drawStudents(chart, experiment, place) {
+  const { points, alone, axes } = experiment;
+  chart.begin(conditions(experiment), { ...axes.errors, label: "test error of the student (%)" });
+  chart.band(place - 0.4, place + 0.4, "chosen");
+  chart.line([[-0.5, alone], [points.length - 0.5, alone]], "diagonal");
+  for (const [arm, aside] of [["hard", -0.08], ["smoothed", 0.08]]) {
+    const means = points.map(({ arms }, i) => [i + aside, arms[arm].student[0]]);
+    if (means.length > 1) chart.line(means, `line-${arm}`);
+    points.forEach(({ arms }, i) => chart.interval(i + aside, arms[arm].student, arm));
+    for (const value of points[place].arms[arm].seeds) chart.dot([place + 3 * aside, value], `fill-${arm} point`, 2.5);
+  }
+  const { hard, smoothed } = points[place].arms;
+  const [first, second] = [hard, smoothed].map(({ student }) => student[0].toFixed(2));
+  chart.describe(`${points[place].label}: ${first} % with the hard teacher, ${second} % with the smoothed one.`);
+}
+
+function drawStudentDifferences(chart, experiment, place) {
+  const { points, axes } = experiment;
+  chart.begin(conditions(experiment), { ...axes.differences, label: "smoothed − hard (points)" });
+  chart.band(place - 0.4, place + 0.4, "chosen");
+  chart.line([[-0.5, 0], [points.length - 0.5, 0]], "diagonal");
+  points.forEach(({ difference }, i) => chart.interval(i, difference, "smoothed"));
+  const above = points.filter(({ difference }) => difference[1] > 0).map(({ label }) => label);
+  chart.describe(`The whole interval is above 0 at ${above.join(", ") || "none of the points"}.`);
+}
+
 /** How sure two networks are of each token of their translations. */
 function translationPart(form, data) {
   const sentences = data.sources.map((source, i) => [`${i}`, source]);
@@ -433,6 +507,7 @@ const PARTS = {
   translation: translationPart,
   information: informationPart,
   risk: riskPart,
+  students: studentsPart,
 };
 
 /** Put what differs from the defaults into the address. */

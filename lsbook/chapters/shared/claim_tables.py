@@ -9,7 +9,7 @@ import numpy as np
 from lsbook.analysis.statistics import Interval
 from lsbook.chapters.shared import captions
 from lsbook.core.store import Record
-from lsbook.core.wording import counted, sentence_case
+from lsbook.core.wording import counted, sentence_case, unbroken
 from lsbook.evidence import claims
 from lsbook.evidence.claims import ALL_CLAIMS, NOT_TESTED, Part, Verdict
 from lsbook.figures.forest import Row, RowGroup, forest_table
@@ -74,7 +74,7 @@ class Finding(NamedTuple):
     def conditions(self) -> str:
         """Such as "α = 0.1, T = 8", without a break within an equation."""
         own = f"α = {ALL_CLAIMS[self.verdict.claim].alpha_on(self.network[0]):g}"
-        return (self.measure.conditions or own).replace(" = ", "\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}")
+        return unbroken(self.measure.conditions or own)
 
     @property
     def part(self) -> Part:

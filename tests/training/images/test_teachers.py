@@ -12,7 +12,7 @@ import torch
 from lsbook import training
 from lsbook.analysis.calibration import softmax
 from lsbook.analysis.distillation import smoothness_index
-from lsbook.chapters import equal_softness
+from lsbook.chapters.distillation import equal_smoothness
 from lsbook.core.config import Pixels, Recipe, Run
 from lsbook.core.errors import UserError
 from lsbook.core.store import Store
@@ -226,7 +226,7 @@ def test_a_smoothness_out_of_reach_is_refused(data, here):
 
 def test_figure_5_costs_one_pass_through_the_views_of_each_teacher(here, results, monkeypatch):
     """All students of a seed together: the views of the training images, once for each of the teachers."""
-    runs = equal_softness.runs("smoke", 0)
+    runs = equal_smoothness.runs("smoke", 0)
     trained = {run for run in runs.values() if run.model == "mlp-800"}
     obtain(list(trained), Store(), progress=False)
     seen, whole = [], MLP.forward

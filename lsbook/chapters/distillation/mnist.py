@@ -1,16 +1,18 @@
-"""The MNIST experiment: what a student learns from a hard and from a smoothed teacher (section 4 of the paper)."""
+"""Part 1, MNIST: errors of hard and of smoothed teachers and of their students, over the temperature.
 
-from collections.abc import Mapping
+See section 4 of the paper.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from lsbook.chapters import projections
+from lsbook.analysis.statistics import Interval, welch_interval
 from lsbook.chapters.shared import captions, claim_tables
-from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Measure, Setting
-from lsbook.chapters.shared.comparison import Comparison, compare, smoothing_arms
+from lsbook.chapters.shared.comparison import ArmValues, smoothing_arms
 from lsbook.chapters.shared.selection import Group, RunsOfSeed, select_runs
 from lsbook.core import registry
 from lsbook.core.config import Recipe, Run, with_settings
@@ -19,7 +21,7 @@ from lsbook.core.registry import network_title
 from lsbook.core.store import Record
 from lsbook.core.wording import counted, listed
 from lsbook.evidence import literature
-from lsbook.outputs import Table, Text, cell_frame
+from lsbook.outputs import Table, cell_frame
 
 # By the paper's protocol, the same in both profiles: 100 passes, rate 1 in the first layer and 0.1 above, falling
 # linearly, momentum 0.9, pixels in [0, 1], where standardised ones diverge. Not as the replication has it, but by the
@@ -135,12 +137,30 @@ def at_temperatures(
 
 @dataclass(frozen=True)
 class Study:
-    """Records by role, in the order of the seeds, those of the search by (T, β), and students by (T, arm)."""
+    """Records in the order of the seeds: by (role, arm), of the search by (T, β), of students by (T, arm).
+
+    Students have the temperature of the experiment alone where others are not recorded with these seeds.
+    """
 
     profile: str
     roles: dict[tuple[str, str], list[Record]]
     search: dict[tuple[float, float], Record]
     students: dict[tuple[float, str], list[Record]]
+
+    @property
+    def plan(self) -> Plan:
+        """The experiment of the profile."""
+        return PLANS[self.profile]
+
+    @property
+    def temperatures(self) -> list[float]:
+        """Temperatures of the students, in order."""
+        return sorted({t for t, _ in self.students})
+
+    @property
+    def student_records(self) -> list[Record]:
+        """The records of the students at all temperatures."""
+        return [record for records in self.students.values() for record in records]
 
     @property
     def records(self) -> list[Record]:
@@ -153,7 +173,7 @@ class Study:
 
 
 def groups(profile: str, temperatures: str | float = "auto", beta: str | float = "auto") -> list[Group]:
-    """What the chapter asks for: the runs of a seed with those of the search, which all seeds share.
+    """What this part asks for: the runs of a seed with those of the search, which all seeds share.
 
     The second are the same with students at other temperatures after them. Their names: as `runs` has them; ("search",
     T, β) and ("search", "teacher"); ("at", T, arm).
@@ -176,17 +196,19 @@ def groups(profile: str, temperatures: str | float = "auto", beta: str | float =
 def study(
     profile: str = "auto", seeds: str = "auto", temperatures: str | float = "auto", beta: str | float = "auto"
 ) -> Study:
-    """The recorded runs of the chapter, trained where they are missing.
+    """The recorded runs of this part, trained where they are missing.
 
     temperatures, beta: as for `at_temperatures`. Where neither is named but seeds are, students at other temperatures
     are not trained for them.
     """
     selection = select_runs(profile, seeds, lambda name: groups(name, temperatures, beta))
     experiment, with_students = selection.groups
-    students = {}
     if with_students:
         keys = at_temperatures(selection.profile, 0, temperatures, beta)
         students = {key: with_students["at", *key] for key in keys}
+    else:
+        own = PLANS[selection.profile].temperature
+        students = {(own, arm.name): experiment["student", arm.name] for arm in ARMS}
     return Study(
         selection.profile,
         roles={role: experiment[role] for role in runs(selection.profile, 0)},
@@ -195,17 +217,44 @@ def study(
     )
 
 
-def settings(profile: str, seeds: str) -> list[Setting]:
-    """The claim, measured for the scorecard."""
-    return measured(study(profile, seeds=seeds))
+def errors(records: Iterable[Record]) -> np.ndarray:
+    """Test errors in percent, one a record."""
+    return np.array([100 * (1 - record.metrics["test_accuracy"]) for record in records])
+
+
+def smoothness(records: Iterable[Record]) -> float:
+    """The mean smoothness index γ of the targets of students."""
+    return float(np.mean([record.metrics["teacher_smoothness"] for record in records]))
+
+
+def differences(study: Study, arm: str = "smoothed") -> dict[float, Interval]:
+    """T -> test error in points of this arm's student less that of the hard teacher's, with its Welch interval.
+
+    Empty where an arm is a single run.
+    """
+    found = {t: (errors(study.students[t, "hard"]), errors(study.students[t, arm])) for t in study.temperatures}
+    return {t: welch_interval(*both) for t, both in found.items() if min(map(len, both)) > 1}
+
+
+def curves(study: Study) -> tuple[list[float], list[ArmValues[np.ndarray]], float]:
+    """Temperatures, of each arm's students the test errors in percent (T, S), and the mean error without a teacher."""
+    arms = [
+        ArmValues(
+            f"student of the {arm.name} teacher",
+            arm.colour,
+            np.array([errors(study.students[t, arm.name]) for t in study.temperatures]),
+        )
+        for arm in ARMS
+    ]
+    return study.temperatures, arms, float(study.errors("alone").mean())
 
 
 def measured(study: Study) -> list[Setting]:
-    """The claim, on each arm that is compared with hard teachers."""
+    """C12, on each arm that is compared with hard teachers."""
     found = []
-    for arm in teachers(study).others:
-        title = network_title(PLANS[study.profile].dataset, TEACHERS[arm.name], STUDENT)
-        if arm.name != teachers(study).main.name:
+    for arm in ARMS[1:]:
+        title = network_title(study.plan.dataset, TEACHERS[arm.name], STUDENT)
+        if arm != ARMS[1]:
             title = f"{title}, {arm.label}"
         roles = [(role, name) for role in ("teacher", "student") for name in ("hard", arm.name)]
         records = [record for role in roles for record in study.roles[role]]
@@ -213,85 +262,9 @@ def measured(study: Study) -> list[Setting]:
     return found
 
 
-def best(search: Mapping[tuple[float, float], Record]) -> tuple[float, float]:
-    """T and β of the least held-out error; of the least held-out loss where errors are equal."""
-    return min(search, key=lambda key: (-search[key].metrics["heldout_accuracy"], search[key].metrics["heldout_nll"]))
-
-
-def search_table(study: Study) -> Table:
-    """Held-out errors of the students by T and β."""
-    _, _, temperatures, betas = plan = PLANS[study.profile].search
-    rows = []
-    for beta in betas:
-        errors = [100 * (1 - study.search[t, beta].metrics["heldout_accuracy"]) for t in temperatures]
-        rows.append((f"β = {beta:g}", *(f"{error:.2f}" for error in errors)))
-    return Table(
-        "table-mnist-search",
-        "How T and β were chosen: error in percent on held-out images of the hard teacher's student, when the two are "
-        f"trained for {plan.steps:,} steps on {plan.examples:,} images. The least error decides for both teachers.",
-        cell_frame(("", *(f"T = {t:g}" for t in temperatures)), rows),
-        list(study.search.values()),
-    )
-
-
-def mnist_table(study: Study) -> Table:
-    """Test errors of teachers and students beside the published ones."""
-    columns = [(role, arm.name) for arm in ARMS for role in ("teacher", "student")]
-    rows = []
-    for source, published in literature.MNIST_DISTILLATION.items():
-        cells = [f"{published[role][arm].value:g}" if arm in published[role] else "—" for role, arm in columns]
-        rows.append((source.capitalize(), *cells, "—"))
-    ours = [captions.with_interval(study.errors(role, arm)) for role, arm in columns]
-    plan = PLANS[study.profile]
-    standing = f"Here, {captions.standing(study.profile)}"
-    rows.append((standing, *ours, captions.with_interval(study.errors("alone"))))
-    titles = ["its student" if role == "student" else f"{arm} teacher" for role, arm in columns]
-    return Table(
-        "table-mnist-distillation",
-        "Test error in percent. Teachers see shifted images and have 2 × 1200 units, with dropout or with smoothing "
-        f"(α = {ALPHA:g}) instead; students have 2 × 800 units and see unshifted images. Here T = {plan.temperature:g} "
-        f"and β = {plan.beta:g}; 95 % Student t intervals over seeds.",
-        cell_frame(("", *titles, "student without a teacher"), rows),
-        study.records,
-    )
-
-
-def temperature_table(study: Study) -> Table | Text:
-    """Test errors of both teachers' students at each temperature, and how soft the targets are."""
-    if not study.students:
-        return Text("Students at other temperatures are not recorded with these seeds.")
-    names = [arm.name for arm in ARMS]
-    rows = []
-    for t in sorted({t for t, _ in study.students}):
-        hard, *others = (errors(study.students[t, name]) for name in names)
-        cells = map(captions.with_interval, (hard, *others))
-        differences = [captions.difference(hard, other) for other in others]
-        softness = (f"{_softness(study.students[t, name]).mean():.2f}" for name in names)
-        rows.append((f"T = {t:g}", *cells, *differences, *softness))
-    differences = ["difference"] if len(ARMS) == 2 else [f"difference, {name}" for name in names[1:]]
-    every = [record for records in study.students.values() for record in records]
-    return Table(
-        "table-mnist-temperatures",
-        "Test error in percent of the hard and of the smoothed teacher's student by temperature, the second less the "
-        "first with its 95 % Welch interval, and the mean smoothness index γ of the targets, 0 for labels and 1 for "
-        f"uniform ones. β = {every[0].run.beta:g}; other intervals are 95 % Student t over seeds.",
-        cell_frame(("", *names, *differences, *(f"γ, {name}" for name in names)), rows),
-        every,
-    )
-
-
-def errors(records: list[Record]) -> np.ndarray:
-    """Test errors in percent, one a record."""
-    return np.array([100 * (1 - record.metrics["test_accuracy"]) for record in records])
-
-
-def _softness(records: list[Record]) -> np.ndarray:
-    return np.array([record.metrics["teacher_smoothness"] for record in records])
-
-
-def measure(study: Study, arm: str) -> list[Measure]:
-    """Both parts of C12, of an arm against hard teachers."""
-    plan = PLANS[study.profile]
+def measure(study: Study, arm: str = "smoothed") -> list[Measure]:
+    """Both parts of C12, teacher and student, of an arm against hard teachers."""
+    plan = study.plan
     trained = {"teacher": f"α = {ALPHA:g}", "student": f"α = {ALPHA:g}, T = {plan.temperature:g}, β = {plan.beta:g}"}
     return [
         claim_tables.measure(
@@ -301,37 +274,44 @@ def measure(study: Study, arm: str) -> list[Measure]:
     ]
 
 
-def teachers(study: Study) -> Comparison:
-    """The teachers, as the chapter on projections compares networks."""
-    return compare(study.profile, ARMS, {arm.name: study.roles["teacher", arm.name] for arm in ARMS})
-
-
-def panels(study: Study) -> list[projections.Panel]:
-    """Projections of the teachers of the first seed, on training and test images."""
-    return projections.panels(teachers(study), (0, 1, 2))
+def error_table(study: Study) -> Table:
+    """Test errors of teachers and students beside the published ones."""
+    rows = []
+    for arm in ARMS:
+        for role, title in (("teacher", f"{arm.name} teacher"), ("student", "its student")):
+            published = [found[role].get(arm.name) for found in literature.MNIST_DISTILLATION.values()]
+            cells = [f"{number.value:g}" if number else "—" for number in published]
+            rows.append((title, *cells, captions.with_interval(study.errors(role, arm.name))))
+    plan = study.plan
+    return Table(
+        "table-mnist-distillation",
+        f"Test error in percent on {registry.title(plan.dataset)}, with 95 % Student t intervals over seeds; here "
+        f"{captions.standing(study.profile)}, students at T = {plan.temperature:g} with β = {plan.beta:g}.",
+        cell_frame(("", *(source.capitalize() for source in literature.MNIST_DISTILLATION), "Here"), rows),
+        study.records,
+    )
 
 
 def numbers(study: Study) -> dict[str, float | str]:
-    """What the chapter's text quotes by name. help: by how many points a smoothed teacher is better than none."""
-    alone, taught = study.errors("alone"), study.errors("student", "smoothed")
-    plan = PLANS[study.profile]
+    """What the chapter's text quotes of this part by name."""
+    plan = study.plan
     result: dict[str, float | str] = {
         "examples": f"{plan.examples:,}",
         "passes": f"{plan.recipe.steps * plan.recipe.batch / plan.examples:.0f}",
-        "help": captions.difference(taught, alone),
-        "edge": _edge(plan),
-        "first_student_error": float(np.mean([*FIRST_ROUND["student"].values()])),
-        "alone": float(alone.mean()),
+        "mnist_data": registry.title(plan.dataset),
         "temperature": f"{plan.temperature:g}",
         "beta": f"{plan.beta:g}",
+        "mnist_alpha": f"{ALPHA:g}",
+        "search_steps": f"{plan.search.steps:,}",
         "ahead": _ahead(study),
+        "edge": _edge(plan),
+        "first_student_error": float(np.mean([*FIRST_ROUND["student"].values()])),
     }
     for role, errors in FIRST_ROUND.items():
         hard, smoothed = np.array(errors["hard"]), np.array(errors["smoothed"])
         result[f"first_{role}s"] = captions.difference(hard, smoothed)
     for arm in ARMS:
-        result[f"{arm.name}_student"] = float(study.errors("student", arm.name).mean())
-        result[f"{arm.name}_softness"] = float(_softness(study.roles["student", arm.name]).mean())
+        result[f"{arm.name}_softness"] = smoothness(study.roles["student", arm.name])
     return result
 
 
@@ -353,6 +333,3 @@ def _edge(plan: Plan) -> str:
         return "Neither lies at an end of what was tried."
     lie = "lies" if len(ends) == 1 else "lie"
     return f"{listed(ends)} {lie} at an end of what was tried; what is beyond might do better still."
-
-
-CHAPTER = Chapter("distillation", groups, DecidedClaims(("C12",), settings))

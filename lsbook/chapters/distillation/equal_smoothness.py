@@ -1,4 +1,4 @@
-"""Figure 5: students of hard and of smoothed teachers, compared at equal smoothness index γ of the targets.
+"""Part 2, Figure 5: students of hard and of smoothed teachers, compared at equal smoothness index γ of the targets.
 
 See section 4 of the paper.
 """
@@ -8,11 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lsbook.chapters import projections
-from lsbook.chapters.shared import captions, claim_tables
-from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
+from lsbook.chapters.shared import claim_tables
 from lsbook.chapters.shared.claim_tables import Measure, Setting
-from lsbook.chapters.shared.comparison import Comparison, compare, smoothing_arms
 from lsbook.chapters.shared.selection import Group, select_runs
 from lsbook.core import registry
 from lsbook.core.config import Recipe, Run
@@ -121,57 +118,45 @@ class Study:
         """Test accuracy in percent, one value a seed."""
         return np.array([100 * record.metrics["test_accuracy"] for record in self.points[kind, alpha]])
 
+    @property
+    def plan(self) -> Plan:
+        """Figure 5 in the profile."""
+        return PLANS[self.profile]
+
     def smoothness(self, kind: str, alpha: float) -> float:
         """γ of the targets, the mean of the seeds; of labels it is α exactly."""
         return float(np.mean([r.metrics.get("teacher_smoothness", r.run.alpha) for r in self.points[kind, alpha]]))
 
 
 def groups(profile: str, *grids: str | float) -> list[Group]:
-    """What the chapter asks for: the runs of a seed. grids: as for `runs`."""
+    """What this part asks for: the runs of a seed. grids: as for `runs`."""
     named = any(grid != "auto" for grid in grids)
     return [Group(PLANS[profile].seeds, lambda seed: runs(profile, seed, *grids), named)]
 
 
 def study(
-    profile: str = "auto",
-    seeds: str = "auto",
-    teachers: str | float = "auto",
-    students: str | float = "auto",
-    classes: str = "auto",
+    profile: str = "auto", seeds: str = "auto", teachers: str | float = "auto", students: str | float = "auto"
 ) -> Study:
-    """The recorded runs of the chapter, trained where they are missing.
-
-    teachers, students: as for `runs`. classes: that `panels` will show; UserError unless there are such.
-    """
-    selection = select_runs(
-        profile,
-        seeds,
-        lambda name: groups(name, teachers, students),
-        check=lambda dataset: projections.three_classes(dataset, classes),
-    )
+    """The recorded runs of this part, trained where they are missing. teachers, students: as for `runs`."""
+    selection = select_runs(profile, seeds, lambda name: groups(name, teachers, students))
     [points] = selection.groups
     return Study(selection.profile, points)
 
 
-def settings(profile: str, seeds: str) -> list[Setting]:
-    """The claims for the scorecard."""
-    return measured(study(profile, seeds=seeds))
-
-
 def measured(study: Study) -> list[Setting]:
-    """The claims."""
-    plan = PLANS[study.profile]
+    """C13, C14, C15 and C19."""
+    plan = study.plan
     title = network_title(plan.dataset, plan.teacher[0], plan.student[0])
     unused = {("alone", 0.0)} | {("teacher", alpha) for kind, alpha in study.points if alpha not in (0.0, ALPHA)}
     records = [record for point, found in study.points.items() if point not in unused for record in found]
-    return [Setting("equal_softness", study.profile, title, measure(study), records)]
+    return [Setting("distillation", study.profile, title, measure(study), records)]
 
 
 class CurveStyle(NamedTuple):
     """What a curve of Figure 5 shows, and how.
 
     kinds: of points; marks: in matplotlib's short form; aside: how far beside its γ it is drawn, so that intervals can
-    be told apart; student: or else a teacher.
+    be told apart.
     """
 
     kinds: tuple[str, ...]
@@ -179,7 +164,6 @@ class CurveStyle(NamedTuple):
     colour: str
     marks: str
     aside: float = 0.0
-    student: bool = True
 
 
 class Curve(NamedTuple):
@@ -190,23 +174,50 @@ class Curve(NamedTuple):
     accuracy: np.ndarray
 
 
+class Lead(NamedTuple):
+    """Test accuracy of the hard teacher's students less that of others, in points.
+
+    others: what they are compared with; colour: one of `figures.style.COLOURS`; first, second: accuracies in percent
+    (G, S) of the others and of the hard teacher's students, by α of the smoothed teacher.
+    """
+
+    others: str
+    colour: str
+    first: np.ndarray
+    second: np.ndarray
+
+
 CURVES = (
-    CurveStyle(("teacher",), "teacher, α = γ", "teacher", "s--", student=False),
-    CurveStyle(("alone", "equally soft"), "no teacher, α = γ", "alone", "^-"),
-    CurveStyle(("hard teacher",), "student of the hard teacher, T from γ", "hard", "o-", aside=-0.01),
-    CurveStyle(("smoothed teacher",), "student of a smoothed teacher, T = 1", "smoothed", "D-", aside=0.01),
+    CurveStyle(("teacher",), "teacher, at the α of its labels", "teacher", "s--"),
+    CurveStyle(("alone", "equally soft"), "student without a teacher", "alone", "^-"),
+    CurveStyle(("hard teacher",), "student of the hard teacher", "hard", "o-", aside=-0.01),
+    CurveStyle(("smoothed teacher",), "student of a smoothed teacher", "smoothed", "D-", aside=0.01),
 )
 
 
-def curves(study: Study) -> list[Curve]:
-    """The four curves."""
+def curves(study: Study) -> tuple[list[Curve], list[tuple[float, float]], list[Lead]]:
+    """Figure 5: its four curves, α and γ of each smoothed teacher that teaches, and the hard teacher's leads."""
     result = []
     for style in CURVES:
         points = sorted((key for key in study.points if key[0] in style.kinds), key=lambda key: study.smoothness(*key))
         smoothness = np.array([study.smoothness(*key) for key in points])
         accuracy = np.array([study.accuracies(*key) for key in points])
         result.append(Curve(style, smoothness, accuracy))
-    return result
+    teachers = [(alpha, study.smoothness("smoothed teacher", alpha)) for alpha in study.grid]
+    return result, teachers, leads(study)
+
+
+def leads(study: Study) -> list[Lead]:
+    """The hard teacher's students against those of smoothed teachers and those without a teacher, at equal γ."""
+
+    def accuracies(kind: str) -> np.ndarray:
+        return np.array([study.accuracies(kind, alpha) for alpha in study.grid])
+
+    hard = accuracies("hard teacher")
+    return [
+        Lead("student of a smoothed teacher", "smoothed", accuracies("smoothed teacher"), hard),
+        Lead("student without a teacher", "alone", accuracies("equally soft"), hard),
+    ]
 
 
 def measure(study: Study) -> list[Measure]:
@@ -234,59 +245,24 @@ def measure(study: Study) -> list[Measure]:
     ]
 
 
-def harmless(study: Study) -> Measure:
-    """Shen et al. 2021's case: does a smoothed teacher's student still beat one that was trained on hard labels?
-
-    No claim of the paper: measured by the rule of C14, at α = 0.1.
-    """
-    hard_labels, student = (study.accuracies(*key) for key in (("alone", 0.0), ("smoothed teacher", ALPHA)))
-    return claim_tables.measure(
-        "C14", "", "student without a teacher on hard labels and of the smoothed teacher", hard_labels, student
-    )
-
-
-def teachers(study: Study) -> Comparison:
-    """The hard and the smoothed CIFAR-10 teachers (α = 0.1), as the chapter on projections compares networks."""
-    arms = smoothing_arms(ALPHA)
-    return compare(study.profile, arms, {arm.name: study.points["teacher", arm.alpha] for arm in arms})
-
-
-def panels(study: Study, classes: str = "auto") -> list[projections.Panel]:
-    """Projections of the two teachers, on training and test images."""
-    compared = teachers(study)
-    return projections.panels(compared, projections.three_classes(compared.network[0], classes))
-
-
 def numbers(study: Study) -> dict[str, float | str]:
-    """Return the numbers and words that the chapter's text quotes by name."""
-    found = harmless(study)
-    plan = PLANS[study.profile]
-    names = [registry.title(name) for name, _ in (plan.teacher, plan.student)]
+    """What the chapter's text quotes of this part by name."""
+    plan = study.plan
     temperatures = {
         alpha: np.mean([r.metrics["teacher_temperature"] for r in study.points["hard teacher", alpha]])
         for alpha in study.grid
     }
     smoothness = [study.smoothness("smoothed teacher", alpha) for alpha in study.grid]
     return {
-        "teacher": names[0],
-        "student": names[1],
+        "teacher": registry.title(plan.teacher[0]),
+        "student": registry.title(plan.student[0]),
         "data": registry.title(plan.dataset),
-        "alone_hard": float(found.first.mean()),
-        "smoothed_student": float(found.second.mean()),
-        "help": captions.difference(found.first, found.second),
         "grid": listed([f"{alpha:g}" for alpha in study.grid]),
         "smoothness": listed([f"{value:.2f}" for value in smoothness]),
         "temperatures": listed([f"{t:.2f} (α = {alpha:g})" for alpha, t in temperatures.items()]),
         "arithmetic": _arithmetic(study),
-        "by_factor": listed([f"{_smoothed_less_hard(study, alpha)} (α = {alpha:g})" for alpha in study.grid]),
         "views": str(plan.views),
-        "shown_alpha": f"{ALPHA:g}",
     }
-
-
-def _smoothed_less_hard(study: Study, alpha: float) -> str:
-    hard, smoothed = (study.accuracies(f"{teacher} teacher", alpha) for teacher in ("hard", "smoothed"))
-    return captions.difference(hard, smoothed)
 
 
 def _arithmetic(study: Study) -> str:
@@ -303,10 +279,3 @@ def _arithmetic(study: Study) -> str:
         if alphas:
             which.append(f"{name} with α of {listed(alphas)} ({listed(sorted(set.union(*others.values())))})")
     return f"Records are in {most}, except, at least in part, those of {listed(which)}." if which else ""
-
-
-CHAPTER = Chapter(
-    "equal_softness",
-    groups,
-    DecidedClaims(("C13", "C14", "C15", "C19"), settings),
-)

@@ -1,14 +1,12 @@
 """Figure 5: its runs, curves and claims, on records of known accuracy."""
 
-import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lsbook import figures
-from lsbook.chapters import equal_softness
-from lsbook.chapters.shared import claim_tables
+from lsbook.chapters.distillation import equal_smoothness
 from lsbook.core.errors import UserError
 from lsbook.core.registry import DATASETS
 from lsbook.core.store import Store
@@ -25,7 +23,7 @@ def store(tmp_path_factory, put) -> Store:
     """All runs of the laptop profile: seeds differ by a thousandth, factors by `GAIN`."""
     store = Store(tmp_path_factory.mktemp("results"))
     for seed in range(3):
-        for (kind, alpha), run in equal_softness.runs("laptop", seed).items():
+        for (kind, alpha), run in equal_smoothness.runs("laptop", seed).items():
             metrics = {"test_accuracy": ACCURACY[kind] + GAIN[kind] * alpha + seed / 1e4}
             if run.teachers:
                 metrics |= {"teacher_smoothness": alpha + SOFTER, "teacher_temperature": 2 + alpha}
@@ -34,9 +32,9 @@ def store(tmp_path_factory, put) -> Store:
 
 
 @pytest.fixture
-def study(store, monkeypatch) -> equal_softness.Study:
+def study(store, monkeypatch) -> equal_smoothness.Study:
     monkeypatch.setenv("LSBOOK_RESULTS", str(store.path))
-    return equal_softness.study("auto")
+    return equal_smoothness.study("auto")
 
 
 def test_every_point_has_its_runs(study):
@@ -46,7 +44,7 @@ def test_every_point_has_its_runs(study):
 
 
 def test_the_curves_differ_as_figure_5_says():
-    runs = {key: replace(run, probe="none") for key, run in equal_softness.runs("paper", 1).items()}
+    runs = {key: replace(run, probe="none") for key, run in equal_smoothness.runs("paper", 1).items()}
     for alpha in (0.05, 0.6):
         of_hard, of_smoothed = runs["hard teacher", alpha], runs["smoothed teacher", alpha]
         smoothed, alone = runs["teacher", alpha], runs["equally soft", alpha]
@@ -61,53 +59,37 @@ def test_the_curves_differ_as_figure_5_says():
 
 
 def test_curves_are_in_percent_at_the_softness_of_their_targets(study):
-    teacher, alone, hard, smoothed = equal_softness.curves(study)
+    curves, teachers, leads = equal_smoothness.curves(study)
+    teacher, alone, hard, smoothed = curves
     assert teacher.smoothness.tolist() == pytest.approx([0.0, 0.05, 0.1, 0.3, 0.6])
     assert hard.smoothness.tolist() == smoothed.smoothness.tolist() == pytest.approx([0.3, 0.5, 0.8])
     assert alone.smoothness.tolist() == pytest.approx([0.0, 0.1, 0.3, 0.5, 0.8])
     np.testing.assert_allclose(hard.accuracy[0], [84.3, 84.31, 84.32])
-    left, right = figures.distillation_figure([teacher, alone, hard, smoothed]).axes
-    assert (len(left.containers), len(right.containers)) == (4, 3)
+    left, right = figures.distillation_figure(curves, teachers, leads).axes
     np.testing.assert_allclose(left.containers[2].lines[0].get_ydata(orig=False), hard.accuracy.mean(axis=1))
+    [above] = left.child_axes
+    assert [tick.get_text() for tick in above.get_xticklabels()] == ["0.1", "0.3", "0.6"]
+    assert above.get_xticks() == pytest.approx([0.3, 0.5, 0.8])
+    of_smoothed, of_none = (bars.lines[0].get_ydata(orig=False) for bars in right.containers)
+    np.testing.assert_allclose(of_smoothed, [6.5, 7.5, 9.0])
+    np.testing.assert_allclose(of_none, [4.2, 4.6, 5.2])
 
 
 def test_claims_compare_what_the_scorecard_names(study):
-    [setting] = equal_softness.measured(study)
+    [setting] = equal_smoothness.measured(study)
     measures = setting.measures
     found = {m.verdict.claim: m.verdict.mean for m in measures}
     assert found == pytest.approx({"C13": 0.1, "C14": 4 + 2 / 3, "C15": 6 + 5 / 3, "C19": 2.3})
     assert {m.verdict.verdict for m in measures} == {claims.REPRODUCED}
-    text = claim_tables.text([setting]).markdown
-    assert text == "By the rule, in the small-scale setting: **reproduced**: C13, C14, C15, C19."
-    assert len(equal_softness.claim_table(study).rows) == 4
+    assert setting[:3] == ("distillation", "laptop", "ResNet-56 → AlexNet, CIFAR-10")
 
 
-def test_a_smoothed_teacher_may_still_help(study):
-    found = equal_softness.harmless(study)
-    np.testing.assert_allclose(found.first, [80, 80.01, 80.02])
-    np.testing.assert_allclose(found.second, [77.8, 77.81, 77.82])
-    assert found.verdict.verdict == claims.CONTRADICTED
-
-
-def test_numbers_and_captions(study):
-    numbers = equal_softness.numbers(study)
+def test_numbers(study):
+    numbers = equal_smoothness.numbers(study)
     assert (numbers["teacher"], numbers["student"], numbers["views"]) == ("ResNet-56", "AlexNet", "162")
     assert numbers["temperatures"] == "2.10 (α = 0.1), 2.30 (α = 0.3) and 2.60 (α = 0.6)"
     assert numbers["arithmetic"] == ""
-    assert [part.split()[0] for part in re.split(", (?=−)| and ", numbers["by_factor"])] == [
-        "−6.500",
-        "−7.500",
-        "−9.000",
-    ]
     assert (numbers["grid"], numbers["smoothness"]) == ("0.1, 0.3 and 0.6", "0.30, 0.50 and 0.80")
-    assert numbers["help"].startswith("−2.200 [")
-    assert "ResNet-56 and AlexNet on CIFAR-10 (a variant)" in numbers["made_from"]
-
-
-def test_the_scorecard_gets_the_claims(study):
-    [found] = equal_softness.settings("laptop", "recorded")
-    assert found[:3] == ("equal_softness", "laptop", "ResNet-56 → AlexNet, CIFAR-10")
-    assert [m.verdict.claim for m in found.measures] == ["C13", "C14", "C15", "C19"]
 
 
 @pytest.mark.parametrize(
@@ -131,20 +113,20 @@ def test_the_scorecard_gets_the_claims(study):
 def test_what_is_of_another_number_format_is_said(put, tmp_path, monkeypatch, other, said):
     store = Store(tmp_path)
     for seed in range(2):
-        for (kind, alpha), run in equal_softness.runs("laptop", seed).items():
+        for (kind, alpha), run in equal_smoothness.runs("laptop", seed).items():
             metrics = {"test_accuracy": 0.5, "teacher_smoothness": 0.5, "teacher_temperature": 2.0}
             put(store, run, metrics=metrics, precision="float32" if other(kind, alpha, seed) else "bfloat16")
     monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
-    found = equal_softness.numbers(equal_softness.study("laptop", "0-1"))["arithmetic"]
+    found = equal_smoothness.numbers(equal_smoothness.study("laptop", "0-1"))["arithmetic"]
     assert said in found
     assert found.startswith("Records are in bfloat16, except") == bool(said)
 
 
-@pytest.mark.parametrize("profile", equal_softness.PLANS)
+@pytest.mark.parametrize("profile", equal_smoothness.PLANS)
 def test_the_number_of_views_is_that_of_the_augmentation(profile):
-    run = equal_softness.runs(profile, 0)["hard teacher", 0.1]
+    run = equal_smoothness.runs(profile, 0)["hard teacher", 0.1]
     every = augmentation.from_recipe(run.recipe).all_views(DATASETS[run.dataset].shape, "cpu")
-    assert len(every.top) == equal_softness.PLANS[profile].views
+    assert len(every.top) == equal_smoothness.PLANS[profile].views
 
 
 @pytest.mark.parametrize(
@@ -158,7 +140,7 @@ def test_the_number_of_views_is_that_of_the_augmentation(profile):
     ],
 )
 def test_both_grids_are_the_readers_with_the_factor_that_is_picked_out(teachers, students, known, teaching):
-    runs = equal_softness.runs("laptop", 0, teachers, students)
+    runs = equal_smoothness.runs("laptop", 0, teachers, students)
     assert {alpha for kind, alpha in runs if kind == "teacher"} == {0.0, *known}
     for taught in ("hard teacher", "smoothed teacher", "equally soft"):
         assert {alpha for kind, alpha in runs if kind == taught} == teaching
@@ -176,4 +158,4 @@ def test_both_grids_are_the_readers_with_the_factor_that_is_picked_out(teachers,
 )
 def test_a_grid_of_anything_else_is_refused(name, grid, message):
     with pytest.raises(UserError, match=message):
-        equal_softness.study("laptop", "0", **{name: grid})
+        equal_smoothness.study("laptop", "0", **{name: grid})
