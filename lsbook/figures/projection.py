@@ -67,8 +67,10 @@ def rows_figure(rows: Sequence[tuple[str, Sequence]], width: float = WIDE) -> Fi
     for part, (title, panels) in zip(figure.subfigures(len(rows), squeeze=False)[:, 0], rows, strict=True):
         part.suptitle(title)
         grid = part.subplots(*grid_for(len(panels), width, PANEL_WIDTH), squeeze=False)
-        for axes, panel, limit in zip(grid.flat, panels, _own_limits(panels), strict=True):
+        for axes, panel, limit in zip(grid.flat, panels, _own_limits(panels), strict=False):
             draw_projection(panel, axes, limit)
+        for axes in grid.flat[len(panels) :]:
+            axes.remove()
         _class_legend(part, grid[0, 0])
     return figure
 
