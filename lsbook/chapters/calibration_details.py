@@ -301,4 +301,5 @@ def carry_text(study: Study) -> Text:
 
 def numbers(study: Study) -> dict[str, float | str]:
     """What the appendix's text quotes by name."""
-    return {"lower": _lower(study), "grown": _grown(study)}
+    alpha = (study.lengths or study.sweeps)[0].alpha
+    return {"lower": _lower(study), "grown": _grown(study), "alpha_of_lengths": f"{alpha:g}"}
