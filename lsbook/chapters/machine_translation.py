@@ -1,14 +1,17 @@
 """Figures 3 and 4 and Table 3's translation row: does calibration pay in beam search? C7, C9–C11, C17, C20."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from lsbook import figures
 from lsbook.analysis import projection, translation
 from lsbook.analysis.calibration import Reliability, confidence_reliability
 from lsbook.analysis.statistics import Interval, welch_interval
-from lsbook.chapters.projections import Panel, named_panels, projected
+from lsbook.chapters.projections import projected
 from lsbook.chapters.shared import captions, claim_tables
 from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Measure, Setting
@@ -25,8 +28,9 @@ from lsbook.chapters.shared.selection import RECORDED, Group, is_recorded, selec
 from lsbook.core.config import Run
 from lsbook.core.errors import one_of, several_of, whole_number
 from lsbook.core.store import Record
-from lsbook.evidence import literature
-from lsbook.outputs import Markup, Table, Text, cell_frame
+from lsbook.core.wording import counted, listed
+from lsbook.evidence import claims, literature
+from lsbook.outputs import Figure, Markup, Text
 from lsbook.recipes.profiles import PROFILES
 
 # The network of each profile on each of its texts, the first being what "auto" means.
@@ -36,9 +40,9 @@ NETWORKS = {
     "paper": {"multi30k": "transformer-base", "wmt14-en-de": "transformer-base"},
 }
 SEEDS = {"smoke": "0", "laptop": "0-2", "paper": "0-2"}
-NETWORK = "wmt14-en-de", "transformer"  # in the published tables
-QUOTED = "test_bleu", "test_ece", "test_scaled_ece", "test_nll", "test_scaled_nll", "temperature", "bleu_temperature"
-UNSURE = "213, 94, 0"  # red, green and blue of the colour that marks tokens of little confidence
+QUOTED = "test_bleu", "test_ece", "bleu_temperature"
+UNSURE = "128, 128, 128"  # red, green and blue of the grey that marks tokens of little confidence
+SHOWN = 3  # translations that differ, at most
 
 
 def select_comparison(
@@ -146,23 +150,39 @@ def bleu_by_temperature(record: Record) -> np.ndarray:
     return translation.corpus_bleu(record.arrays["test_statistics"].sum(axis=1, dtype=np.int64))
 
 
-class Beams(NamedTuple):
-    """Test BLEU (S, B) of one arm with beams of B sizes, at temperature 1."""
+def beam_bleu(record: Record) -> np.ndarray:
+    """Test BLEU (k,), in percent, with each recorded beam size, at temperature 1."""
+    return translation.corpus_bleu(record.arrays["beam_statistics"].sum(axis=1, dtype=np.int64))
 
-    title: str
-    colour: str
+
+class Search(NamedTuple):
+    """What smoothing adds to test BLEU: smoothed − hard, each with its 95 % Welch interval.
+
+    Attributes:
+        sizes: (k,) of the beams, the smallest first.
+        gains: k, one a beam.
+        difference: the gain with the largest beam − that with the smallest. Each network's two numbers are subtracted
+            first, so that the interval is of networks trained independently.
+    """
+
     sizes: np.ndarray
-    bleu: np.ndarray
+    gains: list[Interval]
+    difference: Interval
 
 
-def beams(comparison: Comparison) -> list[Beams]:
-    """Beam size against BLEU, for each arm."""
-    result = []
-    for arm in comparison.arms:
-        sums = arm.values(lambda record: record.arrays["beam_statistics"].sum(axis=1, dtype=np.int64))
-        sizes = arm.records[0].arrays["beams"]
-        result.append(Beams(arm.panel_label, arm.colour, sizes, translation.corpus_bleu(sums)))
-    return result
+def search(comparison: Comparison) -> Search:
+    """Return what smoothing adds with each beam size, and what more with the largest beam than with the smallest."""
+    hard, smoothed = comparison.reference.values(beam_bleu), comparison.main.values(beam_bleu)
+    gains = [_change(*columns) for columns in zip(hard.T, smoothed.T, strict=True)]
+    difference = _change(hard[:, -1] - hard[:, 0], smoothed[:, -1] - smoothed[:, 0])
+    return Search(comparison.reference.records[0].arrays["beams"], gains, difference)
+
+
+def _change(first: np.ndarray, second: np.ndarray) -> Interval:
+    """Mean of second (S',) − first (S,) with its Welch interval, NaN where an arm is a single run."""
+    if min(len(first), len(second)) > 1:
+        return welch_interval(first, second)
+    return Interval(float(second.mean() - first.mean()), math.nan, math.nan)
 
 
 def three_words(comparison: Comparison, words: str) -> tuple[int, int, int]:
@@ -173,12 +193,6 @@ def three_words(comparison: Comparison, words: str) -> tuple[int, int, int]:
     kept = comparison.reference.records[0].arrays["words"].tolist()
     first, second, third = (0, 1, 2) if words == "auto" else several_of("frequent word", words, kept, 3)
     return first, second, third
-
-
-def panels(comparison: Comparison, words: tuple[int, int, int]) -> list[Panel]:
-    """The supplement's projections, from the first seed: of each arm training and test."""
-    names = comparison.reference.records[0].arrays["words"][list(words)].tolist()
-    return named_panels(comparison, words, tuple(names))
 
 
 def measure(reference: Arm, arm: Arm, words: tuple[int, int, int]) -> list[Measure]:
@@ -231,152 +245,162 @@ def measured(comparison: Comparison, words: tuple[int, int, int]) -> list[Settin
     ]
 
 
-def ece_table(comparison: Comparison) -> Table:
-    """Table 3's translation row: the paper, the replication and the recorded networks."""
-    rows = [
-        captions.published_ece(source, network, row)
-        for source, published in literature.TABLE_3.items()
-        for network, row in published.items()
-        if network[1] == NETWORK[1]
-    ]
-    hard = _measured_ece(comparison.reference)
-    rows += [
-        captions.measured_ece(comparison.title_of(arm), "here", hard, _measured_ece(arm), arm.alpha)
-        for arm in comparison.others
-    ]
-    return Table(
-        "table-translation-ece",
-        "Expected calibration error of next tokens on test text (Table 3 of the paper), in brackets the temperature or "
-        "the smoothing factor. Here: 15 bins, no padding, the temperature of the smallest NLL on validation text, 95 % "
-        "Student t intervals over seeds. The replication counts padding, and chose its temperature on test data. A "
-        "dagger marks a number that was not checked in its source.",
-        cell_frame(captions.ECE_HEADER, rows),
-        comparison.records,
+def in_short(comparison: Comparison, words: tuple[int, int, int]) -> Text:
+    """The chapter's answer: what contradicts the paper first, then BLEU with the search, calibration and likelihood."""
+    reference, main = comparison.reference, comparison.main
+    measures = {(m.verdict.claim, m.verdict.part): m for m in measure(reference, main, words)}
+    verdicts = {verdict.claim: verdict.verdict for verdict in claim_tables.combined(list(measures.values()))}
+    changes = {part: captions.difference(found.first, found.second) for part, found in measures.items()}
+    hard, scaled, smoothed = (
+        arm.metric(name).mean()
+        for arm, name in ((reference, "test_ece"), (reference, "test_scaled_ece"), (main, "test_ece"))
+    )
+    sentences = {
+        "C10": f"{bleu_sentence(verdicts['C10'], changes['C10', ''])} {search_sentence(search(comparison))}",
+        "C7": calibration_sentence(verdicts["C7"], hard, scaled, smoothed, changes["C7", ""]),
+        "C11": likelihood_sentence(verdicts["C11"], changes["C11", "T = 1"], changes["C11", "best T"]),
+    }
+    worst_first = sorted(
+        sentences, key=lambda claim: (verdicts[claim] != claims.CONTRADICTED, verdicts[claim] != claims.MIXED)
+    )
+    return Text(Markup("**In short.** {} {}").format(" ".join(sentences[claim] for claim in worst_first), TRY))
+
+
+TRY = Markup("You can [read the probability of every token](explorer.ipynb) of a translation.")
+
+
+def bleu_sentence(verdict: str, change: str) -> str:
+    """A sentence on claim C10. change: smoothed − hard, as text."""
+    opening = {
+        claims.REPRODUCED: "Smoothing raises BLEU",
+        claims.CONTRADICTED: "Contrary to the paper, smoothing lowers BLEU",
+    }.get(verdict, "It is open whether smoothing raises BLEU")
+    return f"{opening}: the difference is {change} with each network at its own best temperature T."
+
+
+def search_sentence(found: Search) -> str:
+    """A sentence on how much of what smoothing adds to BLEU is the search's."""
+    narrow, wide = found.gains[0], found.gains[-1]
+    if wide.mean <= 0:
+        opening = "With a wide beam smoothing gains nothing"
+    elif narrow.mean > wide.mean / 2:
+        opening = "Most of the gain is not the search’s"
+    else:
+        opening = "At least half of the gain is the search’s"
+    return (
+        f"{opening}: at T = 1 BLEU changes by {_shown(narrow)} with greedy search, where no temperature can act, and "
+        f"by {_shown(wide)} with a beam of {found.sizes[-1]}, a difference of {_shown(found.difference)}."
     )
 
 
-def _measured_ece(arm: Arm) -> captions.MeasuredEce:
-    return captions.MeasuredEce(*map(arm.metric, ("test_ece", "test_scaled_ece", "temperature")))
+def _shown(interval: Interval) -> str:
+    """A difference with its interval, or alone where that is not known."""
+    if math.isnan(interval.low):
+        return f"{interval.mean:+.3g}".replace("-", "−")
+    return captions.signed(*interval)
 
 
-def quality_table(comparison: Comparison) -> Table:
-    """BLEU, chrF and NLL of each arm, and the differences with intervals over seeds and over sentences."""
-    at_one, at_best = _bleu_sums(lambda record: 1.0), _bleu_sums(lambda record: record.metrics["bleu_temperature"])
-    quantities: list[tuple[str, str, SentenceSums | None]] = [
-        ("BLEU, T = 1", "test_bleu", at_one),
-        ("BLEU, best T", "test_scaled_bleu", at_best),
-        ("chrF, T = 1", "test_chrf", None),
-        ("token accuracy", "test_accuracy", _token_sums(_hits)),
-        ("NLL, T = 1", "test_nll", _token_sums(_losses)),
-        ("ECE, T = 1", "test_ece", _token_sums(_gaps)),
-    ]
-    rows = [_quality(comparison, *quantity) for quantity in quantities]
-    several = len(comparison.others) > 1
-    differences = [
-        f"difference, {of}" + f", {arm.name}" * several for arm in comparison.others for of in ("seeds", "sentences")
-    ]
-    environment = comparison.reference.records[0].environment
-    signatures = "; ".join(f"{name}: {text}" for name, text in environment["signatures"].items())
-    published = literature.TABLE_1["WMT14 English–German", "Transformer", "BLEU"]
-    return Table(
-        "table-translation-quality",
-        "Translations of the test text, beam 4, cased and detokenised, and its next tokens. BLEU, chrF in percent, "
-        "accuracy and ECE as fractions, NLL in nats a token. Table 1 of the paper has BLEU "
-        f"{published['hard'].value:g} → {published['smoothed'].value:g} on WMT14. "
-        "Differences are smoothed − hard, with 95 % intervals: Welch's over seeds, and by 1,000 bootstrap samples of "
-        "the test sentences with the networks as they are (not of chrF, of which records keep too little). "
-        f"sacreBLEU's signatures: {signatures}.",
-        cell_frame(("test text", *(arm.name for arm in comparison.arms), *differences), rows),
-        comparison.records,
+def calibration_sentence(verdict: str, hard: float, scaled: float, smoothed: float, change: str) -> str:
+    """A sentence on claim C7 for next tokens.
+
+    Args:
+        verdict: one of `claims.IN_ORDER`.
+        hard: mean ECE with hard targets.
+        scaled: the same, at the fitted temperatures.
+        smoothed: mean ECE with smoothed targets.
+        change: smoothed − scaled, as text.
+    """
+    opening = {
+        claims.REPRODUCED: "Smoothing calibrates next tokens about as well as a fitted temperature",
+        claims.CONTRADICTED: "Contrary to the paper, smoothing does not calibrate next tokens as well as a temperature",
+    }.get(verdict, "It is open whether smoothing calibrates next tokens about as well as a fitted temperature")
+    margin = claims.CLAIMS["C7"].part().margin
+    return (
+        f"{opening}: their calibration error is {hard:.3f} with hard targets, {scaled:.3f} once these are scaled, and "
+        f"{smoothed:.3f} with smoothed ones; the last two differ by {change} (margin {margin:g})."
     )
 
 
-class SentenceSums(NamedTuple):
-    """How a quantity is computed from sums over sentences.
-
-    of: arm -> (S, N, c) numbers of each seed and sentence; mean: their weighted sums (S, R, c) to (R,).
-    """
-
-    of: Callable[[Arm], np.ndarray]
-    mean: Callable[[np.ndarray], np.ndarray]
-
-
-def _quality(comparison: Comparison, title: str, name: str, sums: SentenceSums | None) -> tuple[str, ...]:
-    """A row: a metric on every arm, and of each other arm its differences. sums: None where too little is kept."""
-    reference = comparison.reference
-    cells = [captions.with_interval(arm.metric(name)) for arm in comparison.arms]
-    for arm in comparison.others:
-        several = len(reference.records) > 1
-        seeds = captions.signed(*welch_interval(reference.metric(name), arm.metric(name))) if several else "—"
-        over = captions.signed(*over_sentences(sums.of(reference), sums.of(arm), sums.mean)) if sums else "—"
-        cells += [seeds, over]
-    return title, *cells
+def likelihood_sentence(verdict: str, plain: str, best: str) -> str:
+    """A sentence on claim C11. plain, best: smoothed − hard at T = 1 and at each network's best T, as text."""
+    opening = {
+        claims.REPRODUCED: "Smoothing makes the references less likely",
+        claims.MIXED: "That smoothing makes the references less likely holds in part",
+        claims.CONTRADICTED: "Contrary to the paper, smoothing does not make the references less likely",
+    }.get(verdict, "It is open whether smoothing makes the references less likely")
+    return (
+        f"{opening}: their negative log-likelihood changes by {plain} nats a token at T = 1, and by {best} at each "
+        "network’s best T."
+    )
 
 
-def over_sentences(hard: np.ndarray, smoothed: np.ndarray, mean: Callable) -> Interval:
-    """Bootstrap interval of mean(smoothed) − mean(hard), both on the same choice of sentences.
-
-    hard, smoothed: (S, N, c) numbers of each seed and sentence; mean: their weighted sums (S, R, c) to (R,).
-    """
-
-    def difference(counts: np.ndarray) -> np.ndarray:
-        return mean(counts @ smoothed.astype(np.float64)) - mean(counts @ hard.astype(np.float64))
-
-    return translation.bootstrap_interval(difference, hard.shape[1])
+def reliability_figure(comparison: Comparison, n_bins: int) -> Figure:
+    """Next tokens' accuracy against confidence (Figure 3)."""
+    return Figure(partial(figures.reliability_figure, diagrams(comparison, n_bins)), comparison.records)
 
 
-def _bleu_sums(temperature: Callable[[Record], float]) -> SentenceSums:
-    """BLEU from its statistics (S, N, 10) of every test sentence at a temperature of each record."""
-
-    def statistics(record: Record) -> np.ndarray:
-        [place] = np.flatnonzero(record.arrays["bleu_temperatures"] == temperature(record))
-        return record.arrays["test_statistics"][place]
-
-    return SentenceSums(lambda arm: arm.values(statistics), _mean_bleu)
+def temperature_figure(comparison: Comparison) -> Figure:
+    """BLEU, ECE and NLL against the temperature (Figure 4)."""
+    return Figure(partial(figures.temperature_figure, curves(comparison)), comparison.records)
 
 
-def _mean_bleu(sums: np.ndarray) -> np.ndarray:
-    return translation.corpus_bleu(sums).mean(axis=0)
-
-
-def _hits(record: Record) -> np.ndarray:
-    return record.arrays["test_hit"][:, None]
-
-
-def _losses(record: Record) -> np.ndarray:
-    return -_of_tokens(record, "log_probability")[:, None]
-
-
-def _gaps(record: Record) -> np.ndarray:
-    """What each token (N,) adds to the gap between accuracy and confidence of each bin: (N, 15)."""
-    confidence = _of_tokens(record, "confidence")
-    bins = np.searchsorted(np.arange(1, 15) / 15, confidence)
-    return np.eye(15)[bins] * (record.arrays["test_hit"] - confidence)[:, None]
-
-
-def _token_sums(values: Callable[[Record], np.ndarray]) -> SentenceSums:
-    """Σ |Σ values| / number of tokens. values: of each token that is kept, (N, c)."""
-
-    def sums(record: Record) -> np.ndarray:
-        lengths = record.arrays["test_lengths"].astype(int)
-        starts = np.cumsum(lengths) - lengths
-        return np.hstack([np.add.reduceat(values(record).astype(np.float64), starts), lengths[:, None]])
-
-    def mean(found: np.ndarray) -> np.ndarray:
-        return (np.abs(found[..., :-1]).sum(axis=-1) / found[..., -1]).mean(axis=0)
-
-    return SentenceSums(lambda arm: arm.values(sums), mean)
+def beams_figure(comparison: Comparison) -> Figure:
+    """What smoothing adds to BLEU, against the size of the beam."""
+    found = search(comparison)
+    return Figure(partial(figures.beams_figure, found.sizes, found.gains), comparison.records)
 
 
 def example_text(comparison: Comparison) -> Text:
-    """Our own sentences, translated by the first seed of each arm; a token is marked the less sure it was."""
-    translations = {arm.name: _marked(arm.records[0]) for arm in comparison.arms}
-    arrays = comparison.reference.records[0].arrays
-    lines = []
+    """Our own sentences that networks of one seed translate differently; a token is marked the less sure it was."""
+    seeds = list(zip(*(arm.records for arm in comparison.arms), strict=True))  # of each the records, one an arm
+    differing = [sentence for records in seeds for sentence in _differing(comparison, records)]
+    n_sentences = len(comparison.reference.records[0].arrays["example_sources"])
+    opening = agreement(n_sentences, len(seeds), len(differing))
+    return Text(Markup("\n\n").join([opening, *differing[:SHOWN]]))
+
+
+def _differing(comparison: Comparison, records: Sequence[Record]) -> list[Markup]:
+    """The sentences that not all of these networks translate alike, with the translations. records: one an arm."""
+    tokens = [example_tokens(record) for record in records]
+    marked = [_marked(record) for record in records]
+    arrays, found = records[0].arrays, []
     for i, (source, reference) in enumerate(zip(arrays["example_sources"], arrays["example_references"], strict=True)):
-        lines += [Markup("**{}** ({})").format(source, reference), ""]
-        lines += [Markup("- {}: {}").format(name, found[i]) for name, found in translations.items()] + [""]
-    return Text(Markup("\n").join(lines))
+        if len({"".join(token for token, _ in each[i]) for each in tokens}) > 1:
+            lines = [Markup("**{}** ({})\n").format(source, reference)]
+            lines += [
+                Markup("- {}: {}").format(arm.name, each[i]) for arm, each in zip(comparison.arms, marked, strict=True)
+            ]
+            found.append(Markup("\n").join(lines))
+    return found
+
+
+def agreement(n_sentences: int, n_seeds: int, n_differing: int) -> str:
+    """A sentence on how often networks of one seed translate alike. n_differing: of the sentences of all seeds."""
+    n = n_sentences * n_seeds
+    alike = (
+        f"This book’s own {n_sentences} sentences, translated by networks of {counted(n_seeds, 'seed')}: "
+        f"{n - n_differing} of {n} translations are the same with hard and with smoothed targets."
+    )
+    if not n_differing:
+        return alike
+    return f"{alike} {f'The first {SHOWN} that differ' if n_differing > SHOWN else 'What differs'}:"
+
+
+def differing_share(comparison: Comparison) -> float:
+    """The share of the test sentences, mean over the seeds, whose two translations at T = 1 differ in what BLEU counts.
+
+    More may differ, in ways that leave the numbers of n-grams as they are.
+    """
+
+    def statistics(record: Record) -> np.ndarray:
+        [place] = np.flatnonzero(record.arrays["bleu_temperatures"] == 1)
+        return record.arrays["test_statistics"][place]
+
+    shares = [
+        (statistics(hard) != statistics(smoothed)).any(axis=1).mean()
+        for hard, smoothed in zip(comparison.reference.records, comparison.main.records, strict=False)
+    ]
+    return float(np.mean(shares))
 
 
 def _marked(record: Record) -> list[Markup]:
@@ -415,26 +439,33 @@ def _span(token: str, probability: float) -> Markup:
 def numbers(comparison: Comparison, words: tuple[int, int, int]) -> dict[str, float | str]:
     """What the chapter's text quotes by name; means over the seeds."""
     first = comparison.reference.records[0]
+    bleu = literature.TABLE_1["WMT14 English–German", "Transformer", "BLEU"]
     result: dict[str, float | str] = {
         "word_names": ", ".join(f"“{first.arrays['words'][k]}”" for k in words),
         "vocabulary": f"{first.run.vocabulary:,}",
-        "pairs": f"{first.run.examples:,}",
         "test_tokens": f"{len(first.arrays['test_hit']):,}",
+        "test_sentences": f"{first.arrays['test_statistics'].shape[1]:,}",
+        "differing": f"{100 * differing_share(comparison):.0f}",
+        "signature": first.environment["signatures"]["BLEU"].replace("|", ", "),  # which can be broken
+        "paper_bleu": f"{bleu['hard'].shown} → {bleu['smoothed'].shown}",
+        "paper_ece": published_ece(literature.PAPER),
+        "replication_ece": published_ece(literature.REPLICATION),
         **_equally_calibrated(comparison),
-        **_gains(comparison),
     }
     for arm in comparison.arms:
-        accuracy = arm.values(lambda record: _hits(record).mean()).mean()
-        confidence = arm.values(lambda record: _of_tokens(record, "confidence").mean()).mean()
-        scatter = arm.values(lambda record: _scatter(record, words)).mean()
-        result |= {
-            f"{arm.name}_accuracy": float(accuracy),
-            f"{arm.name}_excess": float(confidence - accuracy),
-            f"{arm.name}_scatter": float(scatter),
-        }
+        result[f"{arm.name}_accuracy"] = float(arm.metric("test_accuracy").mean())
         for quantity in QUOTED:
             result[f"{arm.name}_{quantity.removeprefix('test_')}"] = float(arm.metric(quantity).mean())
     return result
+
+
+def published_ece(source: str) -> str:
+    """The Transformer's row of Table 3 in words. source: of `literature.TABLE_3`."""
+    [row] = [row for (_, model), row in literature.TABLE_3[source].items() if model == "transformer"]
+    factors = [arm for arm in row if arm.startswith("smoothed")]
+    smoothed = listed([f"{row[arm].shown} (α = {arm.removeprefix('smoothed ')})" for arm in factors])
+    scaled = f"{row['scaled'].shown} (T = {row['temperature'].value:g})"
+    return f"{row['hard'].shown} with hard targets, {scaled} once these are scaled, {smoothed} with smoothed ones"
 
 
 def _equally_calibrated(comparison: Comparison) -> dict[str, float]:
@@ -451,16 +482,6 @@ def _equally_calibrated(comparison: Comparison) -> dict[str, float]:
         "equal_temperature": float(arrays["bleu_temperatures"][place]),
         "equal_ece": float(ece[at][place]),
         "equal_bleu": float(hard.values(bleu_by_temperature).mean(axis=0)[place]),
-    }
-
-
-def _gains(comparison: Comparison) -> dict[str, str]:
-    """What smoothing adds to BLEU with the smallest and with the largest beam."""
-    hard, smoothed, *_ = beams(comparison)
-    return {
-        "narrow_gain": captions.difference(hard.bleu[:, 0], smoothed.bleu[:, 0]),
-        "wide_gain": captions.difference(hard.bleu[:, -1], smoothed.bleu[:, -1]),
-        "widest": str(hard.sizes[-1]),
     }
 
 

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lsbook.analysis.statistics import mean_interval, welch_interval
-from lsbook.figures.style import COLOURS, NEUTRAL, WIDE, grid_for
+from lsbook.analysis.statistics import Interval, mean_interval, welch_interval
+from lsbook.figures.style import BLACK, COLOURS, NEUTRAL, WIDE, grid_for
 
 
 def draw_means(axes: Axes, x: np.ndarray, values: Sequence[np.ndarray] | np.ndarray, colour: str, **style) -> None:
@@ -190,16 +190,17 @@ def students_figure(temperatures: Sequence[float], arms: Sequence, baseline: flo
     return figure
 
 
-def beams_figure(beams: Sequence, width: float = WIDE) -> Figure:
-    """BLEU against the beam size: title, colour, sizes (B,), bleu (S, B), means with 95 % Student t intervals."""
-    figure = Figure(figsize=(min(width, 4.5), 3.2), layout="constrained")
+def beams_figure(sizes: np.ndarray, gains: Sequence[Interval], width: float = WIDE) -> Figure:
+    """Draw what smoothing adds to BLEU, with its interval, against the size of the beam; one of NaN is not drawn."""
+    figure = Figure(figsize=(min(width, 5), 2.8), layout="constrained")
     axes = figure.subplots()
-    for found in beams:
-        draw_means(axes, found.sizes, found.bleu.T, COLOURS[found.colour], fmt="o-", label=found.title)
+    mean, low, high = np.array(gains).T
+    axes.axhline(0, color=NEUTRAL, linestyle=":")
+    axes.errorbar(sizes, mean, yerr=(mean - low, high - mean), fmt="o", color=BLACK, capsize=3, markersize=5)
     axes.set_xscale("log")
-    axes.set_xticks(found.sizes, [f"{size}" for size in found.sizes])
+    axes.set_xticks(sizes, ["1 (greedy)" if size == 1 else f"{size}" for size in sizes])
     axes.minorticks_off()
-    axes.set_xlabel("beam size")
-    axes.set_ylabel("test BLEU")
-    axes.legend()
+    axes.margins(x=0.12)
+    axes.set_xlabel("hypotheses in the beam")
+    axes.set_ylabel("test BLEU,\nsmoothed − hard")
     return figure

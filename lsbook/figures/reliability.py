@@ -1,5 +1,6 @@
 """Reliability diagrams: accuracy against confidence, bin by bin, and how many examples a bin has."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from lsbook.analysis.calibration import Reliability
 from lsbook.figures.style import COLOURS, NEUTRAL, WIDE
 
 MIN_PER_BIN = 20  # examples behind a point of a reliability diagram
+TITLE_LETTERS = 11  # in an inch of a network's title
 LABELLED = 1.6  # inches: a panel that has room for its whole title in a line
 
 
@@ -58,7 +60,7 @@ def reliability_figure(
     figure = Figure(figsize=(width, len(rows) * (1.35 * panel + 0.7)), layout="constrained")
     parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
     for part, (title, arms) in zip(parts, rows, strict=True):
-        part.suptitle(title)
+        part.suptitle(textwrap.fill(title, round(TITLE_LETTERS * width)))
         grid = part.subplots(
             2, len(arms), height_ratios=(3, 1), squeeze=False, sharex=True, sharey="row", gridspec_kw={"hspace": 0.02}
         )

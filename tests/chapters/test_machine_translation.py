@@ -1,5 +1,7 @@
 """The chapter's tables, figures and claims, on records whose scores are known."""
 
+import dataclasses
+import math
 import types
 
 import numpy as np
@@ -7,9 +9,8 @@ import pytest
 
 from lsbook import figures
 from lsbook.analysis import translation
-from lsbook.analysis.calibration import confidence_reliability
+from lsbook.analysis.statistics import Interval, welch_interval
 from lsbook.chapters import machine_translation as chapter
-from lsbook.chapters.shared import claim_tables
 from lsbook.chapters.shared.comparison import Comparison, smoothing_arm
 from lsbook.core.errors import UserError
 from lsbook.core.registry import network_title
@@ -139,10 +140,18 @@ def test_curves_have_their_marks_where_validation_says(comparison):
     np.testing.assert_allclose(found["NLL (nats a token)"][0].reached, [0.5, 0.51, 0.52])
 
 
-def test_beams(comparison):
-    hard, smoothed = chapter.beams(comparison)
-    np.testing.assert_allclose(hard.bleu[0], [bleu(4), bleu(6)])
-    np.testing.assert_allclose(smoothed.bleu[0], [bleu(4), bleu(8)])
+def test_the_searchs_share_is_what_the_largest_beam_gains_more(comparison):
+    """With a beam of one all are equal; with 4 the networks of each arm differ by seed."""
+    found = chapter.search(comparison)
+    hard, smoothed = ([chapter.beam_bleu(record)[1] for record in arm.records] for arm in comparison.arms)
+    assert (hard[0], smoothed[0]) == pytest.approx((bleu(6), bleu(8)))
+    assert found.sizes.tolist() == [1, 4]
+    assert found.gains[0] == pytest.approx([0, 0, 0])
+    assert found.gains[1] == pytest.approx(welch_interval(np.array(hard), np.array(smoothed)))
+    assert found.difference == pytest.approx(found.gains[1])
+    single = chapter.search(comparison.first_seed)
+    assert single.difference.mean == pytest.approx(bleu(8) - bleu(6))
+    assert math.isnan(single.difference.low)
 
 
 def test_verdicts(comparison, words):
@@ -156,8 +165,6 @@ def test_verdicts(comparison, words):
         ("C17", ""): claims.REPRODUCED,
         ("C20", ""): claims.REPRODUCED,
     }
-    assert "**reproduced**: C7, C9, C10, C11, C17, C20" in claim_tables.text([setting]).markdown
-    assert len(chapter.claim_table(comparison, [setting]).rows) == 7
 
 
 def test_smoothing_is_held_against_temperature_scaling(comparison, words):
@@ -173,97 +180,188 @@ def test_a_quarter_of_the_spread_is_a_quarter_of_the_scatter(comparison, words):
     np.testing.assert_allclose(scatter.second / scatter.first, 1 / 4, rtol=0.1)
 
 
-def test_differences_over_sentences(comparison):
-    """Sentences that are all alike leave the bootstrap nothing to vary, other ones do."""
-    hard, smoothed = statistics(6)[None], statistics(8)[None]
-    assert chapter.over_sentences(hard, smoothed, chapter._mean_bleu) == pytest.approx([bleu(8) - bleu(6)] * 3)
-    half = np.where(np.arange(SENTENCES)[:, None] % 2, statistics(8), statistics(6))[None]
-    found = chapter.over_sentences(half[:, :20], smoothed[:, :20], chapter._mean_bleu)
-    assert found.low < found.mean - 1
-    assert found.high > found.mean + 1
-    rows = {row[0]: row for row in chapter.quality_table(comparison).rows}
-    assert rows["NLL, T = 1"][1].startswith("0.61")
-    assert rows["NLL, T = 1"][4].startswith("+0.300 [+0.300")
-    assert rows["token accuracy"][4].startswith("+0.000 [+0.000")
-    assert rows["ECE, T = 1"][4].startswith("−0.100 [")
-    assert rows["chrF, T = 1"][4] == "—"
-    assert "BLEU: a|signature; chrF: another" in chapter.quality_table(comparison).caption
-
-
-def test_gaps_add_up_to_the_calibration_error(comparison):
-    """Of recorded confidences that lie anywhere, edges of bins among them."""
-    generator = np.random.default_rng(0)
-    confidence = np.r_[np.arange(16) / 15, generator.random(500)].astype(np.float16)
-    hit = generator.random(len(confidence)) < 0.6
-    kept = {"token_temperatures": np.array([1.0]), "test_confidence": confidence[None], "test_hit": hit}
-    gaps = chapter._gaps(types.SimpleNamespace(arrays=kept))
-    expected = confidence_reliability(confidence.astype(np.float64), hit, 15).ece
-    assert np.abs(gaps.sum(axis=0)).sum() / len(hit) == pytest.approx(expected, abs=1e-12)
-
-
-def test_table_3_has_the_published_rows_and_ours(comparison):
-    papers, replication, ours = chapter.ece_table(comparison).rows
-    assert replication == (
-        "Transformer, Multi30k, English to German",
-        "replication",
-        "0.449",
-        "0.058 (1.8)",
-        "0.372 (0.1), 0.110 (0.3)",
-        "—",
+def test_published_errors_are_said_as_they_are_printed():
+    assert chapter.published_ece("paper") == (
+        "0.056† with hard targets, 0.018† (T = 1.13) once these are scaled, 0.019† (α = 0.1) with smoothed ones"
     )
-    assert papers == ("Transformer, WMT14, English to German", "paper†", "0.056", "0.018 (1.13)", "0.019 (0.1)", "—")
-    assert ours[2].startswith("0.101")
-    assert ours[3].endswith("(1.40)")
-    assert ours[4].endswith("(0.1)")
-    assert ours[5].endswith("(1.40)")
+    assert chapter.published_ece("replication") == (
+        "0.449 with hard targets, 0.058 (T = 1.8) once these are scaled, 0.372 (α = 0.1) and 0.11 (α = 0.3) with "
+        "smoothed ones"
+    )
 
 
-def test_our_sentences_are_marked_by_confidence(comparison):
-    text = chapter.example_text(comparison).markdown
+@pytest.mark.parametrize(
+    ("verdict", "opening"),
+    [
+        (claims.REPRODUCED, "Smoothing raises BLEU"),
+        (claims.CONTRADICTED, "Contrary to the paper, smoothing lowers BLEU"),
+        (claims.UNDECIDED, "It is open whether smoothing raises BLEU"),
+    ],
+)
+def test_the_sentence_on_bleu(verdict, opening):
+    found = chapter.bleu_sentence(verdict, "+1")
+    assert found == f"{opening}: the difference is +1 with each network at its own best temperature T."
+
+
+@pytest.mark.parametrize(
+    ("gains", "opening"),
+    [
+        ((0.6, 1.0), "Most of the gain is not the search’s"),
+        ((0.5, 1.0), "At least half of the gain is the search’s"),
+        ((-0.5, 1.0), "At least half of the gain is the search’s"),
+        ((0.5, -1.0), "With a wide beam smoothing gains nothing"),
+    ],
+)
+def test_the_sentence_on_the_search(gains, opening):
+    narrow, wide = (Interval(mean, mean - 0.25, mean + 0.25) for mean in gains)
+    difference = Interval(wide.mean - narrow.mean, math.nan, math.nan)
+    found = chapter.search_sentence(chapter.Search(np.array([1, 8]), [narrow, wide], difference))
+    first, second = (f"{g.mean:+.2f} [{g.low:+.2f},\N{NO-BREAK SPACE}{g.high:+.2f}]" for g in (narrow, wide))
+    expected = (
+        f"{opening}: at T = 1 BLEU changes by {first} with greedy search, where no temperature can act, and by "
+        f"{second} with a beam of 8, a difference of {difference.mean:+.3g}."
+    )
+    assert found == expected.replace("-", "−")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "opening"),
+    [
+        (claims.REPRODUCED, "Smoothing calibrates next tokens about as well as a fitted temperature"),
+        (
+            claims.CONTRADICTED,
+            "Contrary to the paper, smoothing does not calibrate next tokens as well as a temperature",
+        ),
+        (
+            claims.NOT_TESTED,
+            "It is open whether smoothing calibrates next tokens about as well as a fitted temperature",
+        ),
+    ],
+)
+def test_the_sentence_on_calibration(verdict, opening):
+    assert chapter.calibration_sentence(verdict, 0.1, 0.02, 0.05, "+0.03") == (
+        f"{opening}: their calibration error is 0.100 with hard targets, 0.020 once these are scaled, and 0.050 with "
+        "smoothed ones; the last two differ by +0.03 (margin 0.02)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "opening"),
+    [
+        (claims.REPRODUCED, "Smoothing makes the references less likely"),
+        (claims.MIXED, "That smoothing makes the references less likely holds in part"),
+        (claims.CONTRADICTED, "Contrary to the paper, smoothing does not make the references less likely"),
+        (claims.UNDECIDED, "It is open whether smoothing makes the references less likely"),
+    ],
+)
+def test_the_sentence_on_the_likelihood(verdict, opening):
+    assert chapter.likelihood_sentence(verdict, "−0.1", "+0.1") == (
+        f"{opening}: their negative log-likelihood changes by −0.1 nats a token at T = 1, and by +0.1 at each "
+        "network’s best T."
+    )
+
+
+def test_the_answer_begins_with_what_contradicts_the_paper(comparison, words):
+    """As recorded here all claims hold; with the arms exchanged those on the likelihood and on BLEU do not."""
+    assert chapter.in_short(comparison, words).markdown.startswith("**In short.** Smoothing raises BLEU: ")
+    hard, smoothed = comparison.arms
+    swapped = (
+        dataclasses.replace(hard, records=smoothed.records),
+        dataclasses.replace(smoothed, records=hard.records),
+    )
+    text = chapter.in_short(dataclasses.replace(comparison, arms=swapped), words).markdown
+    assert text.startswith("**In short.** Contrary to the paper, smoothing lowers BLEU: ")
+    assert "Contrary to the paper, smoothing does not calibrate next tokens as well" in text
+
+
+def test_a_claim_of_which_a_part_holds_comes_first(comparison, words):
+    """Smoothed networks' likelihood is better at T = 1 and worse at the best T."""
+    hard, smoothed = comparison.arms
+    records = [
+        dataclasses.replace(record, metrics=record.metrics | {"test_nll": record.metrics["test_nll"] - 0.5})
+        for record in smoothed.records
+    ]
+    mixed = dataclasses.replace(comparison, arms=(hard, dataclasses.replace(smoothed, records=records)))
+    text = chapter.in_short(mixed, words).markdown
+    assert text.startswith("**In short.** That smoothing makes the references less likely holds in part: ")
+    assert "changes by −0.200 [" in text
+
+
+def translated(comparison: Comparison, words: list[str]) -> Comparison:
+    """The comparison with another first word in the smoothed networks' translations, one a seed."""
+    hard, smoothed = comparison.arms
+    arrays = [dict(record.arrays) for record in smoothed.records]
+    for each, word in zip(arrays, words, strict=True):
+        each["example_pieces"] = np.array([word, *each["example_pieces"][1:]])
+    records = [types.SimpleNamespace(arrays=each) for each in arrays]
+    return dataclasses.replace(comparison, arms=(hard, dataclasses.replace(smoothed, records=records)))
+
+
+def test_only_translations_that_differ_are_shown(comparison):
+    """Their tokens are marked by confidence."""
+    text = chapter.example_text(translated(comparison, ["▁Ein", "▁Der", "▁Ein"])).markdown
     assert "**A dog runs.** (Ein Hund rennt.)" in text
-    assert '<span style="background-color: rgba(213, 94, 0, 0.00)" title="1.00">Ein</span> <span' in text
-    assert 'rgba(213, 94, 0, 0.35)" title="0.50">Hund</span>' in text
+    assert text.count("A dog runs") == 1
+    assert 'title="1.00">Ein</span> <span' in text
+    assert 'title="1.00">Der</span> <span' in text
+    assert 'rgba(128, 128, 128, 0.35)" title="0.50">Hund</span>' in text
     assert ">�</span>" in text
     assert "&#60;" in text
     assert f"({np.log([1, 0.5, 0.25, 0.25, 1]).mean():.2f} nats a token)".replace("-", "−") in text
+    assert "A dog runs" not in chapter.example_text(comparison).markdown
+
+
+def test_it_is_said_how_many_translations_are_the_same(comparison):
+    rest = "translations are the same with hard and with smoothed targets."
+    said = f"This book’s own 6 sentences, translated by networks of 3 seeds: {{}} of 18 {rest}"
+    assert chapter.agreement(6, 3, 0) == said.format(18)
+    assert chapter.agreement(6, 3, 1) == said.format(17) + " What differs:"
+    assert chapter.agreement(6, 3, 4) == said.format(14) + " The first 3 that differ:"
+    assert f"2 of 3 {rest} What" in chapter.example_text(translated(comparison, ["▁Ein", "▁Der", "▁Ein"])).markdown
+
+
+def test_sentences_whose_counts_differ_are_counted(comparison):
+    """At T = 1 hard networks have 6 right tokens and smoothed ones 8, but for the first sentences of later seeds."""
+    assert chapter.differing_share(comparison) == pytest.approx(np.mean([1000, 999, 998]) / 1000)
 
 
 def test_words_are_chosen_by_name(comparison, words):
     assert words == (0, 1, 2)
     assert chapter.three_words(comparison, "und, ein,mit") == (3, 0, 2)
-    titles = [panel.title for panel in chapter.panels(comparison, (3, 0, 2))]
-    assert titles == [f"{a}, {b}" for a in ("hard targets", "α = 0.1") for b in ("training", "test")]
-    assert chapter.panels(comparison, (3, 0, 2))[0].classes == ("und", "ein", "mit")
     with pytest.raises(UserError, match="unknown frequent word 'Hund': choose from ein, die, mit, und"):
         chapter.three_words(comparison, "ein,die,Hund")
     with pytest.raises(UserError, match="expected 3 different names, each a frequent word"):
         chapter.three_words(comparison, "ein,ein,die")
 
 
-def test_figures_show_these_data(comparison, words):
+def test_figures_show_these_data(comparison):
     axes = figures.temperature_figure(chapter.curves(comparison)).axes
     assert [a.get_ylabel() for a in axes] == ["ECE", "BLEU", "NLL (nats a token)"]
     np.testing.assert_allclose(axes[2].lines[0].get_ydata(), np.array([1.0, 0.6, 0.5, 0.7]) + 0.01)
     assert axes[1].lines[2].get_xdata().tolist() == [1.25] * 3
-    [axes] = figures.beams_figure(chapter.beams(comparison)).axes
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "4"]
-    assert len(figures.projection_figure(chapter.panels(comparison, words)).axes) == 8
+    found = chapter.search(comparison)
+    [axes] = figures.beams_figure(found.sizes, found.gains).axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1 (greedy)", "4"]
+    assert axes.containers[0].lines[0].get_ydata().tolist() == pytest.approx([0, found.gains[1].mean])
+    bars = axes.containers[0].lines[2][0].get_segments()
+    assert bars[1][:, 1] == pytest.approx(found.gains[1][1:])
+    assert chapter.beams_figure(comparison).records == comparison.records
+    assert len(chapter.beams_figure(comparison.first_seed).draw(3.7).axes) == 1
 
 
-def test_numbers_and_captions_say_what_was_measured(comparison, words):
+def test_numbers_say_what_was_measured(comparison, words):
     numbers = chapter.numbers(comparison, words)
     assert numbers["test_tokens"] == "10,000"
     assert numbers["hard_ece"] == pytest.approx(0.101)
-    assert numbers["hard_scaled_ece"] == pytest.approx(0.051)
     assert numbers["hard_bleu_temperature"] == 1.25
     # The smoothed networks' ECE is 0.011 at T = 1; of the hard ones it is 0.051 at the highest T, and more elsewhere.
     assert (numbers["equal_temperature"], numbers["equal_ece"]) == (BLEU_TEMPERATURES[2], pytest.approx(0.051))
     hard = [chapter.bleu_by_temperature(record) for record in comparison.reference.records]
     assert numbers["equal_bleu"] == pytest.approx(np.mean(hard, axis=0)[2])
     assert numbers["hard_bleu"] == pytest.approx(np.mean(hard, axis=0)[1])
-    assert (numbers["widest"], numbers["narrow_gain"].split()[0]) == ("4", "+0.000")
-    assert numbers["wide_gain"].startswith("+")
-    assert "29,000 sentence pairs, 3 seeds" in numbers["made_from"]
+    assert (numbers["test_sentences"], numbers["differing"]) == ("1,000", "100")
+    assert numbers["signature"] == "a, signature"
+    assert numbers["paper_bleu"] == "25.3 → 25.8"
 
 
 @pytest.mark.parametrize(
