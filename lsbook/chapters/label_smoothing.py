@@ -1,11 +1,9 @@
-"""The definition at work: the worked example, the two parts of the loss, the optimal logit gap; and Table 1."""
-
-import numpy as np
+"""What smoothing asks for: the optimal logit gap, by the formula and as an optimiser finds it; and Table 1."""
 
 from lsbook.analysis import targets
 from lsbook.core.errors import UserError, brief, real_number, whole_number
 from lsbook.evidence import literature
-from lsbook.outputs import Table, cell_frame
+from lsbook.outputs import Markup, Table, Text, cell_frame
 
 MOST_CLASSES = 10_000  # seconds, and less than a gigabyte
 
@@ -17,32 +15,17 @@ def check_choice(alpha: float, n_classes: int) -> None:
     whole_number("n_classes", n_classes, 2, MOST_CLASSES)
 
 
-def worked_example(alpha: float) -> Table:
-    """Hard and smoothed target of an example of the second of three classes."""
-    label = np.array([1])
-    found = {
-        "hard": targets.smooth_targets(label, 3, 0.0)[0],
-        f"smoothed, α = {alpha:g}": targets.smooth_targets(label, 3, alpha)[0],
-    }
-    return Table(
-        "table-worked-example",
-        "Targets of an example whose class is the second of three.",
-        cell_frame(
-            ("", "class 1", "class 2", "class 3", "sum"),
-            ((name, *(f"{y:.4f}" for y in target), f"{target.sum():.4f}") for name, target in found.items()),
-        ),
+def in_short(alpha: float, n_classes: int) -> Text:
+    """What smoothing asks for, with the optimal gap and the least loss of a factor and a number of classes."""
+    return Text(
+        Markup(
+            "**In short.** With hard targets a larger true logit always has a smaller loss. Smoothed targets ask for a "
+            "finite gap: with α = {:g} and {:,} classes the true logit should lie {:.2f} nats above each other one, "
+            "and even there the loss is {:.2f} nats. So an activation should be nearer to its own class’s template "
+            "than to the others, and equally far from all of these. You can "
+            "{{ref}}`move the gap yourself <move-the-gap>`."
+        ).format(alpha, n_classes, targets.optimal_logit_gap(n_classes, alpha), targets.smallest_loss(n_classes, alpha))
     )
-
-
-def two_parts(alpha: float, n_classes: int, examples: int = 1_000) -> float:
-    """Largest difference, in nats, between H(y^LS, p) and (1 − α) H(y, p) + α H(u, p) on random logits."""
-    generator = np.random.default_rng(0)
-    logits = 5 * generator.standard_normal((examples, n_classes))
-    labels = generator.integers(n_classes, size=examples)
-    hard, smoothed = (targets.smooth_targets(labels, n_classes, factor) for factor in (0.0, alpha))
-    uniform = np.full_like(hard, 1 / n_classes)
-    sum_of_parts = (1 - alpha) * targets.cross_entropy(logits, hard) + alpha * targets.cross_entropy(logits, uniform)
-    return float(np.abs(targets.cross_entropy(logits, smoothed) - sum_of_parts).max())
 
 
 def found_gaps(alpha: float, n_classes: int) -> list[tuple[int, float, float]]:
@@ -53,19 +36,6 @@ def found_gaps(alpha: float, n_classes: int) -> list[tuple[int, float, float]]:
         logits = targets.minimise_loss(k, factor)
         gaps.append((k, factor, float(logits[0] - logits[1:].mean())))
     return gaps
-
-
-def gap_table(found: list[tuple[int, float, float]]) -> Table:
-    """The formula beside what the optimiser finds."""
-    rows = []
-    for k, alpha, gap in found:
-        best = targets.optimal_logit_gap(k, alpha)
-        rows.append((f"{k}", f"{alpha:g}", f"{best:.6f}", f"{gap:.6f}", f"{gap - best:.0e}"))
-    return Table(
-        "table-gaps",
-        "The optimal logit gap in nats: by the formula, and found by minimising the smoothed loss of one example.",
-        cell_frame(("classes K", "α", "formula", "found", "difference"), rows),
-    )
 
 
 def survey_table() -> Table:

@@ -8,16 +8,21 @@ from lsbook.chapters import label_smoothing
 from lsbook.core.errors import UserError
 
 
-def test_the_worked_example_is_the_corrected_one():
-    """K = 3, α = 0.1, second class: 0.1 / 3 = 0.0333 and 0.9 + 0.0333."""
-    hard, smoothed = label_smoothing.worked_example(0.1).rows
-    assert hard[1:] == ("0.0000", "1.0000", "0.0000", "1.0000")
-    assert smoothed[1:] == ("0.0333", "0.9333", "0.0333", "1.0000")
-
-
-@pytest.mark.parametrize(("alpha", "n_classes"), [(0.1, 10), (0.5, 2), (0.01, 100)])
-def test_the_loss_is_the_sum_of_its_two_parts(alpha, n_classes):
-    assert label_smoothing.two_parts(alpha, n_classes) < 1e-12
+@pytest.mark.parametrize(
+    ("alpha", "n_classes", "gap", "loss"),
+    # log(0.91 / 0.01) and the entropy of 0.91 and nine times 0.01; log(0.75 / 0.25) and the entropy of 0.75 and 0.25
+    [
+        (0.1, 10, "α = 0.1 and 10 classes the true logit should lie 4.51", "0.50"),
+        (0.5, 2, "α = 0.5 and 2 classes the true logit should lie 1.10", "0.56"),
+    ],
+)
+def test_in_short_has_the_gap_and_the_entropy_of_the_target(alpha, n_classes, gap, loss):
+    assert label_smoothing.in_short(alpha, n_classes).markdown == (
+        "**In short.** With hard targets a larger true logit always has a smaller loss. Smoothed targets ask for a "
+        f"finite gap: with {gap} nats above each other one, and even there the loss is {loss} nats. So an activation "
+        "should be nearer to its own class’s template than to the others, and equally far from all of these. You can "
+        "{ref}`move the gap yourself <move-the-gap>`."
+    )
 
 
 def test_the_optimiser_finds_the_formulas_gap():
