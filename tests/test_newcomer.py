@@ -69,7 +69,7 @@ def test_a_loss_of_ones_own_is_an_arm_of_the_chapters_comparisons(mine, results)
     loss = "mine.losses:Focal"
     [group] = projections.groups("smoke", 0.1, loss)
     assert sweep.sweep([run for seed in range(2) for run in group.runs(seed).values()], Store(results)) == []
-    [first, _] = projections.rows("smoke", 0.1, "recorded", other_losses=loss)
+    [first] = projections.rows("smoke", 0.1, "recorded", other_losses=loss)
     *_, focal = first.comparison.arms
     assert [arm.label for arm in first.comparison.arms] == ["hard targets", "smoothed, α = 0.1", "Focal, α = 0.1"]
     assert [record.run.recipe.loss for record in focal.records] == [loss, loss]

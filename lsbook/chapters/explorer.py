@@ -6,10 +6,10 @@ import numpy as np
 
 from lsbook.analysis.statistics import mean_interval, welch_interval
 from lsbook.chapters import distillation, machine_translation
-from lsbook.chapters.calibration import Study, Sweep
+from lsbook.chapters.calibration import FACTORS, Study, Sweep
 from lsbook.chapters.distillation import equal_smoothness, mnist
 from lsbook.chapters.projections import SPLIT_TITLES
-from lsbook.chapters.shared.comparison import Comparison, smoothing_arms
+from lsbook.chapters.shared.comparison import Comparison, smoothing_arm, smoothing_arms
 from lsbook.core import registry
 from lsbook.core.store import Record, Store
 from lsbook.figures.forest import Axis
@@ -27,15 +27,21 @@ def target() -> Widget:
     return Widget("target", "The target, and the loss of one example. Computed, without any trained network.", {})
 
 
-def projection(comparison: Comparison, study: Study, classes: tuple[int, int, int]) -> Widget:
-    """Any three classes in the plane of their templates, in the first network of each arm.
+def projection(comparison: Comparison, classes: tuple[int, int, int], store: Store | None = None) -> Widget:
+    """Any three classes in the plane of their templates, in networks of one seed that differ in the smoothing factor.
 
-    The arms are hard and smoothed targets, and each further factor that the study has of the network. classes: labels
-    of the three that are shown first.
+    Args:
+        comparison: its hard and smoothed networks of the first seed are shown, and of the calibration chapter's
+            smoothing factors those that are recorded of it.
+        classes: labels of the three that are shown first.
+        store: the project's own when None.
     """
-    others = [sweep.records for sweep in study.sweeps if sweep.network == comparison.network]
-    recorded = {alpha: found[0] for factors in others for alpha, found in factors.items()}
-    recorded |= {arm.alpha: arm.records[0] for arm in comparison.arms}
+    store = Store() if store is None else store
+    seed = comparison.reference.records[0].run.seed
+    factors = FACTORS[comparison.profile].get(comparison.network, ())
+    others = [store.get(smoothing_arm(alpha).run(comparison.profile, *comparison.network, seed)) for alpha in factors]
+    shown = [arm.records[0] for arm in comparison.arms if not arm.settings]
+    recorded = {record.run.alpha: record for record in (*filter(None, others), *shown)}
     labels = comparison.reference.records[0].arrays
     data = {
         "names": comparison.classes,

@@ -96,7 +96,7 @@ def projection_figure(comparison: Comparison) -> Figure:
     three = replace(comparison, arms=comparison.arms[:3])
     drawn = [panel for panel in projections.panels(three, classes) if panel.title.endswith("training")]
     records = [arm.records[0] for arm in three.arms]
-    return Figure(partial(figures.rows_figure, [(comparison.title, drawn)]), records)
+    return Figure(partial(figures.groups_figure, [(comparison.title, drawn)]), records)
 
 
 def feature_table(shown: Sequence[Comparison]) -> Table:

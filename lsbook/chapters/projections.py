@@ -1,6 +1,6 @@
 """Figure 1 and Table 2: projections of three classes, and the claims about them, for each network that is recorded."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -10,23 +10,17 @@ from lsbook.analysis import projection
 from lsbook.analysis.targets import optimal_logit_gap
 from lsbook.chapters.shared import captions, claim_tables
 from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
-from lsbook.chapters.shared.claim_tables import Measure, Setting
-from lsbook.chapters.shared.comparison import (
-    Arm,
-    ArmValues,
-    Comparison,
-    compare,
-    group_of,
-    smoothing_arms,
-)
+from lsbook.chapters.shared.claim_tables import Finding, Measure, Setting
+from lsbook.chapters.shared.comparison import Arm, Comparison, compare, group_of, smoothing_arms
 from lsbook.chapters.shared.selection import Group, select_runs
 from lsbook.core import registry
 from lsbook.core.config import Run
 from lsbook.core.errors import several_of
 from lsbook.core.store import Record, Store
-from lsbook.core.wording import listed
-from lsbook.evidence import claims, literature
-from lsbook.outputs import Table, cell_frame
+from lsbook.core.wording import counted, listed, sentence_case
+from lsbook.evidence import literature
+from lsbook.evidence.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED
+from lsbook.outputs import Markup, Table, Text, cell_frame
 
 
 class Network(NamedTuple):
@@ -57,6 +51,7 @@ NETWORKS = {
     ),
 }
 SPLIT_TITLES = {"train": "training", "test": "test"}
+FITTED = 0.8  # of its training images a network classifies at least so many correctly when it has fitted them
 
 
 class Panel(NamedTuple):
@@ -74,15 +69,15 @@ class Panel(NamedTuple):
     colour: str
 
 
-class Shown(NamedTuple):
-    """A row of Figure 1: the recorded runs of a network's arms, and the labels of three classes.
+class FigureRow(NamedTuple):
+    """A network with its arms, as a row of Figure 1 shows it.
 
-    similar: whether the first two look alike; then C5 is asked of them, and of other rows all else.
+    classes: labels of the three that are projected; similar: of three others, of which the first two look alike.
     """
 
     comparison: Comparison
     classes: tuple[int, int, int]
-    similar: bool
+    similar: tuple[int, int, int]
 
     @property
     def network(self) -> tuple[str, str]:
@@ -94,10 +89,14 @@ class Shown(NamedTuple):
         """The network as the reader knows it."""
         return self.comparison.title
 
+    def names(self, labels: Iterable[int]) -> tuple[str, ...]:
+        """The names of classes by their labels."""
+        return tuple(self.comparison.classes[k] for k in labels)
+
     @property
-    def names(self) -> tuple[str, ...]:
-        """The names of the three classes that the row shows."""
-        return tuple(self.comparison.classes[k] for k in self.classes)
+    def fitted(self) -> bool:
+        """Whether the networks of every arm classify the share FITTED of their training images correctly."""
+        return min(arm.metric("train_accuracy").mean() for arm in self.comparison.arms) >= FITTED
 
 
 def rows(
@@ -107,8 +106,8 @@ def rows(
     classes: str = "auto",
     other_losses: str = "none",
     store: Store | None = None,
-) -> list[Shown]:
-    """The rows that the chapter shows, trained where they are missing.
+) -> list[FigureRow]:
+    """The networks that the chapter shows, trained where they are missing.
 
     Args:
         profile: as for `select_runs`.
@@ -130,11 +129,8 @@ def rows(
     similar = {network[:2]: network.similar for network in NETWORKS[selection.profile]}
     asked = [classes, *["auto"] * (len(compared) - 1)]
     return [
-        *(
-            Shown(each, three_classes(each.network[0], names), False)
-            for each, names in zip(compared, asked, strict=True)
-        ),
-        *(Shown(each, three_classes(each.network[0], similar[each.network]), True) for each in compared),
+        FigureRow(each, three_classes(each.network[0], names), three_classes(each.network[0], similar[each.network]))
+        for each, names in zip(compared, asked, strict=True)
     ]
 
 
@@ -167,34 +163,32 @@ def three_classes(name: str, classes: str) -> tuple[int, int, int]:
     return first, second, third
 
 
-def panels(comparison: Comparison, classes: tuple[int, int, int]) -> list[Panel]:
-    """The columns of Figure 1, from the first seed: of each arm training and test."""
+def panels(
+    comparison: Comparison, classes: tuple[int, int, int], splits: Sequence[str] = ("train", "test")
+) -> list[Panel]:
+    """The columns of Figure 1, from the first seed: of each arm training and test, or some of these splits."""
     names = comparison.classes
-    return named_panels(comparison, classes, tuple(names[k] for k in classes))
+    first, second, third = classes
+    return named_panels(comparison, classes, (names[first], names[second], names[third]), splits)
 
 
-def further(rows: Sequence[Shown]) -> list[tuple[str, list[Panel]]]:
-    """Title and panels of every row but the first."""
-    return [(row.title.replace(", ", "\n"), panels(row.comparison, row.classes)) for row in rows[1:]]
-
-
-def further_records(rows: Sequence[Shown]) -> list[Record]:
-    """Return the records that `further` is made from."""
-    return [record for row in rows[1:] for record in row.comparison.first_seed.records]
-
-
-def named_panels(comparison: Comparison, classes: tuple[int, int, int], names: tuple[str, ...]) -> list[Panel]:
+def named_panels(
+    comparison: Comparison,
+    classes: tuple[int, int, int],
+    names: tuple[str, ...],
+    splits: Sequence[str] = ("train", "test"),
+) -> list[Panel]:
     """The panels of `panels`, of classes that the data set itself has no names for."""
     return [
         Panel(
-            f"{arm.panel_label}, {title}",
+            f"{arm.panel_label}, {SPLIT_TITLES[split]}",
             *projected(arm.records[0], split, classes),
             classes=names,
             arm=arm.name,
             colour=arm.colour,
         )
         for arm in comparison.arms
-        for split, title in SPLIT_TITLES.items()
+        for split in splits
     ]
 
 
@@ -209,31 +203,30 @@ def projected(record: Record, split: str, classes: tuple[int, int, int]) -> tupl
     return points, places, projection.project(templates, plane)
 
 
-def measure(row: Shown, arm: Arm) -> list[Measure]:
-    """Decide claims C1–C4, C8 and C18, or C5 of similar classes.
-
-    Each part is measured on every run of the reference and of an arm that is compared with it.
-    """
+def measure(row: FigureRow, arm: Arm) -> list[Measure]:
+    """Decide the chapter's claims, each part measured on every run of the reference and of an arm compared with it."""
     reference = row.comparison.reference
     return [
-        claim_tables.measure(claim, part, title, reference.values(quantity), arm.values(quantity))
+        claim_tables.measure(
+            claim, part, title, reference.values(quantity), arm.values(quantity), conditions=f"α = {arm.alpha:g}"
+        )
         for claim, part, title, quantity in _quantities(row, arm.alpha)
     ]
 
 
-def _quantities(row: Shown, alpha: float) -> list[tuple[str, str, str, Callable[[Record], float]]]:
+def _quantities(row: FigureRow, alpha: float) -> list[tuple[str, str, str, Callable[[Record], float]]]:
     """(claim, part, title, what is measured on a record). alpha: whose optimal logit gap C18 is about."""
-    classes = row.classes
 
     def training(function: Callable[[np.ndarray, np.ndarray], float]) -> Callable[[Record], float]:
-        return lambda record: function(*projected(record, "train", classes)[:2])
+        return lambda record: function(*projected(record, "train", row.classes)[:2])
 
     def spread_ratio(record: Record) -> float:
-        test, train = (projection.within_scatter(*projected(record, split, classes)[:2]) for split in ("test", "train"))
+        test, train = (
+            projection.within_scatter(*projected(record, split, row.classes)[:2]) for split in ("test", "train")
+        )
         return test / train
 
-    if row.similar:
-        return [("C5", "", f"{row.names[0]} and {row.names[1]}, sd of arc / radius", training(_arc_ratio))]
+    alike = listed(row.names(row.similar[:2]))
     return [
         ("C1", "", "test accuracy", lambda record: 100 * record.metrics["test_accuracy"]),
         ("C2", "", "scatter within / between", training(projection.within_between_scatter)),
@@ -242,6 +235,7 @@ def _quantities(row: Shown, alpha: float) -> list[tuple[str, str, str, Callable[
         ("C8", "", "scatter test / training", spread_ratio),
         ("C18", "variation", "logit gaps, sd / mean", lambda record: projection.gap_variation(*_logits(record))),
         ("C18", "optimum", "mean gap from the best", lambda record: _distance_from_optimum(record, alpha)),
+        ("C5", "", f"{alike}, sd of arc / radius", lambda record: pair_arc_ratio(record, row.similar)),
     ]
 
 
@@ -250,26 +244,25 @@ def settings(profile: str, seeds: str) -> list[Setting]:
     return measured(rows(profile, seeds=seeds))
 
 
-def measured(rows: Sequence[Shown]) -> list[Setting]:
-    """Each network with its claims, those of all its rows; the same of each further arm in the place of smoothing."""
-    found: dict[str, Setting] = {}
-    for row in rows:
-        for arm in row.comparison.others:
-            title, records = row.comparison.title_of(arm), [*row.comparison.reference.records, *arm.records]
-            setting = found.setdefault(title, Setting("projections", row.comparison.profile, title, [], records))
-            setting.measures.extend(measure(row, arm))
-    return list(found.values())
+def measured(rows: Sequence[FigureRow]) -> list[Setting]:
+    """Each network with its claims, and the same of each further arm in the place of smoothing."""
+    return [
+        Setting(
+            "projections",
+            row.comparison.profile,
+            row.comparison.title_of(arm),
+            measure(row, arm),
+            [*row.comparison.reference.records, *arm.records],
+        )
+        for row in rows
+        for arm in row.comparison.others
+    ]
 
 
-def _arc_ratio(points: np.ndarray, places: np.ndarray) -> float:
-    """Of the first two classes together, seen from the centroid of the third (C5)."""
-    return projection.arc_ratio(points[places < 2], points[places == 2].mean(axis=0))
-
-
-def _arc_ratios(record: Record, classes: tuple[int, int, int]) -> list[float]:
-    """Arc over radius (C5) of each of the first two classes alone, seen from the centroid of the third."""
+def pair_arc_ratio(record: Record, classes: tuple[int, int, int]) -> float:
+    """Of the first two classes' training examples together, seen from the centroid of the third's (C5)."""
     points, places, _ = projected(record, "train", classes)
-    return [projection.arc_ratio(points[places == k], points[places == 2].mean(axis=0)) for k in range(2)]
+    return projection.arc_ratio(points[places < 2], points[places == 2].mean(axis=0))
 
 
 def _logits(record: Record) -> tuple[np.ndarray, np.ndarray]:
@@ -284,23 +277,103 @@ def _distance_from_optimum(record: Record, alpha: float) -> float:
     return abs(float(projection.logit_gaps(logits, labels).mean()) - optimal_logit_gap(logits.shape[1], alpha))
 
 
-def numbers(rows: Sequence[Shown]) -> dict[str, float | str]:
-    """What the chapter's text quotes by name; where nothing else is said, of the first row."""
-    first, similar = rows[0], next(row for row in rows if row.similar)
+# (claim, part) -> what is to be seen in Figure 1 where the claim holds, and which number says so.
+_SEEN = {
+    ("C2", ""): ("tightens the training clusters", "scatter within over between"),
+    ("C3", ""): ("makes the triangle of their centroids more regular", "shortest over longest side"),
+    ("C4", ""): ("shrinks the projections", "distance from the origin"),
+}
+# (claim, part) -> what smoothing does where it does the opposite of what is claimed.
+_OPPOSITE = {
+    ("C1", ""): "costs more than half a point of accuracy",
+    ("C2", ""): "loosens the training clusters",
+    ("C3", ""): "makes the triangle of centroids less regular",
+    ("C4", ""): "enlarges the projections",
+    ("C5", ""): "makes two look-alike classes less of an arc",
+    ("C8", ""): "lowers the scatter of test images relative to training images",
+    ("C18", "variation"): "makes the logit gaps less alike",
+    ("C18", "optimum"): "leaves the mean logit gap farther from its optimum",
+}
+_ACCURACY = {
+    REPRODUCED: "does not fall by half a point",
+    CONTRADICTED: "falls by more than half a point",
+    UNDECIDED: "is open",
+}
+
+
+def in_short(rows: Sequence[FigureRow]) -> Text:
+    """What smoothing does in the plane and to accuracy, what contradicts the paper first; further arms are left out."""
+    titles = [row.title for row in rows]
+    found = [f for f in claim_tables.findings(measured(rows)) if f.setting in titles]
+    tested = [f for f in found if f.verdict.verdict != NOT_TESTED]
+    standing = sentence_case(captions.STANDING[rows[0].comparison.profile])
+    if tested:
+        contrary = [sentence for row in rows for sentence in _contrary(row, tested)]
+        sentences = [*contrary, f"{standing}, smoothing {_seen(tested)}.", _accuracy(tested)]
+    else:
+        scatter = next(f.measure for f in found if f.verdict.claim == "C2")
+        sentences = [
+            f"{standing}, fewer than three seeds decide no claim. On {titles[0]} the scatter within over between "
+            f"classes is {scatter.first.mean():.3f} with hard targets and {scatter.second.mean():.3f} with smoothed."
+        ]
+    return Text(
+        Markup("**In short.** {} You can {{ref}}`choose classes and networks yourself <projection-widget>`.").format(
+            " ".join(sentences)
+        )
+    )
+
+
+def _contrary(row: FigureRow, tested: Sequence[Finding]) -> list[str]:
+    """A sentence on where the opposite of what is claimed was found on a network, if it was."""
+    found = [f for f in tested if f.setting == row.title and f.verdict.verdict == CONTRADICTED]
+    if not found:
+        return []
+    remark = "" if row.fitted else ", which has not fitted its training images,"
+    units = "" if found[0].part.units in claim_tables.UNITS else f" {found[0].part.units}"
+    first, *others = (_OPPOSITE[f.verdict.claim, f.verdict.part] for f in found)
+    said = listed([f"{first} ({captions.signed(*found[0].change)}{units})", *others])
+    return [f"Contrary to the paper’s claims, on {row.title}{remark} smoothing {said}."]
+
+
+def _seen(tested: Sequence[Finding]) -> str:
+    """What of Figure 1 is seen on how many networks, the first of it with the numbers of one."""
+    said: list[str] = []
+    for quantity, (words, number) in _SEEN.items():
+        verdicts = {f.setting: f for f in tested if (f.verdict.claim, f.verdict.part) == quantity}
+        holding = [f for f in verdicts.values() if f.verdict.verdict == REPRODUCED]
+        if holding:
+            first = "" if said else f" ({number}: {captions.signed(*holding[0].change)} on {holding[0].setting})"
+            said.append(f"{words} on {len(holding)} of {counted(len(verdicts), 'network')}{first}")
+    return listed(said) if said else "is not shown to do what Figure 1 is about"
+
+
+def _accuracy(tested: Sequence[Finding]) -> str:
+    """A sentence on how many networks lose accuracy."""
+    verdicts = [f.verdict.verdict for f in tested if f.verdict.claim == "C1"]
+    said = [
+        f"{words} on {counted(verdicts.count(verdict), 'network')}"
+        for verdict, words in _ACCURACY.items()
+        if verdict in verdicts
+    ]
+    return f"Accuracy {listed(said)}."
+
+
+def numbers(rows: Sequence[FigureRow]) -> dict[str, float | str]:
+    """What the chapter's text quotes by name, of the first network, means over its seeds."""
+    first = rows[0]
     result: dict[str, float | str] = {
-        "class_names": listed(first.names),
+        "class_names": listed(first.names(first.classes)),
         "network": first.title,
-        "similar_names": listed(similar.names[:2]),
-        "other_name": similar.names[2],
-        "fitted": "; ".join(_fitted(rows)),
-        "illustrations": captions.illustrations({row.title: row.comparison.reference.records for row in rows}),
-        "best_gap": optimal_logit_gap(len(first.comparison.classes), first.comparison.main.alpha),
+        "similar_names": listed(first.names(first.similar[:2])),
+        "other_name": first.names(first.similar)[2],
     }
-    for arm in first.comparison.arms:
+    for name, arm in zip(("hard", "smoothed"), first.comparison.arms, strict=False):
         train, test = (_mean_distance(arm, split, first.classes) for split in SPLIT_TITLES)
-        result |= {f"{arm.name}_distance": train, f"{arm.name}_reach": test / train}
-    for arm in similar.comparison.arms:
-        result[f"arc_within_{arm.name}"] = float(np.mean([_arc_ratios(r, similar.classes) for r in arm.records]))
+        result |= {
+            f"{name}_distance": train,
+            f"{name}_reach": test / train,
+            f"{name}_beyond": float(arm.values(lambda record: _beyond_templates(record, first.classes)).mean()),
+        }
     return result
 
 
@@ -309,38 +382,40 @@ def _mean_distance(arm: Arm, split: str, classes: tuple[int, int, int]) -> float
     return float(arm.values(lambda record: projection.mean_distance(projected(record, split, classes)[0])).mean())
 
 
-def _fitted(rows: Sequence[Shown]) -> list[str]:
-    """Of each network how much of its training images it classifies correctly, on each arm."""
-    found = {}
+def _beyond_templates(record: Record, classes: tuple[int, int, int]) -> float:
+    """How many times as far from the origin the training clusters' centroids lie as the templates, on average."""
+    points, places, templates = projected(record, "train", classes)
+    centroids = np.array([points[places == k].mean(axis=0) for k in range(3)])
+    return float(np.linalg.norm(centroids, axis=1).mean() / np.linalg.norm(templates, axis=1).mean())
+
+
+def fitting_text(rows: Sequence[FigureRow]) -> Text:
+    """How much of its training images each network classifies correctly, and which have not come to the end."""
+    shares = []
     for row in rows:
-        shares = [f"{100 * arm.metric('train_accuracy').mean():.0f}" for arm in row.comparison.arms]
-        found[row.title] = f"{row.title}: {listed(shares)} %"
-    return list(found.values())
+        of_arms = [f"{100 * arm.metric('train_accuracy').mean():.0f}" for arm in row.comparison.arms]
+        shares.append(f"{row.title}: {listed(of_arms)} %")
+    unfitted = [row.title for row in rows if not row.fitted]
+    said = (
+        f"The claims are about the end of training, which {listed(unfitted)}, with less than {100 * FITTED:.0f} %, "
+        f"{'has' if len(unfitted) == 1 else 'have'} not reached."
+        if unfitted
+        else "So all have reached the end of training, which the claims are about."
+    )
+    arms = listed([arm.name for arm in rows[0].comparison.arms])
+    return Text(f"Training images classified correctly ({arms}): {'; '.join(shares)}. {said}")
 
 
-def diagrams(row: Shown) -> list[tuple[str, str, list[ArmValues[np.ndarray]]]]:
-    """(title, unit, values of each arm) of every measure but the accuracy, which has a table."""
-    reference, others = row.comparison.reference, row.comparison.others
-    found = []
-    for measures in zip(*(measure(row, arm) for arm in others), strict=True):
-        first = measures[0]
-        part = claims.CLAIMS[first.verdict.claim].part(first.verdict.part)
-        if first.verdict.claim != "C1":
-            compared = [arm.with_values(measured.second) for arm, measured in zip(others, measures, strict=True)]
-            title = f"{first.verdict.claim}: {first.title}"
-            found.append((title, part.units, [reference.with_values(first.first), *compared]))
-    return found
-
-
-def accuracy_table(rows: Sequence[Shown]) -> Table:
+def accuracy_table(rows: Sequence[FigureRow]) -> Table:
     """Table 2's row for each network that has one: the paper, the replication and the recorded runs."""
     arms = rows[0].comparison.arms
     cells = []
-    for network, row in {row.network: row for row in rows}.items():
+    for row in rows:
         for source, published in literature.TABLE_2.items():
-            if network in published:
+            if row.network in published:
                 numbers = [
-                    published[network][arm.name].shown if arm.name in published[network] else "—" for arm in arms
+                    published[row.network][arm.name].shown if arm.name in published[row.network] else "—"
+                    for arm in arms
                 ]
                 cells.append((row.title, source.capitalize(), *numbers, "0.1"))
         ours = [captions.with_interval(100 * arm.metric("test_accuracy")) for arm in row.comparison.arms]
@@ -349,9 +424,9 @@ def accuracy_table(rows: Sequence[Shown]) -> Table:
     names = [arm.name[0].upper() + arm.name[1:] for arm in arms]
     return Table(
         "table-accuracy",
-        "Test accuracy in percent without and with label smoothing (Table 2 of the paper). The paper's ± is as "
-        "printed; ours is the 95 % Student t interval over seeds. The paper's CIFAR images are held out of the "
-        "training file. The replication's ResNet-56 is wider.",
+        "Test accuracy in percent (Table 2 of the paper). The paper's ± is as printed, ours the 95 % Student t "
+        "interval over seeds. The paper tests on CIFAR images held out of the training file; the replication's "
+        "ResNet-56 is wider.",
         cell_frame(("Network", "", *names, "α"), cells),
         [record for row in rows for record in row.comparison.records],
     )

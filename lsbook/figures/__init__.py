@@ -21,13 +21,13 @@ _NAMES = {
         "beams_figure",
         "distillation_figure",
         "factors_figure",
-        "seeds_figure",
         "students_figure",
     ),
     "maps": ("pairs_figure",),
     "projection": (
+        "groups_figure",
+        "pairs_of_classes_figure",
         "projection_figure",
-        "rows_figure",
     ),
     "reliability": ("reliability_figure",),
     "style": (

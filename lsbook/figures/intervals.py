@@ -17,35 +17,6 @@ def draw_means(axes: Axes, x: np.ndarray, values: Sequence[np.ndarray] | np.ndar
     axes.errorbar(x, [v.mean() for v in values], yerr=half, color=colour, capsize=3, markersize=5, **style)
 
 
-def draw_seeds(axes: Axes, arms: Sequence, title: str, unit: str) -> Axes:
-    """One quantity on all arms: a dot a seed, and the mean with its 95 % Student t interval beside them.
-
-    arms: name, colour, values (S,).
-    """
-    for place, (_, name, values) in enumerate(arms):
-        colour = COLOURS[name]
-        axes.plot(np.full(len(values), place - 0.12), values, "o", color=colour, alpha=0.5, markersize=5)
-        if len(values) > 1:
-            interval = mean_interval(values)
-            half = interval.high - interval.mean
-            axes.errorbar(place + 0.12, interval.mean, yerr=half, fmt="D", color=colour, markersize=6, capsize=4)
-    axes.set_xlim(-0.5, len(arms) - 0.5)
-    axes.set_xticks(range(len(arms)), [arm.name for arm in arms], fontsize="medium")
-    axes.set_title(title)
-    axes.set_ylabel(unit)
-    axes.margins(y=0.25)
-    return axes
-
-
-def seeds_figure(quantities: Sequence[tuple[str, str, Sequence]], width: float = WIDE) -> Figure:
-    """A small diagram for each (title, unit, arms)."""
-    rows, columns = grid_for(len(quantities), width, 2.3)
-    figure = Figure(figsize=(width, 2.4 * rows), layout="constrained")
-    for place, (title, unit, arms) in enumerate(quantities, start=1):
-        draw_seeds(figure.add_subplot(rows, columns, place), arms, title, unit)
-    return figure
-
-
 def factors_figure(networks: Sequence, width: float = WIDE) -> Figure:
     """Draw ECE, on the left, and accuracy, on the right, against the smoothing factor: a row for each network.
 

@@ -1,12 +1,13 @@
 """Examples of three classes in the plane of their templates (the paper's figure 1)."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
-from lsbook.figures.style import CLASSES, COLOURS, MARKERS, WIDE, grid_for
+from lsbook.figures.style import CLASSES, COLOURS, MARKERS, NEUTRAL, SMOOTHED, WIDE, grid_for
 
 PANEL_WIDTH = 1.8  # of a panel at least, in inches
 DRAWING_ORDER_CHUNKS = 10  # in which the points of several classes are drawn
@@ -37,7 +38,7 @@ def draw_projection(panel, axes: Axes, limit: float) -> Axes:
     if said := ", ".join(f"{n} {name}{'s' * (n > 1)}" for name, n in beyond.items() if n):
         axes.text(0.03, 0.03, f"{said} outside", transform=axes.transAxes, fontsize="small")
     axes.set_title(panel.title, color=COLOURS[panel.colour])
-    axes.locator_params(nbins=5)
+    axes.locator_params(nbins=4)
     return axes
 
 
@@ -59,19 +60,70 @@ def projection_figure(panels: Sequence, width: float = WIDE) -> Figure:
     return figure
 
 
-def rows_figure(rows: Sequence[tuple[str, Sequence]], width: float = WIDE) -> Figure:
-    """The panels of each (title, panels), each network on its own axes, its classes named below."""
-    most = max(len(panels) for _, panels in rows)
-    lines, columns = grid_for(most, width, PANEL_WIDTH)
-    figure = Figure(figsize=(width, len(rows) * (lines * (width / columns + 0.2) + 0.6)), layout="constrained")
-    for part, (title, panels) in zip(figure.subfigures(len(rows), squeeze=False)[:, 0], rows, strict=True):
+def groups_figure(groups: Sequence[tuple[str, Sequence]], width: float = WIDE) -> Figure:
+    """Draw the panels of each (title, panels) together, each network on its own axes, its classes named below.
+
+    Groups stand beside each other as far as there is room.
+    """
+    most = max(len(panels) for _, panels in groups)
+    columns = max(1, min(len(groups), int(width / PANEL_WIDTH) // most))
+    rows = math.ceil(len(groups) / columns)
+    lines, across = grid_for(most, width / columns, PANEL_WIDTH)
+    figure = Figure(figsize=(width, rows * (lines * (width / columns / across + 0.2) + 0.6)), layout="constrained")
+    parts = figure.subfigures(rows, columns, squeeze=False).flat
+    for part, (title, panels) in zip(parts, groups, strict=False):
         part.suptitle(title)
-        grid = part.subplots(*grid_for(len(panels), width, PANEL_WIDTH), squeeze=False)
+        grid = part.subplots(*grid_for(len(panels), width / columns, PANEL_WIDTH), squeeze=False)
         for axes, panel, limit in zip(grid.flat, panels, _own_limits(panels), strict=False):
             draw_projection(panel, axes, limit)
         for axes in grid.flat[len(panels) :]:
             axes.remove()
         _class_legend(part, grid[0, 0])
+    return figure
+
+
+def draw_pairs(axes: Axes, network) -> Axes:
+    """Draw how much an arc every pair of classes becomes against how similar they are, with 95 % intervals.
+
+    network: row with title, names (P,), similarity (P,), rises (P, 3) as mean, low, high, and own, the pair that is
+    marked. Its name is written, and those of the pairs that rise least and most.
+    """
+    means, low, high = network.rises.T
+    error = [means - low, high - means]
+    axes.errorbar(network.similarity, means, error, fmt="o", color=NEUTRAL, markersize=4, linewidth=0.6, alpha=0.6)
+    own = network.own
+    axes.plot(network.similarity[own], means[own], "D", color=SMOOTHED, markersize=7)
+    for k in sorted({own, int(means.argmin()), int(means.argmax())}):
+        above = k == means.argmax()
+        name = axes.annotate(
+            network.names[k],
+            (network.similarity[k], means[k]),
+            xytext=(0, 7 if above else -7),
+            textcoords="offset points",
+            ha="right" if network.similarity[k] > network.similarity.mean() else "left",
+            va="bottom" if above else "top",
+        )
+        name.set_parse_math(False)
+    axes.axhline(0, color=NEUTRAL, linewidth=0.8)
+    axes.axvline(0, color=NEUTRAL, linewidth=0.8, linestyle=":")
+    axes.set(xlabel="similarity of the two classes", title=network.row.title)
+    axes.locator_params(nbins=5)
+    axes.margins(0.1)
+    axes.tick_params(labelbottom=True)  # also where another panel stands below
+    return axes
+
+
+def pairs_of_classes_figure(networks: Sequence, width: float = WIDE) -> Figure:
+    """Draw `draw_pairs` for each network, all on the same axes."""
+    rows, columns = grid_for(len(networks), width, 3)
+    figure = Figure(figsize=(width, 3 * rows), layout="constrained")
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes, network in zip(grid.flat, networks, strict=False):
+        draw_pairs(axes, network)
+    for axes in grid.flat[len(networks) :]:
+        axes.remove()
+    for axes in grid[:, 0]:
+        axes.set_ylabel("arc / radius, smoothed − hard")
     return figure
 
 

@@ -48,9 +48,10 @@ def test_a_chapter_reruns_with_other_parameters_from_anywhere(trained, tmp_path,
     text = (tmp_path / "out.ipynb").read_text()
     assert "'1, 4 and 7'" in text  # the class names glued into the caption
     outputs = [o for cell in nbformat.reads(text, as_version=4).cells for o in cell.get("outputs", [])]
-    assert any("α = 0.2" in o.get("data", {}).get("text/plain", "") for o in outputs)
+    assert any("α = 0.2; 1 seed" in o.get("data", {}).get("text/plain", "") for o in outputs)
     assert sum("image/svg+xml" in o.get("data", {}) for o in outputs) == 3
-    assert runs_of_shown(outputs) == [{record.run.key for record in Store(trained)}] * 5
+    every = {record.run.key for record in Store(trained)}
+    assert [runs for runs in runs_of_shown(outputs) if runs] == [every] * 6  # a reader's own frames carry none
     assert sorted((r.run.alpha, r.run.seed) for r in Store(trained)) == [(0.0, 0), (0.2, 0)]
 
 
@@ -120,7 +121,7 @@ def test_sources_carry_no_outputs_and_short_cells(path):
         if cell.cell_type == "code":
             assert cell.outputs == []
             assert cell.execution_count is None
-            assert len(cell.source.splitlines()) <= 10
+            assert "set-up" in cell.metadata.get("tags", ()) or len(cell.source.splitlines()) <= 10
             assert "def " not in cell.source
 
 

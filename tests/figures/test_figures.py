@@ -83,28 +83,6 @@ def test_a_point_far_from_all_others_is_counted_beyond_the_axes():
     assert [text.get_text() for text in (*first.texts, *other.texts)] == ["1 example outside"]
 
 
-def test_dots_are_seeds_and_the_bar_is_students(axes):
-    hard = np.array([1.0, 2.0, 4.0])
-    third = ArmValues("another", "third", np.array([3.0]))
-    intervals.draw_seeds(axes, [arm(hard), arm([0.5, 0.7], "smoothed"), third], "title", "unit")
-    np.testing.assert_allclose(axes.lines[0].get_ydata(), hard)
-    interval = mean_interval(hard)
-    [segment] = axes.containers[0].lines[2][0].get_segments()
-    np.testing.assert_allclose(segment[:, 1], [interval.low, interval.high])
-    assert axes.get_ylabel() == "unit"
-    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["hard", "smoothed", "another"]
-    assert axes.lines[-1].get_xydata().tolist() == [[1.88, 3.0]]
-
-
-def test_one_seed_has_no_bar(axes):
-    intervals.draw_seeds(axes, [arm([1.0]), arm([2.0], "smoothed")], "title", "unit")
-    assert len(axes.containers) == 0
-
-
-def test_a_figure_has_one_diagram_for_each_quantity():
-    assert len(figures.seeds_figure([("t", "u", [arm([1.0, 2.0])] * 2)] * 4).axes) == 4
-
-
 def test_the_marked_minima_are_the_lowest_points_of_their_curves(axes):
     curves.draw_loss_against_gap(axes, 10, (0, 0.05, 0.1, 0.3))
     lines = [line for line in axes.lines if len(line.get_xdata()) > 1]

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def page(browser, comparison, study, taught, translated, informed):
     page = browser.new_page()
     parts = (
         explorer.target(),
-        explorer.projection(comparison, study, (0, 1, 2)),
+        explorer.projection(comparison, (0, 1, 2)),
         explorer.temperature(study),
         explorer.students(taught),
         explorer.translations("auto", 0.1, translated),
@@ -138,6 +139,17 @@ def test_projections_and_their_measures_are_those_of_python(page, comparison, st
             },
             **EXACT,
         )
+
+
+def test_the_projection_has_each_recorded_factor_once_and_no_other_loss(comparison):
+    """A further arm with the same factor, here another network's records in its place, is not taken for smoothing."""
+    others = chapters.projections.rows("auto", 0.1, explorer.SEED)[1].comparison.main.records
+    other = replace(comparison.main, name="other", settings=(("loss", "other"),), records=others)
+    found = explorer.projection(replace(comparison, arms=(*comparison.arms, other)), (0, 1, 2))
+    factors = [network["alpha"] for network in found.data["networks"]]
+    assert factors == [0.0, 0.05, 0.1, 0.15, 0.2, 0.3]
+    assert {(r.run.dataset, r.run.model, r.run.seed) for r in found.records} == {(*comparison.network, 0)}
+    assert len(found.records) == len(factors)
 
 
 def test_the_same_images_are_recorded_of_all_networks(comparison, study):
