@@ -151,7 +151,7 @@ def students(study: distillation.Study) -> Widget:
     experiments = [_students_by_temperature(study.mnist), _students_by_smoothing(study.cifar10)]
     caption = (
         "Test errors in percent: means over the seeds with 95 % Student t intervals, of differences Welch intervals; "
-        "small dots are seeds. The dashed line on the left is the mean of students without a teacher."
+        "small dots are seeds. Dashed lines: the mean of students without a teacher, and no difference."
     )
     records = [*study.mnist.records, *study.mnist.student_records, *study.cifar10.records]
     return Widget("students", caption, {"experiments": experiments}, records)
@@ -162,7 +162,7 @@ def _students_by_temperature(study: mnist.Study) -> dict:
     points = [
         _point(f"T = {t:g}", teachers, {name: study.students[t, name] for name in teachers}) for t in study.temperatures
     ]
-    title = f"{registry.short_title(study.plan.dataset)}, by temperature T"
+    title = f"{registry.short_title(study.plan.dataset)}, by T"
     return _experiment(title, points, study.roles["alone", "hard"])
 
 
@@ -172,7 +172,7 @@ def _students_by_smoothing(study: equal_smoothness.Study) -> dict:
         teachers = {"hard": study.points["teacher", 0.0], "smoothed": study.points["teacher", alpha]}
         taught = {name: study.points[f"{name} teacher", alpha] for name in teachers}
         points.append(_point(f"α = {alpha:g}", teachers, taught))
-    title = f"{registry.short_title(study.plan.dataset)} at equal γ, by the smoothed teacher’s α"
+    title = f"{registry.short_title(study.plan.dataset)}, by α at equal γ"
     return _experiment(title, points, study.points["alone", 0.0])
 
 

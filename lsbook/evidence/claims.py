@@ -235,6 +235,7 @@ _CLAIMS = (
             Part("test error of the teacher", -1, "points", name="teacher"),
             Part("test error of the student", +1, "points", name="student"),
         ),
+        caveat="Its recipe was revised after a first round, and only the hard teacher has dropout.",
     ),
     Claim("C13", "moderate smoothing helps the CIFAR-10 teacher", (Part("test accuracy, teacher", +1, "points"),)),
     Claim(

@@ -135,8 +135,8 @@ def distillation_figure(
 def students_figure(temperatures: Sequence[float], arms: Sequence, baseline: float, width: float = WIDE) -> Figure:
     """Draw test errors of students against the temperature, and beside them the differences from the first arm's.
 
-    arms: name, colour and values (T, S) in percent of each arm's students; baseline: the mean of students that have no
-        teacher.
+    arms: name, colour and values (T, S) in percent of each arm's students; baseline: the mean error of students without
+    a teacher.
     """
     rows, columns = grid_for(2, width, 3)
     figure = Figure(figsize=(width, 3 * rows + 0.5), layout="constrained")

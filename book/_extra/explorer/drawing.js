@@ -83,6 +83,14 @@ function mark(place) {
   return svg("svg", { class: "class-mark", viewBox: "-7 -7 14 14", "aria-hidden": "true" }, path);
 }
 
+/** The mark of an arm: a circle for hard targets, a square for smoothed ones. */
+const ARM_MARKS = { hard: MARKS[0], smoothed: MARKS[2] };
+
+function armMark(arm) {
+  const path = svg("path", { d: ARM_MARKS[arm](5), class: `fill-${arm}` });
+  return svg("svg", { class: "class-mark", viewBox: "-7 -7 14 14", "aria-hidden": "true" }, path);
+}
+
 /** A chart with axes. x, y: {from, to, label, ticks}, of x also the ticks' texts where these are no numbers; its text
  *  alternative is its name and what `describe` says. */
 class Chart {
@@ -136,10 +144,11 @@ class Chart {
     this.add("rect", { class: className, x: left, y: this.top, width: this.x(to) - left, height });
   }
 
-  /** A mean with the interval around it, [mean, low, high], in the colour of an arm. */
+  /** A mean with the interval around it, [mean, low, high], with the mark of an arm. */
   interval(x, [value, low, high], arm) {
     this.line([[x, low], [x, high]], `line-${arm}`);
-    this.dot([x, value], `fill-${arm}`);
+    const transform = `translate(${this.x(x)} ${this.y(value)})`;
+    this.add("path", { class: `fill-${arm}`, d: ARM_MARKS[arm](5), transform });
   }
 
   /** A line through [x, y] points. */

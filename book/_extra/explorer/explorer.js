@@ -268,8 +268,8 @@ function studentsPart(form, data) {
     slider(`condition-${i}`, "Compared at:", { min: 0, max: points.length - 1, step: 1, value: points.length - 1 }),
   );
   const teachers = [
-    ["hard", "hard teacher"],
-    ["smoothed", "smoothed teacher"],
+    ["hard", html("span", {}, armMark("hard"), "hard teacher")],
+    ["smoothed", html("span", {}, armMark("smoothed"), "smoothed teacher")],
   ];
   const rows = [
     ["teacher", "error of the teacher, %"],

@@ -148,9 +148,9 @@ def against_none(first: mnist.Study, second: equal_smoothness.Study) -> str:
     taught = second.accuracies("smoothed teacher", equal_smoothness.ALPHA)
     of_second = captions.difference(100 - second.accuracies("alone", 0.0), 100 - taught)
     return (
-        f"Against a student without a teacher, on hard labels, its student’s error changes by {of_first} points on "
-        f"{_data(first)} (T = {first.plan.temperature:g}) and {of_second} on {_data(second)} (T = 1): an interval "
-        "below 0 says that a smoothed teacher is better than none."
+        "The error of the smoothed teacher’s student less that of a student without a teacher, on hard labels, is "
+        f"{of_first} points on {_data(first)} (T = {first.plan.temperature:g}) and {of_second} on {_data(second)} "
+        "(T = 1); an interval below 0 says that a smoothed teacher is better than none."
     )
 
 

@@ -207,9 +207,9 @@ def test_teachers_are_compared_in_calibration_and_with_none():
         "falls from 0.100 to 0.050 on CIFAR-10 (part 2)."
     )
     assert against_none.endswith(
-        "Against a student without a teacher, on hard labels, its student’s error changes by −0.400 [−0.423, −0.377] "
-        "points on MNIST (T = 8) and −2.000 [−2.023, −1.977] on CIFAR-10 (T = 1): an interval below 0 says that a "
-        "smoothed teacher is better than none."
+        "The error of the smoothed teacher’s student less that of a student without a teacher, on hard labels, is "
+        "−0.400 [−0.423, −0.377] points on MNIST (T = 8) and −2.000 [−2.023, −1.977] on CIFAR-10 (T = 1); an interval "
+        "below 0 says that a smoothed teacher is better than none."
     )
 
 
