@@ -12,18 +12,21 @@ from lsbook.analysis.multiplicity import benjamini_hochberg, holm
 from lsbook.analysis.statistics import paired_p_value, welch_p_value
 from lsbook.chapters.shared import captions, claim_tables
 from lsbook.chapters.shared.claim_tables import PAPER_PROFILE, Finding
-from lsbook.chapters.topics import TOPICS, Topic, by_network, data_name, network_name, topic
+from lsbook.chapters.topics import LATER_TOPICS, TOPICS, Topic, by_network, data_name, network_name, topic
 from lsbook.core import registry
 from lsbook.core.registry import short_title
 from lsbook.core.wording import counted, sentence_case
 from lsbook.evidence import literature
-from lsbook.evidence.claims import ALL_CLAIMS, CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED
+from lsbook.evidence.claims import ALL_CLAIMS, CONTRADICTED, LEAST_SEEDS, NOT_TESTED, REPRODUCED, UNDECIDED
 from lsbook.figures.marks import WORDS, hidden, mark
 from lsbook.outputs import Html, Markup, Text
 
 
-def grid(findings: Sequence[Finding], page: str = "") -> Html:
-    """The claims by topic in rows, the networks in columns. page: where the scorecard is, if not on this page."""
+def grid(findings: Sequence[Finding], page: str | None = "", topics: Sequence[Topic] = TOPICS) -> Html:
+    """The claims by topic in rows, the networks in columns.
+
+    page: where their rows are, if not on this page; None for those of each topic's chapter.
+    """
     shown = [finding for finding in findings if finding.verdict.verdict != NOT_TESTED]
     networks = list(dict.fromkeys(finding.network for finding in shown))
     columns = Markup("").join(
@@ -32,12 +35,26 @@ def grid(findings: Sequence[Finding], page: str = "") -> Html:
         )
         for dataset, model in networks
     )
-    body = Markup("").join(_grid_topic(topic, findings, networks, page) for topic in TOPICS)
+    pages = [f"{topic.page}.html" if page is None else page for topic in topics]
+    body = Markup("").join(
+        _grid_topic(topic, findings, networks, where) for topic, where in zip(topics, pages, strict=True)
+    )
     html = Markup(
         '{}<table class="verdict-grid"><caption class="visually-hidden">The claims by network. Every mark links to its '
-        "row in the scorecard.</caption><thead><tr><td></td>{}</tr></thead><tbody>{}</tbody></table>"
+        "row.</caption><thead><tr><td></td>{}</tr></thead><tbody>{}</tbody></table>"
     ).format(legend(), columns, body)
     return Html(html, [record for finding in shown for record in finding.records])
+
+
+def later_grid(findings: Sequence[Finding]) -> Html | Text:
+    """The claims of later work by topic, or while none is tested how far their runs are. findings: on them."""
+    seeds = [f.verdict.seeds for f in findings]
+    if any(f.verdict.verdict != NOT_TESTED for f in findings):
+        return grid(findings, None, LATER_TOPICS)
+    return Text(
+        f"None is decided yet: a verdict needs {LEAST_SEEDS} of the new seeds, and {max(seeds, default=0)} "
+        f"{'is' if max(seeds, default=0) == 1 else 'are'} recorded."
+    )
 
 
 def legend() -> Markup:

@@ -75,6 +75,13 @@ TOPICS = (
 )
 
 
+# What later work says of smoothing, in chapters of its own.
+LATER_TOPICS = (
+    Topic("trust", "Which predictions to trust", ("L3", "L1", "L2", "L10"), "trust", {}),
+    Topic("features", "What the features keep", ("L6", "L7", "L9"), "features", {}),
+)
+
+
 def topic(name: str) -> Topic:
     """The topic of that name. Raises KeyError when there is none."""
     return {topic.name: topic for topic in TOPICS}[name]

@@ -9,7 +9,7 @@ from lsbook.chapters.shared import claim_tables
 from lsbook.core.registry import network_title
 from lsbook.core.store import Record
 from lsbook.evidence import claims
-from lsbook.evidence.claims import CLAIMS
+from lsbook.evidence.claims import ALL_CLAIMS
 from lsbook.recipes import profiles
 
 ALEXNET, MLP = ("cifar10", "alexnet"), ("mnist", "mlp")
@@ -18,9 +18,9 @@ ALEXNET, MLP = ("cifar10", "alexnet"), ("mnist", "mlp")
 def finding(claim, difference, network=ALEXNET, profile="laptop", part="", seeds=3, chapter="calibration"):
     """Three networks an arm, a hundredth apart; second − first is `difference`."""
     first = 0.1 + np.arange(seeds) / 100
-    if CLAIMS[claim].design == "paired":
+    if ALL_CLAIMS[claim].design == "paired":
         second = first + difference + np.arange(seeds) / 1000
-        verdict = claims.decide_paired(CLAIMS[claim], second - first, part)
+        verdict = claims.decide_paired(ALL_CLAIMS[claim], second - first, part)
         measure = claim_tables.Measure(f"the {part or 'quantity'}", verdict, first, second)
     else:
         measure = claim_tables.measure(

@@ -7,8 +7,8 @@ import pytest
 
 from lsbook.chapters import scorecard
 from lsbook.chapters.findings import collect
-from lsbook.chapters.topics import TOPICS
-from lsbook.evidence.claims import CLAIMS
+from lsbook.chapters.topics import LATER_TOPICS, TOPICS
+from lsbook.evidence.claims import CLAIMS, LATER
 from tests.chapters.invented import MLP, finding
 
 FINDINGS = [
@@ -90,3 +90,19 @@ def test_corrections_for_many_tests_never_decide_more():
 def test_the_choice_of_test_images_has_its_size():
     """±1.96 √(a (1 − a) / N): with 0.11 % right of 10,000 images 0.07 points."""
     assert "±0.1 points on AlexNet (CIFAR-10)" in scorecard.sampling_text(FINDINGS).markdown
+
+
+def test_later_findings_have_a_grid_of_their_own_once_one_is_tested():
+    """Its marks lead to the topic's chapter; until then a sentence says how many of the seeds there are."""
+    untested = [finding("L6", 0.1, seeds=2, part="separation")]
+    assert scorecard.later_grid(untested).markdown == (
+        "None is decided yet: a verdict needs 3 of the new seeds, and 2 are recorded."
+    )
+    tested = [finding("L6", 0.1, part="separation"), finding("L6", -2, part="transfer")]
+    html = scorecard.later_grid(tested).html
+    assert f'href="features.html#{tested[0].id}"' in html
+    assert "Smoothed features separate classes more and transfer worse" in html
+    assert "Smoothing does not cost accuracy" not in html
+    assert sorted(claim for topic in LATER_TOPICS for claim in topic.claims) == sorted(
+        LATER.keys() - {"L4", "L5", "L8"}
+    )
