@@ -99,7 +99,7 @@ def test_later_findings_have_a_grid_of_their_own_once_one_is_tested():
         "None is decided yet: a verdict needs 3 of the new seeds, and 2 are recorded."
     )
     tested = [finding("L6", 0.1, part="separation"), finding("L6", -2, part="transfer")]
-    html = scorecard.later_grid(tested).html
+    html = unescape(scorecard.later_grid(tested).html)
     assert f'href="features.html#{tested[0].id}"' in html
     assert "Smoothed features separate classes more and transfer worse" in html
     assert "Smoothing does not cost accuracy" not in html
