@@ -133,7 +133,7 @@ class Sweep:
         ]
 
     @property
-    def every_arm(self) -> list[Arm]:
+    def all_arms(self) -> list[Arm]:
         """Each smoothing factor, and what is compared beside smoothing."""
         return [*self.factors, *self.comparison.others[1:]]
 
@@ -179,9 +179,9 @@ class Study:
     lengths: list[Sweep]
 
     @property
-    def every(self) -> list[Record]:
+    def all_records(self) -> list[Record]:
         """The records of every smoothing factor and further arm of every network."""
-        return [record for sweep in self.sweeps for arm in sweep.every_arm for record in arm.records]
+        return [record for sweep in self.sweeps for arm in sweep.all_arms for record in arm.records]
 
     @property
     def compared(self) -> list[Record]:
@@ -439,7 +439,7 @@ def factors_figure(study: Study) -> Figure:
     """ECE and accuracy against the smoothing factor, of networks with more factors than the compared one."""
     several = [drawn for drawn in factors(study) if len(drawn.smoothing) > 3] or factors(study)[:1]
     titles = {drawn.title for drawn in several}
-    records = [r for sweep in study.sweeps if sweep.title in titles for arm in sweep.every_arm for r in arm.records]
+    records = [r for sweep in study.sweeps if sweep.title in titles for arm in sweep.all_arms for r in arm.records]
     return Figure(partial(figures.factors_figure, several), records)
 
 

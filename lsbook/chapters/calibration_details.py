@@ -265,7 +265,7 @@ def _grown(study: Study) -> str:
     """A sentence: at which of all recorded factors scaling raised the mean ECE."""
     found = []
     for sweep in study.sweeps:
-        for arm in sweep.every_arm:
+        for arm in sweep.all_arms:
             before, after = (ece(each, study.n_bins).mean() for each in (arm, scaled(arm)))
             if after > before:
                 how = f"{arm.panel_label}, {counted(len(arm.records), 'seed')}, from {before:.3f} to {after:.3f}"

@@ -198,9 +198,9 @@ def _point(label: str, teachers: Mapping[str, Sequence[Record]], taught: Mapping
     return {"label": label, "arms": arms, "difference": difference}
 
 
-def _experiment(title: str, points: Sequence[dict], alone: Sequence[Record]) -> dict:
-    """Points on axes that hold all of them. alone: students without a teacher."""
-    without = mnist.errors(alone).mean()
+def _experiment(title: str, points: Sequence[dict], baseline: Sequence[Record]) -> dict:
+    """Points on axes that hold all of them. baseline: students without a teacher."""
+    without = mnist.errors(baseline).mean()
     ends = [end for point in points for arm in point["arms"].values() for end in (*arm["student"], *arm["seeds"])]
     axes = {
         "errors": Axis([without, *ends]),
@@ -210,7 +210,7 @@ def _experiment(title: str, points: Sequence[dict], alone: Sequence[Record]) -> 
         name: {"from": axis.low, "to": axis.high, "ticks": [float(f"{tick:g}") for tick in axis.ticks]}
         for name, axis in axes.items()
     }
-    return {"title": title, "points": points, "alone": without, "axes": ranges}
+    return {"title": title, "points": points, "baseline": without, "axes": ranges}
 
 
 def translations(profile: str, alpha: float, store: Store | None = None) -> Widget | None:

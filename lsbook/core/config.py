@@ -132,7 +132,7 @@ class Recipe:
         return tuple(sorted((name, _canonical(argument)) for name, argument in pairs))
 
     @model_validator(mode="after")
-    def _fit_together(self) -> "Recipe":
+    def _check_consistency(self) -> "Recipe":
         if known := registry.LOSSES.get(self.loss):
             for name, _ in self.loss_arguments:
                 allowed = ", ".join(known.arguments) or "it has none besides alpha"
@@ -219,7 +219,7 @@ class Run:
         return value and replace(value, probe="none")
 
     @model_validator(mode="after")
-    def _fit_together(self) -> "Run":
+    def _check_consistency(self) -> "Run":
         self._check((registry.DATASETS | registry.CORPORA).get, registry.MODELS.get)
         return self
 

@@ -102,7 +102,7 @@ class Dataset:
     short: str = ""
 
     @model_validator(mode="after")
-    def _fit_together(self) -> "Dataset":
+    def _check_consistency(self) -> "Dataset":
         different = len(set(self.classes)) == len(self.classes) > 1
         _require(different, "classes: at least two, each with a name of its own")
         _require(len(json.dumps(self.classes)) <= CLASSES_BYTES, "classes: too many, or names too long")
@@ -145,7 +145,7 @@ class Corpus:
     short: str = ""
 
     @model_validator(mode="after")
-    def _fit_together(self) -> "Corpus":
+    def _check_consistency(self) -> "Corpus":
         _require_lines("title, variant", (self.title, self.variant))
         if self.load is not None:
             check_importable(self.load)
@@ -170,7 +170,7 @@ class Model:
     short: str = ""
 
     @model_validator(mode="after")
-    def _fit_together(self) -> "Model":
+    def _check_consistency(self) -> "Model":
         _require_lines("title", (self.title,))
         check_importable(self.factory)
         object.__setattr__(self, "short", self.short or self.title)

@@ -92,11 +92,11 @@ def draw_differences(axes: Axes, x: np.ndarray, first: np.ndarray, second: np.nd
 def draw_distillation(axes: Axes, curves: Sequence, teachers: Sequence[tuple[float, float]]) -> Axes:
     """Draw test accuracy against the smoothness index γ, a line for each curve: means with 95 % Student t intervals.
 
-    curves: smoothness (G,), accuracy (G, S) in percent, and style with title, colour, marks and aside, which is how far
+    curves: smoothness (G,), accuracy (G, S) in percent, and style with title, colour, marks and offset: how far
     from its γ a point is drawn. teachers: α of each smoothed one that teaches, and γ of its answers.
     """
     for curve in curves:
-        style, places = curve.style, curve.smoothness + curve.style.aside
+        style, places = curve.style, curve.smoothness + curve.style.offset
         draw_means(axes, places, curve.accuracy, COLOURS[style.colour], fmt=style.marks, label=style.title)
     values = np.concatenate([curve.accuracy.ravel() for curve in curves])
     room = 0.15 * np.ptp(values) + 0.1
@@ -123,8 +123,8 @@ def distillation_figure(
     draw_distillation(left, curves, teachers)
     alphas = np.array([alpha for alpha, _ in teachers])
     apart = 0.015 * np.ptp(alphas)
-    for lead, mark, aside in zip(leads, ("D", "^"), (-apart, apart), strict=True):
-        draw_differences(right, alphas + aside, lead.first, lead.second, COLOURS[lead.colour], fmt=mark)
+    for lead, mark, offset in zip(leads, ("D", "^"), (-apart, apart), strict=True):
+        draw_differences(right, alphas + offset, lead.first, lead.second, COLOURS[lead.colour], fmt=mark)
     right.set_xticks(alphas, [f"{alpha:g}" for alpha in alphas])
     right.set_xlabel("α of the smoothed teacher")
     right.set_ylabel("hard teacher's − other (points)")

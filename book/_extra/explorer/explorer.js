@@ -308,10 +308,10 @@ function conditions({ points }) {
 }
 
 function drawStudents(chart, experiment, place) {
-  const { points, alone, axes } = experiment;
+  const { points, baseline, axes } = experiment;
   chart.begin(conditions(experiment), { ...axes.errors, label: "test error of the student (%)" });
   chart.band(place - 0.4, place + 0.4, "chosen");
-  chart.line([[-0.5, alone], [points.length - 0.5, alone]], "diagonal");
+  chart.line([[-0.5, baseline], [points.length - 0.5, baseline]], "diagonal");
   for (const [arm, aside] of [["hard", -0.08], ["smoothed", 0.08]]) {
     const means = points.map(({ arms }, i) => [i + aside, arms[arm].student[0]]);
     if (means.length > 1) chart.line(means, `line-${arm}`);

@@ -20,7 +20,7 @@ from lsbook.core.wording import listed
 from lsbook.recipes import profiles
 
 _SHIFTED = Recipe(steps=40, batch=64, learning_rate=0.05, momentum=0.9, schedule="one-cycle", augmentation="shift2")
-_EVERY = (0.05, 0.1, 0.2, 0.4, 0.6)
+_ALL_FACTORS = (0.05, 0.1, 0.2, 0.4, 0.6)
 ALPHA = 0.1  # of the smoothed teacher where one is picked out
 
 
@@ -48,7 +48,7 @@ PLANS = {
     "laptop": Plan(
         "cifar10", ("resnet56", None), ("alexnet", None), (0.05, 0.1, 0.3, 0.6), (0.1, 0.3, 0.6), "0-2", 162
     ),
-    "paper": Plan("cifar10", ("resnet56", None), ("alexnet", None), _EVERY, _EVERY, "0-2", 162),
+    "paper": Plan("cifar10", ("resnet56", None), ("alexnet", None), _ALL_FACTORS, _ALL_FACTORS, "0-2", 162),
 }
 
 
@@ -155,7 +155,7 @@ def measured(study: Study) -> list[Setting]:
 class CurveStyle(NamedTuple):
     """What a curve of Figure 5 shows, and how.
 
-    kinds: of points; marks: in matplotlib's short form; aside: how far beside its γ it is drawn, so that intervals can
+    kinds: of points; marks: in matplotlib's short form; offset: how far beside its γ it is drawn, so that intervals can
     be told apart.
     """
 
@@ -163,7 +163,7 @@ class CurveStyle(NamedTuple):
     title: str
     colour: str
     marks: str
-    aside: float = 0.0
+    offset: float = 0.0
 
 
 class Curve(NamedTuple):
@@ -190,8 +190,8 @@ class Lead(NamedTuple):
 CURVES = (
     CurveStyle(("teacher",), "teacher, at the α of its labels", "teacher", "s--"),
     CurveStyle(("alone", "equally soft"), "student without a teacher", "alone", "^-"),
-    CurveStyle(("hard teacher",), "student of the hard teacher", "hard", "o-", aside=-0.01),
-    CurveStyle(("smoothed teacher",), "student of a smoothed teacher", "smoothed", "D-", aside=0.01),
+    CurveStyle(("hard teacher",), "student of the hard teacher", "hard", "o-", offset=-0.01),
+    CurveStyle(("smoothed teacher",), "student of a smoothed teacher", "smoothed", "D-", offset=0.01),
 )
 
 
