@@ -108,7 +108,7 @@ def draw_pairs(axes: Axes, network) -> Axes:
     axes.axvline(0, color=NEUTRAL, linewidth=0.8, linestyle=":")
     axes.set(xlabel="similarity of the two classes", title=network.row.title)
     axes.locator_params(nbins=5)
-    axes.margins(0.1)
+    axes.margins(x=0.1, y=0.2)  # room for names
     axes.tick_params(labelbottom=True)  # also where another panel stands below
     return axes
 

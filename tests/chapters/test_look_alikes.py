@@ -121,6 +121,12 @@ def test_groups_stand_beside_each_other_where_there_is_room(pairs):
         assert [text.get_text() for part in figure.subfigs for text in [part._suptitle]] == [t for t, _ in groups]
 
 
+def test_a_group_of_three_networks_leaves_no_empty_panel(pairs):
+    [(title, two), _] = look_alikes.panels_beside_unlike([pairs])
+    figure = figures.groups_figure([(title, [*two, two[1]._replace(arm="another")])], NARROW)
+    assert [axes.get_title() for axes in figure.axes] == [two[0].title, two[1].title, two[1].title]
+
+
 def test_the_figure_has_a_point_for_each_pair_and_names_the_claims_own(pairs):
     [axes] = figures.pairs_of_classes_figure([pairs]).axes
     points = axes.containers[0].lines[0].get_xydata()
