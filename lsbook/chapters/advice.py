@@ -142,7 +142,7 @@ def _for_translation(findings: Sequence[Finding]) -> Advice | None:
 
 def _for_teaching(taught: distillation.Study) -> Advice | None:
     """By the temperatures at which the smoothed teacher's student makes more errors."""
-    changes = distillation.mnist.differences(taught.mnist)
+    changes = distillation.mnist.student_differences(taught.mnist)
     if not changes:
         return None
     harmful = [t for t, change in changes.items() if change.low > 0]

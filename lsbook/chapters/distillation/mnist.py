@@ -227,7 +227,7 @@ def smoothness(records: Iterable[Record]) -> float:
     return float(np.mean([record.metrics["teacher_smoothness"] for record in records]))
 
 
-def differences(study: Study, arm: str = "smoothed") -> dict[float, Interval]:
+def student_differences(study: Study, arm: str = "smoothed") -> dict[float, Interval]:
     """T -> test error in points of this arm's student less that of the hard teacher's, with its Welch interval.
 
     Empty where an arm is a single run.

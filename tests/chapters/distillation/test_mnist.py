@@ -148,12 +148,12 @@ def test_other_temperatures_and_weights_are_checked(temperatures, beta, message)
 
 
 def test_students_differ_by_temperature(study):
-    found = mnist.differences(study)
+    found = mnist.student_differences(study)
     assert {t: change.mean for t, change in found.items()} == pytest.approx({1.0: -0.1, 2.0: 0.0, 4.0: 0.2, 8.0: 0.2})
     # both arms have the standard deviation 0.001 over three seeds: ±2.776 · 0.001 · √(2/3)
     assert found[8.0].high - found[8.0].mean == pytest.approx(2.7764 * 0.001 * np.sqrt(2 / 3), rel=1e-4)
     assert [mnist.smoothness(study.students[t, "smoothed"]) for t in (1.0, 8.0)] == pytest.approx([0.9 / 8, 0.9])
-    assert mnist.differences(mnist.study("paper", "0")) == {}
+    assert mnist.student_differences(mnist.study("paper", "0")) == {}
 
 
 def test_the_figure_shows_students_and_their_differences(study):
