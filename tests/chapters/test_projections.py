@@ -1,7 +1,6 @@
 """The chapter's tables and panels, on records whose geometry is known."""
 
 import dataclasses
-import re
 from html import unescape
 
 import numpy as np
@@ -302,19 +301,6 @@ def test_the_accuracy_table_holds_paper_replication_and_ours(rows):
 )
 def test_a_mean_has_as_many_digits_as_its_interval(values, text):
     assert captions.with_interval(np.array(values)).replace("\xa0", " ") == text
-
-
-def test_contradictions_come_first():
-    def verdict(claim, word):
-        return claims.Verdict(claim, word, 0, 0, 0, 3)
-
-    text = captions.verdict_sentence("laptop", [verdict("C1", claims.REPRODUCED), verdict("C2", claims.CONTRADICTED)])
-    assert re.fullmatch(
-        r"By the rule, in the small-scale setting: \*\*contradicted\*\*: C2; \*\*reproduced\*\*: C1\.", text
-    )
-    assert "**not tested** (too few seeds or test examples): C3" in captions.verdict_sentence(
-        "smoke", [verdict("C3", claims.NOT_TESTED)]
-    )
 
 
 def test_two_seeds_decide_nothing(store):

@@ -1,17 +1,12 @@
 """How numbers, intervals and verdicts are put in words."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from lsbook.analysis.statistics import mean_interval, welch_interval
-from lsbook.core.store import Record
-from lsbook.core.wording import counted, listed
 from lsbook.evidence import literature
-from lsbook.evidence.claims import IN_ORDER, LEAST_SEEDS, NOT_TESTED, Verdict
-from lsbook.outputs import Markup
 
 STANDING = {
     "paper": "by the paper's protocol",
@@ -19,38 +14,11 @@ STANDING = {
     "smoke": "on toy data, which decides nothing about the paper",
 }
 ECE_HEADER = "data, network", "source", "hard", "hard, scaled (T)", "smoothed (α)", "smoothed, scaled (T)"
-UNTESTED = " (too few seeds or test examples)"
-
-
-def illustrations(networks: Mapping[str, Sequence[Record]]) -> str:
-    """A sentence: which networks have too few seeds for a verdict. networks: the runs of one arm by the title."""
-    counts = {title: len(records) for title, records in networks.items()}
-    few = [f"{title} ({counted(n, 'seed')})" for title, n in counts.items() if n < LEAST_SEEDS]
-    if not few:
-        return "Every network here has enough seeds for a verdict."
-    return f"An illustration is all that too few seeds can be: {listed(few)}. No claim is tested there."
-
-
-def verdict_sentence(profile: str, verdicts: Iterable[Verdict]) -> Markup:
-    """Return a sentence that lists claims by verdict, contradictions first."""
-    return Markup("By the rule, {}: {}.").format(STANDING[profile], verdict_list(verdicts))
 
 
 def standing(profile: str) -> str:
     """How far what a profile's runs show can be trusted, in a few words."""
     return STANDING[profile].partition(",")[0]
-
-
-def verdict_list(verdicts: Iterable[Verdict]) -> Markup:
-    """The claims under each outcome, contradictions first."""
-    verdicts = list(verdicts)
-    found = []
-    for word in IN_ORDER:
-        remark = UNTESTED if word == NOT_TESTED else ""
-        claims = sorted((v.claim for v in verdicts if v.verdict == word), key=lambda claim: int(claim[1:]))
-        if claims:
-            found.append(Markup("**{}**{}: {}").format(word, remark, ", ".join(claims)))
-    return Markup("; ").join(found)
 
 
 def with_interval(values: np.ndarray) -> str:
