@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from lsbook.chapters import machine_translation
-from lsbook.chapters.shared.comparison import HARD
+from lsbook.chapters.shared.comparison import HARD, smoothing_arm
 from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import UserError
 from lsbook.core.store import Store
@@ -31,18 +31,19 @@ LINES = ("python", "torch", "numpy", "device", "precision", "commit", "signature
 CELLS = [
     """from lsbook import outputs
 from lsbook.chapters import machine_translation, overview, status
-from lsbook.chapters.shared import captions
 from lsbook.core.store import Store
+from lsbook.outputs.provenance import describe_records
 records = list(Store())
-[text] = [record for record in records if record.run.vocabulary]
-word = str(text.arrays["words"][0])
+hard, smoothed = sorted((record for record in records if record.run.vocabulary), key=lambda record: record.run.alpha)
+word = str(hard.arrays["words"][0])
 outputs.begin()
-outputs.numbers(word=word, made_from=captions.made_from(word, records))""",
+outputs.numbers(word=word, made_from=describe_records(records))""",
     "overview.recorded()",
     "status.runs()",
     """from dataclasses import replace
-from lsbook.chapters.shared.comparison import HARD, Comparison
-machine_translation.example_text(Comparison("smoke", (replace(HARD, records=[text]),)))""",
+from lsbook.chapters.shared.comparison import HARD, Comparison, smoothing_arm
+arms = replace(HARD, records=[hard]), replace(smoothing_arm(0.1), records=[smoothed])
+machine_translation.example_text(Comparison("smoke", arms))""",
     "outputs.Text(word)",
     "outputs.Widget('target', word, {word: word})",
     "print(word)",
@@ -145,12 +146,13 @@ def site(browser, tmp_path_factory, environment) -> Path:
         "words": np.array([MARKUP]),
         "example_sources": np.array([MARKUP]),
         "example_references": np.array([MARKUP]),
-        "example_pieces": np.array([f"▁{MARKUP[:190]}", MARKUP, "</s>"]),
         "example_confidences": np.array([1, 0.5, 1], np.float16),
         "example_lengths": np.array([3], np.uint16),
     }
-    translated = machine_translation.run("laptop", HARD, 0)
-    store.put(translated, metrics={"test_accuracy": 0.5}, history={}, environment=environment, arrays=arrays)
+    for arm, piece in ((HARD, MARKUP), (smoothing_arm(0.1), f"▁{MARKUP}")):
+        arrays["example_pieces"] = np.array([f"▁{MARKUP[:190]}", piece, "</s>"])
+        translated = machine_translation.run("laptop", arm, 0)
+        store.put(translated, metrics={"test_accuracy": 0.5}, history={}, environment=environment, arrays=arrays)
     hidden = root / "results" / "digits-mlp" / ".hidden"
     hidden.mkdir()
     (hidden / "record.json").symlink_to(root / "s.txt")
@@ -204,7 +206,8 @@ def test_a_reader_sees_what_records_say_and_nothing_happens(browser, serve, site
     assert [url for url in asked if not url.startswith((own, "data:"))] == []
     assert errors == []
     article = page.locator("article")
-    assert article.locator("script:not([type='application/json']), iframe, object, embed, form").count() == 0
+    scripts = "script:not([type='application/json'], [src^='../explorer/'])"  # the latter draw our own widgets
+    assert article.locator(f"{scripts}, iframe, object, embed, form:not(.explorer form)").count() == 0
     addresses = article.locator("a").evaluate_all("links => links.map((a) => a.href)")
     assert [address for address in addresses if not address.startswith(own)] == []
     shown = article.inner_text()
