@@ -26,9 +26,9 @@ from lsbook.core.wording import listed
 from lsbook.evidence.claims import CONTRADICTED, LATER, REPRODUCED, UNDECIDED
 from lsbook.outputs import Figure, Markup, Table, Text, cell_frame
 
-CLAIMS = ("L6", "L7", "L9")
+DECIDED = ("L6", "L7", "L9")
 # (claim, part) -> by verdict a sentence; see `later_findings.answer`.
-SENTENCES = {
+TEMPLATES = {
     ("L6", "separation"): {
         REPRODUCED: "Smoothed features separate the classes more: on {network} R² {means} ({change}).",
         CONTRADICTED: "Smoothed features separate the classes less: on {network} R² {means} ({change}).",
@@ -69,17 +69,17 @@ def measures(comparison: Comparison, claim: str) -> list[Setting]:
 
 def settings(profile: str, seeds: str) -> list[Setting]:
     """The networks with their claims, for the scorecard."""
-    return measured(comparisons(profile, seeds=seeds), measures, CLAIMS)
+    return measured(comparisons(profile, seeds=seeds), measures, DECIDED)
 
 
 def in_short(shown: Sequence[Comparison]) -> Text:
     """The chapter's answer."""
-    found = claim_tables.findings(measured(shown, measures, CLAIMS))
+    found = claim_tables.findings(measured(shown, measures, DECIDED))
     planned = network_groups(shown[0].profile)[0].seeds
     sentences = [undecided_yet(shown, planned) and f"{undecided_yet(shown, planned)} {so_far(shown[0])}"]
     sentences += [
         answer([f for f in found if (f.verdict.claim, f.verdict.part) == part], templates)
-        for part, templates in SENTENCES.items()
+        for part, templates in TEMPLATES.items()
     ]
     return Text(Markup("**In short.** {}").format(" ".join(filter(None, sentences))))
 
@@ -124,4 +124,4 @@ def _mean(records: Sequence, name: str, factor: float) -> str:
     return f"{np.mean(values):.3g}" if values else "—"
 
 
-CHAPTER = Chapter("features", network_groups, DecidedClaims(CLAIMS, settings))
+CHAPTER = Chapter("features", network_groups, DecidedClaims(DECIDED, settings))

@@ -240,7 +240,7 @@ def records(rows: Sequence[Shown]) -> list[Record]:
     return [record for row in rows for record in row.comparison.records]
 
 
-class Pairs(NamedTuple):
+class PairInformation(NamedTuple):
     """What is told at the end about the training images of each pair of classes.
 
     hard, smoothed: (K, K) nats, midpoint of the two estimates, mean over the seeds; NaN on the diagonal.
@@ -254,10 +254,10 @@ class Pairs(NamedTuple):
     falls: np.ndarray
 
 
-def all_pairs(comparison: Comparison) -> Pairs:
+def all_pairs(comparison: Comparison) -> PairInformation:
     """Both arms at the end for each pair of classes."""
     classes = len(comparison.classes)
-    found = Pairs(*np.full((2, classes, classes), np.nan), *np.zeros((2, classes, classes), bool))
+    found = PairInformation(*np.full((2, classes, classes), np.nan), *np.zeros((2, classes, classes), bool))
     for pair in comparison.reference.records[0].arrays["probe_pairs"].tolist():
         reference, compared, *_ = _panel(comparison, pair, "train").trajectories
         end, fall = (measured.verdict.verdict == REPRODUCED for measured in measure(reference, compared))

@@ -33,10 +33,10 @@ from lsbook.core.store import Record
 from lsbook.evidence.claims import CONTRADICTED, LATER, REPRODUCED, UNDECIDED
 from lsbook.outputs import Figure, Markup, Text
 
-CLAIMS = ("L3", "L1", "L2", "L10")
-SCORES = ("MSP", "max logit", "energy")  # by which the unknown is told, the parts of L10
+DECIDED = ("L3", "L1", "L2", "L10")
+UNKNOWN_SCORES = ("MSP", "max logit", "energy")  # by which the unknown is told, the parts of L10
 # (claim, part) -> by verdict a sentence; see `later_findings.answer`.
-SENTENCES = {
+TEMPLATES = {
     ("L3", "ranking"): {
         REPRODUCED: "On {network} smoothed networks rank their own errors worse: AUGRC {means} ({change}).",
         CONTRADICTED: "On {network} smoothed networks rank their own errors better: AUGRC {means} ({change}).",
@@ -92,7 +92,7 @@ def measures(comparison: Comparison, claim: str) -> list[Setting]:
 def _unknown_setting(comparison: Comparison, dataset: str) -> Setting:
     """L10 against the test images of one data set."""
     found = []
-    for part in SCORES:
+    for part in UNKNOWN_SCORES:
         hard, smoothed = (arm.values(unknown(dataset, part)) for arm in (comparison.reference, comparison.main))
         conditions = f"α = {comparison.main.alpha:g}"
         found.append(claim_tables.measure("L10", part, part, hard, smoothed, conditions=conditions))
@@ -101,17 +101,17 @@ def _unknown_setting(comparison: Comparison, dataset: str) -> Setting:
 
 def settings(profile: str, seeds: str) -> list[Setting]:
     """The networks with their claims, for the scorecard."""
-    return measured(comparisons(profile, seeds=seeds), measures, CLAIMS)
+    return measured(comparisons(profile, seeds=seeds), measures, DECIDED)
 
 
 def in_short(shown: Sequence[Comparison]) -> Text:
     """The chapter's answer."""
-    found = claim_tables.findings(measured(shown, measures, CLAIMS))
+    found = claim_tables.findings(measured(shown, measures, DECIDED))
     planned = network_groups(shown[0].profile)[0].seeds
     sentences = [undecided_yet(shown, planned) and f"{undecided_yet(shown, planned)} {so_far(shown[0])}"]
     sentences += [
         answer([f for f in found if (f.verdict.claim, f.verdict.part) == part], templates)
-        for part, templates in SENTENCES.items()
+        for part, templates in TEMPLATES.items()
     ]
     link = Markup("You can [accept and reject predictions yourself](#accept-and-reject).")
     return Text(Markup("**In short.** {}").format(Markup(" ").join([*filter(None, sentences), link])))
@@ -121,15 +121,15 @@ def so_far(comparison: Comparison) -> str:
     """What the recorded seeds of a network show, without a verdict."""
     hard, smoothed = (100 * arm.metric("test_msp_risk_at_coverage").mean() for arm in comparison.arms[:2])
     return (
-        f"So far {comparison.title} errs on {hard:.1f} % of the {100 * COVERAGE:.0f} % of the images that it trusts "
+        f"So far {comparison.title} errs on {hard:.1f} % of the {100 * ACCEPTED:.0f} % of the images that it trusts "
         f"most with hard targets, and on {smoothed:.1f} % with α = {comparison.main.alpha:g}."
     )
 
 
-COVERAGE = 0.8  # at which the risk is recorded
+ACCEPTED = 0.8  # at which the risk is recorded
 
 
-def risk_curves(arm: Arm, score: str) -> np.ndarray:
+def risk_over_seeds(arm: Arm, score: str) -> np.ndarray:
     """(S', 100) risk at each hundredth of coverage, of those records of an arm that have a curve.
 
     Of a record without curves the largest probabilities are taken as they are stored, rounded: equal ones count as
@@ -155,10 +155,10 @@ def risk_figure(shown: Sequence[Comparison]) -> Figure:
     """Risk against coverage of each arm by the largest probability, and of smoothing by the normalised logit too."""
     panels = []
     for comparison in shown:
-        curves = [(arm.label, arm.colour, "-", risk_curves(arm, "msp")) for arm in comparison.arms[:3]]
+        curves = [(arm.label, arm.colour, "-", risk_over_seeds(arm, "msp")) for arm in comparison.arms[:3]]
         smoothed = comparison.main
         curves.append(
-            (f"{smoothed.label}, normalised", smoothed.colour, "--", risk_curves(smoothed, "normalised_logit"))
+            (f"{smoothed.label}, normalised", smoothed.colour, "--", risk_over_seeds(smoothed, "normalised_logit"))
         )
         panels.append((comparison.title, [curve for curve in curves if len(curve[-1])]))
     return Figure(partial(figures.risk_figure, panels), [record for each in shown for record in each.records])
@@ -171,4 +171,4 @@ def check_choice(accepted: float, p: int) -> None:
     whole_number("p", p, 1, 10)
 
 
-CHAPTER = Chapter("trust", network_groups, DecidedClaims(CLAIMS, settings))
+CHAPTER = Chapter("trust", network_groups, DecidedClaims(DECIDED, settings))

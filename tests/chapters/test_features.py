@@ -35,7 +35,7 @@ def comparison(put, tmp_path, monkeypatch) -> Comparison:
 
 
 def test_every_claim_is_decided_on_the_arms_that_it_names(comparison):
-    found = claim_tables.findings(later_findings.measured([comparison], features.measures, features.CLAIMS))
+    found = claim_tables.findings(later_findings.measured([comparison], features.measures, features.DECIDED))
     changes = {(f.verdict.claim, f.verdict.part): (f.verdict.verdict, round(f.change.mean, 6)) for f in found}
     assert changes == {
         ("L6", "separation"): (REPRODUCED, 0.1),
@@ -52,7 +52,7 @@ def test_a_claim_of_which_a_record_lacks_a_number_is_left_out(comparison):
     for arm in comparison.arms:
         for record in arm.records:
             del record.metrics["train_nc2"]
-    found = claim_tables.findings(later_findings.measured([comparison], features.measures, features.CLAIMS))
+    found = claim_tables.findings(later_findings.measured([comparison], features.measures, features.DECIDED))
     assert {f.verdict.claim for f in found} == {"L6", "L7"}
 
 
@@ -69,7 +69,7 @@ def test_the_answer_and_the_table(comparison):
 
 
 def test_every_template_reads_as_a_sentence():
-    for templates in features.SENTENCES.values():
+    for templates in features.TEMPLATES.values():
         assert templates.keys() == {REPRODUCED, CONTRADICTED, UNDECIDED}
         for text in templates.values():
             said = text.format(network="X", means="1 → 2", change="+1 [+0, +2]")

@@ -58,7 +58,7 @@ def recorded(put, tmp_path, monkeypatch):
 
 def verdicts(comparison: Comparison) -> dict[tuple[str, str, str], str]:
     """(setting, claim, part) -> verdict."""
-    settings = later_findings.measured([comparison], trust.measures, trust.CLAIMS)
+    settings = later_findings.measured([comparison], trust.measures, trust.DECIDED)
     found = claim_tables.findings(settings)
     return {(f.setting, f.verdict.claim, f.verdict.part): f.verdict.verdict for f in found}
 
@@ -80,7 +80,7 @@ def test_every_claim_is_decided_on_what_it_names(recorded):
         if f.verdict.part == "smooth ECE"
     ]
     assert smooth.change.mean == pytest.approx(-0.05)  # with 0.05, the claim's factor on CIFAR-10
-    assert {found[f"{title} against MNIST", "L10", part] for part in trust.SCORES} == {REPRODUCED}
+    assert {found[f"{title} against MNIST", "L10", part] for part in trust.UNKNOWN_SCORES} == {REPRODUCED}
     unknown = {verdict for (where, claim, _), verdict in found.items() if claim == "L10" and "Tiny" in where}
     assert unknown == {UNDECIDED}
 
@@ -107,7 +107,7 @@ def test_the_answer_has_a_sentence_on_each_finding(recorded):
 
 
 def test_every_template_reads_as_a_sentence():
-    for templates in trust.SENTENCES.values():
+    for templates in trust.TEMPLATES.values():
         assert templates.keys() == {REPRODUCED, CONTRADICTED, UNDECIDED}
         for text in templates.values():
             said = text.format(network="X", means="1 → 2", change="+1 [+0, +2]")
@@ -118,13 +118,15 @@ def test_every_template_reads_as_a_sentence():
 def test_curves_are_the_recorded_ones_or_else_those_of_what_is_stored(recorded):
     comparison = recorded(2)
     hard = comparison.reference
-    np.testing.assert_allclose(trust.risk_curves(hard, "msp")[:, 0], [0.05, 0.06], rtol=1e-6)
+    np.testing.assert_allclose(trust.risk_over_seeds(hard, "msp")[:, 0], [0.05, 0.06], rtol=1e-6)
     figure = trust.risk_figure([comparison]).draw(7.6)
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
     assert labels == ["hard targets", "smoothed, α = 0.1", "MaxSup, α = 0.1", "smoothed, α = 0.1, normalised"]
     older = dataclasses.replace(recorded(1, curves=False).reference)
-    assert trust.risk_curves(older, "normalised_logit").shape == (0, 100)
-    np.testing.assert_allclose(trust.risk_curves(older, "msp"), np.full((1, 100), 0.25))  # all confidences are equal
+    assert trust.risk_over_seeds(older, "normalised_logit").shape == (0, 100)
+    np.testing.assert_allclose(
+        trust.risk_over_seeds(older, "msp"), np.full((1, 100), 0.25)
+    )  # all confidences are equal
 
 
 @pytest.mark.parametrize(
