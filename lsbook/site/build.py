@@ -309,7 +309,7 @@ def _write_provenance(source: Path, notebooks: dict, given: dict[str, dict]) -> 
 def _move_narrow_figures(path: Path) -> None:
     """Move every figure's drawing for phones from an executed notebook to a file; see `sphinx.narrow_figures`."""
     folder = path.parent / "_extra" / "narrow"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         for output in cell.get("outputs", ()):

@@ -20,9 +20,10 @@ def move_to_the_end(app, doctree) -> None:
     if not cells:
         return
     *_, last = doctree.findall(nodes.section)
-    for cell in cells:
-        cell.parent.remove(cell)
-        last += cell
+    below = [child for child in last if "toctree-wrapper" in child.get("classes", ())]  # pages that belong to this one
+    for node in [*cells, *below]:
+        node.parent.remove(node)
+        last += node
 
 
 def load_widgets(app, pagename, templatename, context, doctree) -> None:
