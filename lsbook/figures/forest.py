@@ -74,7 +74,7 @@ def forest_table(caption: str, groups: Sequence[RowGroup]) -> Markup:
     return Markup(
         '<table class="forest"><caption>{}</caption><thead><tr><th scope="col">network, conditions</th>'
         '<th scope="col"><span class="visually-hidden">picture of the interval</span></th>'
-        '<th scope="col">hard → smoothed</th><th scope="col">difference [95 % interval]</th>'
+        '<th scope="col">from → to</th><th scope="col">difference [95 % interval]</th>'
         '<th scope="col">must be</th><th scope="col">verdict</th></tr>'
         "</thead><tbody>{}{}</tbody></table>"
     ).format(caption, body, _ticks(axis) if ends else Markup(""))
@@ -90,7 +90,7 @@ def _group(group: RowGroup, axis: Axis) -> Markup:
 def _row(row: Row, axis: Axis) -> Markup:
     return Markup(
         '<tr id="{}"><th scope="row">{} <small>{}</small></th><td class="plot">{}</td>'
-        '<td data-label="hard → smoothed">{}</td><td data-label="difference">{}</td>'
+        '<td data-label="from → to">{}</td><td data-label="difference">{}</td>'
         '<td data-label="must be">{}</td><td class="verdict">{}</td></tr>'
     ).format(row.id, row.label, row.detail, _picture(row, axis), row.means, row.shown, row.required, row.verdict)
 

@@ -161,6 +161,11 @@ def _groups(found: Sequence[Finding], label: Callable[[Finding], str]) -> list[R
     ]
 
 
+def _three_digits(value: float) -> str:
+    """Three significant digits, zeros at the end among them."""
+    return f"{value:#.3g}".rstrip(".").replace("-", "−")
+
+
 def _row(finding: Finding, label: str) -> Row:
     part, verdict, measured = finding.part, finding.verdict, finding.measure
     tested = verdict.verdict != NOT_TESTED
@@ -169,7 +174,7 @@ def _row(finding: Finding, label: str) -> Row:
         id=finding.id,
         label=label,
         detail=f"{finding.conditions}; {counted(verdict.seeds, 'seed')}",
-        means=f"{measured.first.mean():.3g} → {measured.second.mean():.3g}".replace("-", "−"),
+        means=f"{_three_digits(measured.first.mean())} → {_three_digits(measured.second.mean())}",
         interval=finding.change if tested else None,
         threshold=threshold,
         upward=part.sign > 0,
