@@ -179,7 +179,7 @@ def information_figure(rows: Sequence[Sequence], width: float = WIDE) -> Figure:
         draw_information(axes, panel)
     for axes in grid[:, 0]:
         axes.set_ylabel("mutual information (nats)")
-    grid[0, 0].legend()
+    grid[0, 0].legend(loc="lower right")
     return figure
 
 
