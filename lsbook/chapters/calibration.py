@@ -536,9 +536,9 @@ def _length_sentences(study: Study) -> Markup | str:
 
 
 CHOSEN = (
-    "Long training on few images makes a network overconfident that has hard targets, and there smoothing helps. The "
+    "Long training on few images makes networks with hard targets overconfident, and there smoothing helps. The "
     "small-scale setting of this book, the same 10,000 images many times over, was chosen after a first try on all "
-    "images in which it did not: what was fixed before the results is the claims, not the setting."
+    "images, in which it did not help: the claims were fixed before the results, the setting was not."
 )
 
 
@@ -569,10 +569,11 @@ def within_margin(title: str, alpha: float, within: Sequence[str], recorded: Seq
     """A sentence on the factors whose mean ECE is within the margin of temperature scaling. alpha: the claims'."""
     if not within:
         return f"On {title} no recorded factor brings the error within the margin of temperature scaling."
-    among = "which include" if f"{alpha:g}" in within else "not with"
+    claimed = f"{alpha:g}"
+    standing = f"the claim’s {claimed} among them" if claimed in within else f"not with the claim’s {claimed}"
     return (
-        f"On {title} smoothed networks come within the margin of temperature scaling with α = {listed(within)}, "
-        f"{among} the claim’s {alpha:g}, of the recorded {listed(recorded)}."
+        f"Of the factors recorded on {title}, {listed(recorded)}, smoothing comes within the margin of temperature "
+        f"scaling with {listed(within)}, {standing}."
     )
 
 
@@ -581,6 +582,7 @@ def numbers(study: Study) -> dict[str, float | str]:
     sweep = study.sweeps[0]
     hard, smoothed = sweep.comparison.reference, sweep.comparison.main
     diagrams = reliability(scaled(hard), study.n_bins)
+    hard_nll, smoothed_nll = (float(read_metric(scaled(arm), "nll").mean()) for arm in (hard, smoothed))
     by_chance = np.mean([diagram.ece_if_calibrated for diagram in diagrams])
     return {
         "network": sweep.title,
@@ -588,8 +590,9 @@ def numbers(study: Study) -> dict[str, float | str]:
         "chance_ece": float(by_chance),
         "hard_temperature": float(hard.metric("temperature").mean()),
         "smoothed_temperature": float(smoothed.metric("temperature").mean()),
-        "hard_nll": float(read_metric(scaled(hard), "nll").mean()),
-        "smoothed_nll": float(read_metric(scaled(smoothed), "nll").mean()),
+        "hard_nll": hard_nll,
+        "smoothed_nll": smoothed_nll,
+        "smoothed_likelier": "Yes" if smoothed_nll < hard_nll else "No",
         "n_test": f"{len(hard.records[0].arrays['test_hit']):,}",
     }
 
