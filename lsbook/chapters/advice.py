@@ -56,7 +56,8 @@ def _for_accuracy(findings: Sequence[Finding]) -> Advice | None:
     losses = [f for f in tested if f.change.high < 0]
     if gains and not losses:
         networks = counted(len(tested), "network")
-        advice = f"Try {gains[0].conditions}: it gained on {len(gains)} of {networks}, and lost on none"
+        rest = "" if len(gains) == len(tested) else ", and is open on the others"
+        advice = f"Try {gains[0].conditions}: it gained on {len(gains)} of {networks}{rest}"
     elif gains:
         advice = f"Try it, and compare: it gained on {len(gains)} and lost on {len(losses)} of {len(tested)} networks"
     elif losses:
@@ -123,7 +124,7 @@ def _when_not_overconfident(findings: Sequence[Finding], study: calibration.Stud
                 harmed.append(f"{captions.signed(*change)} on {network_name(study.lengths[0].network)} {trained}")
     if not harmed:
         return None
-    because = f"Such networks are not overconfident. Smoothing changes the calibration error by {'; '.join(harmed)}."
+    because = f"Smoothing overshoots there: it changes the calibration error by {'; '.join(harmed)}."
     return Advice("Training is short, or the task is easy", "Leave it out", because, "calibration")
 
 
@@ -155,5 +156,7 @@ def _for_teaching(taught: distillation.Study) -> Advice | None:
         if harmful == [t for t in changes if t >= harmful[0]]:
             advice = f"Do not smooth the teacher if T is {harmful[0]:g} or more"
     because = "; ".join(f"{captions.signed(*change)} points at T = {t:g}" for t, change in changes.items())
-    because = f"Test error of the student on MNIST, smoothed teacher − hard: {because}."
+    because = (
+        f"Test error of the student on MNIST, smoothed teacher − hard, on the seeds recorded at every T: {because}."
+    )
     return Advice("The network will teach another", advice, because, "distillation")

@@ -38,12 +38,12 @@ WIDTH, HEIGHT = 760, 560  # of the picture, in its own units, of which about two
 _IN_SHORT = {
     "geometry": {
         REPRODUCED: "tightens clusters",
-        MIXED: "tightens most clusters",
+        MIXED: "tightens some clusters",
         CONTRADICTED: "loosens clusters",
     },
     "accuracy": {
         REPRODUCED: "costs no accuracy to speak of",
-        MIXED: "costs little accuracy or none",
+        MIXED: "costs no accuracy on some networks",
         CONTRADICTED: "costs accuracy",
     },
     "calibration": {
@@ -260,15 +260,15 @@ def evidence_text(findings: Sequence[Finding]) -> Text:
         if (data, literature.PUBLISHED_TITLES[model]) not in done_by_title
     ]
     revised = (
-        " (its recipe was revised once after test errors had been seen)"
+        ", with a recipe revised once after test errors had been seen"
         if any(f.verdict.claim == "C12" for f in tested)
         else ""
     )
     return Text(
         f"{len(small)} of the {len(tested)} tested parts of claims come from a small-scale setting, mostly 10,000 "
         "training images seen many times, because that makes small networks as overconfident as large ones become; it "
-        "was chosen after a first try with more images and fewer epochs had turned the sign of the calibration result. "
-        f"The paper’s protocol was followed for {listed(protocol) if protocol else 'none'}{revised}; it has still to "
-        f"be for {listed(missing)}. Intervals cover repeated training from other seeds; they leave out the choice of "
-        "training images and of test images."
+        "was chosen after a first try, with more images and fewer epochs, in which smoothing raised the calibration "
+        f"error. The paper’s protocol was followed for {listed(protocol) if protocol else 'none'}{revised}; it "
+        f"has still to be for {listed(missing)}. Intervals cover repeated training from other seeds; they leave out "
+        "the choice of training images and of test images."
     )
