@@ -325,7 +325,7 @@ def likelihood_sentence(verdict: str, plain: str, best: str) -> str:
     """A sentence on claim C11. plain, best: smoothed − hard at T = 1 and at each network's best T, as text."""
     opening = {
         claims.REPRODUCED: "Smoothing makes the references less likely",
-        claims.MIXED: "That smoothing makes the references less likely holds in part",
+        claims.MIXED: "The paper’s claim that smoothing makes references less likely holds in part",
         claims.CONTRADICTED: "Contrary to the paper, smoothing does not make the references less likely",
     }.get(verdict, "It is open whether smoothing makes the references less likely")
     return (
