@@ -293,18 +293,9 @@ def test_a_claim_that_fails_or_holds_in_part_comes_first(comparison, words, lowe
         dataclasses.replace(record, metrics=record.metrics | {name: record.metrics[name] - 0.5 for name in lowered})
         for record in smoothed.records
     ]
-<<<<<<< HEAD
     changed = dataclasses.replace(comparison, arms=(hard, dataclasses.replace(smoothed, records=records)))
     text = chapter.in_short(changed, words).markdown
     assert text.startswith(f"**In short.** {opening}: their negative log-likelihood changes by −0.200 [")
-=======
-    mixed = dataclasses.replace(comparison, arms=(hard, dataclasses.replace(smoothed, records=records)))
-    text = chapter.in_short(mixed, words).markdown
-    assert text.startswith(
-        "**In short.** The paper’s claim that smoothing makes references less likely holds in part: "
-    )
-    assert "changes by −0.200 [" in text
->>>>>>> 5d60665 (Describe what the curves of translation show)
 
 
 def translated(comparison: Comparison, words: list[str]) -> Comparison:
