@@ -145,7 +145,7 @@ class Answer:
 def magnitude(mean: float, low: float, high: float) -> str:
     """The size of a change whose sign is decided, with its interval: what a verb such as "falls by" leaves to be said.
 
-    A change whose interval holds 0 keeps its signs.
+    A change whose interval includes 0 keeps its signs.
     """
     if low < 0 < high:
         return captions.signed(mean, low, high)

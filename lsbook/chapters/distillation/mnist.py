@@ -23,9 +23,9 @@ from lsbook.core.wording import counted, listed
 from lsbook.evidence import literature
 from lsbook.outputs import Table, cell_frame
 
-# By the paper's protocol, the same in both profiles: 100 passes, rate 1 in the first layer and 0.1 above, falling
+# By the paper's protocol, the same in both profiles: 100 epochs, rate 1 in the first layer and 0.1 above, falling
 # linearly, momentum 0.9, pixels in [0, 1], where standardised ones diverge. Not as the replication has it, but by the
-# held-out error after 10 passes: the momentum adds gradients up, where averaging them would be a tenth of the step; and
+# held-out error after 10 epochs: the momentum adds gradients up, where averaging them would be a tenth of the step; and
 # the gradients of students, with T² up to T times those of labels, are clipped to a norm of 1, or they diverge.
 _RECIPE = Recipe(
     steps=11_700,
@@ -297,7 +297,7 @@ def numbers(study: Study) -> dict[str, float | str]:
     plan = study.plan
     result: dict[str, float | str] = {
         "examples": f"{plan.examples:,}",
-        "passes": f"{plan.recipe.steps * plan.recipe.batch / plan.examples:.0f}",
+        "epochs": f"{plan.recipe.steps * plan.recipe.batch / plan.examples:.0f}",
         "mnist_data": registry.title(plan.dataset),
         "temperature": f"{plan.temperature:g}",
         "beta": f"{plan.beta:g}",

@@ -67,7 +67,7 @@ def by_temperature(study: mnist.Study) -> list[str]:
     places = {
         "lies above 0": [t for t, change in changes.items() if change.low > 0],
         "lies below 0": [t for t, change in changes.items() if change.high < 0],
-        "holds 0": [t for t, change in changes.items() if change.low <= 0 <= change.high],
+        "includes 0": [t for t, change in changes.items() if change.low <= 0 <= change.high],
     }
     where = [f"{words} at T = {listed([f'{t:g}' for t in at])}" for words, at in places.items() if at]
     hard, smoothed = (

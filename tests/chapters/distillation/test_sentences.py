@@ -104,18 +104,18 @@ def test_errors_on_mnist_are_said_with_their_temperature(measured, expected):
     [
         (
             {},
-            "lies above 0 at T = 8 and holds 0 at T = 1: from T = 1 to 8 the hard teacher’s student improves by 0.200 "
-            "[0.177, 0.223] points, the smoothed teacher’s improves by 0.100 [0.077, 0.123] points.",
+            "lies above 0 at T = 8 and includes 0 at T = 1: from T = 1 to 8 the hard teacher’s student improves by "
+            "0.200 [0.177, 0.223] points, the smoothed teacher’s improves by 0.100 [0.077, 0.123] points.",
         ),
         (
             {"low": ((0.2, -0.1), (0.1, 0.0), (-0.1, 0.1))},
-            "lies above 0 at T = 4 and 8, lies below 0 at T = 1 and holds 0 at T = 2: from T = 1 to 8 the hard "
+            "lies above 0 at T = 4 and 8, lies below 0 at T = 1 and includes 0 at T = 2: from T = 1 to 8 the hard "
             "teacher’s student improves by 0.200 [0.177, 0.223] points, the smoothed teacher’s does not get clearly "
             "better or worse (+0.000 [−0.023, +0.023] points).",
         ),
         (
             {"student": 0.0, "low": ((-0.2, 0.0),)},
-            "holds 0 at T = 1 and 8: from T = 1 to 8 the hard teacher’s student gets worse by 0.200 [0.177, 0.223] "
+            "includes 0 at T = 1 and 8: from T = 1 to 8 the hard teacher’s student gets worse by 0.200 [0.177, 0.223] "
             "points, the smoothed teacher’s gets worse by 0.200 [0.177, 0.223] points.",
         ),
         ({"low": ()}, None),
