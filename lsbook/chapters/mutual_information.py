@@ -32,7 +32,7 @@ from lsbook.outputs import Figure, Markup, Table, Text, cell_frame
 from lsbook.recipes import profiles
 
 SPLITS = {"train": "training images", "heldout": "held-out images"}
-# Data sets, networks and, if they are not the recipe's, numbers of images and passes.
+# Data sets, networks and, if they are not the recipe's, numbers of images and epochs.
 NETWORKS = {
     "smoke": (("digits", "alexnet-16", (300, 10)),),
     "laptop": (("cifar10", "resnet56", None), ("cifar10", "alexnet", None)),
@@ -205,7 +205,7 @@ def dependence_table(rows: Sequence[Shown]) -> Table:
     columns = {
         "plug-in": lambda trajectory: trajectory.plug_in[:, -1].mean(),
         "leave-one-out": lambda trajectory: trajectory.leave_one_out[:, -1].mean(),
-        "middle": lambda trajectory: trajectory.ends.mean(),
+        "midpoint": lambda trajectory: trajectory.ends.mean(),
         "fall": lambda trajectory: trajectory.falls.mean(),
     }
     arrow = "\N{NO-BREAK SPACE}→\N{NO-BREAK SPACE}"
@@ -228,7 +228,7 @@ def dependence_table(rows: Sequence[Shown]) -> Table:
         "table-information-dependence",
         f"What the information depends on, in nats, {comparison.reference.name} → {compared}, means over "
         "the seeds: at the end, by which images, how many views of each are counted, and how far from the central one, "
-        "in pixels, these are taken; in each estimate and in the middle of both; and the fall of the middle from the "
+        "in pixels, these are taken; in each estimate and at their midpoint; and the fall of the midpoint from the "
         "highest point of a run to its end.",
         cell_frame(("images", "views", "shift", *columns), found),
         records(rows),
@@ -347,7 +347,7 @@ def fall_sentence(falls: Sequence[tuple[str, float, float]]) -> str:
     hard, smoothed = (listed([f"{values[k]:.2f} ({values[0]})" for values in falls]) for k in (1, 2))
     return (
         f"From a run’s highest point to its end it falls by {smoothed} nats with smoothed targets, and by {hard} with "
-        "hard ones, of which the paper reports a late fall as well."
+        "hard ones, for which the paper reports a late fall as well."
     )
 
 
@@ -355,7 +355,7 @@ def heldout_sentence(hard: np.ndarray, smoothed: np.ndarray) -> str:
     """What held-out images lose. hard, smoothed: nats (S,) at the end."""
     change = captions.difference(hard, smoothed)
     if len(hard) > 1 and welch_interval(hard, smoothed).high < 0:
-        return f"Held-out images lose as well ({change}), so it is no matter of remembered training images."
+        return f"Held-out images lose as well ({change}), so memory of training images does not explain it."
     return f"About held-out images the difference is {change}."
 
 

@@ -233,11 +233,11 @@ def test_the_sentence_on_the_end(change, sentence):
 def test_sentences_on_falls_and_held_out_images_and_rows():
     assert mutual_information.fall_sentence([("X", 0.04, 0.19), ("Y", 0.0, 0.08)]) == (
         "From a run’s highest point to its end it falls by 0.19 (X) and 0.08 (Y) nats with smoothed targets, and by "
-        "0.04 (X) and 0.00 (Y) with hard ones, of which the paper reports a late fall as well."
+        "0.04 (X) and 0.00 (Y) with hard ones, for which the paper reports a late fall as well."
     )
     lost = mutual_information.heldout_sentence(1 + SEEDS, 0.8 + SEEDS).replace("\N{NO-BREAK SPACE}", " ")
     assert lost == (
-        "Held-out images lose as well (−0.200 [−0.223, −0.177]), so it is no matter of remembered training images."
+        "Held-out images lose as well (−0.200 [−0.223, −0.177]), so memory of training images does not explain it."
     )
     assert mutual_information.heldout_sentence(1 + SEEDS[:1], 0.8 + SEEDS[:1]) == (
         "About held-out images the difference is −0.2."
