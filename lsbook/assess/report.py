@@ -79,7 +79,8 @@ def table(judgements: Sequence[Judgement]) -> Table:
     rows.append(("γ of the predictions as targets", *(f"{j.smoothness:.3f}" for j in judgements)))
     return Table(
         "table-assessment",
-        "Fractions of 1 unless a unit stands with the name; in brackets 95 % bootstrap intervals over the examples.",
+        "Fractions of 1 unless a unit stands with the name; in brackets 95 % basic bootstrap intervals over the "
+        "examples, which correct for what chance adds to a calibration error.",
         cell_frame(("measure", *(j.name for j in judgements)), rows),
     )
 
@@ -103,7 +104,7 @@ def brier_table(judgements: Sequence[Judgement]) -> Table:
         "+ within bins": [j.brier.within_bin for j in judgements],
         "= score": [j.brier.score for j in judgements],
     }
-    rows = [(part, *(f"{value:.4f}" for value in values)) for part, values in parts.items()]
+    rows = [(part, *(f"{value:.4f}".replace("-", "−") for value in values)) for part, values in parts.items()]
     return Table(
         "table-assessment-brier",
         "Brier score = reliability − resolution + uncertainty + within bins, summed over the classes, with 15 bins.",
@@ -250,7 +251,7 @@ def _rejecting(j: Judgement) -> str:
 def _smoothing(j: Judgement) -> str:
     if np.isnan(j.evenness):
         return "With two classes smoothing leaves no trace in what is left to the others."
-    shared = f"its most confident quarter shares the rest {100 * j.evenness:.0f} % as evenly as can be"
+    shared = f"its most confident quarter spreads the rest {100 * j.evenness:.0f} % as evenly as possible"
     if j.evenness >= EVEN and j.smoothing_factor >= LEAST_ALPHA:
         return f"It was probably trained with smoothed labels, by about α = {j.smoothing_factor:.2g}: {shared}."
     return f"It shows no sign of smoothed labels: {shared}."
@@ -269,9 +270,9 @@ def _teaching(j: Judgement) -> str:
 RULES = Text(
     f"A temperature is advised where it lowers the calibration error by {LEAST_GAIN:g} or more; normalising where the "
     "whole 95 % bootstrap interval of what it gains is above 0. Smoothed labels are presumed where the most confident "
-    "quarter of the predictions shares what is left to the other classes at least "
-    f"{100 * EVEN:.0f} % as evenly as can be (entropy over its largest value): of this book’s networks on CIFAR-10 and "
-    "MNIST, after their whole training, that tells those with smoothed labels from the others; it was chosen on them. "
-    "Smoothing of networks that fit few of their training images goes unnoticed. α is read from the upper quartile of "
-    "the confidences, which is 1 − α + α/K at the smoothed optimum."
+    "quarter of the predictions spreads what is left over the other classes at least "
+    f"{100 * EVEN:.0f} % as evenly as possible (entropy over its largest value): of this book’s networks on CIFAR-10 "
+    "and MNIST, after their whole training, that tells those with smoothed labels from the others; it was chosen on "
+    "them. Smoothing of networks that fit few of their training images goes unnoticed. α is read from the upper "
+    "quartile of the confidences, which is 1 − α + α/K at the smoothed optimum."
 )
