@@ -255,7 +255,7 @@ def _lower(study: Study) -> str:
             better = {name: count + (other[name] < hard[name]) for name, count in better.items()}
         sentences.append(
             f"{arm.name[0].upper()}{arm.name[1:]} networks, against hard ones that are not scaled, have the smaller "
-            f"ECE on {better['ECE']} of {counted(len(comparisons), 'network')}, the smaller debiased error on "
+            f"ECE on {better['ECE']} of {counted(len(comparisons), 'network')}, the smaller bias-corrected error on "
             f"{better['debiased']}, the smaller Brier score on {better['Brier']}."
         )
     return " ".join(sentences)
