@@ -24,8 +24,8 @@ def recorded(datasets: str = "all", store: Store | None = None) -> Table:
     return Table(
         "table-recorded",
         "The recorded runs behind this book. Time is the median of one training, with what is measured along it. As "
-        "soft as another network: with labels smoothed by the γ of its answers, or with a teacher's answers at the "
-        "temperature that gives them this γ. Trained on: "
+        "soft as another network: with labels smoothed by the γ of its probabilities, or with a teacher's "
+        "probabilities at the temperature that gives them this γ. Trained on: "
         + (", ".join(f"{device} ({count})" for device, count in devices.items()) or "—")
         + ".",
         cell_frame(

@@ -145,7 +145,7 @@ def multiplicity_text(findings: Sequence[Finding]) -> Text:
     stay = [int((decided & (adjust(values) < 0.05)).sum()) for adjust in (holm, benjamini_hochberg)]
     return Text(
         f"{len(tested)} parts are tested at 5 % each. Of the {decided.sum()} that are decided, {stay[0]} stay so by "
-        f"Holm’s correction, which makes a single wrong decision improbable, and {stay[1]} by Benjamini and "
+        f"Holm’s correction, which makes even one wrong decision improbable, and {stay[1]} by Benjamini and "
         "Hochberg’s, which bounds the share of wrong ones."
     )
 
