@@ -279,7 +279,7 @@ def test_the_answer_begins_with_what_contradicts_the_paper(comparison, words):
 @pytest.mark.parametrize(
     ("lowered", "opening"),
     [
-        (["test_nll"], "That smoothing makes the references less likely holds in part"),
+        (["test_nll"], "The paper’s claim that smoothing makes references less likely holds in part"),
         (
             ["test_nll", "test_scaled_nll"],
             "Contrary to the paper, smoothing does not make the references less likely",
