@@ -15,13 +15,14 @@ def chapters() -> Table:
     """Run time and day of each chapter's reference execution."""
     path = reference_path() / "timings.json"
     timings = json.loads(path.read_text()) if path.is_file() else {}
+    kept = [(name, found) for name, found in sorted(timings.items()) if (path.parents[1] / f"{name}.ipynb").is_file()]
     return Table(
         "table-chapters",
         "How long each chapter runs when all its runs are recorded, and when it was last executed for this table. "
         "A chapter that is not listed has not been timed yet.",
         cell_frame(
             ("chapter", "run time, s", "executed"),
-            ((name, f"{timing['seconds']:.1f}", timing["executed"]) for name, timing in sorted(timings.items())),
+            ((name, f"{found['seconds']:.1f}", found["executed"]) for name, found in kept),
         ),
     )
 

@@ -1,8 +1,20 @@
-"""The list of every recorded run."""
+"""The chapters' run times, and the list of every recorded run."""
+
+import json
 
 from lsbook.chapters import status
 from lsbook.chapters.distillation import mnist
 from lsbook.core.store import Store
+
+
+def test_chapters_that_the_book_no_longer_has_are_left_out(monkeypatch, tmp_path):
+    reference = tmp_path / "_reference"
+    reference.mkdir()
+    times = {"seconds": 1.26, "executed": "2026-11-30"}
+    (reference / "timings.json").write_text(json.dumps({"calibration": times, "removed": times}))
+    (tmp_path / "calibration.ipynb").touch()
+    monkeypatch.setattr(status, "reference_path", lambda: reference)
+    assert status.chapters().rows == (("calibration", "1.3", "2026-11-30"),)
 
 
 def test_runs_stand_below_their_setting_and_lead_to_their_records(put, tmp_path):
