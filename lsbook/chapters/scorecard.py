@@ -111,7 +111,7 @@ def _reported(name: str) -> Markup:
     return Markup(
         '<details><summary>What the paper and the replication report</summary><table class="reported"><thead><tr>'
         '<th scope="col">claim</th><th scope="col">source</th><th scope="col">outcome</th><th scope="col">numbers, '
-        "hard → smoothed</th></tr></thead><tbody>{}</tbody></table></details>"
+        "from → to</th></tr></thead><tbody>{}</tbody></table></details>"
     ).format(rows)
 
 

@@ -133,7 +133,11 @@ def combined(measures: Sequence[Measure]) -> list[Verdict]:
 def claim_table(settings: Sequence[Setting]) -> Html:
     """A chapter's claims as forest plots, with both arms' means, what the difference must be, and the verdict."""
     found = findings(settings)
-    return Html(forests(found, lambda finding: finding.setting), [record for each in found for record in each.records])
+
+    def label(finding: Finding) -> str:
+        return unbroken(finding.setting).removesuffix(f", {finding.conditions}")  # which the row names below
+
+    return Html(forests(found, label), [record for each in found for record in each.records])
 
 
 def forests(found: Sequence[Finding], label: Callable[[Finding], str]) -> Markup:
