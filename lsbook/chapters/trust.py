@@ -121,8 +121,8 @@ def so_far(comparison: Comparison) -> str:
     """What the recorded seeds of a network show, without a verdict."""
     hard, smoothed = (100 * arm.metric("test_msp_risk_at_coverage").mean() for arm in comparison.arms[:2])
     return (
-        f"So far {comparison.title} errs on {hard:.1f} % of the {100 * ACCEPTED:.0f} % of the images that it trusts "
-        f"most with hard targets, and on {smoothed:.1f} % with α = {comparison.main.alpha:g}."
+        f"So far, of the {100 * ACCEPTED:.0f} % of the images that it trusts most, {comparison.title} errs on "
+        f"{hard:.1f} % with hard targets, and on {smoothed:.1f} % with α = {comparison.main.alpha:g}."
     )
 
 

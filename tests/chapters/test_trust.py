@@ -91,7 +91,7 @@ def test_too_few_seeds_decide_nothing_and_the_page_says_so(recorded):
     text = trust.in_short([comparison]).markdown
     assert text == (
         "**In short.** Nothing here is decided yet: of the seeds 5-9, fixed beforehand, 1 is recorded, and a verdict "
-        "needs 3. So far AlexNet, CIFAR-10 errs on 20.0 % of the 80 % of the images that it trusts most with hard "
+        "needs 3. So far, of the 80 % of the images that it trusts most, AlexNet, CIFAR-10 errs on 20.0 % with hard "
         "targets, and on 21.0 % with α = 0.1. You can [accept and reject predictions yourself](#accept-and-reject)."
     )
 
