@@ -15,14 +15,20 @@ from lsbook.chapters import explorer
 
 PROJECT = Path(__file__).parents[2]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-FOUND = """() => (document.querySelectorAll(".tag_parameters details").forEach((folded) => { folded.open = true; }), {
-    links: [...document.querySelectorAll("a[href], area[href]")].map((a) => a.href),
-    anchors: [...document.querySelectorAll("[id]")].map((e) => e.id),
-    broken: [...document.images].filter((i) => i.complete && !i.naturalWidth).map((i) => i.src),
-    overflow: document.documentElement.scrollWidth - innerWidth,
-    cut: [...document.querySelectorAll(".pst-scrollable-table-container, .tag_parameters pre")]
-        .filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.innerText.split("\\n")[0]),
-})"""
+FOUND = """() => {
+    const folded = [...document.querySelectorAll(".tag_parameters details")];
+    folded.forEach((details) => { details.open = true; });
+    const found = {
+        links: [...document.querySelectorAll("a[href], area[href]")].map((a) => a.href),
+        anchors: [...document.querySelectorAll("[id]")].map((e) => e.id),
+        broken: [...document.images].filter((i) => i.complete && !i.naturalWidth).map((i) => i.src),
+        overflow: document.documentElement.scrollWidth - innerWidth,
+        cut: [...document.querySelectorAll(".pst-scrollable-table-container, .tag_parameters pre")]
+            .filter((e) => e.scrollWidth > e.clientWidth).map((e) => e.innerText.split("\\n")[0]),
+    };
+    folded.forEach((details) => { details.open = false; });
+    return found;
+}"""
 
 
 class Visit(NamedTuple):
