@@ -1,5 +1,6 @@
 """The book as its readers see it: every page in a browser, and the explorer worked with mouse and keyboard."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -45,8 +46,11 @@ class Visit(NamedTuple):
 
 @pytest.fixture(scope="module")
 def built(browser, tmp_path_factory) -> Path:
-    """Folder of the book's pages. In a process of its own: Playwright's event loop runs in this one."""
-    return build(tmp_path_factory.mktemp("book"))
+    """Folder of the book's pages: LSBOOK_PAGES, where somebody has just built them, or built here.
+
+    In a process of its own: Playwright's event loop runs in this one.
+    """
+    return Path(os.environ.get("LSBOOK_PAGES") or build(tmp_path_factory.mktemp("book")))
 
 
 def build(out: Path) -> Path:
