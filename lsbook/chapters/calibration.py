@@ -280,7 +280,8 @@ def measured(study: Study) -> list[Setting]:
     found = []
     for sweep in study.sweeps:
         for arm in sweep.comparison.others:
-            measures, compared = measure(sweep, arm, study.n_bins), [*sweep.comparison.reference.records, *arm.records]
+            measures = claim_tables.at_factor(measure(sweep, arm, study.n_bins), arm.alpha)
+            compared = [*sweep.comparison.reference.records, *arm.records]
             if arm.name == sweep.comparison.main.name:
                 compared += sweep.records.get(sweep.accuracy_alpha, [])
             title = sweep.comparison.title_of(arm)
@@ -387,6 +388,7 @@ def _accuracy(sweep: Sweep, arm: Arm) -> list[Measure]:
             f"test accuracy (α = {each.alpha:g})",
             100 * read_metric(reference, "accuracy"),
             100 * read_metric(each, "accuracy"),
+            conditions=f"α = {each.alpha:g}",
         )
         for each in compared
     ]

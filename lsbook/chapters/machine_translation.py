@@ -212,7 +212,8 @@ def measure(reference: Arm, arm: Arm, words: tuple[int, int, int]) -> list[Measu
     scaled, smoothed = reference.metric("test_scaled_ece"), arm.metric("test_ece")
     about_as_well = claim_tables.measure("C7", "", "next-token ECE against scaled hard", scaled, smoothed, n_test)
     plain, best = reference.metric("test_bleu"), reference.metric("test_scaled_bleu")
-    return [about_as_well, *found, claim_tables.measure_paired("C20", "", "trained with hard targets", plain, best)]
+    of_hard = claim_tables.measure_paired("C20", "", "trained with hard targets", plain, best)
+    return [about_as_well, *found, of_hard._replace(conditions="α = 0")]
 
 
 def _scatter(record: Record, words: tuple[int, int, int]) -> float:
@@ -238,7 +239,7 @@ def measured(comparison: Comparison, words: tuple[int, int, int]) -> list[Settin
             "machine_translation",
             comparison.profile,
             comparison.title_of(arm),
-            measure(comparison.reference, arm, words),
+            claim_tables.at_factor(measure(comparison.reference, arm, words), arm.alpha),
             [*comparison.reference.records, *arm.records],
         )
         for arm in comparison.others

@@ -190,7 +190,7 @@ def measured(rows: Sequence[Shown]) -> list[Setting]:
         reference, *others = train.trajectories
         for arm, compared in zip(comparison.others, others, strict=True):
             records = [*comparison.reference.records, *arm.records]
-            title, measures = comparison.title_of(arm), measure(reference, compared)
+            title, measures = comparison.title_of(arm), claim_tables.at_factor(measure(reference, compared), arm.alpha)
             found.append(Setting("mutual_information", comparison.profile, title, measures, records))
     return found
 

@@ -122,6 +122,11 @@ def measure_paired(claim: str, part: str, title: str, first: np.ndarray, second:
     return Measure(title, claims.decide_paired(ALL_CLAIMS[claim], second - first, part), first, second)
 
 
+def at_factor(measures: Sequence[Measure], alpha: float) -> list[Measure]:
+    """The measures, those without conditions of their own under the smoothing factor that was compared."""
+    return [found if found.conditions else found._replace(conditions=f"α = {alpha:g}") for found in measures]
+
+
 def combined(measures: Sequence[Measure]) -> list[Verdict]:
     """One a claim, its parts combined."""
     parts: dict[str, list[Verdict]] = {}
