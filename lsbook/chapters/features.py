@@ -9,15 +9,13 @@ import numpy as np
 from lsbook import figures
 from lsbook.chapters import projections
 from lsbook.chapters.later_findings import (
-    answer,
+    answers,
     compared,
     comparisons,
     measured,
     network_groups,
     setting,
-    undecided_yet,
 )
-from lsbook.chapters.shared import claim_tables
 from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Setting
 from lsbook.chapters.shared.comparison import Comparison
@@ -74,14 +72,8 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 
 def in_short(shown: Sequence[Comparison]) -> Text:
     """The chapter's answer."""
-    found = claim_tables.findings(measured(shown, measures, DECIDED))
-    planned = network_groups(shown[0].profile)[0].seeds
-    sentences = [undecided_yet(shown, planned) and f"{undecided_yet(shown, planned)} {so_far(shown[0])}"]
-    sentences += [
-        answer([f for f in found if (f.verdict.claim, f.verdict.part) == part], templates)
-        for part, templates in TEMPLATES.items()
-    ]
-    return Text(Markup("**In short.** {}").format(" ".join(filter(None, sentences))))
+    sentences = answers(shown, measured(shown, measures, DECIDED), TEMPLATES, so_far)
+    return Text(Markup("**In short.** {}").format(" ".join(sentences)))
 
 
 def so_far(comparison: Comparison) -> str:

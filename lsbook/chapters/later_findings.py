@@ -5,7 +5,7 @@ seen. Verdicts are by the rule of `claims`; d is smoothed − hard, unless the c
 """
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -66,7 +66,7 @@ def recorded(record: Record, name: str) -> float:
 
 
 def probe_accuracy(record: Record) -> float:
-    """Of a linear probe on the other data set, in percent. NotRecorded where none was tried."""
+    """Return the accuracy of a linear probe on the other data set, in percent. NotRecorded where none was tried."""
     transfer = registry.dataset(record.run.dataset).transfer
     return 100 * recorded(record, f"probe_{identifier(transfer or 'no other')}_accuracy")
 
@@ -218,6 +218,28 @@ def answer(findings: Sequence[Finding], templates: dict[str, str]) -> str:
     )
     alike = sum(other.verdict.verdict == verdict for other in tested)
     return said if not others else f"{said} So it is on {alike} of {counted(len(tested), 'network')}."
+
+
+def answers(
+    comparisons: Sequence[Comparison],
+    settings: Sequence[Setting],
+    templates: Mapping[tuple[str, str], dict[str, str]],
+    so_far: Callable[[Comparison], str],
+) -> list[str]:
+    """The sentences that answer a chapter: that nothing is decided yet, or one on each part that is tested.
+
+    Args:
+        comparisons: the networks that are shown.
+        settings: the claims measured on them.
+        templates: (claim, part) -> sentences by verdict; see `answer`.
+        so_far: of a network what the recorded seeds show without a verdict, said where nothing is decided.
+    """
+    found = claim_tables.findings(settings)
+    undecided = undecided_yet(comparisons, network_groups(comparisons[0].profile)[0].seeds)
+    said = [f"{undecided} {so_far(comparisons[0])}"] if undecided else []
+    for part, sentences in templates.items():
+        said.append(answer([f for f in found if (f.verdict.claim, f.verdict.part) == part], sentences))
+    return [sentence for sentence in said if sentence]
 
 
 def undecided_yet(comparisons: Sequence[Comparison], planned: str) -> str:

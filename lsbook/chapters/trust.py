@@ -12,7 +12,7 @@ from lsbook import figures
 from lsbook.analysis import selective
 from lsbook.chapters import later_findings
 from lsbook.chapters.later_findings import (
-    answer,
+    answers,
     compared,
     comparisons,
     measured,
@@ -20,7 +20,6 @@ from lsbook.chapters.later_findings import (
     network_groups,
     normalisation_gain,
     setting,
-    undecided_yet,
     unknown,
 )
 from lsbook.chapters.shared import claim_tables
@@ -106,15 +105,9 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 
 def in_short(shown: Sequence[Comparison]) -> Text:
     """The chapter's answer."""
-    found = claim_tables.findings(measured(shown, measures, DECIDED))
-    planned = network_groups(shown[0].profile)[0].seeds
-    sentences = [undecided_yet(shown, planned) and f"{undecided_yet(shown, planned)} {so_far(shown[0])}"]
-    sentences += [
-        answer([f for f in found if (f.verdict.claim, f.verdict.part) == part], templates)
-        for part, templates in TEMPLATES.items()
-    ]
+    sentences = answers(shown, measured(shown, measures, DECIDED), TEMPLATES, so_far)
     link = Markup("You can [accept and reject predictions yourself](#accept-and-reject).")
-    return Text(Markup("**In short.** {}").format(Markup(" ").join([*filter(None, sentences), link])))
+    return Text(Markup("**In short.** {}").format(Markup(" ").join([*sentences, link])))
 
 
 def so_far(comparison: Comparison) -> str:
