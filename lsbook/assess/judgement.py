@@ -113,12 +113,12 @@ class Judgement:
 
     @cached_property
     def reliability(self) -> Reliability:
-        """At T = 1."""
+        """The reliability diagram at T = 1."""
         return calibration.confidence_reliability(self.confidence, self.predictions.correct, N_BINS)
 
     @cached_property
     def scaled_reliability(self) -> Reliability:
-        """At the fitted temperature."""
+        """The reliability diagram at the fitted temperature."""
         return calibration.confidence_reliability(self.scaled_confidence, self.predictions.correct, N_BINS)
 
     @cached_property
@@ -128,7 +128,7 @@ class Judgement:
 
     @cached_property
     def brier(self) -> calibration.BrierScore:
-        """With its parts, summed over the classes."""
+        """The Brier score with its parts, summed over the classes."""
         logits = self.predictions.logits
         probabilities = np.empty_like(logits)
         for rows in _blocks(np.arange(len(logits)), logits.shape[1]):
@@ -212,7 +212,7 @@ class Judgement:
 
     @property
     def gain_of_normalising(self) -> Interval:
-        """By how much the AUGRC is smaller by the normalised logit than by the largest probability."""
+        """The decrease of the AUGRC when the normalised logit ranks in place of the largest probability."""
         value = self.metrics["augrc"] - self.metrics["normalised_augrc"]
         return _pivotal(value, self.resampled["augrc"] - self.resampled["normalised_augrc"])
 

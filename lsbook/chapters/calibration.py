@@ -320,7 +320,7 @@ def _compared_arms(profile: str, network: Network, alpha: float | str, other_los
 
 
 def groups(profile: str, dataset: str = "all", alpha: float | str = "auto", other_losses: str = "none") -> list[Group]:
-    """For each network the arms that are compared, then hard and smoothed ones with each other smoothing factor.
+    """List the groups of runs: each network's compared arms, then its hard and smoothed ones by each other factor.
 
     After them, for the network whose lengths are compared, hard and smoothed ones with those of each other length.
     """
@@ -356,7 +356,7 @@ def _runs(
 
 
 def diagrams(study: Study) -> list[tuple[str, list[ArmValues[list[Reliability]]]]]:
-    """For each network its title and, for each arm as it is read, one reliability diagram a seed (Figure 2)."""
+    """Return each network's title and, for each arm as it is read, one reliability diagram a seed (Figure 2)."""
     return [
         (sweep.title, [ArmValues(arm.label, arm.colour, reliability(arm, study.n_bins)) for arm in sweep.readings])
         for sweep in study.sweeps
@@ -413,7 +413,7 @@ class Factors(NamedTuple):
 
 
 def factors(study: Study) -> list[Factors]:
-    """For every network, what each smoothing factor and further arm gives on test data."""
+    """Measure what each smoothing factor and further arm gives on test data, for every network."""
 
     def point(arm: Arm) -> FactorPoint:
         accuracy = 100 * read_metric(arm, "accuracy")

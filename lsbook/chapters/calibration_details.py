@@ -276,7 +276,7 @@ def _grown(study: Study) -> str:
 
 
 def carry_text(study: Study) -> Text:
-    """On which networks held-out and test images differ, so that a temperature fitted to the former need not suit both.
+    """Say on which networks held-out and test images differ, so that a fitted temperature need not suit both.
 
     They do where the mean accuracies of networks with hard targets on them, as shares of independent samples, lie more
     than three standard errors apart.

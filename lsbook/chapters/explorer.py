@@ -118,7 +118,7 @@ def _with_logits(sweep: Sweep) -> list[Record]:
 
 
 def shown_logits(record: Record) -> tuple[np.ndarray, np.ndarray]:
-    """Of the first test images, as many as a page carries: logits (n, K) and labels (n,)."""
+    """Return logits (n, K) and labels (n,) of the first test images of a record, as many as a page carries."""
     logits, labels = record.arrays["test_logits"], record.arrays["test_targets"]
     n = LOGITS // logits.shape[1]
     return logits[:n], labels[:n]

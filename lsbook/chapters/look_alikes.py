@@ -34,7 +34,7 @@ class ClassPairs:
 
     @property
     def names(self) -> list[str]:
-        """Both classes of each pair, in words."""
+        """The names of both classes of each pair, in words."""
         return [listed(self.row.names(pair)) for pair in self.labels]
 
     @property

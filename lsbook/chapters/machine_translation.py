@@ -416,7 +416,7 @@ def _marked(record: Record) -> list[Markup]:
 
 
 def example_tokens(record: Record) -> list[list[tuple[str, float]]]:
-    """Of each translation of our own sentences the tokens and their probabilities, the sentence's end the last of them.
+    """Return the tokens of each of our own sentences' translations with their probabilities, the end last.
 
     A token that begins a word begins with a space; a byte that is no text of its own is a replacement character.
     """

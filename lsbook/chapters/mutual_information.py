@@ -176,7 +176,7 @@ def _panel(comparison: Comparison, pair: Sequence[int], split: str) -> Panel:
 
 
 def measure(reference: Trajectory, compared: Trajectory) -> list[Measure]:
-    """Both parts of C16 from the midpoint of the two estimates, on training images as in the paper."""
+    """Decide both parts of claim C16 from the midpoint of the two estimates, on training images as in the paper."""
     return [
         claim_tables.measure("C16", "end", "information at the end", reference.ends, compared.ends),
         claim_tables.measure("C16", "fall", "peak minus end", reference.falls, compared.falls),
@@ -255,7 +255,7 @@ class PairInformation(NamedTuple):
 
 
 def all_pairs(comparison: Comparison) -> PairInformation:
-    """Both arms at the end for each pair of classes."""
+    """Measure the information at the end of training about each pair of classes, with both arms."""
     classes = len(comparison.classes)
     found = PairInformation(*np.full((2, classes, classes), np.nan), *np.zeros((2, classes, classes), bool))
     for pair in comparison.reference.records[0].arrays["probe_pairs"].tolist():
@@ -375,7 +375,7 @@ def _readings(rows: Sequence[Shown]) -> list[list[Trajectory]]:
 
 
 def dependence_sentence(ends: Sequence[tuple[float, ...]]) -> str:
-    """In how many readings smoothed networks end lower. ends: nats with hard and with smoothed targets."""
+    """Say in how many readings smoothed networks end lower. ends: nats with hard and with smoothed targets."""
     lower = sum(smoothed < hard for hard, smoothed in ends)
     if lower == len(ends):
         return "In every row smoothed networks end lower."

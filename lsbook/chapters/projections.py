@@ -260,7 +260,7 @@ def measured(rows: Sequence[FigureRow]) -> list[Setting]:
 
 
 def pair_arc_ratio(record: Record, classes: tuple[int, int, int]) -> float:
-    """Of the first two classes' training examples together, seen from the centroid of the third's (C5)."""
+    """Measure the arc (C5) of two classes' training examples together, seen from the centroid of the third's."""
     points, places, _ = projected(record, "train", classes)
     return projection.arc_ratio(points[places < 2], points[places == 2].mean(axis=0))
 

@@ -88,7 +88,7 @@ def topic(name: str) -> Topic:
 
 
 def network_name(network: tuple[str, str]) -> str:
-    """In few words, such as "AlexNet" or "the MLP on MNIST": the data are named where the network is known on several.
+    """Name a network and its data in few words, such as "AlexNet (CIFAR-10)".
 
     network: data set and model.
     """

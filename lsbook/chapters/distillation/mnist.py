@@ -263,7 +263,7 @@ def measured(study: Study) -> list[Setting]:
 
 
 def measure(study: Study, arm: str = "smoothed") -> list[Measure]:
-    """Both parts of C12, teacher and student, of an arm against hard teachers."""
+    """Decide both parts of claim C12, teacher and student, for an arm against hard teachers."""
     plan = study.plan
     trained = {"teacher": f"α = {ALPHA:g}", "student": f"α = {ALPHA:g}, T = {plan.temperature:g}, β = {plan.beta:g}"}
     return [

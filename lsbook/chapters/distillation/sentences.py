@@ -59,7 +59,7 @@ def errors(study: mnist.Study) -> list[str]:
 
 
 def by_temperature(study: mnist.Study) -> list[str]:
-    """At which temperatures the students differ, and how both students' errors change with T."""
+    """Say at which temperatures the students differ, and how both students' errors change with T."""
     changes = mnist.student_differences(study)
     low, high = study.temperatures[0], study.temperatures[-1]
     if low == high or not changes:

@@ -61,7 +61,7 @@ def published_ece(source: str, network: tuple[str, str], row: dict[str, literatu
 
 
 class MeasuredEce(NamedTuple):
-    """Of an arm the ECE at temperature 1 and at each network's fitted one, and these temperatures: (S,) each."""
+    """An arm's ECE at temperature 1 and at each network's fitted one, and these temperatures: (S,) each."""
 
     plain: np.ndarray
     scaled: np.ndarray

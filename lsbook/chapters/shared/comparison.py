@@ -130,7 +130,7 @@ class Comparison:
 
     @property
     def headers(self) -> tuple[str, str]:
-        """Of the two columns of a table that has a row for each arm that is compared with the reference."""
+        """Headers of the two columns of a table that has a row for each arm that is compared with the reference."""
         return self.reference.name, self.main.label if len(self.others) == 1 else "compared"
 
 
