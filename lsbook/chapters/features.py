@@ -83,7 +83,7 @@ def so_far(comparison: Comparison) -> str:
 
 
 def projection_figure(comparison: Comparison) -> Figure:
-    """Training and test images of three classes with hard targets, with smoothed ones and with MaxSup; first seed."""
+    """Training images of three classes with hard targets, with smoothed ones and with MaxSup; first seed."""
     classes = projections.three_classes(comparison.network[0], "auto")
     three = replace(comparison, arms=comparison.arms[:3])
     drawn = [panel for panel in projections.panels(three, classes) if panel.title.endswith("training")]
