@@ -175,7 +175,8 @@ def test_the_first_page_weighs_less_than_a_megabyte(browser, address):
 
 def test_the_picture_plays_once_from_hard_targets_to_the_smoothing_factor(browser, address):
     page = browser.new_page(viewport=WIDE, reduced_motion="no-preference")
-    page.clock.install()
+    page.clock.install(time=0)
+    page.clock.pause_at(1_000)  # time goes on only when it is told to
     page.goto(f"{address}/book/index.html")
     slider, shown = page.locator("#smoothing-factor"), page.locator("figure.moving output")
     page.clock.run_for(100)
