@@ -1,4 +1,4 @@
-"""The command line: build, assess, train, sweep, runs, verify, data. A user's mistake is one line and exit code 2."""
+"""The command line: build, assess, try, train, sweep, runs, verify, data. A mistake is one line and exit code 2."""
 
 import io
 import json
@@ -6,7 +6,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,7 +14,7 @@ import click
 
 from lsbook.core import registry
 from lsbook.core.config import Recipe, Run, SettingText
-from lsbook.core.errors import UserError, needing, one_of, print_lines
+from lsbook.core.errors import UserError, needing, one_of, parse_numbers, print_lines
 from lsbook.core.registry import SPLITS
 from lsbook.core.store import Store
 from lsbook.core.strict import documented
@@ -127,6 +127,66 @@ def assess(predictions: tuple[Path, ...], out: Path | None) -> None:
     assessing.files(*predictions)  # a mistake is said before anything runs
     os.environ[NAMED] = json.dumps([str(path.absolute()) for path in predictions])
     print_lines(build.build(["your_model"], out=out or project_root() / "_build" / "assessment", without_index=True))
+
+
+@app.command(name="try")
+@click.argument("folder", type=PATH)
+@click.option("--network", default="resnet56", show_default=True, help="resnet56 or alexnet.")
+@click.option("--alphas", default="0,0.05,0.1", show_default=True, help="Smoothing factors; 0, hard targets, first.")
+@click.option("--seeds", default="0-2", show_default=True, help="Such as 0-4 or 0,2; an interval needs three.")
+@click.option(
+    "--size", type=click.IntRange(24, 224), default=32, show_default=True, help="Pixels, to which images are scaled."
+)
+@click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps (default: of 30 epochs, at least 300).")
+@click.option(
+    "--budget", type=click.FloatRange(min=0), help="Seconds; after the first no network is begun that needs more."
+)
+@click.option("--jobs", type=click.IntRange(min=1, max=48), help="Networks trained at a time (default: one a core).")
+@click.option("--out", type=PATH, help="Folder for the page (default _build/trial).")
+def try_images(
+    folder: Path,
+    network: str,
+    alphas: str,
+    seeds: str,
+    size: int,
+    steps: int | None,
+    budget: float | None,
+    jobs: int | None,
+    out: Path | None,
+) -> None:
+    """Train on the images in FOLDER with and without label smoothing; prints the path of a page that compares them.
+
+    It holds a folder of images for each class, maybe within train, val and test, or the Hub's Parquet files. What is
+    trained is recorded: the same command goes on where it was interrupted.
+    """
+    from lsbook.chapters import your_data
+    from lsbook.chapters.shared.selection import parse_seeds
+    from lsbook.core.own_images import Trial, write_trial
+    from lsbook.core.paths import project_root
+    from lsbook.data import own_images
+    from lsbook.recipes import profiles
+    from lsbook.runner import sweep as sweeping
+    from lsbook.site import build
+
+    out = out or project_root() / "_build" / "trial"
+    factors = parse_numbers("alphas", alphas)
+    your_data.arms(factors)  # these mistakes are said before anything is read
+    parse_seeds(seeds)
+    profiles.recipe_for_own_images(network, examples=1)
+    with needing("train", "reading images"):
+        read = own_images.prepare(folder, size)
+    recipe = profiles.recipe_for_own_images(network, read.total("train"))
+    recipe = replace(recipe, steps=steps or recipe.steps)
+    trial = Trial(read=read, network=network, recipe=recipe, alphas=factors, seeds=seeds)
+    runs = your_data.runs(trial)
+    left = sweeping.sweep(runs, budget=budget, jobs=jobs)
+    if left:
+        print_lines(f"{counted(len(left), 'network')} left to train; the same command goes on", file=sys.stderr)
+    path = (out / "trial.json").absolute()
+    write_trial(path, trial)
+    os.environ[your_data.NAMED] = str(path)
+    your_data.study()  # whether enough is recorded for a page
+    print_lines(build.build(["your_data"], out=out, without_index=True))
 
 
 def _options(kind: type, required: tuple[str, ...] = (), left_out: tuple[str, ...] = ()) -> list[click.Parameter]:

@@ -31,6 +31,7 @@ MAX_EXPANSION = 100  # times its size; texts unpack to four times theirs, encode
 COLUMN_MEMORY = 2**27  # bytes of Parquet columns in memory at a time, in up to three copies
 MAX_ENCODED = 2**26  # bytes of an encoded image
 MAX_PIXELS = 2**26  # of an image; the largest of ImageNet has 61 million
+MOST_OWN_CLASSES = 1_000  # of somebody's own images
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 # Which of Pillow's transpositions undoes each orientation of EXIF; 1 is upright.
 TRANSPOSITIONS = {
@@ -227,6 +228,26 @@ def _column(path: Path, present: list[str], wanted: tuple[str, ...]) -> str:
         lack = "none of" if found is None else "not exactly one of"
         raise UserError(f"{path} has columns {shortened(', '.join(present), 200)}, but {lack} {', '.join(wanted)}")
     return found
+
+
+def class_names(path: Path) -> tuple[str, ...]:
+    """The classes of a Parquet file in label order: as its metadata name them, else as its labels number them.
+
+    UserError when there is no column of labels that are whole numbers.
+    """
+    import pyarrow.compute
+
+    with open_parquet(path) as file:
+        schema = file.schema_arrow
+    label = _column(path, schema.names, ("label", "fine_label"))
+    names = _class_names(path, schema, label)
+    if names or not pyarrow.types.is_integer(schema.field(label).type):
+        return names
+    batches = (pyarrow.compute.max(batch.column(0)).as_py() for batch in read_columns(path, label, most=10_000))
+    largest = max((number for number in batches if number is not None), default=0)
+    if largest >= MOST_OWN_CLASSES:
+        raise UserError(f"{path} has a label {largest:,}; at most {MOST_OWN_CLASSES:,} classes are read")
+    return tuple(map(str, range(largest + 1)))
 
 
 def _class_names(path: Path, schema, label: str) -> tuple[str, ...]:
