@@ -149,9 +149,11 @@ def _group(trial: Trial) -> Group:
 
 def arms(alphas: Sequence[float]) -> list[Arm]:
     """An arm for each smoothing factor. UserError unless hard targets come first, and others, each once, after them."""
-    if not alphas or alphas[0] != 0 or len(set(alphas)) < len(alphas) or not 2 <= len(alphas) <= MOST_ALPHAS:
+    others = alphas[1:]
+    fit = 1 <= len(others) < MOST_ALPHAS and len(set(others)) == len(others) and all(0 < alpha < 1 for alpha in others)
+    if not fit or alphas[0] != 0:
         raise UserError(
-            f"alphas must be 0 for hard targets and then one to {MOST_ALPHAS - 1} others, such as 0,0.05,0.1"
+            f"alphas must be 0 for hard targets and then one to {MOST_ALPHAS - 1} others below 1, such as 0,0.05,0.1"
         )
     colours = "hard", "smoothed", *FURTHER_COLOURS
     names = ("hard targets", *(f"α = {alpha:g}" for alpha in alphas[1:]))

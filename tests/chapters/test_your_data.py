@@ -135,7 +135,7 @@ def test_the_books_own_networks_are_shown_where_no_trial_is_named():
 
 @pytest.mark.parametrize("alphas", [(), (0.0,), (0.1, 0.2), (0.0, 0.1, 0.1), (0.0, 0.1, 0.2, 0.3, 0.4, 0.5)])
 def test_factors_begin_with_hard_targets_and_are_few(alphas):
-    with pytest.raises(UserError, match="alphas must be 0 for hard targets and then one to 4 others"):
+    with pytest.raises(UserError, match="alphas must be 0 for hard targets and then one to 4 others below 1"):
         your_data.arms(alphas)
 
 
