@@ -16,7 +16,6 @@ from lsbook.assess.report import LEAST_GAIN
 from lsbook.chapters import calibration, trust
 from lsbook.chapters.shared import captions
 from lsbook.chapters.shared.comparison import (
-    FURTHER_COLOURS,
     Arm,
     ArmValues,
     Comparison,
@@ -39,7 +38,8 @@ OURS = "book"  # in place of a trial: the book's own images and networks
 NAMED = "LSBOOK_TRIAL"  # where `lsbook try` names the trial, so that its path is on no page
 NETWORKS = {"smoke": ("digits", "alexnet-16"), "laptop": ("cifar10", "alexnet")}
 FACTORS_TRIED = (0.0, 0.05, 0.1)
-MOST_ALPHAS = 1 + 1 + len(FURTHER_COLOURS)
+LINES = "-", "--", ":", "-."  # of smoothing factors, in their order, which share a colour
+MOST_ALPHAS = 1 + len(LINES)
 FEW_TESTED = 1_000  # test images, below which reliability is drawn in fewer bins
 BINS, FEW_BINS = 15, 5
 
@@ -155,12 +155,8 @@ def arms(alphas: Sequence[float]) -> list[Arm]:
         raise UserError(
             f"alphas must be 0 for hard targets and then one to {MOST_ALPHAS - 1} others below 1, such as 0,0.05,0.1"
         )
-    colours = "hard", "smoothed", *FURTHER_COLOURS
-    names = ("hard targets", *(f"α = {alpha:g}" for alpha in alphas[1:]))
-    return [
-        replace(smoothing_arm(alpha), name=name, label=name, colour=colour)
-        for alpha, name, colour in zip(alphas, names, colours, strict=False)
-    ]
+    names = ("hard targets", *(f"α = {alpha:g}" for alpha in others))
+    return [replace(smoothing_arm(alpha), name=name, label=name) for alpha, name in zip(alphas, names, strict=True)]
 
 
 def introduction(shown: Study) -> Text:
@@ -201,38 +197,39 @@ def _in_words(arm: Arm, metric: str) -> str:
 
 def _effects(shown: Study, metric: str, lower: str, higher: str, unit: str = "") -> str:
     """For each factor whether its whole interval lies below or above that of hard targets, in words."""
-    said = []
+    if shown.seeds < LEAST_SEEDS:
+        return listed([f"{_in_words(arm, metric)}{unit} with {arm.label}" for arm in shown.comparison.others])
+    found: dict[str, list[str]] = {}
     for arm in shown.comparison.others:
-        found = change(shown, arm, metric)
-        if found is None:
-            said.append(f"{_in_words(arm, metric)}{unit} with {arm.label}")
-            continue
-        verb = lower if found.high < 0 else higher if found.low > 0 else "leaves it open"
-        said.append(f"{arm.label} {verb} ({captions.signed(*found)}{unit and ' points'})")
-    return listed(said)
+        difference = change(shown, arm, metric)
+        assert difference is not None  # there are enough seeds
+        verdict = lower if difference.high < 0 else higher if difference.low > 0 else "not clearly different"
+        points = " points" if unit else ""
+        found.setdefault(verdict, []).append(f"{arm.label} ({captions.signed(*difference)}{points})")
+    return ", ".join(f"{verdict} with {listed(factors)}" for verdict, factors in found.items())
 
 
 def _on_accuracy(shown: Study) -> str:
     right = _in_words(shown.comparison.reference, "test_accuracy")
     return (
-        f"With hard targets {right} % of the {shown.read.total('test'):,} test images are classified correctly; "
-        f"{_effects(shown, 'test_accuracy', 'lowers that', 'raises that', ' %')}."
+        f"With hard targets {right} % of the {shown.read.total('test'):,} test images are classified correctly: "
+        f"{_effects(shown, 'test_accuracy', 'fewer', 'more', ' %')}."
     )
 
 
 def _on_calibration(shown: Study) -> str:
     plain, scaled = (_in_words(shown.comparison.reference, metric) for metric in ("test_ece", "test_scaled_ece"))
     return (
-        f"Their calibration error is {plain}, and {scaled} with their logits divided by a fitted temperature; "
-        f"without one, {_effects(shown, 'test_ece', 'lowers it', 'raises it')}."
+        f"Their calibration error is {plain}, and {scaled} at a fitted temperature; without one it is "
+        f"{_effects(shown, 'test_ece', 'lower', 'higher')}."
     )
 
 
 def _on_ranking(shown: Study) -> str:
     return (
-        "By their largest probability they rank their errors with an AUGRC of "
-        f"{_in_words(shown.comparison.reference, 'test_msp_augrc')}, the lower the better; "
-        f"{_effects(shown, 'test_msp_augrc', 'improves it', 'makes it worse')}."
+        "Their largest probability ranks their errors with an AUGRC, the lower the better, of "
+        f"{_in_words(shown.comparison.reference, 'test_msp_augrc')}: "
+        f"{_effects(shown, 'test_msp_augrc', 'better', 'worse')}."
     )
 
 
@@ -369,7 +366,7 @@ def accuracy_figure(shown: Study) -> Figure:
     points = [
         Point(
             arm.label,
-            "hard" if arm.alpha == 0 else "smoothed",
+            arm.colour,
             arm.alpha,
             arm.metric("test_ece"),
             100 * arm.metric("test_accuracy"),
@@ -390,16 +387,16 @@ def reliability_figure(shown: Study) -> Figure:
     bins = BINS if shown.read.total("test") >= FEW_TESTED else FEW_BINS
     hard = shown.comparison.reference
     readings = [hard, calibration.scaled(hard), *shown.comparison.others]
-    drawn = [
-        ArmValues(arm.label, "smoothed" if arm.alpha else arm.colour, calibration.reliability(arm, bins))
-        for arm in readings
-    ]
+    drawn = [ArmValues(arm.label, arm.colour, calibration.reliability(arm, bins)) for arm in readings]
     return Figure(partial(figures.reliability_figure, [(_title(shown), drawn)]), shown.comparison.records)
 
 
 def risk_figure(shown: Study) -> Figure:
     """Risk against coverage of each factor by the largest probability."""
-    curves = [(arm.label, arm.colour, "-", trust.risk_over_seeds(arm, "msp")) for arm in shown.comparison.arms]
+    curves = [
+        (arm.label, arm.colour, line, trust.risk_over_seeds(arm, "msp"))
+        for arm, line in zip(shown.comparison.arms, ("-", *LINES), strict=False)
+    ]
     return Figure(partial(figures.risk_figure, [(_title(shown), curves)]), shown.comparison.records)
 
 
