@@ -186,7 +186,10 @@ def _classwise_equal_width(probabilities: np.ndarray, labels: NDArray[np.integer
     step = max(n_bins, BLOCK_SIZE // n_classes)
     for start in range(0, n, step):
         block = np.minimum(probabilities[start : start + step].astype(np.float64), 1)
-        bins = (np.searchsorted(edges, block) + first_bins).ravel()
+        bins = np.tile(first_bins, (len(block), 1))
+        above = block > edges[0] if len(edges) else np.zeros(block.shape, dtype=bool)  # few of many classes
+        bins[above] += np.searchsorted(edges, block[above])
+        bins = bins.ravel()
         count += np.bincount(bins, minlength=size)
         confidence += np.bincount(bins, block.ravel(), minlength=size)
     true = probabilities[np.arange(n), labels].astype(np.float64)
@@ -457,8 +460,8 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     def slope(log_inverse: float) -> float:  # of the loss in 1/T, which has the sign of the slope in log(1/T)
         total = 0.0
         for rows, block in _blocks(logits):
-            weights = np.maximum(np.exp(log_inverse) * block, LEAST_EXPONENT)
-            np.exp(weights, out=weights)
+            weights = np.exp(log_inverse) * block
+            np.exp(np.maximum(weights, LEAST_EXPONENT, out=weights), out=weights)
             total += np.sum(np.einsum("nk,nk->n", weights, block) / weights.sum(axis=1))
             total -= block[np.arange(len(block)), labels[rows]].sum()
         return total

@@ -215,7 +215,8 @@ def normalised_max_logit(logits: ArrayLike, p: float, centred: bool) -> NDArray[
     logits, p = _logits(logits), positive("p", p)
     if centred:
         logits = logits - logits.mean(axis=1, keepdims=True)
-    scale = np.abs(logits).max(axis=1, keepdims=True)  # so that no power overflows
+    # The largest absolute values, so that no power overflows.
+    scale = np.maximum(logits.max(axis=1, keepdims=True), -logits.min(axis=1, keepdims=True))
     powers = logits / np.where(scale > 0, scale, 1)
     largest = powers.max(axis=1)
     np.abs(powers, out=powers)
