@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
@@ -120,13 +121,22 @@ def assess(predictions: tuple[Path, ...], out: Path | None) -> None:
     They are files of labels and logits: .npz, .csv or .parquet.
     """
     from lsbook import assess as assessing
-    from lsbook.chapters.your_model import NAMED
+    from lsbook.chapters.your_model import KEPT
     from lsbook.core.paths import project_root
     from lsbook.site import build
 
-    assessing.files(*predictions)  # a mistake is said before anything runs
-    os.environ[NAMED] = json.dumps([str(path.absolute()) for path in predictions])
-    print_lines(build.build(["your_model"], out=out or project_root() / "_build" / "assessment", without_index=True))
+    read = [judgement.predictions for judgement in assessing.files(*predictions)]  # a mistake is said at once
+    try:
+        with tempfile.TemporaryDirectory(prefix="lsbook-") as made:
+            folders = [Path(made) / str(number) for number in range(len(read))]
+            for folder in folders:
+                assessing.keep(read.pop(0), folder)  # from where the page's process has them
+            os.environ[KEPT] = json.dumps(list(map(str, folders)))
+            out = out or project_root() / "_build" / "assessment"
+            page = build.build(["your_model"], out=out, without_index=True)
+    except OSError as error:
+        raise UserError(f"cannot keep the predictions while the page is made: {error.strerror or error}") from None
+    print_lines(page)
 
 
 @app.command(name="try")

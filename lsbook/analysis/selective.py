@@ -216,7 +216,7 @@ def normalised_max_logit(logits: ArrayLike, p: float, centred: bool) -> NDArray[
     if centred:
         logits = logits - logits.mean(axis=1, keepdims=True)
     # The largest absolute values, so that no power overflows.
-    scale = np.maximum(logits.max(axis=1, keepdims=True), -logits.min(axis=1, keepdims=True))
+    scale = np.maximum(np.max(logits, axis=1, keepdims=True), -np.min(logits, axis=1, keepdims=True))
     powers = logits / np.where(scale > 0, scale, 1)
     largest = powers.max(axis=1)
     np.abs(powers, out=powers)

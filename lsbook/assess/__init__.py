@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lsbook.assess.judgement import Judgement
-from lsbook.assess.predictions import Predictions, from_arrays, read
+from lsbook.assess.predictions import Predictions, from_arrays, keep, kept, read
 from lsbook.assess.report import (
     MOST_FILES,
     RULES,
@@ -36,6 +36,8 @@ __all__ = [
     "files",
     "from_arrays",
     "judge",
+    "keep",
+    "kept",
     "opening",
     "projection_figures",
     "read",
@@ -47,9 +49,13 @@ __all__ = [
 
 
 def files(*paths: Path | str) -> list[Judgement]:
-    """What can be said of the predictions in each file, which are of the same examples.
+    """Read the predictions in each file, which are of the same examples, and judge them.
 
-    UserError for a file that holds no predictions, files of different examples, or more than a page can compare.
+    Args:
+        paths: 1 to 12 of .npz, .csv, .tsv or .parquet; see `read`.
+
+    Raises:
+        UserError: if a file holds no predictions, files are of different examples, or they are too many for a page.
     """
     if not 1 <= len(paths) <= MOST_FILES:
         raise UserError(f"name 1 to {MOST_FILES} files of predictions, not {len(paths)}")
@@ -57,7 +63,14 @@ def files(*paths: Path | str) -> list[Judgement]:
 
 
 def judge(predictions: Sequence[Predictions]) -> list[Judgement]:
-    """What can be said of each model's predictions on the same examples. UserError unless they are of the same."""
+    """Judge each model's predictions on the same examples; the measures are computed when they are first asked for.
+
+    Args:
+        predictions: one a model, as `read` or `from_arrays` gives them.
+
+    Raises:
+        UserError: unless all have the same labels in the same order.
+    """
     judgements = [Judgement(one) for one in predictions]
     same_examples(judgements)
     return judgements

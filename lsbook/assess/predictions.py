@@ -5,7 +5,7 @@ is unpickled, and sizes are looked at before contents.
 """
 
 import csv
-import io
+import json
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +17,7 @@ from numpy.lib import format as npy
 
 from lsbook.core.errors import UserError, brief, needing, shortened
 
+TEXTS = "texts.json"  # beside the arrays that `keep` writes
 GZIP = b"\x1f\x8b"  # the first bytes of what gzip has made
 MOST_VALUES = 2**28  # in a file: 50 000 examples of 5 000 classes
 PRINTED_SUM_TOLERANCE = 5e-3  # of a row of probabilities: those of float16, and those printed with three digits
@@ -116,6 +117,40 @@ def from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Predictions:
     return Predictions(name, labels, logits, given, classes, validation, features, templates, tuple(notes))
 
 
+def keep(found: Predictions, folder: Path) -> None:
+    """Write predictions to a folder, from which `kept` gives them in another process without their being read again.
+
+    Args:
+        found: what `read` or `from_arrays` gave.
+        folder: to be made.
+    """
+    folder.mkdir()
+    arrays = {"labels": found.labels, "logits": found.logits, "features": found.features, "templates": found.templates}
+    if found.validation:
+        arrays["val_labels"], arrays["val_logits"] = found.validation
+    for name, array in arrays.items():
+        if array is not None:
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    texts = {"name": found.name, "given": found.given, "classes": found.classes, "notes": found.notes}
+    (folder / TEXTS).write_text(json.dumps(texts), encoding="utf-8")
+
+
+def kept(folder: Path) -> Predictions:
+    """Return the predictions that `keep` wrote to a folder. OSError if it did not."""
+    mapped = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
+    arrays = {name: np.asarray(array) for name, array in mapped.items()}
+    texts = json.loads((folder / TEXTS).read_text(encoding="utf-8"))
+    validation = (arrays.pop("val_labels"), arrays.pop("val_logits")) if "val_labels" in arrays else None
+    return Predictions(
+        name=texts["name"],
+        given=texts["given"],
+        classes=tuple(texts["classes"]),
+        notes=tuple(texts["notes"]),
+        validation=validation,
+        **arrays,
+    )
+
+
 def _text_of_bytes(array: np.ndarray) -> np.ndarray:
     return np.char.decode(array, "utf-8", "replace") if array.dtype.kind == "S" else array
 
@@ -210,28 +245,40 @@ def _from_npz(path: Path) -> Predictions:
 
 def _from_csv(path: Path) -> Predictions:
     """Of any of the separators and encodings that spreadsheets write, Excel's semicolons and decimal commas too."""
-    text = _text(path)
-    if text.startswith("sep="):  # for Excel
-        text = text.partition("\n")[2]
-    first = text.partition("\n")[0].partition("\r")[0]
-    separator = max(",;\t|", key=first.count)
-    _refuse_doubles(path.name, next(csv.reader([first], delimiter=separator), []))
-    decimal = "," if separator == ";" and "," in text[len(first) : len(first) + 2_000] else "."
-    frame = pd.read_csv(io.StringIO(text), sep=separator, decimal=decimal, skipinitialspace=True)
+    if path.stat().st_size > 8 * MOST_VALUES:
+        raise UserError(f"{path}: larger than {8 * MOST_VALUES:,} bytes; write .npz or .parquet instead")
+    encoding = _encoding(path)
+    with path.open(encoding=encoding) as file:
+        first = file.readline()
+        for_excel = first.startswith("sep=")
+        header = file.readline() if for_excel else first
+        beginning = file.read(2_000)
+    separator = max(",;\t|", key=header.count)
+    _refuse_doubles(path.name, next(csv.reader([header], delimiter=separator), []))
+    decimal = "," if separator == ";" and "," in beginning else "."
+    frame = pd.read_csv(
+        path,
+        encoding=encoding,
+        sep=separator,
+        decimal=decimal,
+        skipinitialspace=True,
+        skiprows=1 if for_excel else 0,
+        compression=None,
+    )
     return _from_frame(path.name, frame)
 
 
-def _text(path: Path) -> str:
-    """A text file's content: UTF-8 with or without a mark, UTF-16 with one, or else Latin-1."""
-    if path.stat().st_size > 8 * MOST_VALUES:
-        raise UserError(f"{path}: larger than {8 * MOST_VALUES:,} bytes; write .npz or .parquet instead")
-    content = path.read_bytes()
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16")
+def _encoding(path: Path) -> str:
+    """A text file's encoding: UTF-8 with or without a mark, UTF-16 with one, or else Latin-1."""
+    if _begins_with(path, b"\xff\xfe") or _begins_with(path, b"\xfe\xff"):
+        return "utf-16"
     try:
-        return content.decode("utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            while file.read(2**20):
+                pass
     except UnicodeDecodeError:
-        return content.decode("latin-1")
+        return "latin-1"
+    return "utf-8-sig"
 
 
 def _from_parquet(path: Path) -> Predictions:
@@ -270,8 +317,9 @@ def _from_frame(name: str, frame: pd.DataFrame) -> Predictions:
         held_out = frame[split].astype(str).str.strip().str.lower().isin(VALIDATION).to_numpy()
     if held_out.all():
         raise UserError(f"{name}: all rows are validation data; there is nothing to assess")
-    arrays = {"labels": labels[~held_out], kind: scores[~held_out], "class_names": np.array(classes, dtype=object)}
+    arrays = {"labels": labels, kind: scores, "class_names": np.array(classes, dtype=object)}
     if held_out.any():
+        arrays |= {"labels": labels[~held_out], kind: scores[~held_out]}
         arrays |= {"val_labels": labels[held_out], f"val_{kind}": scores[held_out]}
     found = from_arrays(name, arrays)
     return replace(found, notes=(*found.notes, f"not used: {', '.join(unused)}")) if unused else found

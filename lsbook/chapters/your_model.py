@@ -12,7 +12,7 @@ from lsbook.recipes import profiles
 from lsbook.runner.obtain import obtain
 
 OURS = "book"  # in place of files: two of the book's own networks
-NAMED = "LSBOOK_PREDICTIONS"  # where `lsbook assess` names files, so that their paths are on no page
+KEPT = "LSBOOK_PREDICTIONS"  # where `lsbook assess` names the folders of what it has read, as a JSON list
 # Of each profile the book's own network that is shown.
 NETWORKS = {"smoke": ("digits", "alexnet-16"), "laptop": ("cifar10", "alexnet"), "paper": ("cifar10", "alexnet")}
 FACTORS = (0.0, 0.1)
@@ -27,12 +27,14 @@ def judgements(predictions: str = OURS, profile: str = "auto", store: Store | No
     one_of("profile", profile, ("auto", *NETWORKS))
     if are_ours(predictions):
         return assess.judge([ours(alpha, "laptop" if profile == "auto" else profile, store) for alpha in FACTORS])
-    return assess.files(*paths(os.environ.get(NAMED, predictions)))
+    if KEPT in os.environ:
+        return assess.judge([assess.kept(folder) for folder in paths(os.environ[KEPT])])
+    return assess.files(*paths(predictions))
 
 
 def are_ours(predictions: str) -> bool:
     """Whether the page is about the book's own networks."""
-    return predictions == OURS and NAMED not in os.environ
+    return predictions == OURS and KEPT not in os.environ
 
 
 def paths(text: str) -> list[Path]:
