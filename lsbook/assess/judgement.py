@@ -20,15 +20,15 @@ RESAMPLES, RESAMPLED_VALUES = 200, 2 * 10**7  # of the bootstrap, fewer where ex
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of an assessment. title: as a table has it; unit: "" for fractions and ratios; smaller: is better."""
+    """A number of an assessment: title as a table has it, unit "" for fractions and ratios, digits after the point."""
 
     title: str
     unit: str = ""
-    smaller: bool = True
+    digits: int = 4
 
 
 METRICS = {
-    "accuracy": Metric("accuracy", "%", smaller=False),
+    "accuracy": Metric("accuracy", "%", 2),
     "ece": Metric("ECE, 15 bins"),
     "debiased_ece": Metric("ECE (l2), bias-corrected"),
     "smooth_ece": Metric("smooth ECE"),
@@ -39,15 +39,19 @@ METRICS = {
     "augrc": Metric("AUGRC by the largest probability"),
     "normalised_augrc": Metric("AUGRC by the normalised logit"),
     "aurc": Metric("AURC by the largest probability"),
-    "auroc": Metric("AUROC of right against wrong", smaller=False),
-    "coverage": Metric("coverage at 5 % risk", "%", smaller=False),
+    "auroc": Metric("AUROC of right against wrong"),
+    "coverage": Metric("coverage at 5 % risk", "%", 1),
+    "temperature": Metric("fitted temperature", digits=2),
+    "smoothness": Metric("γ of the predictions as targets", digits=3),
 }
 
 
 class Judgement:
-    """The measures of one model's predictions.
+    """The measures of one model's predictions, each computed when it is first asked for and then kept.
 
-    Parameters are fitted on validation data, or else cross-fitted: on each half of the examples for the other.
+    predictions: of N examples of K classes, as `read` and `from_arrays` give them. Measures are fractions of 1 unless
+    `METRICS` names a unit. Parameters are fitted on validation data, or else cross-fitted: on each half of the examples
+    for the other.
     """
 
     def __init__(self, predictions: Predictions):
@@ -60,7 +64,7 @@ class Judgement:
 
     @property
     def fitted_on(self) -> str:
-        """Where temperature and normalisation come from."""
+        """Which examples the temperature and the normalisation are fitted on, in words."""
         return "validation data" if self.predictions.validation else "the other half of the same examples"
 
     @cached_property
@@ -75,27 +79,27 @@ class Judgement:
 
     @cached_property
     def temperatures(self) -> list[float]:
-        """One, or one for each half."""
+        """The fitted temperatures (Guo et al. 2017): one, or one for each half of the examples."""
         return [calibration.fit_temperature(logits, labels) for _, (labels, logits) in self._parts]
 
     @property
     def temperature(self) -> float:
-        """Their geometric mean."""
+        """The fitted temperature T, the geometric mean of `temperatures`."""
         return float(np.exp(np.mean(np.log(self.temperatures))))
 
     @cached_property
     def normalisations(self) -> list[selective.Normalisation]:
-        """P and centring of the normalised logit, one or one for each half."""
+        """The p and centring of the normalised logit (Cattelan and Silva 2024), fitted where `temperatures` are."""
         return [selective.fit_normalisation(*_few(logits, labels)) for _, (labels, logits) in self._parts]
 
     @cached_property
     def confidence(self) -> np.ndarray:
-        """(N,) largest probabilities at T = 1."""
+        """The largest probabilities (N,) at T = 1."""
         return _confidence(self.predictions.logits, 1.0)
 
     @cached_property
     def scaled_confidence(self) -> np.ndarray:
-        """(N,) largest probabilities at the fitted temperature."""
+        """The largest probabilities (N,) at the fitted temperature."""
         result = np.empty(len(self.predictions.labels))
         for (rows, _), temperature in zip(self._parts, self.temperatures, strict=True):
             result[rows] = _confidence(self.predictions.logits, temperature, rows)
@@ -103,7 +107,7 @@ class Judgement:
 
     @cached_property
     def scores(self) -> dict[str, np.ndarray]:
-        """(N,) scores of trust: the largest probability's log-odds, the normalised logit."""
+        """The scores of trust (N,) by name: "probability" (the largest one's log-odds, in nats), "normalised logit"."""
         logits = self.predictions.logits
         normalised = np.empty(len(logits))
         for (rows, _), choice in zip(self._parts, self.normalisations, strict=True):
@@ -113,22 +117,22 @@ class Judgement:
 
     @cached_property
     def reliability(self) -> Reliability:
-        """The reliability diagram at T = 1."""
+        """The reliability diagram at T = 1, with 15 bins of equal width."""
         return calibration.confidence_reliability(self.confidence, self.predictions.correct, N_BINS)
 
     @cached_property
     def scaled_reliability(self) -> Reliability:
-        """The reliability diagram at the fitted temperature."""
+        """The reliability diagram at the fitted temperature, with 15 bins of equal width."""
         return calibration.confidence_reliability(self.scaled_confidence, self.predictions.correct, N_BINS)
 
     @cached_property
     def smoothness(self) -> float:
-        """γ of the predictions as distillation targets at T = 1."""
+        """The smoothness index γ (Müller et al. 2019) of the predictions as targets at T = 1, of the first 10 000."""
         return distillation.smoothness_at(1, self.predictions.logits[: 10**4], self.predictions.labels[: 10**4])
 
     @cached_property
     def brier(self) -> calibration.BrierScore:
-        """The Brier score with its parts, summed over the classes."""
+        """The Brier score with its parts at T = 1, summed over the classes, from 0 to 2."""
         logits = self.predictions.logits
         probabilities = np.empty_like(logits)
         for rows in _blocks(np.arange(len(logits)), logits.shape[1]):
@@ -172,6 +176,8 @@ class Judgement:
             "normalised_augrc": selective.augrc(self.scores["normalised logit"], correct),
             "aurc": selective.aurc(score, correct),
             "coverage": 100 * selective.coverage_at_risk(score, correct, RISK),
+            "temperature": self.temperature,
+            "smoothness": self.smoothness,
         }
         if 0 < correct.sum() < len(correct):
             found["auroc"] = selective.ranking_auroc(score, correct)
@@ -206,9 +212,15 @@ class Judgement:
             )
         return {name: np.array([draw[name] for draw in draws]) for name in draws[0]}
 
-    def interval(self, name: str) -> Interval | None:
-        """A metric with its 95 % bootstrap interval, None for one that is not resampled."""
-        return _pivotal(self.metrics[name], self.resampled[name]) if name in self.resampled else None
+    def interval(self, name: str) -> Interval:
+        """A metric with the ends of its 95 % bootstrap interval, which are NaN for one that is not resampled.
+
+        The metric is NaN, too, where these examples have none, as the AUROC of a model that is always right.
+        """
+        value = self.metrics.get(name, float("nan"))
+        if name not in self.resampled:
+            return Interval(value, float("nan"), float("nan"))
+        return _pivotal(value, self.resampled[name])
 
     @property
     def gain_of_normalising(self) -> Interval:

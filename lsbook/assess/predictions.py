@@ -38,6 +38,7 @@ COLUMN_PREFIXES |= {"prob": "probabilities", "probs": "probabilities", "p": "pro
 class Predictions:
     """What one model says of N examples of K classes.
 
+    name: of the file or model. labels: (N,) class indices. classes: the K names.
     logits: (N, K), float32 or float64; where probabilities were given, their logarithms. given: "logits" or
     "probabilities". validation: labels and logits of examples that parameters may be fitted on. features: (N, d) of the
     penultimate layer; templates: (K, d), or (K, d + 1) with the biases last. notes: what was done to what was read.
@@ -60,7 +61,15 @@ class Predictions:
 
 
 def read(path: Path | str) -> Predictions:
-    """The predictions in a file. UserError, one line that names file and fault, for anything that is not such."""
+    """Read the predictions in a file.
+
+    Args:
+        path: an .npz with the arrays that `from_arrays` takes; or a .csv, .tsv or .parquet with a row an example, a
+            column `label` and a column a class, such as `logit_cat`, and maybe one `split`.
+
+    Raises:
+        UserError: one line that names the file and its fault, for anything that holds no predictions.
+    """
     path = Path(path)
     named = shortened(str(path), 200)
     readers = {".npz": _from_npz, ".csv": _from_csv, ".tsv": _from_csv, ".parquet": _from_parquet}
@@ -88,8 +97,14 @@ def _begins_with(path: Path, start: bytes) -> bool:
 def from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Predictions:
     """Return the predictions in arrays that have the names of an .npz file's.
 
-    They are labels, logits or probabilities; class_names, features, templates; val_labels, and val_logits or
-    val_probabilities. UserError for what is missing or does not fit.
+    Args:
+        name: of the model, as tables and figures show it.
+        arrays: `labels` (N,), indices or names of classes; `logits` in nats or `probabilities`, (N, K); and maybe
+            `class_names` (K,), `features` (N, d), `templates` (K, d) or, with biases, (K, d + 1), and of other examples
+            `val_labels` and `val_logits` or `val_probabilities`. Others are named in `notes`.
+
+    Raises:
+        UserError: if one is missing, does not fit the others, or holds what is no finite number or no distribution.
     """
     arrays = {known.lower(): _text_of_bytes(np.asarray(array)) for known, array in arrays.items()}
     labels = next((arrays.pop(known) for known in LABELS if known in arrays), None)

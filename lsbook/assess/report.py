@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from lsbook.figures.assessment import ClassesPanel
 
 LEAST_GAIN = 0.01  # of ECE for which a temperature is worth while
+LEAST_AUGRC = 1e-4  # for which normalising is
 LEAST_ALPHA = 0.005  # below which smoothing cannot be told from none
 TEACHER_SMOOTHNESS = 0.1  # γ of the targets for which a temperature is given
 MOST_FILES = 12
+MOST_SHOWN = 10**6  # of a number in a table: a negative log-likelihood can have any size
 
 
 def same_examples(judgements: Sequence[Judgement]) -> None:
-    """UserError unless all are of the same examples, in the same order."""
+    """Check that all models are of the same examples, in the same order. UserError unless they have the same labels."""
     first = judgements[0]
     for other in judgements[1:]:
         ours, theirs = first.predictions.labels, other.predictions.labels
@@ -36,7 +38,7 @@ def same_examples(judgements: Sequence[Judgement]) -> None:
 
 
 def opening(judgements: Sequence[Judgement], own: bool) -> Text:
-    """What the page is about. own: whether the models are the book's."""
+    """Say what the page is about, in a paragraph. own: whether the models are the book's."""
     about = "two networks of this book" if own else listed([j.name for j in judgements])
     return Text(
         "Can a model’s confidence be believed, which of its predictions can be trusted, and would it make a good "
@@ -70,58 +72,112 @@ def read_text(judgements: Sequence[Judgement]) -> Text:
 
 
 def table(judgements: Sequence[Judgement]) -> Table:
-    """Every measure of every file, with 95 % bootstrap intervals over the examples where they are resampled."""
-    rows = [
-        (f"{metric.title}{f' ({metric.unit})' if metric.unit else ''}", *(_cell(j, name) for j in judgements))
+    """Return every measure of every model, with 95 % bootstrap intervals over the examples where they are resampled.
+
+    Its frame has a row for each measure of each model, with the columns measure (a key of `METRICS`), unit, model,
+    mean, low and high; NaN where there is no interval, or no such measure of these examples.
+    """
+    import pandas as pd
+
+    found = [
+        (name, metric.unit, j.name, *_bounded(j.interval(name), metric.unit))
         for name, metric in METRICS.items()
+        for j in judgements
     ]
-    rows.append(("fitted temperature", *(f"{j.temperature:.2f}" for j in judgements)))
-    rows.append(("γ of the predictions as targets", *(f"{j.smoothness:.3f}" for j in judgements)))
+    frame = pd.DataFrame(found, columns=["measure", "unit", "model", "mean", "low", "high"])
+    rows = []
+    for name, of_one in frame.groupby("measure", sort=False):
+        metric = METRICS[str(name)]
+        title = f"{metric.title}{f' ({metric.unit})' if metric.unit else ''}"
+        intervals = of_one[["mean", "low", "high"]].itertuples(index=False, name=None)
+        rows.append((title, *(interval_text(Interval(*one), metric.digits) for one in intervals)))
     return Table(
         "table-assessment",
         "Fractions of 1 unless a unit stands with the name; in brackets 95 % basic bootstrap intervals over the "
         "examples, which correct for what chance adds to a calibration error.",
-        cell_frame(("measure", *(j.name for j in judgements)), rows),
+        frame,
+        shown=cell_frame(("measure", *(j.name for j in judgements)), rows),
     )
 
 
-def _cell(judgement: Judgement, name: str) -> str:
-    if name not in judgement.metrics:
+def _bounded(found: Interval, unit: str) -> Interval:
+    """The interval within what the measures can be: mirrored percentiles may lie outside."""
+    most = 100 if unit == "%" else np.inf
+    return Interval(found.mean, *np.clip((found.low, found.high), 0, most))
+
+
+def interval_text(found: Interval, digits: int, signed: bool = False) -> str:
+    """Format a mean and its interval, "0.031 [0.024, 0.037]"; the mean alone where the ends are NaN.
+
+    Args:
+        found: a mean and two ends, in any unit.
+        digits: how many stand after the point.
+        signed: whether what is above 0 has a plus.
+    """
+    mean, low, high = (number_text(value, digits, signed) for value in found)
+    return mean if np.isnan(found.low) else f"{mean} [{low}, {high}]"
+
+
+def number_text(value: float, digits: int, signed: bool = False) -> str:
+    """Format a number without an exponent: what rounds to 0 has no sign, and NaN is a dash.
+
+    Args:
+        value: in any unit; beyond `MOST_SHOWN` only this is said.
+        digits: how many stand after the point.
+        signed: whether what is above 0 has a plus.
+    """
+    if np.isnan(value):
         return "—"
-    found = judgement.interval(name)
-    if found is None:
-        return f"{judgement.metrics[name]:.3g}"
-    digits = 1 if METRICS[name].unit == "%" else 4
-    return f"{found.mean:.{digits}f} [{max(found.low, 0):.{digits}f}, {found.high:.{digits}f}]"
+    if abs(value) > MOST_SHOWN:
+        return f"{'>' if value > 0 else '< −'} {MOST_SHOWN:,}".replace("− ", "−")
+    text = f"{value:{'+' if signed else ''}.{digits}f}"
+    return (text.lstrip("+-") if float(text) == 0 else text).replace("-", "−")
 
 
 def brier_table(judgements: Sequence[Judgement]) -> Table:
-    """The parts of the Brier score."""
+    """Return the parts of the Brier score of every model.
+
+    Its frame has a row for each part and model, with the columns part, model and value.
+    """
+    import pandas as pd
+
     parts = {
-        "reliability": [j.brier.reliability for j in judgements],
-        "− resolution": [j.brier.resolution for j in judgements],
-        "+ uncertainty": [j.brier.uncertainty for j in judgements],
-        "+ within bins": [j.brier.within_bin for j in judgements],
-        "= score": [j.brier.score for j in judgements],
+        "reliability": "reliability",
+        "resolution": "− resolution",
+        "uncertainty": "+ uncertainty",
+        "within_bin": "+ within bins",
+        "score": "= score",
     }
-    rows = [(part, *(f"{value:.4f}".replace("-", "−") for value in values)) for part, values in parts.items()]
+    found = [(part, j.name, getattr(j.brier, part)) for part in parts for j in judgements]
+    frame = pd.DataFrame(found, columns=["part", "model", "value"])
+    rows = [
+        (parts[str(part)], *(number_text(value, 4) for value in of_one["value"]))
+        for part, of_one in frame.groupby("part", sort=False)
+    ]
     return Table(
         "table-assessment-brier",
         "Brier score = reliability − resolution + uncertainty + within bins, summed over the classes, with 15 bins.",
-        cell_frame(("part", *(j.name for j in judgements)), rows),
+        frame,
+        shown=cell_frame(("part", *(j.name for j in judgements)), rows),
     )
 
 
 def comparison_table(judgements: Sequence[Judgement]) -> Table | Text:
-    """Each file against the first, paired over the examples; or groups of files by their names, over the files."""
-    groups = by_name(judgements)
+    """Return each model against the first, paired over the examples; or groups of files by their names, over the files.
+
+    Its frame has a row for each resampled measure of each pair, with the columns model, reference, measure (a key of
+    `METRICS`), unit, and the difference's mean, low and high. A sentence in place of the table for one model.
+    """
+    import pandas as pd
+
     if len(judgements) < 2:
         return Text("One file is assessed; name several to compare them on the same examples.")
+    groups = by_name(judgements)
     names = list(judgements[0].resampled)
     if len(groups) > 1 and min(map(len, groups.values())) > 1:
         (first, reference), *others = groups.items()
         compared = [
-            (f"{title} − {first}", name, _over_files(group, reference, name))
+            (title, first, name, METRICS[name].unit, *_over_files(group, reference, name))
             for title, group in others
             for name in names
         ]
@@ -130,17 +186,25 @@ def comparison_table(judgements: Sequence[Judgement]) -> Table | Text:
     else:
         one = judgements[0]
         compared = [
-            (f"{other.name} − {one.name}", name, difference(other, one, name))
+            (other.name, one.name, name, METRICS[name].unit, *difference(other, one, name))
             for other in judgements[1:]
             for name in names
         ]
         what = "95 % bootstrap intervals of paired differences over the examples."
-    rows = [(f"{title}: {METRICS[name].title}", _signed(found)) for title, name, found in compared]
-    return Table("table-assessment-differences", what, cell_frame(("difference", "mean [95 % interval]"), rows))
+    frame = pd.DataFrame(compared, columns=["model", "reference", "measure", "unit", "mean", "low", "high"])
+    rows = []
+    for row in frame.to_dict("records"):
+        metric = METRICS[row["measure"]]
+        title = f"{row['model']} − {row['reference']}: {metric.title}{' (points)' if metric.unit == '%' else ''}"
+        found = Interval(row["mean"], row["low"], row["high"])
+        rows.append((title, interval_text(found, metric.digits, signed=True)))
+    return Table(
+        "table-assessment-differences", what, frame, shown=cell_frame(("difference", "mean [95 % interval]"), rows)
+    )
 
 
 def by_name(judgements: Sequence[Judgement]) -> dict[str, list[Judgement]]:
-    """Files grouped by their names without a number at the end: hard-0.npz and hard-1.npz are "hard"."""
+    """Group files by their names without a number at the end: hard-0.npz and hard-1.npz are "hard"."""
     groups: dict[str, list[Judgement]] = {}
     for judgement in judgements:
         stem = judgement.name.rpartition(".")[0] or judgement.name
@@ -153,13 +217,8 @@ def _over_files(second: Sequence[Judgement], first: Sequence[Judgement], name: s
     return welch_interval(before, after)
 
 
-def _signed(found: Interval) -> str:
-    mean, low, high = (f"{value:+.3g}".replace("-", "−") for value in found)
-    return f"{mean} [{low}, {high}]"
-
-
 def reliability_figure(judgements: Sequence[Judgement]) -> Figure:
-    """Reliability of each file as it is and at the fitted temperature, with sampling bands."""
+    """Draw the reliability of each model as it is and at the fitted temperature, with 95 % sampling bands."""
     from lsbook.figures.assessment import sampling_reliability_figure
 
     drawn = [(j.name, j.reliability, j.scaled_reliability) for j in judgements]
@@ -167,7 +226,7 @@ def reliability_figure(judgements: Sequence[Judgement]) -> Figure:
 
 
 def risk_figure(judgements: Sequence[Judgement]) -> Figure:
-    """Risk against coverage of each file, by the largest probability and by the normalised logit."""
+    """Draw risk against coverage, in %, of each model by the largest probability and by the normalised logit."""
     from lsbook.figures.assessment import RiskCurve, risk_coverage_figure
 
     def curve(j: Judgement, score: str) -> RiskCurve:
@@ -178,7 +237,14 @@ def risk_figure(judgements: Sequence[Judgement]) -> Figure:
 
 
 def projection_figures(judgements: Sequence[Judgement]) -> Figure | Text:
-    """Three classes in the plane of their templates, for files that have features and templates."""
+    """Draw three classes in the plane of their templates, for models that have features (N, d) and templates (K, d).
+
+    Templates may be (K, d + 1), with biases. A sentence in place of the figure where no model has both.
+
+    Raises:
+        UserError: if a model's templates do not fit its features, are equal or in one line, or fewer than three classes
+            have examples.
+    """
     from lsbook.figures.assessment import projections_figure
 
     panels = [panel for j in judgements if (panel := _panel(j))]
@@ -214,7 +280,7 @@ def _panel(judgement: Judgement) -> "ClassesPanel | None":
 
 
 def advice(judgements: Sequence[Judgement]) -> Text:
-    """What to do with each model, in sentences by rules that `RULES` states."""
+    """Say what to do with each model, in a list of sentences by the rules that `RULES` states."""
     lines = [
         Markup("- **{}**: {}").format(j.name, " ".join([_scaling(j), _rejecting(j), _smoothing(j), _teaching(j)]))
         for j in judgements
@@ -240,12 +306,12 @@ def _rejecting(j: Judgement) -> str:
     covered = (
         f"At {100 * RISK:.0f} % risk its largest probability covers {j.metrics['coverage']:.1f} % of the examples."
     )
-    if low > 0:
+    if low > 0 and gain >= LEAST_AUGRC:
         return (
             f"Do not reject by its largest probability before normalising its logits: that lowers the AUGRC by "
-            f"{gain:.4f} [{low:.4f}, {high:.4f}]. {covered}"
+            f"{interval_text(Interval(gain, low, high), 4)}. {covered}"
         )
-    return f"Its largest probability ranks its errors at least as well as the normalised logit does. {covered}"
+    return f"Its largest probability ranks its errors about as well as the normalised logit does, or better. {covered}"
 
 
 def _smoothing(j: Judgement) -> str:
@@ -268,9 +334,10 @@ def _teaching(j: Judgement) -> str:
 
 
 RULES = Text(
-    f"A temperature is advised where it lowers the calibration error by {LEAST_GAIN:g} or more; normalising where the "
-    "whole 95 % bootstrap interval of what it gains is above 0. Smoothed labels are presumed where the most confident "
-    "quarter of the predictions spreads what is left over the other classes at least "
+    f"A temperature is advised where it lowers the calibration error by {LEAST_GAIN:g} or more; normalising where it "
+    f"lowers the AUGRC by {LEAST_AUGRC:.4f} or more and the whole 95 % bootstrap interval of that is above 0. "
+    "Smoothed labels are presumed where the most confident quarter of the predictions spreads what is left over the "
+    "other classes at least "
     f"{100 * EVEN:.0f} % as evenly as possible (entropy over its largest value): of this book’s networks on CIFAR-10 "
     "and MNIST, after their whole training, that tells those with smoothed labels from the others; it was chosen on "
     "them. Smoothing of networks that fit few of their training images goes unnoticed. α is read from the upper "

@@ -159,25 +159,31 @@ class Table:
     """A numbered table.
 
     name: for references to it.
-    frame: its cells as they are shown, data or Markup, under the names of its columns; see `cell_frame`. The first cell
-        of each row names it.
+    frame: its numbers, to go on with; or its cells, where none are `shown`.
     records: what its numbers are from, or their keys, as the index of a frame has them.
+    shown: its cells, made from the frame: data or Markup, under the names of its columns; see `cell_frame`. The first
+        cell of each row names it. The frame, where there is none.
     """
 
     name: str
     caption: str
     frame: "pd.DataFrame"
     records: Sequence[Record] | Sequence[str] = field(default=(), repr=False)
+    shown: "pd.DataFrame | None" = field(default=None, repr=False)
+
+    @property
+    def _cells(self) -> "pd.DataFrame":
+        return self.frame if self.shown is None else self.shown
 
     @property
     def header(self) -> tuple[str, ...]:
-        """The names of the columns."""
-        return tuple(self.frame.columns)
+        """The names of the columns that are shown."""
+        return tuple(self._cells.columns)
 
     @property
     def rows(self) -> tuple[tuple[str, ...], ...]:
-        """The cells, row by row."""
-        return tuple(self.frame.itertuples(index=False, name=None))
+        """The cells that are shown, row by row."""
+        return tuple(self._cells.itertuples(index=False, name=None))
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict[str, str], dict]:
         shown = {"text/markdown": self.markdown(), "text/html": self.html(), "text/plain": self.plain()}

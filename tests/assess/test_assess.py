@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import sys
 import tracemalloc
 
@@ -22,6 +23,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error
 from lsbook import assess, cli
 from lsbook.analysis.calibration import softmax
 from lsbook.assess.judgement import Judgement, _weighted_augrc, _weighted_ece
+from lsbook.assess.report import number_text
 from lsbook.chapters import your_model
 from lsbook.core.errors import UserError
 
@@ -429,7 +431,83 @@ def test_files_that_differ_in_a_number_are_seeds_of_a_group():
     ]
     table = assess.comparison_table(assess.judge(made))
     assert "hard (2), smoothed (2)" in table.caption
-    assert table.rows[0][0] == "smoothed − hard: accuracy"
+    assert table.rows[0][0] == "smoothed − hard: accuracy (points)"
+    assert (table.frame.model == "smoothed").all()
+    assert (table.frame.reference == "hard").all()
+
+
+def test_every_table_gives_the_numbers_that_it_shows():
+    """The second model differs on a tenth of the examples, on which it is right."""
+    labels, logits = sample()
+    better = logits.copy()
+    better[:20] = 3 * np.eye(3)[labels[:20]]
+    models = assess.judge(
+        [
+            assess.from_arrays(name, {"labels": labels, "logits": scores})
+            for name, scores in (("first", logits), ("second", better))
+        ]
+    )
+    whole, brier, compared = (make(models) for make in (assess.table, assess.brier_table, assess.comparison_table))
+    right = [100 * model.predictions.correct.mean() for model in models]
+    accuracy = whole.frame[whole.frame.measure == "accuracy"].set_index("model")
+    assert list(accuracy["mean"]) == right
+    assert (accuracy.low <= accuracy["mean"]).all()
+    assert (accuracy.high <= 100).all()
+    [difference] = compared.frame[compared.frame.measure == "accuracy"].itertuples()
+    assert (difference.model, difference.reference, difference.unit) == ("second", "first", "%")
+    assert difference.mean == pytest.approx(right[1] - right[0])
+    parts = brier.frame[brier.frame.model == "first"].set_index("part").value
+    whole_score = parts.reliability - parts.resolution + parts.uncertainty + parts.within_bin
+    assert parts.score == pytest.approx(whole_score)
+    for table, columns in ((whole, ["mean", "low", "high"]), (brier, ["value"]), (compared, ["mean", "low", "high"])):
+        assert set(table.frame[columns].dtypes.astype(str)) == {"float64"}
+        assert table.rows
+
+
+@pytest.mark.parametrize(
+    ("value", "signed", "shown"),
+    [
+        (4.22e-10, True, "0.0000"),
+        (-4.22e-10, True, "0.0000"),
+        (0.00007, True, "+0.0001"),
+        (-0.01234, True, "−0.0123"),
+        (0.5, False, "0.5000"),
+        (1e300, False, "> 1,000,000"),
+        (-1e300, True, "< −1,000,000"),
+        (float("nan"), False, "—"),
+    ],
+)
+def test_numbers_are_shown_without_exponents(value, signed, shown):
+    assert number_text(value, 4, signed) == shown
+
+
+def test_no_table_has_an_exponent():
+    """Two models that differ by next to nothing, and one with logits of any size."""
+    labels, logits = sample()
+    models = assess.judge(
+        [
+            assess.from_arrays(name, {"labels": labels, "logits": scores})
+            for name, scores in (("a", logits), ("b", logits + 1e-9 * logits**2), ("c", 1e300 * logits))
+        ]
+    )
+    for make in (assess.table, assess.brier_table, assess.comparison_table):
+        assert not re.search(r"\de[-+−]?\d", make(models).plain())
+        assert len(make(models).plain()) < 3_000
+
+
+def test_what_was_read_is_kept_for_the_page(tmp_path):
+    labels, logits = sample()
+    arrays = {"labels": labels, "logits": logits, "class_names": np.array(CLASSES), "epoch": np.array(3)}
+    further = {"val_labels": labels[:50], "val_logits": logits[:50].astype(np.float32), "features": np.ones((200, 5))}
+    for number, content in enumerate((arrays, arrays | further)):
+        found = assess.from_arrays("a.npz", content)
+        assess.keep(found, tmp_path / str(number))
+        again = assess.kept(tmp_path / str(number))
+        assert (again.name, again.given, again.classes, again.notes) == ("a.npz", "logits", CLASSES, found.notes)
+        np.testing.assert_array_equal(again.logits, found.logits)
+        assert assess.table(assess.judge([again])).rows == assess.table(assess.judge([found])).rows
+    assert again.features.shape == (200, 5)
+    np.testing.assert_array_equal(again.validation[1], logits[:50].astype(np.float32))
 
 
 def test_files_of_other_examples_are_not_compared():
