@@ -133,7 +133,8 @@ def assess(predictions: tuple[Path, ...], out: Path | None) -> None:
                 assessing.keep(read.pop(0), folder)  # from where the page's process has them
             os.environ[KEPT] = json.dumps(list(map(str, folders)))
             out = out or project_root() / "_build" / "assessment"
-            page = build.build(["your_model"], out=out, without_index=True)
+            names = json.dumps([path.name for path in predictions], ensure_ascii=False)  # their folders are on no page
+            page = build.build(["your_model"], parameters={"predictions": names}, out=out, without_index=True)
     except OSError as error:
         raise UserError(f"cannot keep the predictions while the page is made: {error.strerror or error}") from None
     print_lines(page)

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib import format as npy
 
-from lsbook.core.errors import UserError, brief, needing, shortened
+from lsbook.core.errors import UserError, brief, shortened
 
 TEXTS = "texts.json"  # beside the arrays that `keep` writes
 GZIP = b"\x1f\x8b"  # the first bytes of what gzip has made
@@ -297,9 +297,11 @@ def _encoding(path: Path) -> str:
 
 
 def _from_parquet(path: Path) -> Predictions:
-    with needing("train", "reading Parquet"):
+    try:
         import pyarrow
         from pyarrow import parquet
+    except ModuleNotFoundError as error:  # not by an extra: the one that has it brings torch, too
+        raise UserError(f"{path}: reading Parquet needs pyarrow: pip install {error.name}") from None
     try:
         file = parquet.ParquetFile(path)
         if file.metadata.num_rows * file.metadata.num_columns > MOST_VALUES:

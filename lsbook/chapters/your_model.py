@@ -34,7 +34,7 @@ def judgements(predictions: str = OURS, profile: str = "auto", store: Store | No
 
 def are_ours(predictions: str) -> bool:
     """Whether the page is about the book's own networks."""
-    return predictions == OURS and KEPT not in os.environ
+    return predictions == OURS
 
 
 def paths(text: str) -> list[Path]:
