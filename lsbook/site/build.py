@@ -35,7 +35,6 @@ with needing("book", "building the book"):
 SOURCES = (TABLE_OF_CONTENTS, SETTINGS, "_static", "book")
 EXAMPLES = "examples"  # notebooks to download, for pages that name them
 SERVERS = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
-STATUS = "status"  # the chapter that lists every recorded run
 PAGES_MARK = "searchindex.js"  # which Sphinx writes
 READERS: dict[str, Callable[[str], object]] = {
     "str": str,
@@ -100,8 +99,7 @@ def build(
         made = source / "book"
         if not notebook:
             _write_provenance(source, notebooks, given)
-            if STATUS in notebooks:  # no other page links to them
-                _publish_records(source)
+            _publish_records(source)
             made = _replace(out / "html", _render(source, environment, strict=not names)) / "index.html"
         if pdf:
             _print(source, environment, out / "book.pdf")
@@ -284,7 +282,7 @@ def _copy(path: Path, target: Path) -> None:
 
 
 def _publish_records(source: Path) -> None:
-    """Write what every recorded run says of itself to records/<key>.json, to which its row on the page of runs links.
+    """Write what every recorded run says of itself to records/<key>.json, to which the pages link.
 
     UserError when a record is damaged.
     """
@@ -297,7 +295,7 @@ def _publish_records(source: Path) -> None:
 def _write_provenance(source: Path, notebooks: dict, given: dict[str, dict]) -> None:
     """Write for the Sphinx extension: page -> number of execution -> what to show under the cell's figure or table."""
     commit = checkout.commit(project_root() / TABLE_OF_CONTENTS)
-    page = f"{STATUS}.html" if STATUS in notebooks else None
+    page = "status.html" if "status" in notebooks else None
     texts = {}
     for name, notebook in notebooks.items():
         parameters = {parameter: default for parameter, (_, default) in declared(name).items()} | given[name]
