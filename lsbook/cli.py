@@ -4,7 +4,6 @@ import io
 import json
 import os
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
@@ -121,23 +120,15 @@ def assess(predictions: tuple[Path, ...], out: Path | None) -> None:
     They are files of labels and logits: .npz, .csv or .parquet.
     """
     from lsbook import assess as assessing
-    from lsbook.chapters.your_model import KEPT
+    from lsbook.chapters.your_model import NAMED
     from lsbook.core.paths import project_root
     from lsbook.site import build
 
-    read = [judgement.predictions for judgement in assessing.files(*predictions)]  # a mistake is said at once
-    try:
-        with tempfile.TemporaryDirectory(prefix="lsbook-") as made:
-            folders = [Path(made) / str(number) for number in range(len(read))]
-            for folder in folders:
-                assessing.keep(read.pop(0), folder)  # from where the page's process has them
-            os.environ[KEPT] = json.dumps(list(map(str, folders)))
-            out = out or project_root() / "_build" / "assessment"
-            names = json.dumps([path.name for path in predictions], ensure_ascii=False)  # their folders are on no page
-            page = build.build(["your_model"], parameters={"predictions": names}, out=out, without_index=True)
-    except OSError as error:
-        raise UserError(f"cannot keep the predictions while the page is made: {error.strerror or error}") from None
-    print_lines(page)
+    assessing.files(*predictions)  # a mistake is said before anything runs
+    os.environ[NAMED] = json.dumps([str(path.absolute()) for path in predictions])
+    names = json.dumps([path.name for path in predictions], ensure_ascii=False)  # their folders are on no page
+    out = out or project_root() / "_build" / "assessment"
+    print_lines(build.build(["your_model"], parameters={"predictions": names}, out=out, without_index=True))
 
 
 @app.command(name="try")
@@ -196,8 +187,8 @@ def try_images(
     path = (out / "trial.json").absolute()
     write_trial(path, trial)
     os.environ[your_data.NAMED] = str(path)
-    your_data.study()  # whether enough is recorded for a page
-    print_lines(build.build(["your_data"], out=out, without_index=True))
+    your_data.study(path.name)  # whether enough is recorded for a page
+    print_lines(build.build(["your_data"], parameters={"trial": path.name}, out=out, without_index=True))
 
 
 def _options(kind: type, required: tuple[str, ...] = (), left_out: tuple[str, ...] = ()) -> list[click.Parameter]:

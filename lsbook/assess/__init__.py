@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lsbook.assess.judgement import Judgement
-from lsbook.assess.predictions import Predictions, from_arrays, keep, kept, read
+from lsbook.assess.predictions import Predictions, from_arrays, read
 from lsbook.assess.report import (
     MOST_FILES,
     RULES,
@@ -36,8 +36,6 @@ __all__ = [
     "files",
     "from_arrays",
     "judge",
-    "keep",
-    "kept",
     "opening",
     "projection_figures",
     "read",

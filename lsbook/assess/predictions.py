@@ -5,7 +5,6 @@ is unpickled, and sizes are looked at before contents.
 """
 
 import csv
-import json
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +16,6 @@ from numpy.lib import format as npy
 
 from lsbook.core.errors import UserError, brief, shortened
 
-TEXTS = "texts.json"  # beside the arrays that `keep` writes
 GZIP = b"\x1f\x8b"  # the first bytes of what gzip has made
 MOST_VALUES = 2**28  # in a file: 50 000 examples of 5 000 classes
 PRINTED_SUM_TOLERANCE = 5e-3  # of a row of probabilities: those of float16, and those printed with three digits
@@ -130,40 +128,6 @@ def from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Predictions:
     if arrays:
         notes.append(f"not used: {', '.join(sorted(arrays))}")
     return Predictions(name, labels, logits, given, classes, validation, features, templates, tuple(notes))
-
-
-def keep(found: Predictions, folder: Path) -> None:
-    """Write predictions to a folder, from which `kept` gives them in another process without their being read again.
-
-    Args:
-        found: what `read` or `from_arrays` gave.
-        folder: to be made.
-    """
-    folder.mkdir()
-    arrays = {"labels": found.labels, "logits": found.logits, "features": found.features, "templates": found.templates}
-    if found.validation:
-        arrays["val_labels"], arrays["val_logits"] = found.validation
-    for name, array in arrays.items():
-        if array is not None:
-            np.save(folder / f"{name}.npy", array, allow_pickle=False)
-    texts = {"name": found.name, "given": found.given, "classes": found.classes, "notes": found.notes}
-    (folder / TEXTS).write_text(json.dumps(texts), encoding="utf-8")
-
-
-def kept(folder: Path) -> Predictions:
-    """Return the predictions that `keep` wrote to a folder. OSError if it did not."""
-    mapped = {path.stem: np.load(path, mmap_mode="r", allow_pickle=False) for path in folder.glob("*.npy")}
-    arrays = {name: np.asarray(array) for name, array in mapped.items()}
-    texts = json.loads((folder / TEXTS).read_text(encoding="utf-8"))
-    validation = (arrays.pop("val_labels"), arrays.pop("val_logits")) if "val_labels" in arrays else None
-    return Predictions(
-        name=texts["name"],
-        given=texts["given"],
-        classes=tuple(texts["classes"]),
-        notes=tuple(texts["notes"]),
-        validation=validation,
-        **arrays,
-    )
 
 
 def _text_of_bytes(array: np.ndarray) -> np.ndarray:

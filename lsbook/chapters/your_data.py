@@ -35,7 +35,7 @@ from lsbook.outputs import Figure, Markup, Table, Text, cell_frame
 from lsbook.recipes import profiles
 
 OURS = "book"  # in place of a trial: the book's own images and networks
-NAMED = "LSBOOK_TRIAL"  # where `lsbook try` names the trial, so that its path is on no page
+NAMED = "LSBOOK_TRIAL"  # where `lsbook try` gives the path of the trial, of which the page has the name alone
 NETWORKS = {"smoke": ("digits", "alexnet-16"), "laptop": ("cifar10", "alexnet")}
 FACTORS_TRIED = (0.0, 0.05, 0.1)
 LINES = "-", "--", ":", "-."  # of smoothing factors, in their order, which share a colour
@@ -102,7 +102,7 @@ def study(trial: str = OURS, profile: str = "auto", store: Store | None = None) 
     """
     one_of("profile", profile, ("auto", *NETWORKS))
     profile = "laptop" if profile == "auto" else profile
-    own = NAMED in os.environ or trial != OURS
+    own = trial != OURS
     tried = read_trial(Path(os.environ.get(NAMED, trial))) if own else ours(profile)
     selection = select_runs(profile, RECORDED, lambda _: [_group(tried)], store)
     return Study(tried, compare(profile, arms(tried.alphas), selection.groups[0]), own)

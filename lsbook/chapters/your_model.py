@@ -12,7 +12,7 @@ from lsbook.recipes import profiles
 from lsbook.runner.obtain import obtain
 
 OURS = "book"  # in place of files: two of the book's own networks
-KEPT = "LSBOOK_PREDICTIONS"  # where `lsbook assess` names the folders of what it has read, as a JSON list
+NAMED = "LSBOOK_PREDICTIONS"  # where `lsbook assess` gives the paths of files, of which the page has the names alone
 # Of each profile the book's own network that is shown.
 NETWORKS = {"smoke": ("digits", "alexnet-16"), "laptop": ("cifar10", "alexnet"), "paper": ("cifar10", "alexnet")}
 FACTORS = (0.0, 0.1)
@@ -27,9 +27,7 @@ def judgements(predictions: str = OURS, profile: str = "auto", store: Store | No
     one_of("profile", profile, ("auto", *NETWORKS))
     if are_ours(predictions):
         return assess.judge([ours(alpha, "laptop" if profile == "auto" else profile, store) for alpha in FACTORS])
-    if KEPT in os.environ:
-        return assess.judge([assess.kept(folder) for folder in paths(os.environ[KEPT])])
-    return assess.files(*paths(predictions))
+    return assess.files(*paths(os.environ.get(NAMED, predictions)))
 
 
 def are_ours(predictions: str) -> bool:

@@ -495,21 +495,6 @@ def test_no_table_has_an_exponent():
         assert len(make(models).plain()) < 3_000
 
 
-def test_what_was_read_is_kept_for_the_page(tmp_path):
-    labels, logits = sample()
-    arrays = {"labels": labels, "logits": logits, "class_names": np.array(CLASSES), "epoch": np.array(3)}
-    further = {"val_labels": labels[:50], "val_logits": logits[:50].astype(np.float32), "features": np.ones((200, 5))}
-    for number, content in enumerate((arrays, arrays | further)):
-        found = assess.from_arrays("a.npz", content)
-        assess.keep(found, tmp_path / str(number))
-        again = assess.kept(tmp_path / str(number))
-        assert (again.name, again.given, again.classes, again.notes) == ("a.npz", "logits", CLASSES, found.notes)
-        np.testing.assert_array_equal(again.logits, found.logits)
-        assert assess.table(assess.judge([again])).rows == assess.table(assess.judge([found])).rows
-    assert again.features.shape == (200, 5)
-    np.testing.assert_array_equal(again.validation[1], logits[:50].astype(np.float32))
-
-
 def test_files_of_other_examples_are_not_compared():
     labels, logits = sample()
     first = assess.from_arrays("a", {"labels": labels, "logits": logits})
