@@ -13,7 +13,7 @@ from lsbook.chapters.distillation import equal_smoothness
 from lsbook.chapters.shared import captions, claim_tables
 from lsbook.chapters.shared.claim_tables import Finding, Measure, Setting
 from lsbook.chapters.shared.comparison import Arm, Comparison, compare, group_of, loss_arm, smoothing_arms
-from lsbook.chapters.shared.selection import Group, select_runs
+from lsbook.chapters.shared.selection import Group, parse_seeds, select_runs
 from lsbook.core import registry
 from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import one_of
@@ -204,7 +204,8 @@ def answer(findings: Sequence[Finding], templates: dict[str, str]) -> str:
         templates: verdict -> sentence with `network`, `means` (of both arms) and `change` (with its interval).
 
     Returns:
-        the sentence, and on how many networks the same was found if there are others; "" where nothing is tested.
+        the sentence, and in how many settings (networks, or data sets unknown to them) the same came out if there are
+        others; "" where nothing is tested.
     """
     tested = [finding for finding in findings if finding.verdict.verdict != NOT_TESTED]
     if not tested:
@@ -217,7 +218,7 @@ def answer(findings: Sequence[Finding], templates: dict[str, str]) -> str:
         change=captions.signed(*first.change),
     )
     alike = sum(other.verdict.verdict == verdict for other in tested)
-    return said if not others else f"{said} So it is on {alike} of {counted(len(tested), 'network')}."
+    return said if not others else f"{said} The same came out in {alike} of {counted(len(tested), 'setting')}."
 
 
 def answers(
@@ -235,19 +236,33 @@ def answers(
         so_far: of a network what the recorded seeds show without a verdict, said where nothing is decided.
     """
     found = claim_tables.findings(settings)
-    undecided = undecided_yet(comparisons, network_groups(comparisons[0].profile)[0].seeds)
-    said = [f"{undecided} {so_far(comparisons[0])}"] if undecided else []
+    planned = network_groups(comparisons[0].profile)[0].seeds
+    standing = so_many_seeds([len(comparison.reference.records) for comparison in comparisons], planned)
+    if not is_tested(found):
+        return [standing, so_far(comparisons[0])]
+    said = []
     for part, sentences in templates.items():
         said.append(answer([f for f in found if (f.verdict.claim, f.verdict.part) == part], sentences))
-    return [sentence for sentence in said if sentence]
+    return [sentence for sentence in (*said, standing) if sentence]
 
 
-def undecided_yet(comparisons: Sequence[Comparison], planned: str) -> str:
-    """A sentence where too few seeds are recorded for a verdict on any network; "" else. planned: the seeds."""
-    counts = [len(comparison.reference.records) for comparison in comparisons]
-    if max(counts, default=0) >= LEAST_SEEDS:
-        return ""
-    return (
-        f"Nothing here is decided yet: of the seeds {planned}, fixed beforehand, {max(counts, default=0)} "
-        f"{'is' if max(counts, default=0) == 1 else 'are'} recorded, and a verdict needs {LEAST_SEEDS}."
-    )
+def is_tested(found: Sequence[Finding]) -> bool:
+    """Whether anything is tested."""
+    return any(finding.verdict.verdict != NOT_TESTED for finding in found)
+
+
+def so_many_seeds(counts: Sequence[int], planned: str) -> str:
+    """A sentence on how final the verdicts are; "" where all seeds of every network are recorded.
+
+    counts: the recorded seeds of each network. planned: the seeds, such as "5-9".
+    """
+    most, all_planned = max(counts, default=0), len(parse_seeds(planned))
+    if most < LEAST_SEEDS:
+        return (
+            f"Nothing here is decided yet: of the seeds {planned}, fixed beforehand, {most} "
+            f"{'is' if most == 1 else 'are'} recorded, and a verdict needs {LEAST_SEEDS}."
+        )
+    if min(counts) < all_planned:
+        few = f"{min(counts)} to {most}" if min(counts) < most else f"{most}"
+        return f"This is on {few} of the {all_planned} seeds fixed beforehand, and may change."
+    return ""

@@ -33,7 +33,7 @@ with needing("book", "building the book"):
     from lsbook.site.execute import INJECTED, source_cells
 
 SOURCES = (TABLE_OF_CONTENTS, SETTINGS, "_static", "book")
-EXAMPLES = "examples"  # notebooks to download, for pages that name them
+EXAMPLE_NOTEBOOKS = "examples"  # notebooks to download, for pages that name them
 SERVERS = {"binderhub_url": "https://mybinder.org", "colab_url": "https://colab.research.google.com"}
 PAGES_MARK = "searchindex.js"  # which Sphinx writes
 READERS: dict[str, Callable[[str], object]] = {
@@ -242,8 +242,8 @@ def _copy_sources(out: Path, chosen: list[str]) -> Path:
         shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
     for name in SOURCES:
         _copy(project_root() / name, source / name)
-    if (project_root() / EXAMPLES).is_dir():
-        _copy(project_root() / EXAMPLES, source / EXAMPLES)
+    if (project_root() / EXAMPLE_NOTEBOOKS).is_dir():
+        _copy(project_root() / EXAMPLE_NOTEBOOKS, source / EXAMPLE_NOTEBOOKS)
     settings = yaml.safe_load((source / SETTINGS).read_text(encoding="utf-8")) or {}
     if (settings.get("repository") or {}).get("url"):
         (source / SETTINGS).write_text(yaml.safe_dump(_with_links(settings)), encoding="utf-8")
