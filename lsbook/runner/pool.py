@@ -30,8 +30,8 @@ from lsbook.core.store import Store
 from lsbook.runner.obtain import import_training, obtain
 
 OUT_OF_MEMORY = "out of memory"  # in the error of a run that has found none
-# Imported once for all: the training side, and what torch and the embedded data import late, at their first use.
-PRELOADED = ["lsbook.training", "torch._dynamo", "sklearn.datasets"]
+# Imported once for all: the training side, and what torch imports late, at the first step.
+PRELOADED = ["lsbook.training", "torch._dynamo"]
 
 
 @functools.cache

@@ -85,13 +85,13 @@ def linear_probe(dataset: str, shape: tuple[int, int, int], evaluate: Evaluate) 
         shape: (C, H, W) of the images the network knows.
         evaluate: computes its outputs for other images.
     """
+    name = registry.dataset(dataset).transfer
+    if name is None or not is_available(name):
+        return {}
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    name = registry.dataset(dataset).transfer
-    if name is None or not is_available(name):
-        return {}
     train, heldout = train_and_heldout(name)
     splits = {"train": train.first(min(PROBE_IMAGES, len(train))), "heldout": heldout, "test": load(name, "test")}
     features = {
