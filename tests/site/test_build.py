@@ -16,7 +16,7 @@ import pytest
 
 from lsbook.core import paths
 from lsbook.core.errors import UserError
-from lsbook.site import build, execute, isolation, provenance
+from lsbook.site import build, execute, isolation, printing, provenance
 
 PROJECT = Path(__file__).parents[2]
 PARAMETERS = """\
@@ -93,8 +93,8 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def built(project):
-    """Folder of the book's pages, with alpha = 0.25."""
-    return build.build(parameters={"alpha": "0.25"}).parent
+    """Folder of the book's pages, with alpha = 0.25. Where there is a browser, the book is printed as well."""
+    return build.build(parameters={"alpha": "0.25"}, pdf=any(map(shutil.which, printing.BROWSERS))).parent
 
 
 @pytest.fixture(scope="module")
@@ -497,8 +497,7 @@ def test_what_cannot_be_written_half_way_is_one_line(quick, tmp_path, monkeypatc
 
 def test_all_chapters_are_printed(built, chromium):
     """The index begins the first page, the first chapter, which the second belongs to, another."""
-    page = build.build(parameters={"alpha": 0.25}, pdf=True)
-    pages = re.search(rb"/Count (\d+)", (page.parents[1] / "book.pdf").read_bytes())[1]
+    pages = re.search(rb"/Count (\d+)", (built.parent / "book.pdf").read_bytes())[1]
     assert int(pages) == 2
 
 
