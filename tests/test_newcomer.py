@@ -68,11 +68,11 @@ def test_a_sweep_trains_them_in_its_processes_and_records_them(mine, tmp_path):
 def test_a_loss_of_ones_own_is_an_arm_of_the_chapters_comparisons(mine, results):
     loss = "mine.losses:Focal"
     [group] = projections.groups("smoke", 0.1, loss)
-    assert sweep.sweep([run for seed in range(2) for run in group.runs(seed).values()], Store(results)) == []
+    assert sweep.sweep(list(group.runs(0).values()), Store(results)) == []
     [first] = projections.rows("smoke", 0.1, "recorded", other_losses=loss)
     *_, focal = first.comparison.arms
     assert [arm.label for arm in first.comparison.arms] == ["hard targets", "smoothed, α = 0.1", "Focal, α = 0.1"]
-    assert [record.run.recipe.loss for record in focal.records] == [loss, loss]
+    assert [record.run.recipe.loss for record in focal.records] == [loss]
     [points] = calibration.factors(calibration.study("smoke", seeds="recorded", other_losses=loss))
     assert [point.name for point in points.further] == ["Focal"]
 

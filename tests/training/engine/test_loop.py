@@ -19,6 +19,7 @@ from lsbook.recipes import profiles
 from lsbook.training import Splits, load_splits, train
 from lsbook.training.engine import checkpoints, devices, loop, optimisation
 from lsbook.training.engine.flops import count_flops_per_example
+from lsbook.training.images import transfer
 from lsbook.training.images.task import ImageTrainer
 from lsbook.training.images.views import ShuffledOrder
 from lsbook.training.losses import Batch, SmoothedCrossEntropy
@@ -391,8 +392,9 @@ def test_memory_is_flat_over_1000_steps(data, monkeypatch):
 
 
 @pytest.mark.real_data("cifar10")
-def test_a_short_training_on_real_images():
-    """Two passes over 2 000 real images: well above chance."""
+def test_a_short_training_on_real_images(monkeypatch):
+    """Two passes over 2 000 real images: well above chance. A few of another data set are enough for a linear probe."""
+    monkeypatch.setattr(transfer, "PROBE_IMAGES", 500)
     sizes = {"train": 2_000, "heldout": 500, "test": 500}
     data = Splits(*(load("cifar10", split).first(n) for split, n in sizes.items()))
     recipe = dataclasses.replace(RECIPE, steps=60)

@@ -226,6 +226,9 @@ def test_a_smoothness_out_of_reach_is_refused(data, here):
 
 def test_figure_5_costs_one_pass_through_the_views_of_each_teacher(here, results, monkeypatch):
     """All students of a seed together: the views of the training images, once for each of the teachers."""
+    plan, brief = equal_smoothness.PLANS["smoke"], (200, dataclasses.replace(RECIPE, steps=8, augmentation="shift2"))
+    plan = plan._replace(teacher=("mlp-800", brief), student=("alexnet-16", brief))
+    monkeypatch.setitem(equal_smoothness.PLANS, "smoke", plan)
     runs = equal_smoothness.runs("smoke", 0)
     trained = {run for run in runs.values() if run.model == "mlp-800"}
     obtain(list(trained), Store(), progress=False)
