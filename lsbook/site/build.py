@@ -104,7 +104,7 @@ def build(
         if pdf:
             _print(source, environment, out / "book.pdf")
         if renew:
-            figure_reference.renew(notebooks, timings)
+            figure_reference.renew(notebooks, timings, chapter_names())
         if check_figures and (changes := figure_reference.find_changes(notebooks)):
             raise UserError(f"{'; '.join(changes)}. If that is right: lsbook build --renew-reference")
         return made

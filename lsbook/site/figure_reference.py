@@ -8,6 +8,7 @@ pages differ from those of the next. Both are those of the chapters' own paramet
 import base64
 import io
 import json
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 
@@ -36,14 +37,15 @@ def find_changes(notebooks: dict) -> list[str]:
     return sorted(lines)
 
 
-def renew(notebooks: dict, timings: dict) -> None:
-    """Make the figures and run times of these chapters their reference."""
+def renew(notebooks: dict, timings: dict, chapters: Collection[str]) -> None:
+    """Make the figures and run times of these notebooks their reference; chapters: all that the book has."""
     figures = {chapter: thumbnails(notebook) for chapter, notebook in notebooks.items()}
     short = {chapter: {name: timings[chapter][name] for name in ("seconds", "executed")} for chapter in notebooks}
     for name, new in (("figures.json", figures), ("timings.json", short)):
         path = reference_path() / name
         path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(_load(name) | new, indent=1, sort_keys=True) + "\n")
+        kept = {chapter: found for chapter, found in (_load(name) | new).items() if chapter in chapters}
+        path.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
 
 
 def thumbnails(notebook) -> dict[str, str]:

@@ -61,22 +61,30 @@ def test_a_dot_of_a_seed_that_moves_is_seen():
 
 def test_changed_new_and_lost_figures_are_named_until_the_reference_is_renewed(project):
     timings = {"a": {"seconds": 2.5, "executed": "2026-01-01", "cells": []}}
-    figure_reference.renew({"a": notebook(one=svg(), two=svg())}, timings)
+    figure_reference.renew({"a": notebook(one=svg(), two=svg())}, timings, ["a"])
     now = {"a": notebook(one=svg(colour="#d55e00"), three=svg())}
     assert figure_reference.find_changes(now) == [
         "one of chapter a looks different in 12.5% of its area",
         "three of chapter a is new",
         "two of chapter a is gone",
     ]
-    figure_reference.renew(now, timings)
+    figure_reference.renew(now, timings, ["a"])
     assert figure_reference.find_changes(now) == []
 
 
 def test_renewing_one_chapter_leaves_the_others(project):
     for chapter in "ab":
         timings = {chapter: {"seconds": 1.0, "executed": "2026-01-01", "cells": [0.5]}}
-        figure_reference.renew({chapter: notebook(one=svg())}, timings)
+        figure_reference.renew({chapter: notebook(one=svg())}, timings, ["a", "b"])
     folder = project / "book" / "_reference"
     assert sorted(json.loads((folder / "figures.json").read_text())) == ["a", "b"]
     assert json.loads((folder / "timings.json").read_text())["a"] == {"seconds": 1.0, "executed": "2026-01-01"}
     assert max(len(path.read_bytes()) for path in folder.iterdir()) < 2_000
+
+
+def test_renewing_drops_chapters_that_the_book_no_longer_has(project):
+    timings = {chapter: {"seconds": 1.0, "executed": "2026-01-01"} for chapter in "ab"}
+    figure_reference.renew({chapter: notebook(one=svg()) for chapter in "ab"}, timings, ["a", "b"])
+    figure_reference.renew({"a": notebook(one=svg())}, timings, ["a"])
+    folder = project / "book" / "_reference"
+    assert [list(json.loads((folder / f"{name}.json").read_text())) for name in ("figures", "timings")] == [["a"]] * 2
