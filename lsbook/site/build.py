@@ -296,16 +296,14 @@ def _write_provenance(source: Path, notebooks: dict, given: dict[str, dict]) -> 
     """Write for the Sphinx extension: page -> number of execution -> what to show under the cell's figure or table."""
     commit = checkout.commit(project_root() / TABLE_OF_CONTENTS)
     page = "status.html" if "status" in notebooks else None
-    texts = {}
+    texts: dict[str, dict[int, str]] = {}
     for name, notebook in notebooks.items():
         parameters = {parameter: default for parameter, (_, default) in declared(name).items()} | given[name]
-        texts[f"book/{name}"] = {
-            cell.execution_count: provenance.details(
-                f"Chapter {name}, cell {number}", parameters, commit, provenance.runs_behind(cell), page
-            )
-            for number, cell in source_cells(notebook)
-            if cell.cell_type == "code"
-        }
+        found = texts.setdefault(f"book/{name}", {})
+        for number, cell in source_cells(notebook):
+            if cell.cell_type == "code" and (made_from := provenance.runs_behind(cell)):
+                place = f"Chapter {name}, cell {number}"
+                found[cell.execution_count] = provenance.details(place, parameters, commit, made_from, page)
     (source / "provenance.json").write_text(json.dumps(texts))
 
 

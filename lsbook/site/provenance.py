@@ -30,13 +30,15 @@ def details(place: str, parameters: dict, commit: str, made_from: MadeFrom, page
         f"Parameters: {given or 'none'}",
         f"Sources: commit {escape(commit)}",
         *map(escape, made_from.descriptions),
-        f"Made from {counted(len(keys), 'recorded run')}{': ' * bool(keys)}{', '.join(keys)}",
+        f"Made from {counted(len(keys), 'recorded run')}: {', '.join(keys)}" if keys else "Made from no recorded run",
     ]
     return f'<details class="provenance"><summary>Where this comes from</summary>{"<br>".join(lines)}</details>'
 
 
-def runs_behind(cell) -> MadeFrom:
-    """What the outputs of an executed code cell say they were made from."""
-    carried = [output.get("metadata", {}).get("lsbook", {}) for output in cell.outputs]
-    runs = {key for own in carried for key in own.get("runs", ())}
+def runs_behind(cell) -> MadeFrom | None:
+    """What the outputs of an executed code cell say they were made from; None where none says it, as a pandas frame."""
+    carried = [output.metadata["lsbook"] for output in cell.outputs if "lsbook" in output.get("metadata", {})]
+    if not carried:
+        return None
+    runs = {key for own in carried for key in own["runs"]}
     return MadeFrom(runs, list(dict.fromkeys(own["made_from"] for own in carried if "made_from" in own)))

@@ -15,7 +15,14 @@ def test_the_runs_are_those_that_the_outputs_of_a_cell_carry():
     outputs.append(nbformat.v4.new_output("stream", text="said"))
     cell = nbformat.v4.new_code_cell("", outputs=outputs)
     assert provenance.runs_behind(cell) == ({"aaa", "bbb", "ccc"}, ["x."])
-    assert provenance.runs_behind(nbformat.v4.new_code_cell("")) == (set(), [])
+    nothing = nbformat.v4.new_output("display_data", metadata={"lsbook": {"runs": []}})
+    assert provenance.runs_behind(nbformat.v4.new_code_cell("", outputs=[nothing])) == (set(), [])
+
+
+def test_of_what_carries_no_runs_nothing_is_said():
+    frame = nbformat.v4.new_output("execute_result", {"text/html": "<table></table>"})
+    assert provenance.runs_behind(nbformat.v4.new_code_cell("", outputs=[frame])) is None
+    assert provenance.runs_behind(nbformat.v4.new_code_cell("")) is None
 
 
 def test_the_text_names_and_links_what_it_was_made_from():
@@ -29,5 +36,5 @@ def test_the_text_names_and_links_what_it_was_made_from():
     assert "classes = &#x27;&lt;a&gt;&#x27;" in text
     assert "commit 0123abc" in text
     assert "<br>&lt;b&gt;.<br>" in text
-    assert "<br>Made from 0 recorded runs<" in provenance.details("x", {}, "c", MadeFrom(set(), []), None)
+    assert "<br>Made from no recorded run<" in provenance.details("x", {}, "c", MadeFrom(set(), []), None)
     assert "Made from 1 recorded run: aaa<" in provenance.details("x", {}, "c", MadeFrom({"aaa"}, []), None)
