@@ -322,7 +322,7 @@ def _move_narrow_figures(path: Path) -> None:
 def _normalise(path: Path) -> dict:
     """Remove from an executed notebook what differs between two runs; return its timings in seconds.
 
-    Progress bars (standard error) go; an object's address in an output is refused.
+    Progress bars (standard error) go, what a cell prints is one output, and an object's address in one is refused.
     """
     notebook = nbformat.read(path, as_version=4)
     for number, cell in source_cells(notebook):
@@ -334,11 +334,22 @@ def _normalise(path: Path) -> dict:
         timings["cells"].append(cell.metadata.pop("papermill", {}).get("duration"))
         cell.metadata.pop("execution", None)
         if "outputs" in cell:
-            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+            cell.outputs = _joined([output for output in cell.outputs if output.get("name") != "stderr"])
         if INJECTED in cell.metadata.get("tags", []):
             cell.id = INJECTED
     nbformat.write(notebook, path)
     return timings
+
+
+def _joined(outputs: list) -> list:
+    """The outputs with what was printed between two others as one, in however many messages the kernel sent it."""
+    joined: list = []
+    for output in outputs:
+        if joined and output.output_type == joined[-1].output_type == "stream":
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def _print(source: Path, environment: dict, target: Path) -> None:

@@ -551,6 +551,15 @@ def test_an_object_address_in_an_output_is_refused(project, restored, tmp_path):
         build.build(["second"], out=tmp_path, notebook=True)
 
 
+def test_what_a_cell_prints_is_one_output(project, restored, tmp_path):
+    """A kernel sends it in as many messages as it takes time."""
+    code = "import time\nprint('a', end='', flush=True)\ntime.sleep(1)\nprint()"
+    write_chapter(project, "second", code)
+    folder = build.build(["second"], out=tmp_path / "out", notebook=True)
+    outputs = nbformat.read(folder / "second.ipynb", as_version=4).cells[-1].outputs
+    assert [output.text for output in outputs] == ["a\n"]
+
+
 def test_chosen_chapters_stop_at_the_executed_notebooks(project, tmp_path):
     folder = build.build(["first"], profile="laptop", out=tmp_path, notebook=True)
     cells = nbformat.read(folder / "first.ipynb", as_version=4).cells
