@@ -61,7 +61,7 @@ def table(profile: str = "auto", store: Store | None = None) -> Table:
     kinds = plans.groupby(["profile", *NETWORK, "recipe.steps"], sort=False)
     rows = [_row(kind, runs["record"].notna(), recorded) for kind, runs in kinds]
     of_these = pd.MultiIndex.from_frame(recorded[NETWORK]).isin(pd.MultiIndex.from_frame(plans[NETWORK]))
-    header = ("profile", "data, network", "steps", "recorded", "seconds a run", "operations a run", "trained on")
+    header = ("data, network", "profile", "steps", "recorded", "seconds a run", "operations a run", "trained on")
     shown = pd.DataFrame(rows, columns=list(header))
     if recorded["environment.flops_per_example"].isna().all():
         shown = shown.drop(columns="operations a run")
@@ -95,8 +95,8 @@ def _row(kind: tuple, is_recorded: pd.Series, recorded: pd.DataFrame) -> tuple[s
         seconds, machine = f"{steps * median:,.0f}", f"{machine}; estimated from other lengths"
     flops = alike["environment.flops_per_example"].median()
     return (
-        profile,
         f"{title(dataset)}, {title(model)}",
+        profile,
         f"{steps:,}",
         f"{is_recorded.sum()} of {len(is_recorded)}",
         seconds,

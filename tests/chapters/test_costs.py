@@ -84,7 +84,7 @@ def test_each_planned_run_is_counted_once_and_found_under_its_earlier_name(store
 def test_the_book_shows_all_profiles_or_one(tmp_path):
     for profile, names in {"auto": {"smoke", "laptop", "paper"}, "paper": {"paper"}}.items():
         found = costs.table(profile, Store(tmp_path))
-        assert {row[0] for row in found.rows} == names
+        assert set(found.frame["profile"]) == names
         assert {row[-1] for row in found.rows} == {"not recorded yet"}
     with pytest.raises(UserError, match="unknown profile 'huge': choose from auto, smoke, laptop, paper"):
         costs.table("huge")

@@ -1,5 +1,7 @@
 """Our Sphinx extensions, in books of one page."""
 
+import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -68,3 +70,14 @@ def test_scripts_in_the_body_of_a_page_do_not_run(browser, serve, tmp_path, serv
     page.wait_for_load_state("networkidle")
     assert page.evaluate("typeof ran") == "undefined"
     page.close()
+
+
+@pytest.mark.parametrize(("columns", "labels"), [(4, []), (5, ["<1>", "2", "3", "4"])])
+def test_cells_of_wide_tables_know_their_columns(tmp_path, columns, labels):
+    """The first cell of a row names it, and an empty one has nothing to say."""
+    header = "|".join(["name", "<1>", "2", "3", "4", "5"][:columns])
+    text = f"# x\n\n|{header}|\n|{'-|' * columns}\n|{'x|' * columns}\n|y|{' |' * (columns - 1)}\n"
+    page = (made(tmp_path, text, "lsbook.site.sphinx.stacked_tables") / "index.html").read_text()
+    found = re.findall('<span class="column-name">(.*?)</span>', page)
+    assert list(map(unescape, found)) == labels
+    assert ("stacked" in page) == bool(labels)
