@@ -139,7 +139,7 @@ def curves(comparison: Comparison) -> list[tuple[str, list[Curve]]]:
 
 
 def _curve(arm: Arm, grid: str, quantity: Callable[[Record], np.ndarray], fitted: str) -> Curve:
-    """grid: name of the array of temperatures; fitted: name of the metric that is the fitted one."""
+    """Return an arm's curve. grid: the array of temperatures; fitted: the metric that is the fitted one, by name."""
     temperatures, values, best = arm.records[0].arrays[grid], arm.values(quantity), arm.metric(fitted)
     reached = values[np.arange(len(best)), np.searchsorted(temperatures, best)]
     return Curve(arm.panel_label, arm.colour, temperatures, values, best, reached)
@@ -280,17 +280,19 @@ def bleu_sentence(verdict: str, change: str) -> str:
 
 
 def search_sentence(found: Search) -> str:
-    """A sentence on how much of what smoothing adds to BLEU is the search's."""
-    narrow, wide = found.gains[0], found.gains[-1]
-    if wide.mean <= 0:
-        opening = "With a wide beam smoothing gains nothing"
-    elif narrow.mean > wide.mean / 2:
-        opening = "Most of the gain is not the search’s"
+    """A sentence on whether what smoothing adds to BLEU depends on the beam."""
+    narrow, wide, change = found.gains[0], found.gains[-1], _shown(found.difference)
+    if math.isnan(found.difference.low):
+        end = f", {change} more"
+    elif found.difference.low > 0:
+        end = f"; the beam gains more ({change})"
+    elif found.difference.high < 0:
+        end = f"; the beam gains less ({change})"
     else:
-        opening = "At least half of the gain is the search’s"
+        end = f"; the two do not clearly differ ({change})"
     return (
-        f"{opening}: at T = 1 BLEU changes by {_shown(narrow)} with greedy search, where no temperature can act, and "
-        f"by {_shown(wide)} with a beam of {found.sizes[-1]}, a difference of {_shown(found.difference)}."
+        f"At T = 1 it is {_shown(narrow)} with greedy search, where no temperature can act, and {_shown(wide)} with a "
+        f"beam of {found.sizes[-1]}{end}."
     )
 
 
