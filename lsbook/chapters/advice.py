@@ -8,6 +8,7 @@ from lsbook.chapters import calibration, calibration_details, distillation
 from lsbook.chapters.findings import Finding
 from lsbook.chapters.shared import captions
 from lsbook.chapters.topics import PAPER_PROFILE, network_name
+from lsbook.core.registry import short_title
 from lsbook.core.wording import counted, listed
 from lsbook.evidence.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED
 
@@ -69,7 +70,7 @@ def _for_accuracy(findings: Sequence[Finding]) -> Advice | None:
 
 
 def _errors(findings: Sequence[Finding]) -> list[tuple[Finding, float, float, float]]:
-    """Of each network with C7 and C6, or C9 of next tokens, the mean calibration error: hard, smoothed, hard scaled."""
+    """List the mean calibration errors, hard, smoothed and hard scaled, of each network with C7 and C6 or C9."""
     scaled = {(f.network, f.profile): f.measure.first.mean() for f in _tested(findings, "C7")}
     return [
         (f, f.measure.first.mean(), f.measure.second.mean(), scaled[f.network, f.profile])
@@ -142,7 +143,7 @@ def _for_translation(findings: Sequence[Finding]) -> Advice | None:
 
 
 def _for_teaching(taught: distillation.Study) -> Advice | None:
-    """By the temperatures at which the smoothed teacher's student makes more errors."""
+    """Advise by the temperatures at which the smoothed teacher's student makes more errors."""
     changes = distillation.mnist.student_differences(taught.mnist)
     if not changes:
         return None
@@ -156,7 +157,8 @@ def _for_teaching(taught: distillation.Study) -> Advice | None:
         if harmful == [t for t in changes if t >= harmful[0]]:
             advice = f"Do not smooth the teacher if T is {harmful[0]:g} or more"
     because = "; ".join(f"{captions.signed(*change)} points at T = {t:g}" for t, change in changes.items())
+    data = short_title(taught.mnist.plan.dataset)
     because = (
-        f"Test error of the student on MNIST, smoothed teacher − hard, on the seeds recorded at every T: {because}."
+        f"Test error of the student on {data}, smoothed teacher − hard, on the seeds recorded at every T: {because}."
     )
     return Advice("The network will teach another", advice, because, "distillation")

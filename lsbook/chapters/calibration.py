@@ -532,14 +532,15 @@ def _length_sentences(study: Study) -> Markup | str:
         hard, smoothed = (ece(arm, study.n_bins) for arm in sweep.comparison.arms[:2])
         changes.append(length_change(sweep.run.examples, round(sweep.epochs), hard, smoothed))
     first = study.lengths[0]
+    chosen = CHOSEN.format(study.sweeps[0].run.examples) if study.profile == "laptop" else ""
     return Markup(
         "**The length of the training.** On {}, smoothing with α = {:g} changes the calibration error {}. {}"
-    ).format(first.title, first.alpha, listed(changes), CHOSEN if study.profile == "laptop" else "")
+    ).format(first.title, first.alpha, listed(changes), chosen)
 
 
 CHOSEN = (
     "Long training on few images makes networks with hard targets overconfident, and there smoothing helps. The "
-    "small-scale setting of this book, the same 10,000 images many times over, was chosen after a first try on all "
+    "small-scale setting of this book, the same {:,} images many times over, was chosen after a first try on all "
     "images, in which it did not help: the claims were fixed before the results, the setting was not."
 )
 
@@ -551,7 +552,7 @@ def length_change(images: int, epochs: int, hard: np.ndarray, smoothed: np.ndarr
 
 
 def _factor_sentences(study: Study) -> Markup | str:
-    """For which factors smoothing comes within the margin of scaling, where several factors are recorded."""
+    """Say for which factors smoothing comes within the margin of scaling, where several factors are recorded."""
     margin = claims.CLAIMS["C7"].part().margin
     sentences = []
     for sweep in study.sweeps:

@@ -1,5 +1,6 @@
 """The first page: the question, a moving picture, five answers, and what to do with them."""
 
+import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -220,7 +221,7 @@ def _picture(records: Sequence[Record]) -> Markup:
 
 
 def _label_place(k: int, now: View) -> float:
-    """Below the clusters at the bottom, above that at the top."""
+    """Return the height of a class's name: below the clusters at the bottom, above that at the top."""
     low = now.corners[k, 1] > HEIGHT / 2
     of_class = now.points[k * (len(now.points) // 3) : (k + 1) * (len(now.points) // 3), 1]
     return min(of_class.max() + 28, HEIGHT - 4) if low else max(of_class.min() - 12, 20)
@@ -264,11 +265,13 @@ def evidence_text(findings: Sequence[Finding]) -> Text:
         if any(f.verdict.claim == "C12" for f in tested)
         else ""
     )
+    sizes = [record.run.examples for f in small for record in f.records if not record.run.is_text]
+    usual = f", mostly {statistics.mode(sizes):,} training images seen many times" if sizes else ""
     return Text(
-        f"{len(small)} of the {len(tested)} tested parts of claims come from a small-scale setting, mostly 10,000 "
-        "training images seen many times, because that makes small networks as overconfident as large ones become; it "
-        "was chosen after a first try, with more images and fewer epochs, in which smoothing raised the calibration "
-        f"error. The paper’s protocol was followed for {listed(protocol) if protocol else 'none'}{revised}; it "
+        f"{len(small)} of the {len(tested)} tested parts of claims come from a small-scale setting{usual}, because "
+        "that makes small networks as overconfident as large ones become; it was chosen after a first try, with more "
+        "images and fewer epochs, in which smoothing raised the calibration error. The paper’s protocol was followed "
+        f"for {listed(protocol) if protocol else 'none'}{revised}; it "
         f"has still to be for {listed(missing)}. Intervals cover repeated training from other seeds; they leave out "
         "the choice of training images and of test images."
     )
