@@ -24,7 +24,7 @@ def in_short(findings: Sequence[Finding], study: calibration.Study, taught: dist
     rows = advice(findings, study, taught)
     if not rows:
         return Text("Nothing is tested yet, so there is no answer.")
-    return Text(Markup(" ").join(map(_sentence, rows)))
+    return Text(Markup("**In short.** {}").format(Markup(" ").join(map(_sentence, rows))))
 
 
 def _sentence(row: Advice) -> Markup:

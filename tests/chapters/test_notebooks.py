@@ -40,6 +40,17 @@ def runs_of_shown(outputs) -> list[set[str]]:
     return [set(o.metadata.get("lsbook", {}).get("runs", ())) for o in shown]
 
 
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_the_answer_stands_first(source):
+    """Below the title nothing but folded cells comes before "In short"."""
+    cells = json.loads(source.read_text())["cells"]
+    places = [place for place, cell in enumerate(cells) if "in-short" in cell["metadata"].get("tags", ())]
+    before = cells[: places[0]] if places else cells[:1]
+    seen = ["".join(cell["source"]) for cell in before if cell["cell_type"] == "markdown"]
+    assert [text.count("# ") for text in seen] == [1]
+    assert not places or "\n" not in seen[0]
+
+
 def test_a_chapter_reruns_with_other_parameters_in_its_own_folder(trained, tmp_path):
     """The tests below run one where the project begins."""
     answer = run_papermill("projections.ipynb", tmp_path / "out.ipynb", PROJECT / "book", trained, *PARAMETERS)
