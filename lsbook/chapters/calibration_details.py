@@ -131,7 +131,7 @@ def _of_first_seed(arm: Arm, n_bins: int) -> dict[str, float]:
 
 
 def _temperatures(arm: Arm) -> tuple[str, str]:
-    """Of an arm that is not scaled yet: fitted to the first seed's held-out data by NLL and by ECE."""
+    """Return the temperatures fitted to the first seed's held-out data, by NLL and by ECE, of an arm not scaled yet."""
     metrics = arm.records[0].metrics
     if arm.scaled or "temperature" not in metrics:
         return "—", "—"
@@ -245,7 +245,7 @@ def sample_sizes(n_bins: int, seed: int = 0) -> SampleSize:
 
 
 def _lower(study: Study) -> str:
-    """For each arm a sentence: on how many networks it is better than hard targets by several measures."""
+    """Say of each arm on how many networks it is better than hard targets by several measures."""
     comparisons = [sweep.comparison for sweep in study.with_logits]
     sentences = []
     for place, arm in enumerate(comparisons[0].others, start=1):

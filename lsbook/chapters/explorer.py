@@ -113,7 +113,7 @@ def _network(sweep: Sweep) -> dict:
 
 
 def _with_logits(sweep: Sweep) -> list[Record]:
-    """Each factor's first, where its logits are kept."""
+    """List each factor's first record, where its logits are kept."""
     return [records[0] for records in sweep.records.values() if "test_logits" in records[0].arrays]
 
 

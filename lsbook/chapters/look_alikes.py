@@ -39,7 +39,7 @@ class ClassPairs:
 
     @property
     def own(self) -> int:
-        """Which pair C5 is asked of."""
+        """The pair that C5 is asked of."""
         first, second = sorted(self.row.similar[:2])
         return self.labels.index((first, second))
 

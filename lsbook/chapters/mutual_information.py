@@ -156,7 +156,7 @@ def _panel(comparison: Comparison, pair: Sequence[int], split: str) -> Panel:
     examples = int(arrays[f"{split}_examples"][list(pair)].sum())
 
     def trajectories(steps: np.ndarray, estimates: Callable[[Record], np.ndarray]) -> list[Trajectory]:
-        """Of each arm; estimates: of a record, plug-in and leave-one-out (P, 2)."""
+        """Measure each arm; estimates: of a record, plug-in and leave-one-out (P, 2)."""
         found = []
         for arm in comparison.arms:
             values = arm.values(estimates).astype(float)
@@ -389,7 +389,7 @@ def _noise(record: Record) -> tuple[float, float]:
 
 
 def _pair_numbers(comparison: Comparison) -> dict[str, float | str]:
-    """Of all pairs of classes: for how many each part of the claim holds, and which pair changes least."""
+    """Say of all pairs of classes for how many each part of the claim holds, and which pair changes least."""
     found = all_pairs(comparison)
     change = found.smoothed - found.hard
     least = np.unravel_index(np.nanargmax(change), change.shape)

@@ -151,7 +151,7 @@ def multiplicity_text(findings: Sequence[Finding]) -> Text:
 
 
 def _p(finding: Finding) -> float:
-    """Of the test that the difference is at the threshold."""
+    """Return the p-value of the test that the difference is at the threshold."""
     part, claim = finding.part, ALL_CLAIMS[finding.verdict.claim]
     first, second = finding.measure.first, finding.measure.second
     threshold = -part.sign * part.margin
@@ -186,7 +186,7 @@ _MNIST = {
 
 
 def _networks(table: dict, text: bool) -> dict:
-    """Of a table, the rows of translation networks, or those of the others."""
+    """Return a table's rows of translation networks, or those of the others."""
     return {
         source: {row: arms for row, arms in rows.items() if (row[1] == "transformer") == text}
         for source, rows in table.items()

@@ -337,7 +337,7 @@ class Run:
 
     @property
     def folder(self) -> str:
-        """Where the run's record lies below a store: `<dataset>-<model>/<key>`, on every system."""
+        """The folder in which the run's record lies below a store: `<dataset>-<model>/<key>`, on every system."""
         return f"{registry.folder(self.dataset)}-{registry.folder(self.model)}/{self.key}"
 
     def __str__(self) -> str:
@@ -437,7 +437,7 @@ def _is_argument(pair: object) -> bool:
 
 
 def _canonical(value: Argument) -> Argument:
-    """Of equal numbers the same: whole ones without a point, as far as floats have all of them."""
+    """Write equal numbers alike: whole ones without a point, as far as floats have all of them."""
     if isinstance(value, bool | str) or not float(value).is_integer():
         return value
     return int(value) if abs(value) < WHOLE else float(value)

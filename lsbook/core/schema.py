@@ -229,7 +229,7 @@ def content(files: Mapping[str, bytes]) -> Content:
 
 
 def _json(content: bytes) -> Any:
-    """As json.loads, but every name once, and all numbers finite and of 64 bits."""
+    """Parse JSON as json.loads does, but only with every name once and all numbers finite and of 64 bits."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(found := dict(pairs)) < len(pairs):

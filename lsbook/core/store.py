@@ -246,11 +246,11 @@ class Store:
         return len(self._folders())
 
     def _folder(self, run: Run) -> Path:
-        """Where the run's record is or would be."""
+        """The folder in which the run's record is or would be."""
         return self.path / run.folder
 
     def _folders(self, networks: str = "[!.]*") -> list[Path]:
-        """Those of all records, or of those whose data set and network, as a folder's name, match a pattern."""
+        """List the folders of all records, or of those whose folder for data set and network matches a pattern."""
         # Not even looked into: a writer's temporary folder, which may be gone the next moment.
         return sorted(path for path in self.path.glob(f"{networks}/[!.]*") if path.is_dir() or path.is_symlink())
 

@@ -36,7 +36,7 @@ class ClassesPanel(NamedTuple):
 
 
 def projections_figure(panels: Sequence[ClassesPanel], width: float = WIDE) -> Figure:
-    """Each model's three classes in the plane of their templates, on axes of its own."""
+    """Draw each model's three classes in the plane of their templates, on axes of its own."""
     lines, columns = grid_for(len(panels), width, 2.4)
     figure = Figure(figsize=(width, lines * width / columns), layout="tight")
     grid = figure.subplots(lines, columns, squeeze=False).ravel()
@@ -49,7 +49,7 @@ def projections_figure(panels: Sequence[ClassesPanel], width: float = WIDE) -> F
 
 
 def sampling_reliability_figure(models: Sequence[tuple[str, Reliability, Reliability]], width: float = WIDE) -> Figure:
-    """For each model (title, at T = 1, at the fitted temperature) accuracy against confidence, and how often each is.
+    """Draw accuracy against confidence, and how often each is, of models: title, at T = 1, at the fitted temperature.
 
     See `draw_reliability` for the band.
     """
@@ -70,7 +70,7 @@ def sampling_reliability_figure(models: Sequence[tuple[str, Reliability, Reliabi
 
 
 def risk_coverage_figure(curves: Sequence[tuple[RiskCurve, RiskCurve]], width: float = WIDE) -> Figure:
-    """For each model its risk by the largest probability (solid) and by the normalised logit (dashed)."""
+    """Draw each model's risk by the largest probability (solid) and by the normalised logit (dashed)."""
     figure = Figure(figsize=(min(width, 6.4), 3 + 0.25 * len(curves)), layout="tight")
     axes = figure.subplots()
     for (solid, dashed), colour in zip(curves, COLOURS * len(curves), strict=False):

@@ -175,7 +175,7 @@ def _teacher_logits(teacher: Run, student: Run, store: Store, splits_of: Callabl
 
 
 def _load_or_compute_logits(teacher: Run, student: Run, splits_of: Callable):
-    """As `training.teacher_logits`; the lock lets several students' processes compute them once."""
+    """Call `training.teacher_logits` under a lock, which lets several students' processes compute them once."""
     training = import_training()
     with training.lock_run(teacher):
         return training.teacher_logits(teacher, splits_of(student).train, student)

@@ -214,7 +214,7 @@ class SweepState:
         return f"{text}; ends about {time.strftime('%H:%M', time.localtime(end))}"
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """For each running worker its share of the steps done, seconds so far and to come, and its run."""
+        """List for each running worker its share of the steps done, seconds so far and to come, and its run."""
         rows = []
         for worker in self.running:
             share = f"{worker.step / worker.run.recipe.steps:.0%}"

@@ -266,7 +266,7 @@ def numbers(study: Study) -> dict[str, float | str]:
 
 
 def _arithmetic(study: Study) -> str:
-    """Which records are of another precision than most, in a sentence; nothing where all are of one."""
+    """Say in a sentence which records are of another precision than most; nothing where all are of one."""
     formats = {key: [r.environment["precision"] for r in records] for key, records in study.points.items()}
     every = [name for found in formats.values() for name in found]
     most = max(sorted(set(every)), key=every.count)

@@ -316,7 +316,7 @@ def numbers(study: Study) -> dict[str, float | str]:
 
 
 def _ahead(study: Study) -> str:
-    """By how many held-out images the T and β of the experiment are ahead of the best others."""
+    """Say by how many held-out images the T and β of the experiment are ahead of the best others."""
     plan = PLANS[study.profile]
     right = {key: record.metrics["heldout_accuracy"] for key, record in study.search.items()}
     lead = right.pop((plan.temperature, plan.beta)) - max(right.values())
@@ -326,7 +326,7 @@ def _ahead(study: Study) -> str:
 
 
 def _edge(plan: Plan) -> str:
-    """Which of the chosen T and β lie at an end of their grids."""
+    """Say which of the chosen T and β lie at an end of their grids."""
     chosen = {"T": (plan.temperature, plan.search.temperatures), "β": (plan.beta, plan.search.betas)}
     ends = [f"{name} = {value:g}" for name, (value, grid) in chosen.items() if value in (min(grid), max(grid))]
     if not ends:

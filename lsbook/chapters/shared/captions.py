@@ -69,7 +69,7 @@ class MeasuredEce(NamedTuple):
 
 
 def measured_ece(title: str, source: str, hard: MeasuredEce, smoothed: MeasuredEce, alpha: float) -> tuple[str, ...]:
-    """Such a row of our own: hard targets, and smoothed ones or another arm in their place, whose factor is α."""
+    """Return a row of our own: hard targets, and smoothed ones or another arm in their place, whose factor is α."""
 
     def scaled(arm: MeasuredEce) -> str:
         return f"{with_interval(arm.scaled)} ({arm.temperatures.mean():.2f})"

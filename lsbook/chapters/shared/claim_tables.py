@@ -72,7 +72,7 @@ class Finding(NamedTuple):
 
     @property
     def conditions(self) -> str:
-        """Such as "α = 0.1, T = 8", without a break within an equation."""
+        """What was set, such as "α = 0.1, T = 8", without a break within an equation."""
         own = f"α = {ALL_CLAIMS[self.verdict.claim].alpha_on(self.network[0]):g}"
         return unbroken(self.measure.conditions or own)
 
