@@ -103,7 +103,7 @@ def _without_held_out_data(findings: Sequence[Finding]) -> Advice | None:
     if not helped:
         return None
     errors = [
-        f"{f.measure.first.mean():.3f} → {f.measure.second.mean():.3f} on {network_name(f.network)} ({f.conditions})"
+        f"{f.measure.first.mean():.3f} → {f.measure.second.mean():.3f} on {network_name(f.network)}, {f.conditions}"
         for f in helped
     ]
     return Advice(

@@ -15,7 +15,7 @@ from lsbook.chapters.shared.claim_tables import PAPER_PROFILE, Finding
 from lsbook.chapters.topics import LATER_TOPICS, TOPICS, Topic, by_network, data_name, network_name, topic
 from lsbook.core import registry
 from lsbook.core.registry import short_title
-from lsbook.core.wording import counted, sentence_case
+from lsbook.core.wording import counted, listed, sentence_case
 from lsbook.evidence import literature
 from lsbook.evidence.claims import ALL_CLAIMS, CONTRADICTED, LEAST_SEEDS, NOT_TESTED, REPRODUCED, UNDECIDED
 from lsbook.figures.marks import WORDS, hidden, mark
@@ -122,11 +122,9 @@ def tally_text(findings: Sequence[Finding]) -> Text:
         own = [f.verdict.verdict for f in findings if f.profile == profile and f.verdict.verdict != NOT_TESTED]
         if own:
             counts = [(WORDS[word], own.count(word)) for word in (REPRODUCED, CONTRADICTED, UNDECIDED)]
-            said = ", ".join(f"{n} {_verb(word, n)}" for word, n in counts)
-            sentences.append(
-                f"{captions.standing(profile)[0].upper()}{captions.standing(profile)[1:]}, of "
-                f"{counted(len(own), 'tested part')} of claims {said}."
-            )
+            said = listed([f"{n} {_verb(word, n)}" for word, n in counts if n])
+            where = sentence_case(captions.standing(profile))
+            sentences.append(f"{where}, of {counted(len(own), 'tested part')} of claims {said}.")
     return Text(" ".join(sentences) or "Nothing is tested yet.")
 
 
