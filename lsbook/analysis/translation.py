@@ -4,7 +4,6 @@ A prediction is that of one token of a reference, eos counted and padding not, f
 tokens before it. BLEU (Papineni et al. 2002) is in percent, as sacreBLEU gives it (Post 2018).
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from lsbook.analysis.calibration import confidence_reliability
 from lsbook.analysis.checks import floats, integer, positive
-from lsbook.analysis.statistics import Interval
 
 ORDERS = 4  # n-grams of 1 to 4 tokens
 
@@ -147,24 +145,3 @@ def resamples(n_sentences: int, repeats: int = 1_000, seed: int = 0) -> NDArray[
     n_sentences, repeats = integer("n_sentences", n_sentences, 1), integer("repeats", repeats, 1)
     generator = np.random.default_rng(seed)
     return generator.multinomial(n_sentences, np.full(n_sentences, 1 / n_sentences), repeats).astype(np.float64)
-
-
-def bootstrap_interval(
-    measure: Callable[[NDArray[np.float64]], np.ndarray], n_sentences: int, level: float = 0.95, repeats: int = 1_000
-) -> Interval:
-    """Return the percentile bootstrap interval of a measure over a text's sentences, around the measure of the text.
-
-    Args:
-        measure: gives from (R, N) numbers, how often each sentence is taken, the R values (R,) of what is measured.
-        n_sentences: N, at least 1.
-        level: the interval's confidence, between 0 and 1.
-        repeats: number of bootstrap samples.
-
-    Raises:
-        ValueError: if `level` is outside (0, 1), or N or `repeats` is below 1.
-    """
-    if not 0 < level < 1:
-        raise ValueError(f"level: expected a number between 0 and 1, not {level!r}")
-    [of_text] = measure(np.ones((1, n_sentences)))
-    low, high = np.quantile(measure(resamples(n_sentences, repeats)), [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(of_text), float(low), float(high))

@@ -97,16 +97,6 @@ def test_the_best_temperature_is_the_nearest_to_1_of_equal_ones(temperatures, lo
     assert translation.best_temperature(temperatures, losses) == best
 
 
-def test_the_bootstrap_of_a_mean_has_its_standard_error():
-    """Percentiles of the bootstrapped mean of n values lie 1.96 standard errors from it, to a few percent."""
-    values = np.random.default_rng(0).normal(5, 2, 400)
-    interval = translation.bootstrap_interval(lambda counts: counts @ values / 400, 400, repeats=4_000)
-    assert interval.mean == pytest.approx(values.mean())
-    error = values.std() / 20
-    assert interval.low == pytest.approx(values.mean() - 1.96 * error, abs=0.15 * error)
-    assert interval.high == pytest.approx(values.mean() + 1.96 * error, abs=0.15 * error)
-
-
 def test_resamples_draw_as_many_sentences_as_there_are():
     counts = translation.resamples(50, 200)
     assert counts.shape == (200, 50)
@@ -123,7 +113,6 @@ def test_resamples_draw_as_many_sentences_as_there_are():
         (lambda: translation.log_length_ratio(np.ones(9)), "statistics: expected ten counts"),
         (lambda: translation.best_temperature([0.0, 1.0], [1, 2]), "temperatures"),
         (lambda: translation.best_temperature([1.0], [1, 2]), "temperatures"),
-        (lambda: translation.bootstrap_interval(np.ones, 3, level=1.0), "level"),
         (
             lambda: translation.temperature_curves(NextTokens(np.ones((1, 2)), np.ones((1, 2)), np.ones(2), [2])),
             "log_probability",
