@@ -38,6 +38,7 @@ LONGEST = (
     "site/test_hostile.py",
     "benchmarks/test_benchmarks.py",
     "chapters/test_newcomers_chapter.py",
+    "test_try.py",
     "runner/test_sweep.py",
     "chapters/test_further_arms.py",
 )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lsbook import cli
 from lsbook.core.store import Store
 
 NAMES = ("<b>ant</b>", "bee")
@@ -27,22 +28,31 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def lsbook(results, data_folder, tmp_path):
-    """The command in a process of its own: its exit code, standard output and standard error."""
+def refused(results, data_folder, monkeypatch, capsys):
+    """What a command in this process says that ends with code 2: one line, and nothing on standard output."""
 
-    def call(*arguments) -> tuple[int, str, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "lsbook", "try", *map(str, arguments)], capture_output=True, text=True, check=False
-        )
-        return done.returncode, done.stdout, done.stderr
+    def call(*arguments) -> str:
+        monkeypatch.setattr(sys, "argv", ["lsbook", "try", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        captured = capsys.readouterr()
+        assert (end.value.code, captured.out, captured.err.count("\n")) == (2, "", 1), captured.err
+        return captured.err
 
     return call
+
+
+def lsbook(*arguments) -> tuple[int, str, str]:
+    """A command in a process of its own: its exit code, standard output and standard error."""
+    command = [sys.executable, "-m", "lsbook", "try", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
 
 
 SHORT = "--network", "alexnet", "--alphas", "0,0.1", "--seeds", "0", "--steps", "2"
 
 
-def test_from_a_folder_to_a_page_that_goes_on_where_it_was_stopped(lsbook, folder, results, tmp_path):
+def test_from_a_folder_to_a_page_that_goes_on_where_it_was_stopped(folder, results, data_folder, tmp_path):
     code, _, said = lsbook(folder, *SHORT, "--out", tmp_path / "page", "--budget", "0.001")
     assert code == 2
     assert "the same command goes on" in said
@@ -73,15 +83,12 @@ def test_from_a_folder_to_a_page_that_goes_on_where_it_was_stopped(lsbook, folde
         (("--size", "5"), "'--size': 5 is not in the range 24<=x<=224"),
     ],
 )
-def test_a_mistake_is_one_line_and_nothing_is_written(lsbook, folder, results, data_folder, arguments, message):
-    code, shown, said = lsbook(folder, *arguments)
-    assert (code, shown, said.count("\n")) == (2, "", 1), said
-    assert message in said
+def test_a_mistake_is_one_line_and_nothing_is_written(refused, folder, results, data_folder, arguments, message):
+    assert message in refused(folder, *arguments)
     assert not results.exists()
     assert list(data_folder.iterdir()) == []
 
 
-def test_a_folder_that_is_none_is_one_line(lsbook, tmp_path):
-    code, _, said = lsbook(tmp_path / "nowhere")
-    assert (code, said.count("\n")) == (2, 1)
+def test_a_folder_that_is_none_is_one_line(refused, tmp_path):
+    said = refused(tmp_path / "nowhere")
     assert said.endswith("nowhere is no folder; name one with a folder of images for each class\n")
