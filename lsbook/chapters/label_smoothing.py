@@ -48,6 +48,6 @@ def survey_table() -> Table:
         rows.append((f"{dataset}, {model}", name, f"{arms['hard'].value}", smoothed))
     return Table(
         "table-survey",
-        "Label smoothing before the paper, as its Table 1 reports it, with two values for WSJ. None is measured here.",
+        "Label smoothing in use before the paper, as its Table 1 reports it (two values for WSJ), none measured here.",
         cell_frame(("data, network", "measure", "hard targets", "smoothed"), rows),
     )
