@@ -139,7 +139,7 @@ class Html:
 
     Attributes:
         html: Markup, never data.
-        records: what it shows.
+        records: what it shows; without any, nothing is said of where it comes from.
     """
 
     html: Markup
@@ -151,7 +151,7 @@ class Html:
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Bundle:
         text = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]*>", " ", self.html))).strip()
-        return {"text/html": str(self.html), "text/plain": text}, _runs(self.records)
+        return {"text/html": str(self.html), "text/plain": text}, _runs(self.records) if self.records else {}
 
 
 @dataclass(frozen=True)
@@ -280,7 +280,8 @@ class Widget:
 
 def embedded_json(data: object) -> Markup:
     """Return data as JSON for a <script> of a page, in which nothing ends the script or begins a comment."""
-    return Markup(json.dumps(data, default=_array, ensure_ascii=False).replace("<", r"\u003c"))
+    text = json.dumps(data, default=_array, ensure_ascii=False, separators=(",", ":"))
+    return Markup(text.replace("<", r"\u003c"))
 
 
 def _array(values: np.ndarray) -> dict[str, Any]:

@@ -154,6 +154,7 @@ def test_html_is_shown_only_where_our_own_code_made_it_markup():
     shown, metadata = Html(Markup("<b>{}</b>").format("<i>x"), ["abc"])._repr_mimebundle_()
     assert shown == {"text/html": "<b>&#60;i&#62;x</b>", "text/plain": "<i>x"}
     assert metadata == {"lsbook": {"runs": ["abc"]}}
+    assert Html(Markup("x"))._repr_mimebundle_()[1] == {}
     with pytest.raises(TypeError, match="Markup"):
         Html("<script>")
 
