@@ -54,13 +54,13 @@ class Shown(NamedTuple):
 
 MEASURES = {
     "test_accuracy": Shown("accuracy (%)", 100, 1),
-    "test_nll": Shown("negative log-likelihood (nats)"),
+    "test_nll": Shown("NLL (nats)"),
     "test_ece": Shown("ECE, 15 bins"),
-    "temperature": Shown("fitted temperature", decimals=2),
-    "test_scaled_ece": Shown("ECE at that temperature"),
-    "test_scaled_nll": Shown("negative log-likelihood at that temperature (nats)"),
-    "test_msp_augrc": Shown("AUGRC by the largest probability", decimals=4),
-    "test_normalised_logit_augrc": Shown("AUGRC by the normalised logit", decimals=4),
+    "temperature": Shown("temperature T, fitted", decimals=2),
+    "test_scaled_ece": Shown("ECE at T"),
+    "test_scaled_nll": Shown("NLL at T (nats)"),
+    "test_msp_augrc": Shown("AUGRC, probability", decimals=4),
+    "test_normalised_logit_augrc": Shown("AUGRC, normalised logit", decimals=4),
 }
 COMPARED = ("test_accuracy", "test_ece", "test_scaled_ece", "test_msp_augrc")
 
@@ -318,7 +318,8 @@ def measures_table(shown: Study) -> Table:
     ]
     return Table(
         "table-trial",
-        "Measured on test images, fitted on held-out ones: mean ± half of the 95 % interval over the seeds.",
+        "Measured on test images: mean ± half of the 95 % interval over the seeds. NLL is the negative log-likelihood; T is "
+        "fitted on held-out images; AUGRC ranks by the largest probability, or by the normalised logit.",
         cell_frame(("measure", *(arm.label for arm in shown.comparison.arms)), rows),
         shown.comparison.records,
     )
