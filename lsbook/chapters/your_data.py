@@ -318,8 +318,8 @@ def measures_table(shown: Study) -> Table:
     ]
     return Table(
         "table-trial",
-        "Measured on test images: mean ± half of the 95 % interval over the seeds. NLL is the negative log-likelihood; T is "
-        "fitted on held-out images; AUGRC ranks by the largest probability, or by the normalised logit.",
+        "Measured on test images: mean ± half of the 95 % interval over the seeds. NLL is the negative log-likelihood; "
+        "T is fitted on held-out images; AUGRC ranks by the largest probability, or by the normalised logit.",
         cell_frame(("measure", *(arm.label for arm in shown.comparison.arms)), rows),
         shown.comparison.records,
     )
