@@ -20,6 +20,7 @@ import numpy as np
 from lsbook.core.errors import one_line
 from lsbook.core.notebooks import NARROW_SVG
 from lsbook.core.store import Record
+from lsbook.core.wording import unbroken
 from lsbook.outputs.palette import for_both
 from lsbook.outputs.provenance import describe_records
 
@@ -193,7 +194,7 @@ class Table:
         """Return the table for the book: a MyST directive, which numbers it."""
         numeric = [all(_is_number(row[column]) for row in self.rows) for column in range(len(self.header))]
         rule = ["---:" if right else "---" for right in numeric]
-        shown: list[list[str]] = [[markup(cell) for cell in row] for row in (self.header, *self.rows)]
+        shown: list[list[str]] = [[_unbroken(cell) for cell in row] for row in (self.header, *self.rows)]
         lines = [f"| {' | '.join(row)} |" for row in (shown[0], rule, *shown[1:])]
         return "\n".join([f"```{{table}} {markup(self.caption)}", f":name: {self.name}", *lines, "```"])
 
@@ -213,6 +214,11 @@ class Table:
         """Return the table for a terminal."""
         lines = ("  ".join(map(_plain, row)) for row in (self.header, *self.rows))
         return "\n".join([_plain(self.caption), *lines])
+
+
+def _unbroken(cell: str) -> Markup:
+    """The cell as Markup, data with each equation on one line."""
+    return markup(cell if isinstance(cell, Markup) else unbroken(cell))
 
 
 def _plain(text: str) -> str:

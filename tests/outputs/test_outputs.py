@@ -41,6 +41,11 @@ def test_the_book_gets_a_numbered_table():
     ]
 
 
+def test_an_equation_in_a_cell_is_not_broken():
+    table = Table("table-x", "A caption.", cell_frame(("arm",), (("smoothed, α = 0.1",),)))
+    assert "| smoothed, α\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}0.1 |" in table.markdown()
+
+
 def test_a_notebook_gets_html_with_its_text_escaped():
     assert "<caption>A caption.</caption>" in TABLE.html()
     assert "<td>a &lt; b</td>" in TABLE.html()
