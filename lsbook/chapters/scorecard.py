@@ -25,7 +25,8 @@ from lsbook.outputs import Html, Markup, Text
 def grid(findings: Sequence[Finding], page: str | None = "", topics: Sequence[Topic] = TOPICS) -> Html:
     """The claims by topic in rows, the networks in columns.
 
-    page: where their rows are, if not on this page; None for those of each topic's chapter.
+    page: where their rows are, if not on this page; None for those of each topic's chapter, below a grid that has the
+        legend. Runs are listed where the rows are.
     """
     shown = [finding for finding in findings if finding.verdict.verdict != NOT_TESTED]
     networks = list(dict.fromkeys(finding.network for finding in shown))
@@ -42,8 +43,8 @@ def grid(findings: Sequence[Finding], page: str | None = "", topics: Sequence[To
     html = Markup(
         '{}<table class="verdict-grid"><caption class="visually-hidden">The claims by network. Every mark links to its '
         "row.</caption><thead><tr><td></td>{}</tr></thead><tbody>{}</tbody></table>"
-    ).format(legend(), columns, body)
-    return Html(html, [record for finding in shown for record in finding.records])
+    ).format("" if page is None else legend(), columns, body)
+    return Html(html, [record for finding in shown for record in finding.records] if page == "" else [])
 
 
 def later_grid(findings: Sequence[Finding]) -> Html | Text:

@@ -41,6 +41,12 @@ def test_every_mark_of_the_grid_leads_to_a_row(findings):
     assert set(links) <= set(rows)
 
 
+def test_runs_are_listed_where_the_rows_are():
+    findings = collect()
+    assert scorecard.grid(findings).records
+    assert scorecard.grid(findings, "scorecard.html").records == []
+
+
 def test_a_cell_tells_the_kinds_of_evidence_apart_in_words():
     html = scorecard.grid(FINDINGS).html
     cell = re.search(r"Smoothing does not cost accuracy</th>(.*?)</tr>", html)[1]
