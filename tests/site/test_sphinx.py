@@ -81,3 +81,11 @@ def test_cells_of_wide_tables_know_their_columns(tmp_path, columns, labels):
     found = re.findall('<span class="column-name">(.*?)</span>', page)
     assert list(map(unescape, found)) == labels
     assert ("stacked" in page) == bool(labels)
+
+
+@pytest.mark.parametrize(("words", "stacked"), [("a 12345678901234567890", False), ("a" * 24, True)])
+def test_columns_that_cannot_be_narrow_are_stacked(tmp_path, words, stacked):
+    """Words of 1, 20 and 20 characters fit: 41 × 7 + 3 × 10 pixels of 350. Words of 1, 24 and 24 do not."""
+    text = f"# x\n\n|n|a|b|\n|-|-|-|\n|x|{words}|{words}|\n"
+    page = (made(tmp_path, text, "lsbook.site.sphinx.stacked_tables") / "index.html").read_text()
+    assert ("column-name" in page) == stacked
