@@ -139,7 +139,7 @@ def assess(predictions: tuple[Path, ...], out: Path | None) -> None:
 @click.option(
     "--size", type=click.IntRange(24, 224), default=32, show_default=True, help="Pixels, to which images are scaled."
 )
-@click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps (default: of 30 epochs, at least 300).")
+@click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps (default: of 25 epochs, at least 120).")
 @click.option(
     "--budget", type=click.FloatRange(min=0), help="Seconds; after the first no network is begun that needs more."
 )

@@ -146,7 +146,7 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
 
 # Of somebody's own images: see `recipe_for_own_images`.
 OWN_LIKE = "laptop", "cifar10"
-OWN_STEPS, OWN_FEW = 300, 4_000
+OWN_STEPS, OWN_FEW = 120, 4_000
 
 # What takes little of so long trainings is measured along them, so that one serves every chapter.
 PROBED = {("paper", "cifar10", "alexnet"), ("paper", "cifar10", "resnet56")}
@@ -204,7 +204,7 @@ def run(
 def recipe_for_own_images(model: str, examples: int) -> Recipe:
     """Return the recipe for somebody's own small images: the laptop's for CIFAR-10, at another length.
 
-    It goes through them 30 times, and for OWN_STEPS steps at the least; where there are fewer than OWN_FEW, in batches
+    It goes through them 25 times, and for OWN_STEPS steps at the least; where there are fewer than OWN_FEW, in batches
     half as large, or of all images, with a learning rate smaller by the same factor.
 
     Args:
@@ -218,7 +218,7 @@ def recipe_for_own_images(model: str, examples: int) -> Recipe:
     one_of("network", model, known)
     recipe = known[model]
     batch = recipe.batch if examples >= OWN_FEW else min(recipe.batch // 2, examples)
-    steps = max(OWN_STEPS, 30 * examples // batch)
+    steps = max(OWN_STEPS, 25 * examples // batch)
     return dataclasses.replace(
         recipe, batch=batch, steps=steps, learning_rate=recipe.learning_rate * batch / recipe.batch
     )
