@@ -25,7 +25,7 @@ from lsbook.chapters.shared.comparison import (
 )
 from lsbook.chapters.shared.selection import RECORDED, Group, parse_seeds, select_runs
 from lsbook.core.config import Run
-from lsbook.core.errors import UserError, one_of
+from lsbook.core.errors import UserError, brief, one_of
 from lsbook.core.own_images import ImagesRead, Trial, read_trial
 from lsbook.core.registry import DATASETS, title
 from lsbook.core.store import Store
@@ -101,6 +101,8 @@ def study(trial: str = OURS, profile: str = "auto", store: Store | None = None) 
         UserError: for no trial, and where no seed of it is recorded with every factor.
     """
     one_of("profile", profile, ("auto", *NETWORKS))
+    if not isinstance(trial, str):
+        raise UserError(f'trial must be the path of what `lsbook try` has written, or "{OURS}", not {brief(trial)}')
     profile = "laptop" if profile == "auto" else profile
     own = trial != OURS
     tried = read_trial(Path(os.environ.get(NAMED, trial))) if own else ours(profile)

@@ -69,10 +69,11 @@ def write_trial(path: Path, trial: Trial) -> None:
 
 def read_trial(path: Path) -> Trial:
     """Read what `write_trial` has written. UserError, one line, for anything else."""
+    named = shortened(str(path), 200)
     try:
         return TypeAdapter(Trial).validate_json(path.read_bytes())
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}; `lsbook try` writes it") from None
+        raise UserError(f"{named} cannot be read: {error.strerror or error}; `lsbook try` writes it") from None
     except (ValidationError, UserError) as error:
         reason = shortened(str(error).replace("\n", " "), 200)
-        raise UserError(f"{path} is no trial that `lsbook try` has written: {reason}") from None
+        raise UserError(f"{named} is no trial that `lsbook try` has written: {reason}") from None

@@ -104,12 +104,12 @@ def test_it_is_planned_swept_counted_and_built(project):
         capture_output=True,
         text=True,
     )
-    [row] = [line for line in counted.stdout.splitlines() if "narrow AlexNet  3 " in line]
+    [row] = [line for line in counted.stdout.splitlines() if "narrow AlexNet  smoke  3 " in line]
     assert "2 of 2" in row
     assert counted.stdout.endswith("[]\n")  # it decides no claims
     lsbook(project, "build", "hardly_trained")
     page = (project / "_build" / "html" / "book" / "hardly_trained.html").read_text(encoding="utf-8")
-    assert "smoothed, α = 0.1" in page
+    assert "smoothed, α\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}0.1" in page
     assert all(record.run.key in page for record in records)
     assert len(Store(project / "results")) == 2
 
