@@ -258,18 +258,21 @@ def _for_accuracy(shown: Study) -> tuple[str, str]:
 def _for_calibration(shown: Study) -> tuple[str, str]:
     hard = shown.comparison.reference
     plain, scaled = _mean(hard, "test_ece"), _mean(hard, "test_scaled_ece")
-    best = min(shown.comparison.others, key=lambda arm: _mean(arm, "test_ece"))
-    smoothed = _mean(best, "test_ece")
-    if plain - min(scaled, smoothed) < LEAST_GAIN:
-        return (
-            "Confidence:",
-            f"take it as it is; the error {plain:.3f} is hardly lowered by a temperature or smoothing.",
+    chance = np.mean([diagram.ece_if_calibrated for diagram in calibration.reliability(hard, BINS)])
+    clearly = [arm for arm in shown.comparison.others if (found := change(shown, arm, "test_ece")) and found.high < 0]
+    best = min(clearly, key=lambda arm: _mean(arm, "test_ece")) if clearly else None
+    smoothed = math.inf if best is None else _mean(best, "test_ece")
+    if plain - max(chance, min(scaled, smoothed)) < LEAST_GAIN:
+        return "Confidence:", (
+            f"take it as it is: of its calibration error {plain:.3f} chance alone gives about {chance:.3f} on so many "
+            "test images, and neither a temperature nor smoothing clearly lowers it."
         )
-    if scaled <= smoothed:
+    if best is None or scaled <= smoothed:
         temperature = hard.metric("temperature").mean()
+        compared = "" if best is None else f"; {best.label} has {smoothed:.3f}"
         return "Confidence:", (
             f"train with hard targets and divide the logits by a temperature fitted on held-out images, about "
-            f"{temperature:.2f}: the error falls from {plain:.3f} to {scaled:.3f}; {best.label} has {smoothed:.3f}."
+            f"{temperature:.2f}: the error falls from {plain:.3f} to {scaled:.3f}{compared}."
         )
     return "Confidence:", (
         f"{best.label} lowers the error from {plain:.3f} to {smoothed:.3f}, further than a temperature ({scaled:.3f})."
@@ -406,7 +409,8 @@ def risk_figure(shown: Study) -> Figure:
 ADVICE_RULES = Text(
     "A factor raises or lowers a number where the whole 95 % interval of its difference from hard targets, over the "
     "seeds, is on one side of 0; else that is open. Smoothing is advised for accuracy where some factor raises it, and "
-    "the one with the largest gain is named. A temperature or smoothing is advised for confidence where the better of "
-    f"them lowers the calibration error by {LEAST_GAIN:g} or more. Of several factors the best looks better than it "
-    "is: try it once more on seeds of its own before you rely on it."
+    "the one with the largest gain is named. For confidence the better of a temperature and a factor that lowers the "
+    f"calibration error is advised, if that is at least {LEAST_GAIN:g} above what they reach and what chance alone "
+    "gives. Of several factors the best looks better than it is: try it once more on seeds of its own before you rely "
+    "on it."
 )

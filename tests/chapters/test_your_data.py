@@ -89,6 +89,12 @@ def test_a_temperature_is_advised_where_it_does_as_much(recorded, put, tmp_path)
     assert "divide the logits by a temperature" in said(your_data.advice(shown))
 
 
+def test_smoothing_is_not_advised_for_confidence_where_its_gain_may_be_chance(recorded):
+    shown = recorded(noise=0.2, test_ece=-0.1)
+    assert "not clearly different" in said(your_data.in_short(shown))
+    assert "take it as it is" in said(your_data.advice(shown))
+
+
 def test_two_seeds_are_too_few(recorded):
     shown = recorded(seeds="0-1")
     assert "Too few seeds: 2 of each factor, and an interval needs 3." in said(your_data.in_short(shown))
