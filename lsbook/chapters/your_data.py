@@ -258,7 +258,7 @@ def _for_accuracy(shown: Study) -> tuple[str, str]:
 def _for_calibration(shown: Study) -> tuple[str, str]:
     hard = shown.comparison.reference
     plain, scaled = _mean(hard, "test_ece"), _mean(hard, "test_scaled_ece")
-    chance = np.mean([diagram.ece_if_calibrated for diagram in calibration.reliability(hard, BINS)])
+    chance = float(np.mean([diagram.ece_if_calibrated for diagram in calibration.reliability(hard, BINS)]))
     clearly = [arm for arm in shown.comparison.others if (found := change(shown, arm, "test_ece")) and found.high < 0]
     best = min(clearly, key=lambda arm: _mean(arm, "test_ece")) if clearly else None
     smoothed = math.inf if best is None else _mean(best, "test_ece")
