@@ -28,7 +28,7 @@ def trial(alphas=(0.0, 0.05, 0.1), seeds="0-2") -> Trial:
 @pytest.fixture
 def recorded(put, tmp_path, environment):
     """A function that records a trial, whose metrics change by so much for each 0.1 of α, and gives its study."""
-    environment["data"]["classes"] = ["ant", "bee"]
+    data = environment["data"] | {"classes": ["ant", "bee"]}
 
     def record(seeds="0-2", noise=0.001, **changes: float) -> your_data.Study:
         store, tried = Store(tmp_path / "results"), trial(seeds=seeds)
@@ -43,7 +43,7 @@ def recorded(put, tmp_path, environment):
                 **{f"test{scaled}_confidence": np.full(40, 0.75, np.float16) for scaled in ("", "_scaled")},
                 **{f"test{scaled}_hit": np.arange(40) % 4 > 0 for scaled in ("", "_scaled")},
             }
-            put(store, run, metrics=metrics, arrays=arrays)
+            put(store, run, metrics=metrics, arrays=arrays, data=data)
         write_trial(tmp_path / "trial.json", tried)
         return your_data.study(str(tmp_path / "trial.json"), store=store)
 
