@@ -51,7 +51,7 @@ class Translator(NamedTuple):
         return self.translate(pairs, **search)[1]
 
     def translate(self, pairs: Pairs, **search) -> tuple[list[Translation], Scores]:
-        """As `score`, with the translations of the first sentences."""
+        """Translate the first `max_sentences` sentences; return the translations and their scores."""
         pairs = pairs.first(min(self.max_sentences, len(pairs)))
         found = translations.translate_sentences(self.model, pairs.source, self.vocabulary, self.precision, **search)
         return found, translations.score_translations(self.vocabulary.decode([t.tokens for t in found]), pairs.target)
