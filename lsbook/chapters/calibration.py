@@ -412,13 +412,14 @@ class Factors(NamedTuple):
     further: list[FactorPoint]
 
 
+def factor_point(arm: Arm, n_bins: int) -> FactorPoint:
+    """Measure ECE, in so many bins, and accuracy of an arm on test data."""
+    return FactorPoint(arm.name, arm.colour, arm.alpha, ece(arm, n_bins), 100 * read_metric(arm, "accuracy"))
+
+
 def factors(study: Study) -> list[Factors]:
     """Measure what each smoothing factor and further arm gives on test data, for every network."""
-
-    def point(arm: Arm) -> FactorPoint:
-        accuracy = 100 * read_metric(arm, "accuracy")
-        return FactorPoint(arm.name, arm.colour, arm.alpha, ece(arm, study.n_bins), accuracy)
-
+    point = partial(factor_point, n_bins=study.n_bins)
     found = []
     for sweep in study.sweeps:
         reference, further = sweep.comparison.reference, sweep.comparison.others[1:]

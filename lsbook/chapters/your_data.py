@@ -349,38 +349,11 @@ def differences_table(shown: Study) -> Table | Text:
     )
 
 
-class Point(NamedTuple):
-    """A smoothing factor with what is drawn of it: accuracy (S,) in percent, and ECE (S,)."""
-
-    name: str
-    colour: str
-    alpha: float
-    ece: np.ndarray
-    accuracy: np.ndarray
-
-
-class Points(NamedTuple):
-    """A network and its smoothing factors, hard targets first. further: arms of other kinds, none here."""
-
-    title: str
-    smoothing: list[Point]
-    further: tuple[Point, ...] = ()
-
-
 def accuracy_figure(shown: Study) -> Figure:
     """ECE and accuracy against the smoothing factor."""
-    points = [
-        Point(
-            arm.label,
-            arm.colour,
-            arm.alpha,
-            arm.metric("test_ece"),
-            100 * arm.metric("test_accuracy"),
-        )
-        for arm in shown.comparison.arms
-    ]
-    points.sort(key=lambda point: point.alpha)
-    drawn = Points(_title(shown), points)
+    arms_by_factor = sorted(shown.comparison.arms, key=lambda arm: arm.alpha)
+    points = [calibration.factor_point(arm, BINS) for arm in arms_by_factor]
+    drawn = calibration.Factors(_title(shown), points, further=[])
     return Figure(partial(figures.factors_figure, [drawn]), shown.comparison.records)
 
 
