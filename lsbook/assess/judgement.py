@@ -260,7 +260,7 @@ def _weighted_ece(confidence: np.ndarray, correct: np.ndarray, weights: np.ndarr
 
 
 def _weighted_augrc(order: np.ndarray, correct: np.ndarray, weights: np.ndarray) -> float:
-    """Of examples that count several times, those of one beside each other."""
+    """Compute the AUGRC of examples that count several times, the copies of one beside each other."""
     w, wrong = weights[order], ~correct[order]
     errors_before = np.cumsum(w * wrong) - w * wrong
     return float(np.sum(w * errors_before + wrong * w * (w + 1) / 2) / weights.sum() ** 2)

@@ -223,7 +223,7 @@ def _from_npz(path: Path) -> Predictions:
 
 
 def _from_csv(path: Path) -> Predictions:
-    """Of any of the separators and encodings that spreadsheets write, Excel's semicolons and decimal commas too."""
+    """Read a CSV with any separator and encoding that spreadsheets write, Excel's semicolons and decimal commas too."""
     if path.stat().st_size > 8 * MOST_VALUES:
         raise UserError(f"{path}: larger than {8 * MOST_VALUES:,} bytes; write .npz or .parquet instead")
     encoding = _encoding(path)

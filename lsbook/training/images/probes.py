@@ -104,12 +104,12 @@ class LogitDifferences:
         self.seconds = float(tensors["seconds"])
 
     def _rows(self, images: Images) -> list[np.ndarray]:
-        """For each class where its first images are."""
+        """Find the rows of the first images of each class."""
         return [np.flatnonzero(images.labels == label)[:EXAMPLES_PER_CLASS] for label in self.classes]
 
     @torch.no_grad()
     def _view_logits(self, model: Classifier, images: Images, reach: int | None = None) -> list[np.ndarray]:
-        """For each class (n, N_VIEWS, K) float32 logits of random views of its first images, the same every time.
+        """Compute logits (n, N_VIEWS, K), float32, of random views of each class's first images, the same every time.
 
         reach: as for `Augmentation.draw`.
         """
