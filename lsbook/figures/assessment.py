@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from lsbook.analysis.calibration import Reliability
 from lsbook.core.errors import shortened
 from lsbook.figures.projection import draw_projection
-from lsbook.figures.reliability import draw_confidences, draw_reliability
+from lsbook.figures.reliability import reliability_figure
 from lsbook.figures.style import HARD, NEUTRAL, SCALED, SMOOTHED, WIDE, grid_for
 
 COLOURS = (HARD, SMOOTHED, NEUTRAL, SCALED)
@@ -49,24 +49,12 @@ def projections_figure(panels: Sequence[ClassesPanel], width: float = WIDE) -> F
 
 
 def sampling_reliability_figure(models: Sequence[tuple[str, Reliability, Reliability]], width: float = WIDE) -> Figure:
-    """Draw accuracy against confidence, and how often each is, of models: title, at T = 1, at the fitted temperature.
-
-    See `draw_reliability` for the band.
-    """
-    width = min(width, 6.4)
-    figure = Figure(figsize=(width, (0.65 * width + 0.6) * len(models)), layout="tight")  # the same in every build
-    grid = figure.subplots(2 * len(models), 2, height_ratios=[3, 1] * len(models), squeeze=False)
-    for row, (title, *diagrams) in enumerate(models):
-        readings = (f"{shortened(title, LONGEST_NAME)}\nas it is", "at the fitted T")
-        axes = grid[2 * row : 2 * row + 2].T
-        for (above, below), name, diagram, colour in zip(axes, readings, diagrams, (HARD, SCALED), strict=True):
-            draw_reliability(above, [diagram], colour)
-            draw_confidences(below, [diagram], colour)
-            above.set_title(name, color=colour, loc="left")
-            below.set_xlabel("confidence")
-        grid[2 * row, 0].set_ylabel("accuracy")
-        grid[2 * row + 1, 0].set_ylabel("share (%)")
-    return figure
+    """Draw reliability diagrams of models: title, at T = 1, at the fitted temperature. See `reliability_figure`."""
+    rows = [
+        (shortened(title, LONGEST_NAME), [("as it is", "hard", [plain]), ("at the fitted T", "scaled", [scaled])])
+        for title, plain, scaled in models
+    ]
+    return reliability_figure(rows, min(width, 6.4))
 
 
 def risk_coverage_figure(curves: Sequence[tuple[RiskCurve, RiskCurve]], width: float = WIDE) -> Figure:

@@ -123,7 +123,7 @@ def sample_size_figure(estimates, width: float = WIDE) -> Figure:
 
     estimates: sizes, plain, expected and debiased, each (N,).
     """
-    figure = Figure(figsize=(min(width, 5.6), 3.2), layout="constrained")
+    figure = Figure(figsize=(min(width, 5.6), 3.7), layout="constrained")
     axes = figure.subplots()
     axes.plot(estimates.sizes, estimates.plain, "o", color=NEUTRAL, label="ECE, mean of many samples")
     axes.plot(estimates.sizes, estimates.expected, "-", color=NEUTRAL, label="what chance alone should give")
@@ -132,7 +132,7 @@ def sample_size_figure(estimates, width: float = WIDE) -> Figure:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("test examples")
     axes.set_ylabel("calibration error")
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=1)
     return figure
 
 

@@ -1,5 +1,6 @@
 """Reliability diagrams: accuracy against confidence, bin by bin, and how many examples a bin has."""
 
+import math
 import textwrap
 from collections.abc import Sequence
 
@@ -13,6 +14,7 @@ from lsbook.figures.style import COLOURS, NEUTRAL, WIDE
 
 MIN_PER_BIN = 20  # examples behind a point of a reliability diagram
 TITLE_LETTERS = 11  # in an inch of a network's title
+LEAST_PANEL = 1.1  # inches across: narrower ones continue in a further row
 LABELLED = 1.6  # inches: a panel that has room for its whole title in a line
 
 
@@ -53,8 +55,9 @@ def reliability_figure(
 ) -> Figure:
     """A row for each network (title, arms), an arm being (title, colour, one diagram a seed); histograms below each.
 
-    The panels of a network stay side by side on a phone: they are what is compared.
+    The panels of a network stay side by side on a phone, as far as there is room: they are what is compared.
     """
+    rows = [row for title, arms in rows for row in _in_rows(title, arms, int(width / LEAST_PANEL))]
     columns = max(len(arms) for _, arms in rows)
     panel = width / columns
     figure = Figure(figsize=(width, len(rows) * (1.35 * panel + 0.7)), layout="constrained")
@@ -73,3 +76,9 @@ def reliability_figure(
         grid[0, 0].set_ylabel("accuracy")
         grid[1, 0].set_ylabel("share (%)")
     return figure
+
+
+def _in_rows(title: str, arms: Sequence, most: int) -> list[tuple[str, Sequence]]:
+    """Split a network's arms into rows of equal length, at most so many a row; the first has the title."""
+    per_row = math.ceil(len(arms) / math.ceil(len(arms) / most))
+    return [("" if start else title, arms[start : start + per_row]) for start in range(0, len(arms), per_row)]
