@@ -6,6 +6,7 @@ own code wrote as `Markup` is Markdown and HTML.
 """
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -41,6 +42,7 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
 }
 WIDE, NARROW = 7.6, 3.7  # inches: the width of a figure on a desktop's page and on a phone's
+CLIPPING = re.compile(r'<clipPath id="(\w+)">(.+?)</clipPath>', re.DOTALL)
 # Characters that mean something to Markdown, MyST, the recognition of addresses in text, or HTML, some only at the
 # beginning of a line, a full stop before a letter, a colon before what is no space.
 MEANT = re.compile(r"""[!"#$&*/<>?@\]\\^_`{|}~]|^[-+=%:(]|^\d+[.)](?=\s)|\.(?=[^\W\d])|:(?=\S)""")
@@ -61,7 +63,18 @@ def begin() -> None:
     set_matplotlib_formats("svg", metadata={"Date": None})
     as_svg = get_ipython().display_formatter.formatters["image/svg+xml"]
     draw = as_svg.lookup_by_type(matplotlib.figure.Figure)
-    as_svg.for_type(matplotlib.figure.Figure, lambda figure: for_both(draw(figure)))
+    as_svg.for_type(matplotlib.figure.Figure, lambda figure: for_both(named_by_shape(draw(figure))))
+
+
+def named_by_shape(svg: str) -> str:
+    """An SVG of matplotlib's whose clipping paths are named after their shape as it is written.
+
+    Matplotlib names them after all the digits of their corners, of which constrained layout leaves the last to chance
+    (https://github.com/nucleic/kiwi/issues/57).
+    """
+    for name, shape in CLIPPING.findall(svg):
+        svg = svg.replace(name, "p" + hashlib.sha256(shape.encode()).hexdigest()[: len(name) - 1])
+    return svg
 
 
 def numbers(**values: float | str) -> None:

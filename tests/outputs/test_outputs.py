@@ -1,12 +1,14 @@
 """Tables and texts as the book, a notebook and a terminal show them."""
 
 import ast
+import io
 import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.figure
+import numpy as np
 import pytest
 from docutils import nodes
 from docutils.core import publish_doctree
@@ -226,3 +228,22 @@ def test_figures_have_the_books_style_and_not_the_readers_and_colours_for_dark_p
         found = matplotlib.rcParams["lines.linewidth"], matplotlib.rcParams["font.size"]
     assert found == (matplotlib.rcParamsDefault["lines.linewidth"], outputs.STYLE["font.size"])
     assert "prefers-color-scheme: dark" in svg(matplotlib.figure.Figure())
+
+
+def test_clipping_paths_have_the_same_names_whatever_the_last_digits_of_a_layout():
+    def drawn(left: float) -> str:
+        figure = matplotlib.figure.Figure()
+        for bottom in (0.1, 0.6):
+            figure.add_axes((left, bottom, 0.5, 0.3)).plot([0, 1])
+        written = io.StringIO()
+        with matplotlib.rc_context({"svg.hashsalt": "lsbook"}):
+            figure.savefig(written, format="svg", metadata={"Date": None})
+        return written.getvalue()
+
+    here, beside = drawn(0.1), drawn(np.nextafter(0.1, 1))
+    assert here != beside
+    named = outputs.named_by_shape(here)
+    assert named == outputs.named_by_shape(beside)
+    defined = re.findall(r'<clipPath id="(\w+)"', named)
+    assert len(set(defined)) == len(defined) == 2
+    assert set(re.findall(r"url\(#(p\w+)\)", named)) == set(defined)
