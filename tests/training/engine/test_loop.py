@@ -81,12 +81,16 @@ def test_training_leaves_the_random_state_alone(data):
 
 
 def test_the_arrays_agree_with_the_metrics(data, outcome):
-    """float16 keeps three digits: enough for accuracy to the example or two, ECE to a thousandth."""
+    """float16 keeps three digits: an example near a bin's edge may be in the next bin, which moves ECE by 2/n at most."""
     arrays, metrics = outcome.arrays, outcome.metrics
     logits, labels = arrays["test_logits"].astype(float), arrays["test_targets"]
     assert np.mean(logits.argmax(axis=1) == labels) == pytest.approx(metrics["test_accuracy"], abs=0.007)
-    ece = calibration.expected_calibration_error(calibration.softmax(logits), labels)
-    assert ece == pytest.approx(metrics["test_ece"], abs=5e-3)
+    probabilities = calibration.softmax(logits)
+    in_bins = 15 * probabilities.max(axis=1)
+    near = np.sum(np.abs(in_bins - in_bins.round()) < 0.01)
+    assert near < 0.1 * len(labels)
+    ece = calibration.expected_calibration_error(probabilities, labels)
+    assert ece == pytest.approx(metrics["test_ece"], abs=1e-3 + 2 * near / len(labels))
     assert calibration.negative_log_likelihood(logits, labels) == pytest.approx(metrics["test_nll"], abs=2e-3)
 
 

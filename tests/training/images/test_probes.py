@@ -75,7 +75,7 @@ def test_information_of_the_kept_pair_is_that_of_its_differences(data, outcome, 
     [pair] = np.flatnonzero((arrays["probe_pairs"] == PAIR).all(axis=1))
     for kept, found in zip(differences.astype(float), information[:, pair], strict=True):
         for views, estimates in zip(VIEW_COUNTS, found, strict=True):
-            np.testing.assert_allclose(estimates, bracket(kept[:, :views]), atol=0.01)
+            np.testing.assert_allclose(estimates, bracket(kept[:, :views]), atol=0.03)
 
 
 def test_every_pair_is_measured_from_its_own_logits(data, model):
