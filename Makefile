@@ -13,6 +13,9 @@ PIP = $(@D)/bin/python -m pip install --quiet
 # On the CPU. Three processes keep two cores busy: some tests wait for processes that they start. Long files come first.
 PYTEST = OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES= .venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
+# Hundreds of processes start, and none should have to compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: book test test-all test-gpu bench lint clean
 
 book: .venv-book/ready
