@@ -81,7 +81,7 @@ def test_training_leaves_the_random_state_alone(data):
 
 
 def test_the_arrays_agree_with_the_metrics(data, outcome):
-    """float16 keeps three digits: an example near a bin's edge may be in the next bin, which moves ECE by 2/n at most."""
+    """float16 keeps three digits: an example near an edge may be in the next bin, which moves ECE by 2/n at most."""
     arrays, metrics = outcome.arrays, outcome.metrics
     logits, labels = arrays["test_logits"].astype(float), arrays["test_targets"]
     assert np.mean(logits.argmax(axis=1) == labels) == pytest.approx(metrics["test_accuracy"], abs=0.007)
