@@ -43,6 +43,10 @@ class NeuralCollapse(NamedTuple):
     nc2_templates: float | None
 
 
+class DegenerateFeaturesError(ValueError):
+    """Features of which a measure is not defined, as those of a network that has not learnt anything."""
+
+
 def class_separation(features: ArrayLike, labels: ArrayLike) -> ClassSeparation:
     """Measure class separation R² = 1 − d_within / d_total by cosine distances 1 − cos(x, x') (Kornblith et al. 2021).
 
@@ -56,21 +60,21 @@ def class_separation(features: ArrayLike, labels: ArrayLike) -> ClassSeparation:
         labels: (N,) class indices.
 
     Raises:
-        ValueError: if N is 0, shapes disagree, a feature is not finite, there is one class only, a row of features is 0
-            (as from a dead network) or all have one direction but for rounding.
+        DegenerateFeaturesError: if a row of features is 0 or all have one direction but for rounding.
+        ValueError: if N is 0, shapes disagree, a feature is not finite or there is one class only.
     """
     means, within = [], []
     for points in _classes(features, labels):
         length = np.linalg.norm(points, axis=1, keepdims=True)
         if not length.all():
-            raise ValueError("features: a row is 0, and so has no direction")
+            raise DegenerateFeaturesError("features: a row is 0, and so has no direction")
         units = points / length
         means.append(units.mean(axis=0))
         within.append(_scatter(units))
     between = _scatter(np.array(means))
     total = np.mean(within) + between
     if total <= MACHINE_EPSILON:
-        raise ValueError("features: all have one direction")
+        raise DegenerateFeaturesError("features: all have one direction")
     return ClassSeparation(float(between / total), float(np.mean(within)), float(total))
 
 
@@ -88,8 +92,8 @@ def neural_collapse(features: ArrayLike, labels: ArrayLike, templates: ArrayLike
         templates: (K, d), the last layer's weight of each class among the labels, in increasing order of the class.
 
     Raises:
-        ValueError: if N is 0, shapes disagree, a value is not finite, there is one class only, or all class means or
-            all templates coincide.
+        DegenerateFeaturesError: if all class means or all templates coincide.
+        ValueError: if N is 0, shapes disagree, a value is not finite or there is one class only.
     """
     means = np.array([points.mean(axis=0) for points in _classes(features, labels)])
     centred = _centred("features", means)
@@ -123,7 +127,7 @@ def _centred(name: str, vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Vectors (K, d) less their mean."""
     centred: NDArray[np.float64] = vectors - vectors.mean(axis=0)
     if np.linalg.norm(centred, 2) <= _rounding(vectors):
-        raise ValueError(f"{name}: all {len(vectors)} classes coincide")
+        raise DegenerateFeaturesError(f"{name}: all {len(vectors)} classes coincide")
     return centred
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from lsbook.analysis import calibration, selective
-from lsbook.analysis.geometry import class_separation, neural_collapse
+from lsbook.analysis.geometry import DegenerateFeaturesError, class_separation, neural_collapse
 from lsbook.training.images.summary import ModelOutputs
 
 RISK, COVERAGE = 0.05, 0.8  # at which the other of the two is recorded
@@ -101,18 +101,19 @@ def feature_geometry(train: ModelOutputs, test: ModelOutputs, templates: np.ndar
 
     templates: (K, d + 1) with the bias last. The names are {train,test}_class_separation (R²),
     {train,test}_distance_within (d̄_within), train_nc1, train_nc2 (of class means) and train_nc2_templates. Nothing
-    where an image's features are all 0, or a class has no training image here.
+    where one of them is not defined, as of a network that has not learnt anything, or a class has no training image
+    here.
     """
     found: dict[str, float] = {}
     if len(np.unique(train.labels)) < len(templates):
         return found
-    for name, split in {"train": train, "test": test}.items():
-        features = split.activations[:, :-1]
-        if not np.abs(features).sum(axis=1).all():
-            return {}
-        separation = class_separation(features, split.labels)
-        found |= {f"{name}_class_separation": separation.r2, f"{name}_distance_within": separation.within}
-    collapse = neural_collapse(train.activations[:, :-1], train.labels, templates[:, :-1])
+    try:
+        for name, split in {"train": train, "test": test}.items():
+            separation = class_separation(split.activations[:, :-1], split.labels)
+            found |= {f"{name}_class_separation": separation.r2, f"{name}_distance_within": separation.within}
+        collapse = neural_collapse(train.activations[:, :-1], train.labels, templates[:, :-1])
+    except DegenerateFeaturesError:
+        return {}
     assert collapse.nc2_templates is not None  # since there are templates
     return found | {
         "train_nc1": collapse.nc1,

@@ -13,7 +13,7 @@ from lsbook.core.errors import UserError
 from lsbook.core.registry import DATASETS
 from lsbook.data.images import Images, load
 from lsbook.training import Splits, train
-from lsbook.training.images import evaluation, transfer
+from lsbook.training.images import evaluation, summary, transfer
 from lsbook.training.images import task as images
 from lsbook.training.images.summary import ModelOutputs
 from lsbook.training.images.task import noisy_labels
@@ -104,6 +104,33 @@ def test_geometry_is_that_of_features_without_the_constant():
     assert evaluation.feature_geometry(dead, test, templates) == {}
     some = ModelOutputs(*(part[train_.labels > 0] for part in train_))
     assert evaluation.feature_geometry(some, test, templates) == {}
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        lambda labels, features: np.zeros((len(labels), 6)),
+        lambda labels, features: np.ones((len(labels), 6)),
+        lambda labels, features: np.outer(1 + labels, np.ones(6)),
+        lambda labels, features: np.where(labels[:, None] == 0, 0, features),
+    ],
+    ids=["dead", "constant", "of one direction", "dead to a class"],
+)
+@pytest.mark.parametrize("bias", [0.0, 1.0])
+def test_a_network_that_has_learnt_nothing_is_measured_as_far_as_it_goes(outputs, bias):
+    """No measure that is undefined stops the others or is recorded."""
+    labels = np.arange(120) % CLASSES
+    features = np.append(outputs(labels, GENERATOR.normal(size=(120, 6))), np.ones((120, 1)), axis=1)
+    templates = np.append(np.ones((CLASSES, 6)), bias * np.ones((CLASSES, 1)), axis=1)
+    split = ModelOutputs(features.astype(np.float32), (features @ templates.T).astype(np.float32), labels)
+    found = summary.metrics(split, split, split) | evaluation.selective_prediction(split, split)
+    found |= evaluation.calibration_without_bins(split, found["temperature"])
+    found |= evaluation.feature_geometry(split, split, templates)
+    assert np.isfinite(list(found.values())).all()
+    assert "train_class_separation" not in found
+    normalisation = Normalisation(int(found["normalised_logit_p"]), bool(found["normalised_logit_centred"]))
+    assert all(np.isfinite(risk).all() for risk in evaluation.risk_curves(split, normalisation).values())
+    assert summary.arrays(templates.astype(np.float32), found["temperature"], split, split, [0, 1, 2], full=True)
 
 
 def strange(n: int, shape=(1, 8, 8), classes=("a", "b", "c"), shown=()) -> Images:
