@@ -281,7 +281,8 @@ def bleu_sentence(verdict: str, change: str) -> str:
 
 def search_sentence(found: Search) -> str:
     """A sentence on whether what smoothing adds to BLEU depends on the beam."""
-    narrow, wide, change = found.gains[0], found.gains[-1], _shown(found.difference)
+    narrow, wide = (f"{gain.mean:+.2f}".replace("-", "−") for gain in (found.gains[0], found.gains[-1]))
+    change = _shown(found.difference)
     if math.isnan(found.difference.low):
         end = f", {change} more"
     elif found.difference.low > 0:
@@ -291,8 +292,8 @@ def search_sentence(found: Search) -> str:
     else:
         end = f"; the two do not clearly differ ({change})"
     return (
-        f"At T = 1 it is {_shown(narrow)} with greedy search, where no temperature can act, and {_shown(wide)} with a "
-        f"beam of {found.sizes[-1]}{end}."
+        f"At T = 1 it is {narrow} with greedy search, where no temperature can act, and {wide} with a beam of "
+        f"{found.sizes[-1]}{end}."
     )
 
 

@@ -72,7 +72,6 @@ def in_short(study: Study) -> Text:
         *sentences.errors(study.mnist),
         *sentences.by_temperature(study.mnist),
         sentences.at_equal_smoothness(study.cifar10),
-        sentences.usefulness(study.mnist),
     ]
     found.sort(key=lambda sentence: not sentence.startswith(sentences.CONTRARY))
     link = Markup("[Compare the students](students-by-teacher) yourself.")

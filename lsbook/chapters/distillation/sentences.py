@@ -5,7 +5,6 @@ import numpy as np
 from lsbook.analysis.statistics import welch_interval
 from lsbook.chapters.distillation import equal_smoothness, mnist
 from lsbook.chapters.shared import captions
-from lsbook.chapters.topics import magnitude
 from lsbook.core import registry
 from lsbook.core.wording import listed
 from lsbook.evidence.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED
@@ -84,24 +83,10 @@ def _gain(at_low: np.ndarray, at_high: np.ndarray) -> str:
     """What becomes of errors at a low temperature when it is high."""
     change = welch_interval(at_low, at_high)
     if change.high < 0:
-        return f"improves by {magnitude(*change)} points"
+        return f"improves by {-change.mean:.2f} points"
     if change.low > 0:
-        return f"gets worse by {magnitude(*change)} points"
-    return f"does not get clearly better or worse ({captions.signed(*change)} points)"
-
-
-def usefulness(study: mnist.Study) -> str:
-    """Whether a smoothed teacher is better than none."""
-    alone, taught = study.errors("alone"), study.errors("student", "smoothed")
-    saved = welch_interval(taught, alone) if min(len(alone), len(taught)) > 1 else None
-    without = f"without a teacher the student errs on {alone.mean():.2f} %"
-    if saved is None:
-        return f"On {_data(study)}, {without}."
-    if saved.low > 0:
-        return f"Smoothed teachers are not useless: {without}."
-    if saved.high < 0:
-        return f"A smoothed teacher is worse than none on {_data(study)}: {without}."
-    return f"Whether a smoothed teacher is better than none is open on {_data(study)}: {without}."
+        return f"gets worse by {change.mean:.2f} points"
+    return "gets neither clearly better nor worse"
 
 
 def at_equal_smoothness(study: equal_smoothness.Study) -> str:
