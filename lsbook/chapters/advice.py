@@ -6,6 +6,7 @@ from typing import NamedTuple
 from lsbook.analysis.statistics import welch_interval
 from lsbook.chapters import calibration, calibration_details, distillation
 from lsbook.chapters.findings import Finding
+from lsbook.chapters.later_findings import has_all_seeds
 from lsbook.chapters.shared import captions
 from lsbook.chapters.topics import PAPER_PROFILE, network_name
 from lsbook.core.registry import short_title
@@ -22,10 +23,54 @@ class Advice(NamedTuple):
     page: str
 
 
-def advice(findings: Sequence[Finding], study: calibration.Study, taught: distillation.Study) -> list[Advice]:
-    """What to do in at most six situations, by what was found; where nothing is tested there is no advice.
+class Situation(NamedTuple):
+    """A situation of which a part of a later finding decides what to do.
 
-    study: for calibration by length of training; taught: for students by temperature.
+    advice: by the verdict; an open one decides nothing. quantity: that the differences are of; page: with the evidence.
+    """
+
+    claim: str
+    part: str
+    situation: str
+    advice: dict[str, str]
+    quantity: str
+    page: str
+
+
+_HARM = {REPRODUCED: "Leave it out", CONTRADICTED: "Smooth"}  # where later work found that smoothing harms
+LATER_SITUATIONS = (
+    Situation(
+        "L8",
+        "",
+        "Some labels are wrong",
+        {REPRODUCED: "Smooth", CONTRADICTED: "Leave it out"},
+        "Test accuracy in points",
+        "conditions",
+    ),
+    Situation(
+        "L3",
+        "ranking",
+        "You reject what the network is unsure of",
+        _HARM,
+        "Errors among what is accepted (AUGRC)",
+        "trust",
+    ),
+    Situation(
+        "L6",
+        "transfer",
+        "Its features will serve another task",
+        _HARM,
+        "Accuracy of a linear probe in points",
+        "features",
+    ),
+)
+
+
+def advice(findings: Sequence[Finding], study: calibration.Study, taught: distillation.Study) -> list[Advice]:
+    """What to do in each situation, by what was found; where nothing is tested there is no advice.
+
+    findings: those of later work, too; study: for calibration by length of training; taught: for students by
+    temperature.
     """
     rows = (
         _for_accuracy(findings),
@@ -34,6 +79,7 @@ def advice(findings: Sequence[Finding], study: calibration.Study, taught: distil
         _when_not_overconfident(findings, study),
         _for_translation(findings),
         _for_teaching(taught),
+        *(_by_later_work(findings, situation) for situation in LATER_SITUATIONS),
     )
     return [row for row in rows if row]
 
@@ -162,3 +208,13 @@ def _for_teaching(taught: distillation.Study) -> Advice | None:
         f"Test error of the student on {data}, smoothed teacher − hard, on the seeds recorded at every T: {because}."
     )
     return Advice("The network will teach another", advice, because, "distillation")
+
+
+def _by_later_work(findings: Sequence[Finding], situation: Situation) -> Advice | None:
+    """Advise where every network with all its planned seeds gives one verdict."""
+    found = [f for f in _tested(findings, situation.claim, situation.part) if has_all_seeds(f)]
+    verdicts = {f.verdict.verdict for f in found}
+    if len(verdicts) != 1 or not verdicts <= situation.advice.keys():
+        return None
+    because = f"{situation.quantity}: {'; '.join(map(_change_on, found))}."
+    return Advice(situation.situation, situation.advice[verdicts.pop()], because, situation.page)

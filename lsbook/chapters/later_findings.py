@@ -31,8 +31,8 @@ NETWORKS = {
     "paper": (("cifar10", "alexnet"), ("cifar10", "resnet56")),
 }
 SECOND_FACTOR = 0.05  # of L2, with which L1 is decided as well
-NOISY = ("cifar10", "alexnet")
-NOISE = 0.2
+NOISY = ("cifar10", "alexnet")  # the network that learns from wrong labels
+NOISE = 0.2  # the share of them
 TEMPERATURES = (1.0, 4.0)
 
 Quantity = Callable[[Record], float]
@@ -168,24 +168,33 @@ def setting(chapter: str, comparison: Comparison, where: str, measures: list[Mea
     return Setting(chapter, comparison.profile, comparison.title + where, measures, comparison.records)
 
 
-def compared(claim: str, parts: Sequence[str], first: Arm, second: Arm) -> list[Measure]:
-    """Parts of a claim on two arms. NotRecorded where a record lacks the quantity."""
+def compared(
+    claim: str, parts: Sequence[str], first: Arm, second: Arm, quantity: Callable[[str], Quantity] | None = None
+) -> list[Measure]:
+    """Parts of a claim on two arms. NotRecorded where a record lacks the quantity.
+
+    quantity: part -> what is read of each run; QUANTITIES if not given.
+    """
     conditions = f"α = {second.alpha:g}"
     found = []
     for part in parts:
-        before, after = (arm.values(QUANTITIES[claim, part]) for arm in (first, second))
+        of_part = quantity(part) if quantity else QUANTITIES[claim, part]
+        before, after = (arm.values(of_part) for arm in (first, second))
         found.append(claim_tables.measure(claim, part, part, before, after, conditions=conditions))
     return found
 
 
-def students(seed: int) -> dict[tuple[float, float], Run]:
-    """(α of the teacher, T) -> Figure 5's student of that teacher at that temperature, with β = 1 (L4)."""
-    runs = equal_smoothness.runs("laptop", seed)
+def students(seed: int, profile: str = "laptop", alpha: float = 0.1) -> dict[tuple[float, float], Run]:
+    """(α of the teacher, T) -> Figure 5's student of that teacher at that temperature, with β = 1 (L4).
+
+    alpha: of the smoothed teachers, above 0 and below 1.
+    """
+    runs = equal_smoothness.runs(profile, seed, alpha)
     return {
-        (alpha, temperature): replace(
-            runs["alone", 0.0], teacher=runs["teacher", alpha], temperature=temperature, beta=1.0
+        (of_teacher, temperature): replace(
+            runs["alone", 0.0], teacher=runs["teacher", of_teacher], temperature=temperature, beta=1.0
         )
-        for alpha in (0.0, 0.1)
+        for of_teacher in (0.0, alpha)
         for temperature in TEMPERATURES
     }
 
@@ -214,7 +223,7 @@ def answer(findings: Sequence[Finding], templates: dict[str, str]) -> str:
     verdict, found = first.verdict.verdict, first.measure
     said = templates[verdict].format(
         network=first.setting,
-        means=f"{found.first.mean():.3g} → {found.second.mean():.3g}",
+        means=f"{found.first.mean():.3g} → {found.second.mean():.3g}".replace("-", "−"),
         change=captions.signed(*first.change),
     )
     alike = sum(other.verdict.verdict == verdict for other in tested)
@@ -249,6 +258,12 @@ def answers(
 def is_tested(found: Sequence[Finding]) -> bool:
     """Whether anything is tested."""
     return any(finding.verdict.verdict != NOT_TESTED for finding in found)
+
+
+def has_all_seeds(finding: Finding) -> bool:
+    """Whether a finding is on all the seeds that were fixed for its network beforehand."""
+    planned = PROFILE_SEEDS.get(finding.profile) or SEEDS[finding.network[0]]
+    return finding.verdict.seeds >= len(parse_seeds(planned))
 
 
 def so_many_seeds(counts: Sequence[int], planned: str) -> str:

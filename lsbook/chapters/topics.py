@@ -79,6 +79,7 @@ TOPICS = (
 LATER_TOPICS = (
     Topic("trust", "Which predictions to trust", ("L3", "L1", "L2", "L10"), "trust", {}),
     Topic("features", "What the features keep", ("L6", "L7", "L9"), "features", {}),
+    Topic("conditions", "Where it helps and where it harms", ("L8", "L4", "L5"), "conditions", {}),
 )
 
 

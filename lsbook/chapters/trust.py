@@ -90,11 +90,7 @@ def measures(comparison: Comparison, claim: str) -> list[Setting]:
 
 def _unknown_setting(comparison: Comparison, dataset: str) -> Setting:
     """L10 against the test images of one data set."""
-    found = []
-    for part in UNKNOWN_SCORES:
-        hard, smoothed = (arm.values(unknown(dataset, part)) for arm in (comparison.reference, comparison.main))
-        conditions = f"α = {comparison.main.alpha:g}"
-        found.append(claim_tables.measure("L10", part, part, hard, smoothed, conditions=conditions))
+    found = compared("L10", UNKNOWN_SCORES, comparison.reference, comparison.main, partial(unknown, dataset))
     return setting("trust", comparison, f" against {registry.title(dataset)}", found)
 
 

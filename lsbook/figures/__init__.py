@@ -19,6 +19,7 @@ _NAMES = {
     ),
     "intervals": (
         "beams_figure",
+        "conditions_figure",
         "distillation_figure",
         "factors_figure",
         "students_figure",

@@ -161,6 +161,26 @@ def students_figure(temperatures: Sequence[float], arms: Sequence, baseline: flo
     return figure
 
 
+def conditions_figure(panels: Sequence, width: float = WIDE) -> Figure:
+    """Draw a quantity of each arm under several conditions, a panel for each.
+
+    panels: axis and quantity, their names, names (P,) of the conditions, and arms with name, colour and values (P, S).
+    """
+    rows, columns = grid_for(len(panels), width, 2.4)
+    figure = Figure(figsize=(min(width, 3.6 * columns), 3 * rows + 0.4), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes, panel in zip(grid.flat, panels, strict=True):
+        places = np.arange(len(panel.names))
+        for i, (arm, mark) in enumerate(zip(panel.arms, "oD^sv", strict=False)):
+            draw_means(axes, places + 0.06 * i, arm.values, COLOURS[arm.colour], fmt=f"{mark}-", label=arm.name)
+        axes.set_xticks(places, panel.names)
+        axes.set_xlim(-0.4, len(places) - 0.6)
+        axes.set_xlabel(panel.axis)
+        axes.set_ylabel(panel.quantity)
+    figure.legend(*grid.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return figure
+
+
 def beams_figure(sizes: np.ndarray, gains: Sequence[Interval], width: float = WIDE) -> Figure:
     """Draw what smoothing adds to BLEU, with its interval, against the size of the beam; one of NaN is not drawn."""
     figure = Figure(figsize=(min(width, 5), 2.8), layout="constrained")

@@ -10,8 +10,8 @@ from lsbook.chapters import advice, calibration, conclusion, distillation, landi
 from lsbook.chapters.findings import collect
 from lsbook.chapters.topics import TOPICS, answer, magnitude, overall
 from lsbook.core.store import Store
-from lsbook.evidence.claims import CLAIMS
-from tests.chapters.invented import MLP, finding
+from lsbook.evidence.claims import CLAIMS, LATER
+from tests.chapters.invented import ALEXNET, MLP, finding
 
 RESNET, TRANSFORMER = ("cifar10", "resnet56"), ("multi30k", "transformer-256")
 CODE = re.compile(r"\b[CL]\d+\b")
@@ -113,6 +113,30 @@ def test_advice_that_nothing_supports_is_left_out(recorded):
     _, lengths, students = recorded
     rows = advice.advice([], lengths, students)
     assert [row.page for row in rows] == ["calibration", "distillation"]  # by length of training, by temperature
+
+
+@pytest.mark.parametrize("situation", advice.LATER_SITUATIONS, ids=lambda situation: situation.claim)
+def test_a_later_finding_advises_where_all_networks_agree_on_all_their_seeds(recorded, situation):
+    """With AlexNet and ResNet-56, CIFAR-10, five seeds were fixed beforehand."""
+    _, lengths, students = recorded
+    part = LATER[situation.claim].part(situation.part)
+
+    def rows(*found):
+        return {row.situation: row for row in advice.advice(found, lengths, students)}
+
+    def of(difference, network=ALEXNET, seeds=5):
+        return finding(situation.claim, difference, network, seeds=seeds, part=situation.part)
+
+    holds, is_open, does_not = differences(part)
+    row = rows(of(holds), of(holds, RESNET))[situation.situation]
+    assert (row.advice, row.page) == (situation.advice["reproduced"], situation.page)
+    assert situation.quantity in row.because
+    assert "ResNet-56 (CIFAR-10)" in row.because
+    assert rows(of(does_not))[situation.situation].advice == situation.advice["contradicted"]
+    for found in ([of(is_open)], [of(holds), of(does_not, RESNET)], [of(holds), of(is_open, RESNET)]):
+        assert situation.situation not in rows(*found)
+    assert situation.situation not in rows(of(holds, seeds=4))
+    assert situation.situation in rows(of(holds), of(does_not, RESNET, seeds=3))
 
 
 def test_the_recorded_pages_speak_without_codes(recorded):
