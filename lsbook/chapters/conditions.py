@@ -21,8 +21,8 @@ from lsbook.core.config import Run
 from lsbook.core.errors import UserError, brief, real_number
 from lsbook.core.registry import network_title
 from lsbook.core.store import Record
-from lsbook.core.wording import listed
-from lsbook.evidence.claims import CONTRADICTED, REPRODUCED, UNDECIDED
+from lsbook.core.wording import counted, listed
+from lsbook.evidence.claims import CONTRADICTED, LEAST_SEEDS, REPRODUCED, UNDECIDED
 from lsbook.outputs import Figure, Markup, Text
 
 DECIDED = ("L8", "L4", "L5")
@@ -207,9 +207,12 @@ def in_short(found: Study) -> Text:
         if said:
             sentences.append(f"{said} {standing}".strip())
         else:
-            waiting.append(f"{name} ({len(parse_seeds(group.seeds))} seeds fixed beforehand)")
+            recorded = max((finding.verdict.seeds for finding in of_part), default=0)
+            waiting.append(f"{name} ({recorded} of {counted(len(parse_seeds(group.seeds)), 'seed')})")
     if waiting:
-        sentences.append(f"Nothing is decided yet of {listed(waiting)}.")
+        sentences.append(
+            f"Nothing is decided yet of {listed(waiting)}: a verdict needs {LEAST_SEEDS} of the seeds fixed beforehand."
+        )
     return Text(Markup("**In short.** {}").format(" ".join(sentences)))
 
 
@@ -217,7 +220,12 @@ def numbers(found: Study) -> dict[str, float | str]:
     """The numbers in the chapter's text."""
     classes = len(registry.dataset(NOISY[found.profile][0]).classes)
     alike = found.noise * classes / (classes - 1)
-    return {"noise": f"{found.noise:g}", "alike": f"{alike:.3g}", "gap": optimal_logit_gap(classes, alike)}
+    return {
+        "noise": f"{found.noise:g}",
+        "percent": f"{100 * found.noise:g}",
+        "alike": f"{alike:.3g}",
+        "gap": optimal_logit_gap(classes, alike),
+    }
 
 
 def fitted_text(found: Study) -> Text:
