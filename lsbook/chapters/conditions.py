@@ -66,7 +66,7 @@ class Study:
 
     noise: the share of wrong labels, of the networks in `noisy`.
     clean, noisy: networks that learnt from right labels and from partly wrong ones.
-    taught: (α of the teacher, T) -> its students, in the order of the seeds.
+    taught: (α of the teacher, T) -> its students, in the order of the seeds; with None for T the teachers.
     translating: networks on a text.
     """
 
@@ -75,7 +75,7 @@ class Study:
     noise: float
     clean: Comparison | None
     noisy: Comparison | None
-    taught: dict[tuple[float, float], list[Record]]
+    taught: dict[tuple[float, float | None], list[Record]]
     translating: Comparison | None
 
     @property
@@ -99,6 +99,15 @@ def groups(profile: str, alpha: float = 0.1, noise: float = later_findings.NOISE
         run = partial(later_findings.run, NOISY[profile], seed=seed, profile=profile)
         return {(arm.name, rate): run(arm, noise=rate) for rate in (0.0, noise) for arm in arms}
 
+    def taught(seed: int) -> dict[tuple[float, float | None], Run]:
+        students = later_findings.students(seed, profile, alpha)
+        found: dict[tuple[float, float | None], Run] = {
+            (of, None): run.teachers[0] for (of, _), run in students.items()
+        }
+        for (of, temperature), run in students.items():
+            found[of, temperature] = run
+        return found
+
     def translating(seed: int) -> dict[str, Run]:
         return {arm.name: machine_translation.run(profile, arm, seed) for arm in arms}
 
@@ -106,10 +115,7 @@ def groups(profile: str, alpha: float = 0.1, noise: float = later_findings.NOISE
     small = profile == "laptop"
     return [
         Group(SEEDS["cifar10"] if small else PROFILE_SEEDS[profile], labelled, named),
-        Group(
-            TAUGHT_SEEDS if small else PROFILE_SEEDS[profile],
-            partial(later_findings.students, profile=profile, alpha=alpha),
-        ),
+        Group(TAUGHT_SEEDS if small else PROFILE_SEEDS[profile], taught),
         Group(SEEDS["multi30k"] if small else machine_translation.SEEDS[profile], translating),
     ]
 
@@ -150,7 +156,7 @@ def measured(found: Study) -> list[Setting]:
         settings.append(setting("conditions", found.noisy, where, later_findings.compared("L8", [""], *arms)))
     if found.taught:
         records = [record for records in found.taught.values() for record in records]
-        teacher, student = records[0].run.teachers[0], records[0].run
+        teacher, student = (found.taught[0.0, t][0].run for t in (None, TEMPERATURES[0]))
         title = network_title(student.dataset, teacher.model, student.model)
         settings.append(Setting("conditions", found.profile, title, [_conflict(found)], records))
     if found.translating:

@@ -39,7 +39,7 @@ def plan(chapter: str, profile: str, seeds: str = "auto", network: str = "all") 
     one_of("profile", profile, PROFILES)
     groups = known[chapter].groups(profile)
     asked = [(group, parse_seeds(group.seeds if seeds == "auto" else seeds)) for group in groups]
-    every = dict.fromkeys(seed for _, of_group in asked for seed in of_group)
+    every = sorted({seed for _, of_group in asked for seed in of_group})
     ordered = [
         run for seed in every for group, of_group in asked if seed in of_group for run in group.runs(seed).values()
     ]

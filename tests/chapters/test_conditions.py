@@ -42,6 +42,8 @@ def labelled(name, seed):
 def taught(name, seed):
     """A smoothed teacher costs a point at T = 1 and four at T = 4."""
     alpha, temperature = name
+    if temperature is None:
+        return {"test_accuracy": 0.8}
     return {"test_accuracy": (60 - (temperature if alpha else 0) + 0.01 * seed * temperature) / 100}
 
 
@@ -76,7 +78,7 @@ def test_each_claim_is_decided_on_its_own_runs(record):
         expected["L5", "empty", beam] = (UNDECIDED, 0.0)
     study = conditions.study()
     assert verdicts(study) == expected
-    assert len(study.records) == 20 + 12 + 6
+    assert len(study.records) == 20 + (6 + 12) + 6
     said = conditions.in_short(study).markdown
     assert "With wrong labels smoothing helps: on AlexNet, CIFAR-10, 20 % wrong labels" in said
     assert "decided yet" not in said
