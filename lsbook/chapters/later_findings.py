@@ -19,7 +19,6 @@ from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import one_of
 from lsbook.core.registry import identifier
 from lsbook.core.store import Record
-from lsbook.core.wording import counted
 from lsbook.evidence.claims import LEAST_SEEDS, NOT_TESTED
 
 SEEDS = {"cifar10": "5-9", "tiny-imagenet-50": "0-4", "multi30k": "3-5"}
@@ -213,21 +212,25 @@ def answer(findings: Sequence[Finding], templates: dict[str, str]) -> str:
         templates: verdict -> sentence with `network`, `means` (of both arms) and `change` (with its interval).
 
     Returns:
-        the sentence, and in how many settings (networks, or data sets unknown to them) the same came out if there are
-        others; "" where nothing is tested.
+        the sentence, and in how many other settings (networks, or data sets unknown to them) the same came out. It is
+        empty where nothing is tested.
     """
     tested = [finding for finding in findings if finding.verdict.verdict != NOT_TESTED]
     if not tested:
         return ""
     first, *others = tested
     verdict, found = first.verdict.verdict, first.measure
+    before, after = (f"{values.mean():#.3g}".rstrip(".").replace("-", "−") for values in (found.first, found.second))
     said = templates[verdict].format(
-        network=first.setting,
-        means=f"{found.first.mean():.3g} → {found.second.mean():.3g}".replace("-", "−"),
-        change=captions.signed(*first.change),
+        network=first.setting, means=f"{before} → {after}", change=captions.signed(*first.change)
     )
-    alike = sum(other.verdict.verdict == verdict for other in tested)
-    return said if not others else f"{said} The same came out in {alike} of {counted(len(tested), 'setting')}."
+    alike = sum(other.verdict.verdict == verdict for other in others)
+    elsewhere = "the other setting" if len(others) == 1 else f"the {len(others)} other settings"
+    if not others:
+        return said
+    if alike in (0, len(others)):
+        return f"{said} {'The same came out' if alike else 'It came out otherwise'} in {elsewhere}."
+    return f"{said} The same came out in {alike} of {elsewhere}."
 
 
 def answers(

@@ -9,6 +9,7 @@ from lsbook.chapters import later_findings
 from lsbook.chapters.shared.selection import parse_seeds
 from lsbook.core.store import Store
 from lsbook.evidence.claims import CLAIMS, LATER
+from tests.chapters.invented import finding
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -71,3 +72,27 @@ def test_the_quantities_are_recorded():
             if run in store:
                 found = {part: quantity(store.get(run)) for part, quantity in later_findings.QUANTITIES.items()}
                 assert all(abs(value) < 1e4 for value in found.values())
+
+
+@pytest.mark.parametrize(
+    ("others", "end"),
+    [
+        ([], "A +0.200 [+0.177, +0.223]."),
+        ([0.2], "The same came out in the other setting."),
+        ([-0.2], "It came out otherwise in the other setting."),
+        ([0.2, 0.3], "The same came out in the 2 other settings."),
+        ([0, -0.2], "It came out otherwise in the 2 other settings."),
+        ([0.2, 0.0], "The same came out in 1 of the 2 other settings."),
+    ],
+)
+def test_an_answer_says_in_how_many_other_settings_the_same_came_out(others, end):
+    templates = {
+        "reproduced": "A {change}.",
+        "contradicted": "B {change}.",
+        "undecided": "C {change}.",
+    }
+    found = [finding("L6", change, part="separation") for change in (0.2, *others)]
+    said = later_findings.answer([finding("L6", 0.2, seeds=2, part="separation"), *found], templates)
+    assert said.replace("\N{NO-BREAK SPACE}", " ").endswith(end)
+    assert said.startswith("A ")
+    assert later_findings.answer([finding("L6", 0.2, seeds=2, part="separation")], templates) == ""
