@@ -192,7 +192,8 @@ def _search(comparison: Comparison, beam: int) -> list[Measure]:
     """L5 with a beam of that size."""
     hard, smoothed = comparison.reference, comparison.main
     of_both = later_findings.compared("L5", ["length", "empty"], hard, smoothed, partial(wide_beam, beam=beam))
-    plain, rectified = (smoothed.metric(f"test_{search}{beam}_bleu") for search in ("unpenalised", "rectified"))
+    plain = smoothed.metric(f"test_unpenalised{beam}_bleu")
+    rectified = plain + smoothed.values(wide_beam("repair", beam))
     repair = claim_tables.measure_paired("L5", "repair", "repair", plain, rectified)
     return [*of_both, repair._replace(conditions=f"α = {smoothed.alpha:g}")]
 
@@ -206,17 +207,16 @@ def in_short(found: Study) -> Text:
     """The chapter's answer: a sentence on each experiment that is tested, and which ones are not."""
     findings = claim_tables.findings(measured(found))
     sentences, waiting = [], []
-    for name, group, (part, templates) in zip(
-        ("wrong labels", "warm teachers", "wide beams"), groups(found.profile), TEMPLATES.items(), strict=True
-    ):
+    names = "wrong labels", "warm teachers", "wide beams"
+    for name, seeds, (part, templates) in zip(names, PLANNED[found.profile], TEMPLATES.items(), strict=True):
         of_part = [finding for finding in findings if (finding.verdict.claim, finding.verdict.part) == part]
         said = answer(of_part, templates)
-        standing = later_findings.so_many_seeds([f.verdict.seeds for f in of_part], group.seeds)
+        standing = later_findings.so_many_seeds([f.verdict.seeds for f in of_part], seeds)
         if said:
             sentences.append(f"{said} {standing}".strip())
         else:
             recorded = max((finding.verdict.seeds for finding in of_part), default=0)
-            waiting.append(f"{name} ({recorded} of {counted(len(parse_seeds(group.seeds)), 'seed')})")
+            waiting.append(f"{name} ({recorded} of {counted(len(parse_seeds(seeds)), 'seed')})")
     if waiting:
         sentences.append(
             f"Nothing is decided yet of {listed(waiting)}: a verdict needs {LEAST_SEEDS} of the seeds fixed beforehand."

@@ -66,12 +66,3 @@ def test_the_answer_and_the_table(comparison):
     rows = features.feature_table([comparison]).rows
     assert [row[1] for row in rows][:3] == ["hard targets", "smoothed, α = 0.1", "MaxSup, α = 0.1"]
     assert rows[2][-2:] == ("19.3", "10.0")
-
-
-def test_every_template_reads_as_a_sentence():
-    for templates in features.TEMPLATES.values():
-        assert templates.keys() == {REPRODUCED, CONTRADICTED, UNDECIDED}
-        for text in templates.values():
-            said = text.format(network="X", means="1 → 2", change="+1 [+0, +2]")
-            assert said.endswith(".")
-            assert "{" not in said

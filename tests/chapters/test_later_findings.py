@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from lsbook.chapters import later_findings
+from lsbook.chapters import conditions, features, later_findings, trust
 from lsbook.chapters.shared.selection import parse_seeds
 from lsbook.core.store import Store
-from lsbook.evidence.claims import CLAIMS, LATER
+from lsbook.evidence.claims import CLAIMS, CONTRADICTED, LATER, REPRODUCED, UNDECIDED
 from tests.chapters.invented import finding
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -96,3 +96,13 @@ def test_an_answer_says_in_how_many_other_settings_the_same_came_out(others, end
     assert said.replace("\N{NO-BREAK SPACE}", " ").endswith(end)
     assert said.startswith("A ")
     assert later_findings.answer([finding("L6", 0.2, seeds=2, part="separation")], templates) == ""
+
+
+@pytest.mark.parametrize("chapter", [conditions, features, trust], ids=lambda chapter: chapter.CHAPTER.name)
+def test_every_template_reads_as_a_sentence(chapter):
+    for templates in chapter.TEMPLATES.values():
+        assert templates.keys() == {REPRODUCED, CONTRADICTED, UNDECIDED}
+        for text in templates.values():
+            said = text.format(network="X", means="1 → 2", change="+1 [+0, +2]")
+            assert said.endswith(".")
+            assert "{" not in said
