@@ -16,15 +16,19 @@ PYTEST = OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES= .venv/bin/pytest -n 3 --dist lo
 # Hundreds of processes start, and none should have to compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: book test test-all test-gpu bench lint clean
+.PHONY: book test test-all test-alone test-all-alone test-gpu bench lint clean
 
 book: .venv-book/ready
 	.venv-book/bin/lsbook build
 
-test: lint
+# Beside lint, of which one core has enough.
+test test-all: .venv/ready
+	+$(MAKE) --jobs=2 lint $@-alone
+
+test-alone: .venv/ready
 	$(PYTEST) -m "not long"
 
-test-all: lint
+test-all-alone: .venv/ready
 	$(PYTEST)
 
 test-gpu: .venv/ready
@@ -49,9 +53,10 @@ clean:
 	$(INSTALL)
 	touch $@
 
-# What the book is made with is taken by its hashes. Not so torch, whose build for CPUs is another one in other places.
+# What the book is made with is taken by its hashes, of a list that is complete, and compiled where it is first imported,
+# which is a small part of it. Not so torch, whose build for CPUs is another one in other places.
 ifdef PINS
-.venv-book/ready: INSTALL = $(PIP) --require-hashes --requirement requirements-book.txt && \
+.venv-book/ready: INSTALL = $(PIP) --no-deps --no-compile --require-hashes --requirement requirements-book.txt && \
 	  $(PIP) --no-deps --no-build-isolation --editable .
 else
 .venv-book/ready: INSTALL = $(PIP) --editable ".[book]"

@@ -77,7 +77,7 @@ def _fail(*messages: str) -> NoReturn:
 @click.option("--profile", help="smoke, laptop, paper or auto: the best recorded.")
 @click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="A chapter's parameter.")
 @click.option("--out", type=PATH, help="Folder for the result (default _build).")
-@click.option("--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="Chapters executed at a time.")
+@click.option("--jobs", type=click.IntRange(min=1), help="Chapters executed at a time (default: cores and one more).")
 @click.option("--notebook", is_flag=True, help="Stop at the executed notebooks.")
 @click.option("--pdf", is_flag=True, help="Print the book, too: book.pdf, by Chromium.")
 @click.option("--check-figures", is_flag=True, help="Compare figures with the reference.")
@@ -87,7 +87,7 @@ def build(
     profile: str | None,
     pairs: tuple[tuple[str, str], ...],
     out: Path | None,
-    jobs: int,
+    jobs: int | None,
     notebook: bool,
     pdf: bool,
     check_figures: bool,

@@ -17,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lsbook.core import checkout
+from lsbook.core.cpus import cores
 from lsbook.core.errors import UserError, brief, needing, one_of, print_lines
 from lsbook.core.notebooks import NARROW_SVG
 from lsbook.core.paths import SETTINGS, TABLE_OF_CONTENTS, project_root, results_path
@@ -50,7 +51,7 @@ def build(
     profile=None,
     parameters=None,
     out=None,
-    jobs=2,
+    jobs: int | None = None,
     notebook=False,
     pdf=False,
     check_figures=False,
@@ -66,7 +67,8 @@ def build(
         profile: the chapters' parameter of that name.
         parameters: name -> value, given to those of the chapters that declare it.
         out: folder to build in; `_build` of the project when None.
-        jobs: how many chapters are executed at the same time.
+        jobs: how many chapters are executed at the same time; when None as many as there are cores, and one more,
+            because each waits for its process to start.
         notebook: stop at the executed notebooks and return their folder.
         pdf: print the book as well, to book.pdf in the folder.
         check_figures: when all is built, compare the figures with their reference.
@@ -90,7 +92,7 @@ def build(
         source = _copy_sources(out, chosen)
         environment = isolation.environment(source / ".home")
         given = {name: given[name] for name in chosen if _file(name).suffix == ".ipynb"}
-        execute.execute(given, source / "book", environment, jobs)
+        execute.execute(given, source / "book", environment, jobs or cores() + 1)
         timings = {name: _normalise(source / "book" / f"{name}.ipynb") for name in given}
         for name in given:
             _move_narrow_figures(source / "book" / f"{name}.ipynb")
