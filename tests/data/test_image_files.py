@@ -87,6 +87,7 @@ def test_both_layouts_give_every_image_once_with_its_label(layout):
     assert numbers(train.first(2)) == numbers(train)[:2]
 
 
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # on a machine with one core
 def test_worker_processes_decode_in_order(layout):
     test = images.load("imagenet", "test")
     rows = [[(3,), (0,)], [(11,)], [(5,), (3,), (1,)]]
