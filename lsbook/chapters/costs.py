@@ -3,6 +3,8 @@
 Everything is read off the recorded runs: no machine is modelled.
 """
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from lsbook.chapters.plans import plan, registered
@@ -10,8 +12,8 @@ from lsbook.core.errors import one_of
 from lsbook.core.frame import runs_frame
 from lsbook.core.registry import title
 from lsbook.core.store import Store
-from lsbook.core.wording import counted
-from lsbook.outputs import Table
+from lsbook.core.wording import counted, listed
+from lsbook.outputs import Table, cell_frame
 from lsbook.recipes.profiles import PROFILES
 
 NETWORK = ["dataset", "model", "recipe.batch"]
@@ -20,18 +22,19 @@ SECONDS = "environment.training_seconds"
 NOT_RECORDED = "not recorded yet"
 
 
-def planned(profile: str, store: Store, recorded: pd.DataFrame) -> pd.DataFrame:
-    """The runs that the chapters ask for in a profile, each once, with the columns of `Store.frame` that decide a run.
+def planned(profile: str, store: Store, recorded: pd.DataFrame, chapters: Iterable[str]) -> pd.DataFrame:
+    """The runs that chapters ask for in a profile, each once, with the columns of `Store.frame` that decide a run.
 
     Args:
         profile: one of `PROFILES`.
         store: where the runs are looked for.
         recorded: its frame.
+        chapters: their names.
 
     Returns:
         a frame with two further columns: `profile`, and `record`, the key under which the run is recorded, or missing.
     """
-    asked = [run for chapter in registered() for run in plan(chapter, profile)]
+    asked = [run for chapter in chapters for run in plan(chapter, profile)]
     # Of one training the run with most measured along it, which serves every chapter.
     runs = {run.key: run for run in sorted(asked, key=lambda run: run.probe != "none")}.values()
     keys = [
@@ -51,13 +54,11 @@ def table(profile: str = "auto", store: Store | None = None) -> Table:
     Raises:
         UserError: for an unknown profile, and when a record is damaged.
     """
-    one_of("profile", profile, ("auto", *PROFILES))
+    names = _profiles(profile)
     store = Store() if store is None else store
-    recorded = store.frame()
-    recorded["environment.processes"] = recorded["environment.processes"].astype(float).fillna(1)
+    recorded = _recorded(store)
     recorded["step_seconds"] = recorded[SECONDS] / recorded["recipe.steps"]
-    names = PROFILES if profile == "auto" else (profile,)
-    plans = pd.concat([planned(name, store, recorded) for name in names])
+    plans = pd.concat([planned(name, store, recorded, registered()) for name in names])
     kinds = plans.groupby(["profile", *NETWORK, "recipe.steps"], sort=False)
     rows = [_row(kind, runs["record"].notna(), recorded) for kind, runs in kinds]
     of_these = pd.MultiIndex.from_frame(recorded[NETWORK]).isin(pd.MultiIndex.from_frame(plans[NETWORK]))
@@ -73,6 +74,58 @@ def table(profile: str = "auto", store: Store | None = None) -> Table:
         shown,
         recorded.index[of_these].tolist(),
     )
+
+
+def of_chapters(profile: str = "auto", store: Store | None = None) -> Table:
+    """How many runs are recorded for each chapter, and what they have cost in core hours.
+
+    Args:
+        profile: one of `PROFILES`, or "auto" for all of them.
+        store: the project's own when None.
+
+    Raises:
+        UserError: for an unknown profile, and when a record is damaged.
+    """
+    names = _profiles(profile)
+    store = Store() if store is None else store
+    recorded = _recorded(store)
+    keys = {
+        chapter: pd.concat([planned(name, store, recorded, [chapter]) for name in names])["record"].dropna().unique()
+        for chapter in registered()
+    }
+    shown = {chapter.replace("_", " "): recorded.loc[found] for chapter, found in keys.items() if len(found)}
+    every = recorded.loc[sorted({key for found in keys.values() for key in found})]
+    return Table(
+        "table-chapter-costs",
+        "What the recorded runs of each chapter have cost: the time of each training × the cores that it had. Chapters "
+        "share runs; the last row has each once.",
+        cell_frame(
+            ("chapter", "recorded runs", "cores of a run", "core hours"),
+            (_spent(name, runs) for name, runs in {**shown, "all": every}.items()),
+        ),
+        every.index.tolist(),
+    )
+
+
+def _spent(name: str, runs: pd.DataFrame) -> tuple[str, ...]:
+    """The cells of a chapter's recorded runs."""
+    cores = runs["environment.threads"] * runs["environment.processes"]
+    hours = (runs[SECONDS] * cores).sum() / 3600
+    counts = [f"{count:.0f}" for count in sorted(cores.unique())]
+    return name, f"{len(runs)}", listed(counts), f"{hours:.1f}"
+
+
+def _profiles(profile: str) -> tuple[str, ...]:
+    """The profiles that a parameter names. UserError for an unknown one."""
+    one_of("profile", profile, ("auto", *PROFILES))
+    return PROFILES if profile == "auto" else (profile,)
+
+
+def _recorded(store: Store) -> pd.DataFrame:
+    """The store's frame, in which each run has a number of processes."""
+    recorded = store.frame()
+    recorded["environment.processes"] = recorded["environment.processes"].astype(float).fillna(1)
+    return recorded
 
 
 def _row(kind: tuple, is_recorded: pd.Series, recorded: pd.DataFrame) -> tuple[str, ...]:

@@ -44,6 +44,23 @@ def test_a_run_costs_the_median_on_the_machine_that_trained_most(store):
     assert row["recorded"] == f"3 of {len(keys)}"  # the other two lack what is measured along the training
 
 
+def test_chapters_cost_the_core_hours_of_their_runs(put, tmp_path):
+    """Two chapters share a run, which the last row has once; one that is not recorded costs nothing."""
+    store = Store(tmp_path)
+    shared, alone = (profiles.run("laptop", "cifar10", "alexnet", alpha=alpha, seed=0) for alpha in (0.1, 0.15))
+    put(store, shared, training_seconds=3_600.0, threads=2)
+    put(store, alone, training_seconds=1_800.0, threads=1, processes=3)
+    found = costs.of_chapters("laptop", store)
+    assert found.header == ("chapter", "recorded runs", "cores of a run", "core hours")
+    rows = {name: tuple(cells) for name, *cells in found.rows}
+    assert rows["projections"] == ("1", "2", "2.0")
+    assert rows["calibration"] == ("2", "2 and 3", "3.5")
+    assert "machine translation" not in rows
+    assert list(rows)[-1] == "all"
+    assert rows["all"] == ("2", "2 and 3", "3.5")
+    assert costs.of_chapters("paper", Store(tmp_path / "empty")).rows == (("all", "0", "", "0.0"),)
+
+
 def test_runs_of_another_length_tell_by_their_steps(store):
     """Half a second a step; 2 340 and 64 000 steps."""
     row = cells(store)[RESNET]
@@ -74,7 +91,7 @@ def test_each_planned_run_is_counted_once_and_found_under_its_earlier_name(store
     [_, earlier] = dataclasses.replace(first, probe="none").namesakes
     put(store, earlier)
     recorded = store.frame()
-    planned = costs.planned("laptop", store, recorded)
+    planned = costs.planned("laptop", store, recorded, plans.registered())
     assert planned.index.is_unique
     assert set(planned.index) == {run.key for chapter in plans.registered() for run in plans.plan(chapter, "laptop")}
     assert planned.loc[first.key, "record"] == earlier.key
