@@ -38,8 +38,8 @@ _RETRIEVERS = "golden retriever,Labrador retriever,goldfish"
 NETWORKS = {
     "smoke": (Network("digits", "alexnet-16", "0-2", "3,8,1"),),
     "laptop": (
-        Network("cifar10", "alexnet", "0-4", _CAT_AND_DOG),
-        Network("cifar10", "resnet56", "0-2", _CAT_AND_DOG),
+        Network("cifar10", "alexnet", "0-9", _CAT_AND_DOG),
+        Network("cifar10", "resnet56", "0-2,5-9", _CAT_AND_DOG),
         Network("tiny-imagenet-50", "resnet56", "0-2", _RETRIEVERS),
     ),
     "paper": (

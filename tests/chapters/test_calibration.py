@@ -17,7 +17,10 @@ from lsbook.evidence import claims, literature
 from lsbook.runner import obtain
 
 TEMPERATURE = 2.0  # of the networks with hard targets below
-ASKED = {("cifar10", "alexnet"): (0.05, 0.1), ("mnist", "mlp"): (0.05, 0.1, 0.3)}
+ASKED = {
+    network: dict.fromkeys(factors, "0-2")
+    for network, factors in {("cifar10", "alexnet"): (0.05, 0.1), ("mnist", "mlp"): (0.05, 0.1, 0.3)}.items()
+}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -102,7 +105,7 @@ def test_inceptions_pair_of_one_seed_stands_for_imagenet(monkeypatch):
     """Also on Tiny ImageNet the paper's 0.1 is compared, once; of ImageNet itself three seeds are asked for."""
     for profile, dataset, seeds in (("paper", "32", "0"), ("paper", "", "0-2")):
         dataset = f"tiny-imagenet-{dataset}" if dataset else "imagenet"
-        monkeypatch.setitem(calibration.FACTORS, profile, {(dataset, "inception_v4"): (0.1,)})
+        monkeypatch.setitem(calibration.FACTORS, profile, {(dataset, "inception_v4"): {0.1: seeds}})
         [group] = calibration.groups(profile)
         assert group.seeds == seeds
         assert [(run.dataset, run.model, run.alpha) for run in group.runs(0).values()] == [

@@ -20,7 +20,6 @@ from lsbook.core.wording import listed
 from lsbook.recipes import profiles
 
 _SHIFTED = Recipe(steps=40, batch=64, learning_rate=0.05, momentum=0.9, schedule="one-cycle", augmentation="shift2")
-_ALL_FACTORS = (0.05, 0.1, 0.2, 0.4, 0.6)
 ALPHA = 0.1  # of the smoothed teacher where one is picked out
 
 
@@ -28,8 +27,8 @@ class Plan(NamedTuple):
     """Figure 5 in a profile.
 
     teachers: α of the smoothed ones; students: of those that teach, the γ of whose answers is that of all students;
-    teacher, student: network, and number of images and recipe where the profile has none of its own for it; views: how
-    many there are of an image.
+    teacher, student: network, and number of images and recipe where the profile has none of its own for it; seeds: of
+    all of them, and compared_teachers: of C13's two; views: how many there are of an image.
     """
 
     dataset: str
@@ -38,17 +37,41 @@ class Plan(NamedTuple):
     teachers: tuple[float, ...]
     students: tuple[float, ...]
     seeds: str
+    compared_teachers: str
     views: int
 
 
 PLANS = {
     "smoke": Plan(
-        "digits", ("mlp-800", (200, _SHIFTED)), ("alexnet-16", (200, _SHIFTED)), (0.1, 0.3), (0.1, 0.3), "0-1", 25
+        "digits",
+        teacher=("mlp-800", (200, _SHIFTED)),
+        student=("alexnet-16", (200, _SHIFTED)),
+        teachers=(0.1, 0.3),
+        students=(0.1, 0.3),
+        seeds="0-1",
+        compared_teachers="0-1",
+        views=25,
     ),
     "laptop": Plan(
-        "cifar10", ("resnet56", None), ("alexnet", None), (0.05, 0.1, 0.3, 0.6), (0.1, 0.3, 0.6), "0-2", 162
+        "cifar10",
+        teacher=("resnet56", None),
+        student=("alexnet", None),
+        teachers=(0.05, 0.1, 0.3, 0.6),
+        students=(0.1, 0.3, 0.6),
+        seeds="0-2",
+        compared_teachers="0-2,5-9",
+        views=162,
     ),
-    "paper": Plan("cifar10", ("resnet56", None), ("alexnet", None), _ALL_FACTORS, _ALL_FACTORS, "0-2", 162),
+    "paper": Plan(
+        "cifar10",
+        teacher=("resnet56", None),
+        student=("alexnet", None),
+        teachers=(0.05, 0.1, 0.2, 0.4, 0.6),
+        students=(0.05, 0.1, 0.2, 0.4, 0.6),
+        seeds="0-2",
+        compared_teachers="0-2",
+        views=162,
+    ),
 }
 
 
@@ -99,10 +122,11 @@ def _factors(name: str, text: str | float) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class Study:
-    """Records of all points: lists in the order of the seeds."""
+    """Records of all points, and of each α the teachers that C13 compares: lists in the order of the seeds."""
 
     profile: str
     points: dict[tuple[str, float], list[Record]]
+    compared_teachers: dict[float, list[Record]]
 
     @property
     def grid(self) -> list[float]:
@@ -116,7 +140,7 @@ class Study:
 
     def accuracies(self, kind: str, alpha: float) -> np.ndarray:
         """Test accuracy in percent, one value a seed."""
-        return np.array([100 * record.metrics["test_accuracy"] for record in self.points[kind, alpha]])
+        return _accuracies(self.points[kind, alpha])
 
     @property
     def plan(self) -> Plan:
@@ -129,9 +153,17 @@ class Study:
 
 
 def groups(profile: str, *grids: str | float) -> list[Group]:
-    """What this part asks for: the runs of a seed. grids: as for `runs`."""
-    named = any(grid != "auto" for grid in grids)
-    return [Group(PLANS[profile].seeds, lambda seed: runs(profile, seed, *grids), named)]
+    """What this part asks for: the runs of a seed, and C13's teachers. grids: as for `runs`."""
+    plan, named = PLANS[profile], any(grid != "auto" for grid in grids)
+
+    def compared_teachers(seed: int) -> dict[float, Run]:
+        found = runs(profile, seed)
+        return {alpha: found["teacher", alpha] for alpha in (0.0, ALPHA)}
+
+    return [
+        Group(plan.seeds, lambda seed: runs(profile, seed, *grids), named),
+        Group(plan.compared_teachers, compared_teachers, extra=True),
+    ]
 
 
 def study(
@@ -139,16 +171,21 @@ def study(
 ) -> Study:
     """The recorded runs of this part, trained where they are missing. teachers, students: as for `runs`."""
     selection = select_runs(profile, seeds, lambda name: groups(name, teachers, students))
-    [points] = selection.groups
-    return Study(selection.profile, points)
+    points, compared_teachers = selection.groups
+    return Study(selection.profile, points, compared_teachers)
+
+
+def _accuracies(records: list[Record]) -> np.ndarray:
+    """Test accuracy in percent, one value a record."""
+    return np.array([100 * record.metrics["test_accuracy"] for record in records])
 
 
 def measured(study: Study) -> list[Setting]:
     """C13, C14, C15 and C19."""
     plan = study.plan
     title = network_title(plan.dataset, plan.teacher[0], plan.student[0])
-    unused = {("alone", 0.0)} | {("teacher", alpha) for kind, alpha in study.points if alpha not in (0.0, ALPHA)}
-    records = [record for point, found in study.points.items() if point not in unused for record in found]
+    students = [found for point, found in study.points.items() if point[0] != "teacher" and point != ("alone", 0.0)]
+    records = [record for found in (*study.compared_teachers.values(), *students) for record in found]
     return [Setting("distillation", study.profile, title, measure(study), records)]
 
 
@@ -228,10 +265,9 @@ def measure(study: Study) -> list[Measure]:
 
     hard, smoothed, alone = mean("hard teacher"), mean("smoothed teacher"), mean("equally soft")
     grid = f"mean of α = {', '.join(f'{alpha:g}' for alpha in study.grid)}; T such that γ is equal"
+    hard_teachers, smoothed_teachers = (_accuracies(study.compared_teachers[alpha]) for alpha in (0.0, ALPHA))
     return [
-        claim_tables.measure(
-            "C13", "", "teacher, α = 0 and 0.1", study.accuracies("teacher", 0.0), study.accuracies("teacher", ALPHA)
-        ),
+        claim_tables.measure("C13", "", "teacher, α = 0 and 0.1", hard_teachers, smoothed_teachers),
         claim_tables.measure("C14", "", "student without and of the hard teacher", alone, hard, conditions=grid),
         claim_tables.measure("C15", "", "student of smoothed and of hard teacher", smoothed, hard, conditions=grid),
         claim_tables.measure(

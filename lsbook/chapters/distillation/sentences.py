@@ -118,7 +118,7 @@ def calibration(first: mnist.Study, second: equal_smoothness.Study) -> str:
     """What smoothing does to the calibration of the teachers, on both data sets."""
     parts = [
         (f"on {_data(first)} (part 1)", [first.roles["teacher", arm] for arm in ("hard", "smoothed")]),
-        (f"on {_data(second)} (part 2)", [second.points["teacher", alpha] for alpha in (0.0, equal_smoothness.ALPHA)]),
+        (f"on {_data(second)} (part 2)", list(second.compared_teachers.values())),
     ]
     changes = []
     for where, arms in parts:

@@ -24,7 +24,7 @@ class Group:
     runs: seed -> the runs of that seed by name. Teachers come before their students.
     named: whether the reader has named something of it, so that it is not left out where it is not recorded.
     untracked: left out of seeds that the reader names, too, unless it is recorded with all of them.
-    extra: no answer to what the reader has named, so a profile is not chosen for it.
+    extra: no answer by itself, so a profile is not chosen for it, nor is it shown alone.
     """
 
     seeds: str
@@ -69,11 +69,11 @@ def select_runs(
     best = _best_recorded_profile(seeds, groups_of, store) if profile == "auto" else None
     if best is not None:
         profile = best
-        planned = [_recorded_or_named(group, seeds, store) for group in groups_of(profile)]
-    else:
-        profile = "laptop" if profile == "auto" else profile
-        planned = [_planned(group, seeds, store) for group in groups_of(profile)]
-    if seeds == RECORDED and not any(planned):
+    elif profile == "auto":
+        profile = "laptop"
+    groups = groups_of(profile)
+    planned = [(_planned if best is None else _recorded_or_named)(group, seeds, store) for group in groups]
+    if seeds == RECORDED and not any(found for group, found in zip(groups, planned, strict=True) if not group.extra):
         raise UserError(f"nothing of what is asked is recorded in the profile {profile}")
     runs = [run for group in planned for of_seed in group for run in of_seed.values()]
     if runs:
@@ -85,7 +85,7 @@ def select_runs(
 def is_recorded(groups: Sequence[Group], store: Store | None = None) -> bool:
     """Whether every run of at least one seed of one group is recorded."""
     store = Store() if store is None else store
-    return any(_planned(group, RECORDED, store) for group in groups)
+    return any(_planned(group, RECORDED, store) for group in groups if not group.extra)
 
 
 def parse_seeds(text: str | int) -> list[int]:

@@ -1,5 +1,6 @@
 """Figure 5: its runs, curves and claims, on records of known accuracy."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from lsbook import figures
 from lsbook.chapters.distillation import equal_smoothness
+from lsbook.chapters.shared.selection import RECORDED, is_recorded
 from lsbook.core.errors import UserError
 from lsbook.core.registry import DATASETS
 from lsbook.core.store import Store
@@ -82,6 +84,32 @@ def test_claims_compare_what_the_scorecard_names(study):
     assert found == pytest.approx({"C13": 0.1, "C14": 4 + 2 / 3, "C15": 6 + 5 / 3, "C19": 2.3})
     assert {m.verdict.verdict for m in measures} == {claims.REPRODUCED}
     assert setting[:3] == ("distillation", "laptop", "ResNet-56 → AlexNet, CIFAR-10")
+
+
+def test_teachers_are_compared_on_more_seeds_than_have_students(store, put, tmp_path, monkeypatch):
+    """Those alone are no experiment to show."""
+    both = [0.0, equal_smoothness.ALPHA]
+    everything = Store(shutil.copytree(store.path, tmp_path / "everything"))
+    teachers = Store(tmp_path / "teachers")
+    for seed in (5, 6, 7, 8):
+        runs = equal_smoothness.runs("laptop", seed)
+        for alpha in both if seed < 8 else both[:1]:
+            for where in (everything, teachers):
+                put(where, runs["teacher", alpha], metrics={"test_accuracy": 0.9 + alpha / 10})
+    monkeypatch.setenv("LSBOOK_RESULTS", str(everything.path))
+    study = equal_smoothness.study("auto")
+    compared = study.compared_teachers
+    assert {alpha: [record.run.seed for record in records] for alpha, records in compared.items()} == dict.fromkeys(
+        both, [0, 1, 2, 5, 6, 7]
+    )
+    assert {len(records) for records in study.points.values()} == {3}
+    seeds = {m.verdict.claim: m.verdict.seeds for m in equal_smoothness.measure(study)}
+    assert seeds == {"C13": 6, "C14": 3, "C15": 3, "C19": 3}
+    assert {record.run.seed for record in equal_smoothness.measured(study)[0].records} == {0, 1, 2, 5, 6, 7}
+    monkeypatch.setenv("LSBOOK_RESULTS", str(teachers.path))
+    assert not is_recorded(equal_smoothness.groups("laptop"))
+    with pytest.raises(UserError, match="nothing of what is asked is recorded"):
+        equal_smoothness.study("laptop", RECORDED)
 
 
 def test_numbers(study):
