@@ -32,6 +32,9 @@ from lsbook.runner.obtain import import_training, obtain
 OUT_OF_MEMORY = "out of memory"  # in the error of a run that has found none
 # Imported once for all: the training side, and what torch imports late, at the first step.
 PRELOADED = ["lsbook.training", "torch._dynamo"]
+# Of glibc, which other systems do not ask for: large tensors lie in pages of 2 MiB, where the kernel gives them. A step
+# of AlexNet and of ResNet-56 takes 0.88 of the time, in as much memory (three pairs in turn, one core).
+HUGE_PAGES = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
 
 
 @functools.cache
@@ -43,7 +46,7 @@ def forkserver_context() -> multiprocessing.context.ForkServerContext:
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    with _ignoring(signal.SIGINT, signal.SIGTERM):  # which is inherited by what is started within it
+    with _ignoring(signal.SIGINT, signal.SIGTERM), _huge_pages():  # inherited by what is started within it
         forkserver.ensure_running()
     atexit.register(_end_server)
     return context
@@ -67,6 +70,20 @@ def _ignoring(*numbers: int) -> Iterator[None]:
     finally:
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _huge_pages() -> Iterator[None]:
+    """Let what is started within it use `HUGE_PAGES`, unless the reader has set that variable."""
+    name, value = HUGE_PAGES
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 class Worker:

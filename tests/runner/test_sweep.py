@@ -4,6 +4,8 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import types
 
 import pytest
@@ -303,3 +305,21 @@ def test_processes_share_a_gpu_by_cudas_service_where_it_starts(tmp_path, monkey
     started, *ended = calls.read_text().splitlines()
     assert started.startswith("-d /")
     assert ended == ([f" {places.pop()}", "quit"] if served else [])
+
+
+@pytest.mark.parametrize(("own", "found"), [(None, "glibc.malloc.hugetlb=1"), ("glibc.malloc.check=0", None)])
+def test_processes_ask_for_large_pages_unless_the_reader_has_settings(own, found):
+    """They are forked from a server, which has them from its start; this process keeps its own."""
+    code = """if True:
+        import os, pathlib
+        from lsbook.runner import pool
+        pool.PRELOADED.clear()
+        pool.forkserver_context()
+        server = pathlib.Path(f"/proc/{pool.forkserver._forkserver._forkserver_pid}/environ").read_text().split("\\0")
+        found = [v.partition("=")[2] for v in server if v.startswith("GLIBC_TUNABLES=")]
+        print(os.environ.get("GLIBC_TUNABLES"), *found)
+    """
+    environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+    environment |= {} if own is None else {"GLIBC_TUNABLES": own}
+    said = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == [str(own), found or own]
