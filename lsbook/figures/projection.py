@@ -94,7 +94,7 @@ def draw_pairs(axes: Axes, network) -> Axes:
     own = network.own
     axes.plot(network.similarity[own], means[own], "D", color=SMOOTHED, markersize=7)
     for k in sorted({own, int(means.argmin()), int(means.argmax())}):
-        above = k == means.argmax() or (k != means.argmin() and means[k] > 0)  # not across the line at 0
+        above = k == means.argmax()
         name = axes.annotate(
             network.names[k],
             (network.similarity[k], means[k]),
