@@ -56,10 +56,14 @@ FACTORS: dict[str, dict[Network, dict[float, str]]] = {
         ("imagenet", "inception_v4"): {0.1: FEW},
     },
 }
-# Of one network the lengths of training that are compared: seeds, and number of images and of epochs.
-LENGTHS: dict[str, tuple[Network, tuple[tuple[str, tuple[int, int]], ...]]] = {
-    "smoke": (("digits", "alexnet-16"), (("0-2", (1_197, 3)),)),
-    "laptop": (("cifar10", "alexnet"), (("0-2", (10_000, 5)), ("0", (10_000, 20)), ("0", (50_000, 20)))),
+# Of one network the lengths of training that are compared: seeds, number of images and of epochs, and the factors that
+# are trained besides the compared one.
+LENGTHS: dict[str, tuple[Network, tuple[tuple[str, tuple[int, int], tuple[float, ...]], ...]]] = {
+    "smoke": (("digits", "alexnet-16"), ((FEW, (1_197, 3), ()),)),
+    "laptop": (
+        ("cifar10", "alexnet"),
+        ((FEW, (10_000, 5), ()), ("0", (10_000, 20), ()), (FEW, (50_000, 20), (0.1,))),
+    ),
 }
 
 
@@ -242,7 +246,7 @@ def study(
     measured_network, lengths = LENGTHS.get(profile, (None, ()))
     others = [
         _sweep(profile, measured_network, length, records, "auto", "none")
-        for _, length in lengths
+        for _, length, _ in lengths
         if measured_network is not None
     ]
     return Study(profile, n_bins, [s for s in sweeps if s is not None], [s for s in others if s is not None])
@@ -338,8 +342,9 @@ def groups(profile: str, dataset: str = "all", alpha: float | str = "auto", othe
                 result.append(Group(seeds, partial(_runs, profile, network, arms, (None,)), extra=bool(further)))
     measured_network, lengths = LENGTHS.get(profile, (None, ()))
     if measured_network in networks:
-        arms = _compared_arms(profile, measured_network, "auto")
-        for seeds, length in lengths:
+        compared = _compared_arms(profile, measured_network, "auto")
+        for seeds, length, further_factors in lengths:
+            arms = [*compared, *map(smoothing_arm, further_factors)]
             runs = partial(_runs, profile, measured_network, arms, (None, length))
             result.append(Group(seeds, runs, extra=True))
     return result
@@ -531,8 +536,9 @@ def _length_sentences(study: Study) -> Markup | str:
         return ""
     changes = []
     for sweep in study.lengths:
-        hard, smoothed = (ece(arm, study.n_bins) for arm in sweep.comparison.arms[:2])
-        changes.append(length_change(sweep.run.examples, round(sweep.epochs), hard, smoothed))
+        errors = {arm.alpha: ece(arm, study.n_bins) for arm in sweep.factors}
+        hard, smoothed = errors.pop(0.0), errors.pop(sweep.alpha)
+        changes.append(length_change(sweep.run.examples, round(sweep.epochs), hard, smoothed, errors))
     first = study.lengths[0]
     chosen = CHOSEN.format(study.sweeps[0].run.examples) if study.profile == "laptop" else ""
     return Markup(
@@ -547,10 +553,16 @@ CHOSEN = (
 )
 
 
-def length_change(images: int, epochs: int, hard: np.ndarray, smoothed: np.ndarray) -> str:
-    """What smoothing changes after so many epochs on so many images. hard, smoothed: ECE (S,)."""
+def length_change(
+    images: int, epochs: int, hard: np.ndarray, smoothed: np.ndarray, others: Mapping[float, np.ndarray]
+) -> str:
+    """What smoothing changes after so many epochs on so many images.
+
+    hard, smoothed: ECE (S,); others: that of further smoothing factors.
+    """
     change = captions.difference(hard, smoothed)
-    return f"by {change} after {counted(epochs, 'epoch')} on {images:,} images ({counted(len(hard), 'seed')})"
+    further = "".join(f"; α = {alpha:g}: {captions.difference(hard, errors)}" for alpha, errors in others.items())
+    return f"by {change} after {counted(epochs, 'epoch')} on {images:,} images ({counted(len(hard), 'seed')}{further})"
 
 
 def _factor_sentences(study: Study) -> Markup | str:

@@ -26,7 +26,7 @@ ASKED = {
 @pytest.fixture(autouse=True, scope="module")
 def asked():
     """Two networks, one of them trained for three lengths, whatever the book asks for."""
-    lengths = ("cifar10", "alexnet"), (("0-2", (10_000, 5)), ("0", (50_000, 20)))
+    lengths = ("cifar10", "alexnet"), (("0-2", (10_000, 5), ()), ("0", (50_000, 20), (0.1,)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(calibration.FACTORS, "laptop", ASKED)
         patch.setitem(calibration.LENGTHS, "laptop", lengths)
@@ -316,9 +316,11 @@ def test_the_sentence_on_an_example(seeds, word, sentence):
 
 def test_sentences_on_what_it_depends_on():
     one, three = np.array([0.1]), np.array([0.1, 0.101, 0.102])
-    found = calibration.length_change(50_000, 20, one, one + 0.02)
+    found = calibration.length_change(50_000, 20, one, one + 0.02, {})
     assert found == "by +0.02 after 20 epochs on 50,000 images (1 seed)"
-    found = calibration.length_change(10_000, 1, three, three - 0.05).replace("\N{NO-BREAK SPACE}", " ")
+    found = calibration.length_change(50_000, 20, one, one + 0.02, {0.1: one + 0.03, 0.2: one + 0.05})
+    assert found == "by +0.02 after 20 epochs on 50,000 images (1 seed; α = 0.1: +0.03; α = 0.2: +0.05)"
+    found = calibration.length_change(10_000, 1, three, three - 0.05, {}).replace("\N{NO-BREAK SPACE}", " ")
     assert found == "by −0.0500 [−0.0523, −0.0477] after 1 epoch on 10,000 images (3 seeds)"
     recorded = ["0.05", "0.1", "0.2"]
     assert calibration.within_margin("X", 0.05, [], recorded) == (
@@ -373,6 +375,15 @@ def test_lengths_come_shortest_first_with_the_recipes_own(study):
     own = study.sweeps[0].epochs
     assert found == [(10_000, pytest.approx(5, abs=0.1)), (10_000, own), (50_000, pytest.approx(20, abs=0.1))]
     assert [len(length.arms[0].values) for length in calibration_details.lengths(study)] == [3, 3, 1]
+
+
+def test_further_factors_of_a_length_stand_beside_the_compared_one(study):
+    """Not in the figure, whose lines are of the compared ones."""
+    said = calibration.depends_text(study).markdown.replace("\N{NO-BREAK SPACE}", " ")
+    assert (
+        "on 10,000 images (3 seeds) and by −0.0997 after 20 epochs on 50,000 images (1 seed; α = 0.1: −0.0997)" in said
+    )
+    assert {len(length.arms) for length in calibration_details.lengths(study)} == {2}
 
 
 def test_where_held_out_and_test_images_differ_it_is_said(study, monkeypatch):
