@@ -11,7 +11,13 @@ PYTHON ?= python3
 PINS ?= --constraint requirements.txt
 PIP = $(@D)/bin/python -m pip install --quiet
 # On the CPU. Three processes keep two cores busy: some tests wait for processes that they start. Long files come first.
-PYTEST = OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES= .venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder
+PYTEST = OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES= $(PAGES) .venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+# The browser's tests visit the pages that `make book` has made, unless there are none, or anything is newer.
+BOOK = _build/book
+MADE_FROM = book lsbook results _static _config.yml _toc.yml _build/html/index.html
+PAGES = $(shell newer=$$(find $(MADE_FROM) -name '[!.]*' -type f ! -name '*.pyc' -newer $(BOOK) 2>/dev/null) && \
+  [ -z "$$newer" ] && echo LSBOOK_PAGES=_build/html)
 
 # Hundreds of processes start, and none should have to compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -20,6 +26,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 book: .venv-book/ready
 	.venv-book/bin/lsbook build
+	@touch $(BOOK)
 
 # Beside lint, of which one core has enough.
 test test-all: .venv/ready

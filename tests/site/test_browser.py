@@ -70,7 +70,7 @@ def built(browser, tmp_path_factory) -> Path:
 
     In a process of its own: Playwright's event loop runs in this one.
     """
-    return Path(os.environ.get("LSBOOK_PAGES") or build(tmp_path_factory.mktemp("book")))
+    return Path(os.environ.get("LSBOOK_PAGES") or build(tmp_path_factory.mktemp("book"))).resolve()
 
 
 def build(out: Path) -> Path:
