@@ -19,7 +19,8 @@ from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import one_of
 from lsbook.core.registry import identifier
 from lsbook.core.store import Record
-from lsbook.evidence.claims import LEAST_SEEDS, NOT_TESTED
+from lsbook.core.wording import listed
+from lsbook.evidence.claims import CONTRADICTED, LEAST_SEEDS, NOT_TESTED, REPRODUCED, UNDECIDED
 
 SEEDS = {"cifar10": "5-9", "tiny-imagenet-50": "0-4", "multi30k": "3-5"}
 TAUGHT_SEEDS = "3-5"  # of students, as many as Figure 5's
@@ -29,6 +30,8 @@ NETWORKS = {
     "laptop": (("cifar10", "alexnet"), ("cifar10", "resnet56")),
     "paper": (("cifar10", "alexnet"), ("cifar10", "resnet56")),
 }
+# What is said of further settings, by verdict.
+ELSEWHERE = {REPRODUCED: "As reported", CONTRADICTED: "Contrary to the report", UNDECIDED: "Open"}
 SECOND_FACTOR = 0.05  # of L2, with which L1 is decided as well
 NOISY = ("cifar10", "alexnet")  # the network that learns from wrong labels
 NOISE = 0.2  # the share of them
@@ -212,8 +215,8 @@ def answer(findings: Sequence[Finding], templates: dict[str, str]) -> str:
         templates: verdict -> sentence with `network`, `means` (of both arms) and `change` (with its interval).
 
     Returns:
-        the sentence, and in how many other settings (networks, or data sets unknown to them) the same came out. It is
-        empty where nothing is tested.
+        the sentence, and what came out in the other settings (networks, or data sets unknown to them). It is empty
+        where nothing is tested.
     """
     tested = [finding for finding in findings if finding.verdict.verdict != NOT_TESTED]
     if not tested:
@@ -224,13 +227,16 @@ def answer(findings: Sequence[Finding], templates: dict[str, str]) -> str:
     said = templates[verdict].format(
         network=first.setting, means=f"{before} → {after}", change=captions.signed(*first.change)
     )
-    alike = sum(other.verdict.verdict == verdict for other in others)
-    elsewhere = "the other setting" if len(others) == 1 else f"the {len(others)} other settings"
-    if not others:
-        return said
-    if alike in (0, len(others)):
-        return f"{said} {'The same came out' if alike else 'It came out otherwise'} in {elsewhere}."
-    return f"{said} The same came out in {alike} of {elsewhere}."
+    elsewhere = {name: [other for other in others if other.verdict.verdict == name] for name in (verdict, *ELSEWHERE)}
+    beginnings = ELSEWHERE | {verdict: "The same"}
+    return " ".join([said, *(f"{beginnings[name]} {_where(there)}." for name, there in elsewhere.items() if there)])
+
+
+def _where(findings: Sequence[Finding]) -> str:
+    """The settings of one or two findings; of more their number."""
+    if len(findings) > 2:
+        return f"in {len(findings)} other settings"
+    return f"with {listed([finding.setting.replace(', ', ' on ', 1) for finding in findings])}"
 
 
 def answers(

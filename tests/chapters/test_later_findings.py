@@ -1,6 +1,7 @@
 """Claims of later work: every part has its quantity, and the runs that decide it are new."""
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from lsbook.chapters import conditions, features, later_findings, trust
 from lsbook.chapters.shared.selection import parse_seeds
 from lsbook.core.store import Store
 from lsbook.evidence.claims import CLAIMS, CONTRADICTED, LATER, REPRODUCED, UNDECIDED
-from tests.chapters.invented import finding
+from tests.chapters.invented import ALEXNET, finding
 
 RESULTS = Path(__file__).parents[2] / "results"
 
@@ -74,27 +75,36 @@ def test_the_quantities_are_recorded():
                 assert all(abs(value) < 1e4 for value in found.values())
 
 
+RESNET = "with ResNet-56 on CIFAR-10"
+TINY = "with ResNet-56 on Tiny ImageNet at 32 × 32, 50 classes"
+
+
 @pytest.mark.parametrize(
-    ("others", "end"),
+    ("changes", "end"),
     [
-        ([], "A +0.200 [+0.177, +0.223]."),
-        ([0.2], "The same came out in the other setting."),
-        ([-0.2], "It came out otherwise in the other setting."),
-        ([0.2, 0.3], "The same came out in the 2 other settings."),
-        ([0, -0.2], "It came out otherwise in the 2 other settings."),
-        ([0.2, 0.0], "The same came out in 1 of the 2 other settings."),
+        ([0.2], "A +0.200 [+0.177, +0.223]."),
+        ([0.2, 0.2], f". The same {RESNET}."),
+        ([0.2, -0.2], f". Contrary to the report {RESNET}."),
+        ([0.2, 0.2, 0.3], f". The same {RESNET} and {TINY[5:]}."),
+        ([0.2, 0.0, -0.2], f". Contrary to the report {TINY}. Open {RESNET}."),
+        ([0.2, 0.0, 0.3], f". The same {TINY}. Open {RESNET}."),
+        ([0.0, 0.2, 0.0], f". The same {TINY}. As reported {RESNET}."),
+        ([0.2, 0.0, 0.0, 0.0], ". Open in 3 other settings."),
     ],
 )
-def test_an_answer_says_in_how_many_other_settings_the_same_came_out(others, end):
+def test_an_answer_says_what_came_out_in_other_settings(changes, end):
     templates = {
         "reproduced": "A {change}.",
         "contradicted": "B {change}.",
         "undecided": "C {change}.",
     }
-    found = [finding("L6", change, part="separation") for change in (0.2, *others)]
+    networks = itertools.cycle([ALEXNET, ("cifar10", "resnet56"), ("tiny-imagenet-50", "resnet56")])
+    found = [
+        finding("L6", change, network, part="separation") for change, network in zip(changes, networks, strict=False)
+    ]
     said = later_findings.answer([finding("L6", 0.2, seeds=2, part="separation"), *found], templates)
     assert said.replace("\N{NO-BREAK SPACE}", " ").endswith(end)
-    assert said.startswith("A ")
+    assert said.startswith("A " if changes[0] else "C ")
     assert later_findings.answer([finding("L6", 0.2, seeds=2, part="separation")], templates) == ""
 
 
