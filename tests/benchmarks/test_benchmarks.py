@@ -143,6 +143,7 @@ def test_what_a_step_needs_is_counted():
     assert counts * 2 == limits.Counts(2 * counts.flops, 2 * counts.bytes)
 
 
+@pytest.mark.long
 def test_every_benchmark_runs_and_the_table_comes_from_the_file(monkeypatch, capsys, tmp_path, results):
     names = [name for name in suite.BENCHMARKS if name != "book"]  # which test_build.py builds
     suite.run(names, tmp_path / "bench.json")

@@ -65,6 +65,7 @@ def test_a_chapter_reruns_with_other_parameters_in_its_own_folder(trained, tmp_p
     assert sorted((r.run.alpha, r.run.seed) for r in Store(trained)) == [(0.0, 0), (0.2, 0)]
 
 
+@pytest.mark.long
 @pytest.mark.real_data("mnist")
 def test_calibration_reruns_on_another_data_set_with_a_factor_never_recorded(tmp_path, monkeypatch):
     parameters = {"profile": "smoke", "dataset": "mnist", "alpha": "0.07", "seeds": "0", "n_bins": "20"}

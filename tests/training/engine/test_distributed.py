@@ -232,6 +232,7 @@ def test_batch_normalisation_is_synchronised_but_on_cpus(monkeypatch, name, laye
     assert not any(isinstance(module, nn.BatchNorm2d) for module in found.modules())
 
 
+@pytest.mark.long
 def test_whoever_leaves_last_waits_for_nobody(tmp_path):
     """In threads of the first process is work that the second has to do its part of."""
     end(start(tmp_path, [], code=LEAVING))
