@@ -336,7 +336,7 @@ def test_auto_seeds_of_a_named_profile_are_the_recorded_ones_when_they_are_enoug
     assert asked == [(alpha, seed) for seed in range(3) for alpha in (0.0, 0.1)]
     asked.clear()
     selected("laptop", 0.1, "auto", few)
-    assert asked == [(alpha, seed) for seed in range(5) for alpha in (0.0, 0.1)]
+    assert asked == [(alpha, seed) for seed in range(10) for alpha in (0.0, 0.1)]
 
 
 def test_auto_seeds_of_no_named_profile_are_the_recorded_ones_however_few(few, asked):
@@ -371,7 +371,7 @@ def test_auto_is_the_best_profile_of_which_all_is_recorded(store, put):
 
 def test_auto_leaves_out_what_is_not_recorded_unless_nothing_is(store, tmp_path, monkeypatch):
     monkeypatch.setattr("lsbook.chapters.shared.selection.obtain", lambda runs, _: list(runs))
-    for recorded, seeds in ((Store(tmp_path), [5, 3, 3]), (store, [3, 3, 0])):
+    for recorded, seeds in ((Store(tmp_path), [10, 8, 3]), (store, [3, 3, 0])):
         found = select_runs("auto", "auto", projections.groups, recorded)
         assert (found.profile, [len(group.get("hard", ())) for group in found.groups]) == ("laptop", seeds)
 

@@ -314,7 +314,9 @@ def test_processes_ask_for_large_pages_unless_the_reader_has_settings(own, found
         import os, pathlib
         from lsbook.runner import pool
         pool.PRELOADED.clear()
-        pool.forkserver_context()
+        worker = pool.forkserver_context().Process(target=len, args=("",))
+        worker.start()
+        worker.join()  # so the server has begun
         server = pathlib.Path(f"/proc/{pool.forkserver._forkserver._forkserver_pid}/environ").read_text().split("\\0")
         found = [v.partition("=")[2] for v in server if v.startswith("GLIBC_TUNABLES=")]
         print(os.environ.get("GLIBC_TUNABLES"), *found)

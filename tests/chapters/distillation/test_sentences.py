@@ -56,7 +56,8 @@ def on_cifar10(leads=(1.0, 2.0), seeds=3, **changes: float) -> equal_smoothness.
         if kind == "teacher" and alpha:
             error += changes.get("smoothing", 0.0)
         points[kind, alpha] = records(run, error, seeds, test_ece=0.1 - alpha / 2)
-    return equal_smoothness.Study("laptop", points)
+    teachers = {alpha: points["teacher", alpha] for alpha in (0.0, equal_smoothness.ALPHA)}
+    return equal_smoothness.Study("laptop", points, teachers)
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_contradictions_come_first():
 
 
 def test_the_chapter_asks_for_both_parts_and_decides_those_that_are_recorded(put, results):
-    assert len(distillation.groups("laptop")) == 3
+    assert len(distillation.groups("laptop")) == 4
     store = Store(results)
     for seed in range(3):
         for run in equal_smoothness.runs("laptop", seed).values():
