@@ -43,6 +43,9 @@ class RowGroup:
     rows: Sequence[Row]
 
 
+ROOM = 4  # percent of an axis at both ends, in which a label would reach beyond it
+
+
 class Axis:
     """A scale that holds given values, and where on it they lie.
 
@@ -58,7 +61,8 @@ class Axis:
         from matplotlib.ticker import MaxNLocator  # which a sweep, that draws nothing, does without
 
         found = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
-        self.ticks = [tick for tick in found if self.low <= tick <= self.high]
+        # A label at the very end would reach beyond the axis.
+        self.ticks = [tick for tick in found if ROOM <= self.place(tick) <= 100 - ROOM]
 
     def place(self, value: float) -> float:
         """Percent of the width from the left."""

@@ -80,7 +80,7 @@ def test_projections_have_its_panels_its_values_and_its_rows(rows, store):
     table = projections.accuracy_table(rows)
     assert table.header == ("Network", "", "Hard", "Smoothed", "MaxSup", "Focal", "α")
     accuracies = [100 * record.metrics["test_accuracy"] for record in maxsup(store)]
-    assert float(table.rows[-1][4].split("\xa0")[0]) == pytest.approx(np.mean(accuracies), rel=0.05)
+    assert float(table.rows[-1][4].split(" ±")[0]) == pytest.approx(np.mean(accuracies), rel=0.05)
 
 
 def test_the_rule_is_applied_to_it_under_its_own_heading(rows, study):

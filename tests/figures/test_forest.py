@@ -49,6 +49,7 @@ def test_an_axis_keeps_order_and_has_its_ticks_inside():
     assert [axis.place(v) for v in (axis.low, axis.high)] == [0, 100]
     assert axis.place(-0.02) < axis.place(0.0) < axis.place(1.3)
     assert axis.ticks == [0.0, 0.5, 1.0]
+    assert Axis([0.0, 1.89]).ticks == [0.0, 1.0]  # 2 lies within, but half of its label would not
     with pytest.raises(ValueError, match="values"):
         Axis([float("nan")])
     with pytest.raises(ValueError, match="values"):

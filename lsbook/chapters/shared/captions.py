@@ -28,7 +28,7 @@ def with_interval(values: np.ndarray) -> str:
     interval = mean_interval(values)
     half = interval.high - interval.mean
     decimals = _decimals(half)
-    return f"{interval.mean:.{decimals}f}\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{half:.{decimals}f}"
+    return f"{interval.mean:.{decimals}f} ±\N{NO-BREAK SPACE}{half:.{decimals}f}"
 
 
 def signed(mean: float, low: float, high: float) -> str:
