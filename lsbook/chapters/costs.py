@@ -54,9 +54,7 @@ def table(profile: str = "auto", store: Store | None = None) -> Table:
     Raises:
         UserError: for an unknown profile, and when a record is damaged.
     """
-    names = _profiles(profile)
-    store = Store() if store is None else store
-    recorded = _recorded(store)
+    names, store, recorded = _asked(profile, store)
     recorded["step_seconds"] = recorded[SECONDS] / recorded["recipe.steps"]
     plans = pd.concat([planned(name, store, recorded, registered()) for name in names])
     kinds = plans.groupby(["profile", *NETWORK, "recipe.steps"], sort=False)
@@ -86,9 +84,7 @@ def of_chapters(profile: str = "auto", store: Store | None = None) -> Table:
     Raises:
         UserError: for an unknown profile, and when a record is damaged.
     """
-    names = _profiles(profile)
-    store = Store() if store is None else store
-    recorded = _recorded(store)
+    names, store, recorded = _asked(profile, store)
     keys = {
         chapter: pd.concat([planned(name, store, recorded, [chapter]) for name in names])["record"].dropna().unique()
         for chapter in registered()
@@ -115,17 +111,16 @@ def _spent(name: str, runs: pd.DataFrame) -> tuple[str, ...]:
     return name, f"{len(runs)}", listed(counts), f"{hours:.1f}"
 
 
-def _profiles(profile: str) -> tuple[str, ...]:
-    """The profiles that a parameter names. UserError for an unknown one."""
+def _asked(profile: str, store: Store | None) -> tuple[tuple[str, ...], Store, pd.DataFrame]:
+    """The profiles that a parameter names, the store, and its frame, in which each run has a number of processes.
+
+    UserError for an unknown profile, and when a record is damaged.
+    """
     one_of("profile", profile, ("auto", *PROFILES))
-    return PROFILES if profile == "auto" else (profile,)
-
-
-def _recorded(store: Store) -> pd.DataFrame:
-    """The store's frame, in which each run has a number of processes."""
+    store = Store() if store is None else store
     recorded = store.frame()
     recorded["environment.processes"] = recorded["environment.processes"].astype(float).fillna(1)
-    return recorded
+    return PROFILES if profile == "auto" else (profile,), store, recorded
 
 
 def _row(kind: tuple, is_recorded: pd.Series, recorded: pd.DataFrame) -> tuple[str, ...]:
