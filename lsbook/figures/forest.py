@@ -61,7 +61,6 @@ class Axis:
         from matplotlib.ticker import MaxNLocator  # which a sweep, that draws nothing, does without
 
         found = MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]).tick_values(self.low, self.high)
-        # A label at the very end would reach beyond the axis.
         self.ticks = [tick for tick in found if ROOM <= self.place(tick) <= 100 - ROOM]
 
     def place(self, value: float) -> float:

@@ -41,6 +41,17 @@ class Plan(NamedTuple):
     views: int
 
 
+_SMALL_SCALE = Plan(
+    "cifar10",
+    teacher=("resnet56", None),
+    student=("alexnet", None),
+    teachers=(0.05, 0.1, 0.3, 0.6),
+    students=(0.1, 0.3, 0.6),
+    seeds="0-2",
+    compared_teachers="0-2,5-9",
+    views=162,
+)
+_OF_FIGURE_5 = (0.05, 0.1, 0.2, 0.4, 0.6)
 PLANS = {
     "smoke": Plan(
         "digits",
@@ -52,26 +63,8 @@ PLANS = {
         compared_teachers="0-1",
         views=25,
     ),
-    "laptop": Plan(
-        "cifar10",
-        teacher=("resnet56", None),
-        student=("alexnet", None),
-        teachers=(0.05, 0.1, 0.3, 0.6),
-        students=(0.1, 0.3, 0.6),
-        seeds="0-2",
-        compared_teachers="0-2,5-9",
-        views=162,
-    ),
-    "paper": Plan(
-        "cifar10",
-        teacher=("resnet56", None),
-        student=("alexnet", None),
-        teachers=(0.05, 0.1, 0.2, 0.4, 0.6),
-        students=(0.05, 0.1, 0.2, 0.4, 0.6),
-        seeds="0-2",
-        compared_teachers="0-2",
-        views=162,
-    ),
+    "laptop": _SMALL_SCALE,
+    "paper": _SMALL_SCALE._replace(teachers=_OF_FIGURE_5, students=_OF_FIGURE_5, compared_teachers="0-2"),
 }
 
 
