@@ -10,9 +10,8 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # whose parts load when first used
 from numpy.typing import ArrayLike, NDArray
-from scipy.fft import irfft, next_fast_len, rfft
-from scipy.optimize import brentq, isotonic_regression
 
 from lsbook.analysis.checks import (
     SUM_TOLERANCE,
@@ -339,9 +338,10 @@ def _smoothed_error(
         values[:, [0, -1]] *= 2
     kernel = np.exp(-0.5 * ((np.linspace(0, 1, n_cells + 1) - 0.5) / width) ** 2)
     mirrored = np.concatenate([values[:, :0:-1], values, values[:, -2::-1]], axis=1)
-    size = next_fast_len(mirrored.shape[1] + n_cells, real=True)
+    size = scipy.fft.next_fast_len(mirrored.shape[1] + n_cells, real=True)
     first = n_cells + (n_cells + 1) // 2
-    smoothed = irfft(rfft(mirrored, size) * rfft(kernel, size), size)[:, first : first + n_cells + 1]
+    spectrum = scipy.fft.rfft(mirrored, size) * scipy.fft.rfft(kernel, size)
+    smoothed = scipy.fft.irfft(spectrum, size)[:, first : first + n_cells + 1]
     mesh = np.linspace(0, 1, max(round(10 / width), 200))
     weight = np.ones(len(mesh))
     if whole_ends:
@@ -386,7 +386,7 @@ def isotonic_decomposition(confidence: ArrayLike, correct: ArrayLike) -> Isotoni
     """
     confidence, correct = _forecasts(confidence, correct)
     _, index, count = np.unique(confidence, return_inverse=True, return_counts=True)
-    fitted = isotonic_regression(np.bincount(index, correct) / count, weights=count).x[index]
+    fitted = scipy.optimize.isotonic_regression(np.bincount(index, correct) / count, weights=count).x[index]
     accuracy = correct.mean()
     return IsotonicDecomposition(
         miscalibration=float(np.mean((confidence - correct) ** 2 - (fitted - correct) ** 2)),
@@ -476,7 +476,7 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
         return LARGEST_TEMPERATURE
     if slope(high) <= 0:
         return SMALLEST_TEMPERATURE
-    return float(np.exp(-brentq(slope, low, high, xtol=1e-7)))
+    return float(np.exp(-scipy.optimize.brentq(slope, low, high, xtol=1e-7)))
 
 
 def fit_temperature_by_ece(logits: ArrayLike, labels: ArrayLike, n_bins: int = 15, equal_mass: bool = False) -> float:

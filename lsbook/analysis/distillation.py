@@ -4,8 +4,8 @@ It makes teachers comparable (Müller et al. 2019, section 4).
 """
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
 from lsbook.analysis.checks import class_indices, distributions, logits_and_labels, positive
 
@@ -87,4 +87,4 @@ def temperature_for(index: float, logits: ArrayLike, labels: ArrayLike) -> float
     least, most = difference(low), difference(high)
     if not least <= 0 <= most:
         raise ValueError(f"index: this teacher's is between {least + index:.3g} and {most + index:.3g}, not {index:g}")
-    return float(np.exp(brentq(difference, low, high, xtol=1e-7)))
+    return float(np.exp(scipy.optimize.brentq(difference, low, high, xtol=1e-7)))

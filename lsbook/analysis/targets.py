@@ -6,8 +6,8 @@ With K classes and the factor α, y_k becomes y_k (1 − α) + α / K. The unifo
 import math
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize
 from scipy.special import entr, logsumexp, softmax
 
 from lsbook.analysis.checks import class_indices, distributions, floats, integer
@@ -111,7 +111,7 @@ def minimise_loss(n_classes: int, alpha: float) -> NDArray[np.float64]:
         p = np.asarray(softmax(logits))
         return p * direction - p * (p @ direction)
 
-    found = minimize(
+    found = scipy.optimize.minimize(
         loss,
         x0=np.zeros(n_classes),
         jac=gradient,

@@ -38,7 +38,7 @@ def planned(profile: str, store: Store, recorded: pd.DataFrame, chapters: Iterab
     # Of one training the run with most measured along it, which serves every chapter.
     runs = {run.key: run for run in sorted(asked, key=lambda run: run.probe != "none")}.values()
     keys = [
-        next((name.key for name in run.namesakes if name.key in recorded.index), None) if run in store else None
+        next((name.key for name in run.namesakes() if name.key in recorded.index), None) if run in store else None
         for run in runs
     ]
     return runs_frame(runs).assign(profile=profile, record=pd.Series(keys, dtype=str).to_numpy())

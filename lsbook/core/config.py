@@ -4,7 +4,7 @@ import ast
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, replace
 from functools import cached_property
 from typing import Annotated, Any, Literal, get_args
@@ -317,13 +317,12 @@ class Run:
         """What is measured along the training, whether it is part of the run's name or not."""
         return self.recipe.probe if self.probe == "none" else self.probe
 
-    @property
-    def namesakes(self) -> "tuple[Run, ...]":
-        """The run, and the same training under the names that it had while a probe was part of them."""
+    def namesakes(self) -> "Iterator[Run]":
+        """Yield the run, and the same training under the names that it had while a probe was part of them."""
+        yield self
         in_files = self.dataset in registry.DATASETS and registry.DATASETS[self.dataset].shape is None
-        if self.is_text or in_files or self.recipe.probe != "none":
-            return (self,)
-        return self, *(replace(self, recipe=replace(self.recipe, probe=probe)) for probe in get_args(Probe)[1:])
+        if not (self.is_text or in_files or self.recipe.probe != "none"):
+            yield from (replace(self, recipe=replace(self.recipe, probe=probe)) for probe in get_args(Probe)[1:])
 
     @property
     def teachers(self) -> "tuple[Run, ...]":

@@ -16,6 +16,7 @@ from functools import cached_property
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import numpy as np
 from filelock import FileLock
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _TEMPORARY = ".writing-"
+# Records by their folder, and its state and that of its files.
+_in_use: WeakValueDictionary[tuple[object, ...], "Record"] = WeakValueDictionary()
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,7 @@ class Store:
 
     def get(self, run: Run) -> Record | None:
         """Return the record of a run, checked against its checksums, or None. Raises UserError where it is damaged."""
-        for name in run.namesakes:
+        for name in run.namesakes():
             folder = self._folder(name)
             if folder.is_dir() and serves(record := _read(folder), run):
                 return record
@@ -98,7 +101,7 @@ class Store:
     def __contains__(self, run: Run) -> bool:
         if run.probe != "none":
             return self.get(run) is not None
-        return any(self._folder(name).is_dir() for name in run.namesakes)
+        return any(self._folder(name).is_dir() for name in run.namesakes())
 
     def __iter__(self) -> Iterator[Record]:
         """Iterate over all records, checked. Raises UserError where one is damaged."""
@@ -287,14 +290,25 @@ def _whole(folder: Path) -> Record | None:
         return None
 
 
-def _checked(folder: Path, values: bool = False) -> Record:
-    """Damaged unless the record is whole. values: every number and string of its arrays, too."""
-    files = schema.read_files(folder)
-    content = _check(files, f"{folder.parent.name}/{folder.name}")
-    if values:
-        schema.check_values(files[ARRAYS])
-    metrics, history = Measured(content.metrics, "metric", folder), Measured(content.history, "history", folder)
-    return Record(content.run, metrics, history, content.environment, folder)
+def _checked(folder: Path) -> Record:
+    """Damaged unless the record is whole. One in use here is not read again until its files change."""
+    paths = folder.parent, folder, *(folder / name for name in schema.MOST_BYTES)
+    state = folder, *map(_state, paths)
+    record = _in_use.get(state)
+    if record is None:
+        content = _check(schema.read_files(folder), f"{folder.parent.name}/{folder.name}")
+        metrics, history = Measured(content.metrics, "metric", folder), Measured(content.history, "history", folder)
+        _in_use[state] = record = Record(content.run, metrics, history, content.environment, folder)
+    return record
+
+
+def _state(path: Path) -> tuple[int, ...] | None:
+    """What changes with a file or folder; None where it cannot be asked."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _check(files: dict[str, bytes], folder: str) -> schema.Content:
@@ -308,7 +322,9 @@ def _check(files: dict[str, bytes], folder: str) -> schema.Content:
 def _problem(folder: Path) -> str | None:
     """What is wrong with a record, in a few words, or None."""
     try:
-        _checked(folder, values=True)
+        files = schema.read_files(folder)
+        _check(files, f"{folder.parent.name}/{folder.name}")
+        schema.check_values(files[ARRAYS])
     except Damaged as error:
         return str(error)
     return None

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import binom
+from numpy.typing import NDArray
+from scipy.special import bdtr
 
 from lsbook.analysis.calibration import Reliability
 from lsbook.figures.style import COLOURS, NEUTRAL, WIDE
@@ -31,14 +32,20 @@ def draw_reliability(axes: Axes, diagrams: Sequence[Reliability], colour: str) -
         np.stack([getattr(diagram, name)[shown] for diagram in diagrams])
         for name in ("confidence", "accuracy", "count")
     )
-    x, n = confidence.mean(axis=0), count.mean(axis=0).round()
-    low, high = (binom.ppf(share, n, np.clip(x, 0, 1)) / n for share in (0.025, 0.975))
+    x, n = confidence.mean(axis=0), count.mean(axis=0).round().astype(int)
+    ranges = [_binomial_range(*of_bin) for of_bin in zip(n, np.clip(x, 0, 1), strict=True)]
+    low, high = np.reshape(ranges, (-1, 2)).T / n
     axes.plot([0, 1], [0, 1], ":", color=NEUTRAL, linewidth=1)
     axes.fill_between(x, low, high, color=NEUTRAL, alpha=0.25, lw=0)
     axes.fill_between(x, accuracy.min(axis=0), accuracy.max(axis=0), color=colour, alpha=0.3, lw=0)
     axes.plot(x, accuracy.mean(axis=0), "o-", color=colour, markersize=3.5, linewidth=1.3)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     return axes
+
+
+def _binomial_range(n: int, p: float) -> NDArray[np.intp]:
+    """(2,): the 2.5 % and the 97.5 % quantile of the number of successes in n trials."""
+    return np.searchsorted(bdtr(np.arange(n + 1), n, p), (0.025, 0.975))
 
 
 def draw_confidences(axes: Axes, diagrams: Sequence[Reliability], colour: str) -> Axes:

@@ -88,7 +88,7 @@ def test_operations_are_shown_where_they_are_recorded(store, put):
 
 def test_each_planned_run_is_counted_once_and_found_under_its_earlier_name(store, put):
     [first, *_] = dict.fromkeys(plans.plan("mutual_information", "laptop"))
-    [_, earlier] = dataclasses.replace(first, probe="none").namesakes
+    [_, earlier] = dataclasses.replace(first, probe="none").namesakes()
     put(store, earlier)
     recorded = store.frame()
     planned = costs.planned("laptop", store, recorded, plans.registered())

@@ -34,7 +34,7 @@ def test_students_are_listed_by_their_teachers(put, tmp_path):
 
 def test_runs_that_are_measured_along_the_training_are_listed_apart(put, tmp_path):
     store = Store(tmp_path)
-    _, probed = mutual_information.run("laptop", HARD, 0).namesakes
+    _, probed = mutual_information.run("laptop", HARD, 0).namesakes()
     for run in (probed, profiles.run("laptop", "cifar10", "resnet56", 0.0, 0)):
         put(store, run, metrics={"test_accuracy": 0.7})
     names = [row[0] for row in overview.recorded(store=store).rows]

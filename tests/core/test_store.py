@@ -139,6 +139,36 @@ def test_a_missing_file_and_a_wrong_folder_are_noticed(store, content):
         store.get(run(0))
 
 
+def flip_unseen(path: Path) -> None:
+    """Change a byte of a file, and neither its size nor its time."""
+    before = path.stat()
+    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def replace_by_link(path: Path) -> None:
+    path.symlink_to(path.rename(path.with_name(".moved")))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda folder: flip_unseen(folder / "record.json"),
+        lambda folder: (folder / "arrays.npz").unlink(),
+        lambda folder: (folder / "further").touch(),
+        replace_by_link,
+        lambda folder: replace_by_link(folder.parent),
+    ],
+)
+def test_a_record_is_read_once_while_it_is_in_use_and_damage_is_noticed_all_the_same(store, content, damage):
+    held = store.put(run(), **content)
+    assert store.get(run()) is held
+    assert [*store] == [held]
+    damage(held.folder)
+    with pytest.raises(UserError, match=run().key):
+        store.get(run())
+
+
 def test_what_a_writer_is_filling_is_not_looked_into(store, monkeypatch, content):
     """It may be gone by then."""
     record = store.put(run(), **content)
