@@ -44,7 +44,7 @@ def reason(name: str, findings: Sequence[Finding]) -> Text:
     by_verdict: dict[str, list[str]] = {}
     for claim in subject.claims:
         if claim not in key:
-            verdicts = [outcome.verdict for several in by_network(findings, claim).values() for outcome, _ in several]
+            verdicts = [outcome.verdict for several in by_network(findings, claim).values() for outcome in several]
             by_verdict.setdefault(overall(verdicts), []).append(CLAIMS[claim].text)
     sentences += [f"{words}: {'; '.join(by_verdict[v])}." for v, words in _WHERE.items() if v in by_verdict]
     return Text(" ".join(sentences) or "Not tested yet.")

@@ -1,15 +1,12 @@
 """What all chapters measured: every part of every claim in every setting, with its verdict."""
 
-import itertools
-from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from collections.abc import Collection
 
 from lsbook.chapters.plans import registered
-from lsbook.chapters.shared.claim_tables import Finding, Measure, findings
+from lsbook.chapters.shared.claim_tables import Finding, findings
 from lsbook.chapters.shared.selection import RECORDED, is_recorded
 from lsbook.core.errors import one_of
-from lsbook.evidence import claims
-from lsbook.evidence.claims import CLAIMS, MIXED
+from lsbook.evidence.claims import CLAIMS
 from lsbook.recipes.profiles import PROFILES
 
 EVIDENCE = ("paper", "laptop")  # profiles that say something about the paper, the better first
@@ -46,28 +43,3 @@ def collect(profile: str = "auto", seeds: str = RECORDED, ids: Collection[str] =
                     best[part] = found
                 measured.add(on)
     return list(best.values())
-
-
-class Outcome(NamedTuple):
-    """The verdict on a claim in one setting, its parts combined; the setting names those that decide, if not all do."""
-
-    profile: str
-    setting: str
-    verdict: str
-
-
-def outcomes(findings: Sequence[Finding], claim: str) -> list[Outcome]:
-    """One for each setting in which the claim was measured."""
-    found = [finding for finding in findings if finding.verdict.claim == claim]
-    by_setting = itertools.groupby(found, lambda finding: (finding.profile, finding.setting))
-    return [_outcome(*setting, [finding.measure for finding in parts]) for setting, parts in by_setting]
-
-
-def _outcome(profile: str, setting: str, parts: Sequence[Measure]) -> Outcome:
-    verdict = claims.combine([part.verdict for part in parts]).verdict
-    if verdict == MIXED:
-        named = "; ".join(f"{part.title}: {part.verdict.verdict}" for part in parts)
-        return Outcome(profile, f"{setting} ({named})", verdict)
-    deciding = [part.title for part in parts if part.verdict.verdict == verdict]
-    named = f" ({', '.join(deciding)})" if len(deciding) < len(parts) else ""
-    return Outcome(profile, setting + named, verdict)

@@ -167,7 +167,8 @@ def measured(
 
 def setting(chapter: str, comparison: Comparison, where: str, measures: list[Measure]) -> Setting:
     """What claims came to on a network. where: on what else than the network, such as ", α = 0.05"."""
-    return Setting(chapter, comparison.profile, comparison.title + where, measures, comparison.records)
+    title, variant = comparison.title + where, where.strip(", ")
+    return Setting(chapter, comparison.profile, title, measures, comparison.records, variant)
 
 
 def compared(

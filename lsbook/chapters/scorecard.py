@@ -1,4 +1,4 @@
-"""The scorecard: every claim on every network as a grid of marks, and every interval of a unit on one axis.
+"""The scorecard: every claim on every network as a grid of marks, and every interval of a claim on one axis.
 
 Beside ours stands what the paper and its replication report.
 """
@@ -12,7 +12,7 @@ from lsbook.analysis.multiplicity import benjamini_hochberg, holm
 from lsbook.analysis.statistics import paired_p_value, welch_p_value
 from lsbook.chapters.shared import captions, claim_tables
 from lsbook.chapters.shared.claim_tables import PAPER_PROFILE, Finding
-from lsbook.chapters.topics import LATER_TOPICS, TOPICS, Topic, by_network, data_name, network_name, topic
+from lsbook.chapters.topics import LATER_TOPICS, TOPICS, Outcome, Topic, by_network, data_name, network_name, topic
 from lsbook.core import registry
 from lsbook.core.registry import short_title
 from lsbook.core.wording import counted, listed, sentence_case
@@ -72,25 +72,38 @@ def _grid_topic(topic: Topic, findings: Sequence[Finding], networks: Sequence[tu
     heading = Markup('<tr class="topic"><th scope="rowgroup" colspan="{}">{}</th></tr>').format(
         len(networks) + 1, topic.title
     )
-    return Markup("").join([heading, *(_grid_row(claim, findings, networks, page) for claim in topic.claims)])
+    return Markup("").join([heading, *(_grid_rows(claim, findings, networks, page) for claim in topic.claims)])
 
 
-def _grid_row(claim: str, findings: Sequence[Finding], networks: Sequence[tuple[str, str]], page: str) -> Markup:
-    found = by_network(findings, claim)
-    cells = []
-    for network in networks:
-        links = [
-            Markup('<a href="{}#{}">{}{}</a>').format(
-                page,
-                finding.id,
-                mark(outcome.verdict, outcome.profile == PAPER_PROFILE),
-                hidden(f"{WORDS[outcome.verdict]}, {captions.standing(outcome.profile)}"),
-            )
-            for outcome, finding in found.get(network, ())
-        ]
-        cells.append(Markup("<td>{}</td>").format(Markup("").join(links) or hidden("not asked of this network")))
-    text = ALL_CLAIMS[claim].text
-    return Markup('<tr><th scope="row">{}</th>{}</tr>').format(text[0].upper() + text[1:], Markup("").join(cells))
+def _grid_rows(claim: str, findings: Sequence[Finding], networks: Sequence[tuple[str, str]], page: str) -> Markup:
+    """A row for each variant of the claim's settings."""
+    by_variant: dict[str, dict[tuple[str, str], list[Outcome]]] = {}
+    for network, outcomes in by_network(findings, claim).items():
+        for outcome in outcomes:
+            by_variant.setdefault(outcome.findings[0].variant, {}).setdefault(network, []).append(outcome)
+    text = sentence_case(ALL_CLAIMS[claim].text)
+    if not by_variant:
+        return Markup('<tr><th scope="row">{}</th><td colspan="{}">{} {}</td></tr>').format(
+            text, len(networks), mark(NOT_TESTED), WORDS[NOT_TESTED]
+        )
+    return Markup("").join(
+        Markup('<tr><th scope="row">{}{}</th>{}</tr>').format(
+            text,
+            Markup(" <small>{}</small>").format(variant) if variant else "",
+            Markup("").join(_grid_cell(found.get(network, ()), page) for network in networks),
+        )
+        for variant, found in by_variant.items()
+    )
+
+
+def _grid_cell(outcomes: Sequence[Outcome], page: str) -> Markup:
+    """A mark for each profile, which leads to its row."""
+    links = []
+    for verdict, (first, *_) in outcomes:
+        words = hidden(f"{WORDS[verdict]}, {captions.standing(first.profile)}")
+        drawn = mark(verdict, first.profile == PAPER_PROFILE)
+        links.append(Markup('<a href="{}#{}">{}{}</a>').format(page, first.id, drawn, words))
+    return Markup("<td>{}</td>").format(Markup("").join(links) or hidden("not asked of this network"))
 
 
 def forest(name: str, findings: Sequence[Finding]) -> Html:

@@ -1,12 +1,14 @@
 """The questions that the book answers, and the sentences that answer them, chosen by what was found."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from lsbook.chapters.findings import Outcome, outcomes
 from lsbook.chapters.shared import captions
 from lsbook.chapters.shared.claim_tables import PAPER_PROFILE, Finding
 from lsbook.core.registry import short_title
+from lsbook.evidence import claims
 from lsbook.evidence.claims import CONTRADICTED, MIXED, NOT_TESTED, REPRODUCED, UNDECIDED
 
 
@@ -161,12 +163,19 @@ def answer(topic: Topic, findings: Sequence[Finding]) -> Answer:
     return Answer(topic, overall(finding.verdict.verdict for finding in found), found)
 
 
-def by_network(findings: Sequence[Finding], claim: str) -> dict[tuple[str, str], list[tuple[Outcome, Finding]]]:
-    """Network -> the outcome of a claim in every profile, and the finding on its first part."""
-    result: dict[tuple[str, str], list[tuple[Outcome, Finding]]] = {}
-    for network in dict.fromkeys(finding.network for finding in findings if finding.verdict.claim == claim):
-        own = [f for f in findings if f.verdict.claim == claim and f.network == network]
-        for outcome in outcomes(own, claim):
-            first = next(finding for finding in own if finding.profile == outcome.profile)
-            result.setdefault(network, []).append((outcome, first))
+class Outcome(NamedTuple):
+    """What came of a claim in one setting: a verdict on its parts together, and the findings on each."""
+
+    verdict: str
+    findings: list[Finding]
+
+
+def by_network(findings: Sequence[Finding], claim: str) -> dict[tuple[str, str], list[Outcome]]:
+    """Network -> what came of a claim in each setting that it was measured in."""
+    own = [finding for finding in findings if finding.verdict.claim == claim]
+    result: dict[tuple[str, str], list[Outcome]] = {}
+    for _, parts in itertools.groupby(own, lambda finding: (finding.profile, finding.setting)):
+        found = list(parts)
+        verdict = claims.combine([finding.verdict for finding in found]).verdict
+        result.setdefault(found[0].network, []).append(Outcome(verdict, found))
     return result

@@ -1,4 +1,4 @@
-"""Forest plots as HTML tables: every interval of one unit on one axis, its numbers beside it.
+"""Forest plots as HTML tables: every interval of a claim, in one unit, on one axis, its numbers beside it.
 
 Places are percentages of the column's width, so the picture needs no script, fits a phone and can be checked.
 """
@@ -68,19 +68,25 @@ class Axis:
         return round(100 * (value - self.low) / (self.high - self.low), 2)
 
 
-def forest_table(caption: str, groups: Sequence[RowGroup]) -> Markup:
-    """The table of the groups' rows on one axis. caption: what the axis shows, with its unit."""
-    drawn = [(row.interval, row.threshold) for group in groups for row in group.rows if row.interval]
-    ends = [end for (_, low, high), threshold in drawn for end in (low, high, threshold)]
-    axis = Axis(ends or [0.0])
-    body = Markup("").join(_group(group, axis) for group in groups)
+def forest_table(caption: str, blocks: Sequence[Sequence[RowGroup]]) -> Markup:
+    """The table of groups of rows. caption: what is shown, with its unit; blocks: groups that share an axis."""
+    body = Markup("").join(map(_block, blocks))
     return Markup(
         '<table class="forest"><caption>{}</caption><thead><tr><th scope="col">network, conditions</th>'
         '<th scope="col"><span class="visually-hidden">picture of the interval</span></th>'
         '<th scope="col">from → to</th><th scope="col">difference [95 % interval]</th>'
         '<th scope="col">must be</th><th scope="col">verdict</th></tr>'
-        "</thead><tbody>{}{}</tbody></table>"
-    ).format(caption, body, _ticks(axis) if ends else Markup(""))
+        "</thead>{}</table>"
+    ).format(caption, body)
+
+
+def _block(groups: Sequence[RowGroup]) -> Markup:
+    """Groups on one axis, which stands below them."""
+    drawn = [(row.interval, row.threshold) for group in groups for row in group.rows if row.interval]
+    ends = [end for (_, low, high), threshold in drawn for end in (low, high, threshold)]
+    axis = Axis(ends or [0.0])
+    rows = Markup("").join(_group(group, axis) for group in groups)
+    return Markup("<tbody>{}{}</tbody>").format(rows, _ticks(axis) if ends else "")
 
 
 def _group(group: RowGroup, axis: Axis) -> Markup:

@@ -17,15 +17,6 @@ def test_every_claim_is_stated_somewhere():
     assert literature.STATED.keys() == CLAIMS.keys()
 
 
-def test_a_claim_whose_parts_disagree_is_mixed_and_says_which_is_which():
-    apart = [finding("C12", -1, MLP, part=part) for part in ("teacher", "student")]
-    [outcome] = findings.outcomes(apart, "C12")
-    assert outcome.verdict == "mixed"
-    assert outcome.setting == f"{TITLES[MLP]} (the teacher: reproduced; the student: contradicted)"
-    both = [finding("C12", sign, MLP, part=part) for part, sign in (("teacher", -1), ("student", +1))]
-    assert findings.outcomes(both, "C12")[0].setting == TITLES[MLP]
-
-
 def test_a_finding_knows_its_network_its_conditions_and_its_change():
     found = finding("C6", -0.05)
     assert found.network == ALEXNET

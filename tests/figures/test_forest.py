@@ -31,7 +31,7 @@ def places(html: str, name: str) -> list[list[float]]:
 
 def test_every_interval_has_its_place_on_one_axis():
     rows = [row(1, 0.5, 1.5), row(-3, -4, -2, threshold=0.5, upward=False)]
-    html = forest_table("points", [RowGroup("claim", "quantity", rows)])
+    html = forest_table("points", [[RowGroup("claim", "quantity", rows)]])
     axis = Axis([0.5, 1.5, 0.0, -4, -2, 0.5])
     assert places(html, "mean") == [[axis.place(1)], [axis.place(-3)]]
     assert places(html, "line") == [
@@ -42,6 +42,13 @@ def test_every_interval_has_its_place_on_one_axis():
     assert up == [axis.place(0), pytest.approx(100 - axis.place(0))]
     assert down == [0, axis.place(0.5)]
     assert all(0 < left < 100 for left, *_ in places(html, "mean") + places(html, "threshold"))
+
+
+def test_small_differences_have_an_axis_of_their_own():
+    small, large = ([RowGroup("claim", "quantity", [row(size, 0, 2 * size)])] for size in (0.001, 1))
+    html = forest_table("fraction", [small, large])
+    assert places(html, "mean") == 2 * places(forest_table("fraction", [large]), "mean")
+    assert html.count('class="axis"') == 2
 
 
 def test_an_axis_keeps_order_and_has_its_ticks_inside():
@@ -58,16 +65,17 @@ def test_an_axis_keeps_order_and_has_its_ticks_inside():
 
 def test_what_is_not_tested_has_no_picture_and_moves_no_axis():
     untested = Row("id", "net", "1 seed", "0 → 1", None, 99.0, True, "—", "> 0", Markup("not tested"))
-    alone = forest_table("points", [RowGroup("claim", "quantity", [untested])])
+    alone = forest_table("points", [[RowGroup("claim", "quantity", [untested])]])
     assert "threshold" not in alone
     assert 'class="axis"' not in alone
     tested = row(1, 0, 2)
-    with_it = forest_table("points", [RowGroup("claim", "quantity", [tested, untested])])
-    assert places(with_it, "mean") == places(forest_table("points", [RowGroup("claim", "quantity", [tested])]), "mean")
+    with_it = forest_table("points", [[RowGroup("claim", "quantity", [tested, untested])]])
+    without = forest_table("points", [[RowGroup("claim", "quantity", [tested])]])
+    assert places(with_it, "mean") == places(without, "mean")
 
 
 def test_what_is_shown_is_text():
-    html = forest_table("<b>", [RowGroup("<i>", "*x*", [row(0, -1, 1, label="<script>", detail="&amp;")])])
+    html = forest_table("<b>", [[RowGroup("<i>", "*x*", [row(0, -1, 1, label="<script>", detail="&amp;")])]])
     assert "<script" not in html
     assert "<b>" not in html
     assert "<i>" not in html

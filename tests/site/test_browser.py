@@ -251,11 +251,11 @@ def test_every_mark_of_the_grid_leads_to_its_row(browser, address):
 
 
 def test_the_forest_plots_draw_what_was_measured(browser, address):
-    """In every table of a unit the places in pixels are one linear function of the values."""
+    """Of every claim and unit the places in pixels are one linear function of the values."""
     page = browser.new_page(viewport=WIDE)
     page.goto(f"{address}/book/scorecard.html")
-    drawn = page.evaluate("""() => [...document.querySelectorAll("table.forest")].map((table) =>
-        [...table.querySelectorAll("tr[id]")].filter((row) => row.querySelector(".line")).map((row) => {
+    drawn = page.evaluate("""() => [...document.querySelectorAll(".forest tbody")].map((claim) =>
+        [...claim.querySelectorAll("tr[id]")].filter((row) => row.querySelector(".line")).map((row) => {
             const box = (name) => row.querySelector(name).getBoundingClientRect();
             const [line, mean] = [box(".line"), box(".mean")];
             return [row.id, line.left, (mean.left + mean.right) / 2, line.right, box(".threshold").left];

@@ -37,7 +37,7 @@ class Setting(NamedTuple):
     """What claims were measured on in a profile.
 
     chapter: where; title: networks and data as the reader knows them, with the arm where that is not smoothing;
-    records: of all measures.
+    records: of all measures; variant: what tells it from other settings of the same networks, such as "α = 0.05".
     """
 
     chapter: str
@@ -45,12 +45,14 @@ class Setting(NamedTuple):
     title: str
     measures: list[Measure]
     records: Sequence[Record]
+    variant: str = ""
 
 
 class Finding(NamedTuple):
     """A part of a claim, measured in a chapter in a profile.
 
-    setting: networks and data as the reader knows them; records: what the chapter measured its claims there on.
+    setting: networks and data as the reader knows them; records: what the chapter measured its claims there on;
+    variant: of the setting, as `Setting` has it.
     """
 
     chapter: str
@@ -58,6 +60,7 @@ class Finding(NamedTuple):
     setting: str
     measure: Measure
     records: Sequence[Record] = ()
+    variant: str = ""
 
     @property
     def verdict(self) -> Verdict:
@@ -97,7 +100,7 @@ class Finding(NamedTuple):
 def findings(settings: Iterable[Setting]) -> list[Finding]:
     """Every part of every claim that was measured in these settings."""
     return [
-        Finding(setting.chapter, setting.profile, setting.title, measure, setting.records)
+        Finding(setting.chapter, setting.profile, setting.title, measure, setting.records, setting.variant)
         for setting in settings
         for measure in setting.measures
     ]
@@ -146,27 +149,32 @@ def claim_table(settings: Sequence[Setting]) -> Html:
 
 
 def forests(found: Sequence[Finding], label: Callable[[Finding], str]) -> Markup:
-    """A forest plot of the findings of each unit. label: names the network of a finding."""
-    by_unit: dict[str, list[Finding]] = {}
+    """A forest plot of the findings of each unit, those of a claim on one axis. label: names a finding's network."""
+    by_unit: dict[str, dict[str, list[Finding]]] = {}
     for finding in found:
-        by_unit.setdefault(finding.part.units, []).append(finding)
+        by_unit.setdefault(finding.part.units, {}).setdefault(finding.verdict.claim, []).append(finding)
     return Markup("").join(
-        forest_table(f"Differences, smoothed − hard unless said, in {UNITS.get(unit, unit)}", _groups(several, label))
-        for unit, several in by_unit.items()
+        forest_table(
+            f"Differences, smoothed − hard unless said, in {UNITS.get(unit, unit)}",
+            [_groups(several, label) for several in by_claim.values()],
+        )
+        for unit, by_claim in by_unit.items()
     )
 
 
 def _groups(found: Sequence[Finding], label: Callable[[Finding], str]) -> list[RowGroup]:
-    quantities: dict[tuple[str, str], list[Finding]] = {}
+    """A group for each part of a claim."""
+    parts: dict[str, list[Finding]] = {}
     for finding in found:
-        quantities.setdefault((finding.verdict.claim, finding.verdict.part), []).append(finding)
+        parts.setdefault(finding.verdict.part, []).append(finding)
+    claim = ALL_CLAIMS[found[0].verdict.claim]
     return [
         RowGroup(
-            sentence_case(ALL_CLAIMS[claim].text),
-            f"{several[0].part.quantity}. {ALL_CLAIMS[claim].caveat}".strip(),
+            sentence_case(claim.text),
+            f"{several[0].part.quantity}. {claim.caveat}".strip(),
             [_row(finding, label(finding)) for finding in several],
         )
-        for (claim, _), several in quantities.items()
+        for several in parts.values()
     ]
 
 
