@@ -44,7 +44,7 @@ def test_every_mark_of_the_grid_leads_to_a_row(findings):
 def test_each_setting_of_a_claim_has_a_row_of_the_grid_and_what_is_not_tested_says_so():
     first = finding("L8", 1)
     second = first._replace(setting=f"{first.setting}, half of them", variant="half of them")
-    html = scorecard.grid([first, second], None, LATER_TOPICS).html
+    html = unescape(scorecard.grid([first, second], None, LATER_TOPICS).html)
     rows = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', html)
     text = "Smoothing helps against wrong labels"
     cells = {name: cell for name, cell in rows if name.startswith(text)}
