@@ -31,7 +31,7 @@ NETWORKS = {
     "paper": (("cifar10", "alexnet"), ("cifar10", "resnet56")),
 }
 # What is said of further settings, by verdict.
-ELSEWHERE = {REPRODUCED: "As reported", CONTRADICTED: "Contrary to the report", UNDECIDED: "Open"}
+ELSEWHERE = {REPRODUCED: "as reported", CONTRADICTED: "contrary to the report", UNDECIDED: "open"}
 SECOND_FACTOR = 0.05  # of L2, with which L1 is decided as well
 NOISY = ("cifar10", "alexnet")  # the network that learns from wrong labels
 NOISE = 0.2  # the share of them
@@ -213,7 +213,8 @@ def answer(findings: Sequence[Finding], templates: dict[str, str]) -> str:
 
     Args:
         findings: on the part, one a network.
-        templates: verdict -> sentence with `network`, `means` (of both arms) and `change` (with its interval).
+        templates: verdict -> sentence with `network`, `means` (of both arms), `change` (with its interval) and `size`
+            (the same without the sign).
 
     Returns:
         the sentence, and what came out in the other settings (networks, or data sets unknown to them). It is empty
@@ -226,18 +227,21 @@ def answer(findings: Sequence[Finding], templates: dict[str, str]) -> str:
     verdict, found = first.verdict.verdict, first.measure
     before, after = (f"{values.mean():#.3g}".rstrip(".").replace("-", "−") for values in (found.first, found.second))
     said = templates[verdict].format(
-        network=first.setting, means=f"{before} → {after}", change=captions.signed(*first.change)
+        network=first.setting,
+        means=f"{before} → {after}",
+        change=captions.signed(*first.change),
+        size=captions.magnitude(*first.change),
     )
     elsewhere = {name: [other for other in others if other.verdict.verdict == name] for name in (verdict, *ELSEWHERE)}
-    beginnings = ELSEWHERE | {verdict: "The same"}
-    return " ".join([said, *(f"{beginnings[name]} {_where(there)}." for name, there in elsewhere.items() if there)])
+    words = ELSEWHERE | {verdict: "the same"}
+    return " ".join([said, *(f"It is {words[name]} {_where(there)}." for name, there in elsewhere.items() if there)])
 
 
 def _where(findings: Sequence[Finding]) -> str:
     """The settings of one or two findings; of more their number."""
     if len(findings) > 2:
         return f"in {len(findings)} other settings"
-    return f"with {listed([finding.setting.replace(', ', ' on ', 1) for finding in findings])}"
+    return listed([f"on {finding.setting}" for finding in findings])
 
 
 def answers(

@@ -141,19 +141,8 @@ class Answer:
             network=network_name(finding.network),
             conditions=finding.conditions,
             change=captions.signed(*change),
-            size=magnitude(*change),
+            size=captions.magnitude(*change),
         )
-
-
-def magnitude(mean: float, low: float, high: float) -> str:
-    """The size of a change whose sign is decided, with its interval: what a verb such as "falls by" leaves to be said.
-
-    A change whose interval includes 0 keeps its signs.
-    """
-    if low < 0 < high:
-        return captions.signed(mean, low, high)
-    ends = sorted((abs(low), abs(high)))
-    return captions.signed(abs(mean), *ends).replace("+", "")
 
 
 def answer(topic: Topic, findings: Sequence[Finding]) -> Answer:

@@ -10,6 +10,7 @@ import numpy as np
 
 from lsbook import figures
 from lsbook.analysis import selective
+from lsbook.analysis.statistics import welch_interval
 from lsbook.chapters import later_findings
 from lsbook.chapters.later_findings import (
     answers,
@@ -22,40 +23,58 @@ from lsbook.chapters.later_findings import (
     setting,
     unknown,
 )
-from lsbook.chapters.shared import claim_tables
+from lsbook.chapters.shared import captions, claim_tables
 from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Setting
 from lsbook.chapters.shared.comparison import Arm, Comparison
 from lsbook.core import registry
 from lsbook.core.errors import UserError, brief, real_number, whole_number
 from lsbook.core.store import Record
-from lsbook.evidence.claims import CONTRADICTED, LATER, REPRODUCED, UNDECIDED
-from lsbook.outputs import Figure, Markup, Text
+from lsbook.core.wording import listed
+from lsbook.evidence.claims import CONTRADICTED, LATER, LEAST_SEEDS, REPRODUCED, UNDECIDED
+from lsbook.outputs import Figure, Markup, Table, Text, cell_frame
 
 DECIDED = ("L3", "L1", "L2", "L10")
-UNKNOWN_SCORES = ("MSP", "max logit", "energy")  # by which the unknown is told, the parts of L10
+# By which the unknown is told: the parts of L10.
+UNKNOWN_SCORES = {"max logit": "the largest logit", "energy": "the energy", "MSP": "the largest probability"}
 # (claim, part) -> by verdict a sentence; see `later_findings.answer`.
 TEMPLATES = {
     ("L3", "ranking"): {
-        REPRODUCED: "On {network} smoothed networks rank their own errors worse: AUGRC {means} ({change}).",
-        CONTRADICTED: "On {network} smoothed networks rank their own errors better: AUGRC {means} ({change}).",
-        UNDECIDED: "Whether smoothed networks rank their own errors worse is open on {network}: AUGRC {change}.",
+        REPRODUCED: "Smoothed networks rank their own errors worse by AUGRC, the mean share that is accepted and "
+        "wrong: on {network} {means} ({change}).",
+        CONTRADICTED: "Smoothed networks rank their own errors better by AUGRC, the mean share that is accepted and "
+        "wrong: on {network} {means} ({change}).",
+        UNDECIDED: "Whether smoothed networks rank their own errors worse by AUGRC, the mean share that is accepted "
+        "and wrong, is open on {network} ({change}).",
     },
     ("L3", "repair"): {
-        REPRODUCED: "Dividing the largest logit by the norm of all repairs their ranking by {change}.",
-        CONTRADICTED: "Dividing the largest logit by the norm of all makes their ranking worse ({change}).",
-        UNDECIDED: "Whether dividing the largest logit by the norm of all repairs their ranking is open ({change}).",
+        REPRODUCED: "Dividing the largest logit by the norm of all repairs this ranking: AUGRC falls by {size}.",
+        CONTRADICTED: "Dividing the largest logit by the norm of all makes this ranking worse: AUGRC rises by {size}.",
+        UNDECIDED: "Whether dividing the largest logit by the norm of all repairs this ranking is open: AUGRC falls "
+        "by {size}.",
     },
     ("L1", "ECE"): {
         REPRODUCED: "After temperature scaling they are calibrated worse: on {network} ECE {means} ({change}).",
         CONTRADICTED: "After temperature scaling they are calibrated better: on {network} ECE {means} ({change}).",
         UNDECIDED: "Who is calibrated better after temperature scaling is open on {network}: ECE {change}.",
     },
-    ("L10", "MSP"): {
-        REPRODUCED: "Unknown images are detected worse: on {network} AUROC {means} ({change}).",
-        CONTRADICTED: "Unknown images are detected better: on {network} AUROC {means} ({change}).",
-        UNDECIDED: "Whether unknown images are detected worse is open on {network}: AUROC {change}.",
+    **{
+        ("L10", part): {
+            REPRODUCED: f"Unknown images are detected worse by {score}: on {{network}} AUROC {{means}} ({{change}}).",
+            CONTRADICTED: f"They are detected better by {score}: on {{network}} AUROC {{means}} ({{change}}).",
+            UNDECIDED: f"Whether they are detected worse by {score} is open on {{network}}: AUROC {{change}}.",
+        }
+        for part, score in UNKNOWN_SCORES.items()
+        if part != "energy"  # which ranks nearly as the largest logit does
     },
+}
+# Metric -> what it is called in the table of the ranking.
+RANKING = {
+    "test_msp_augrc": "AUGRC",
+    "test_msp_aurc": "AURC, the mean risk",
+    "test_msp_auroc": "AUROC of right against wrong",
+    "test_msp_coverage_at_risk": "coverage at 5 % risk",
+    "test_msp_risk_at_coverage": "risk at 80 % coverage",
 }
 
 
@@ -90,7 +109,7 @@ def measures(comparison: Comparison, claim: str) -> list[Setting]:
 
 def _unknown_setting(comparison: Comparison, dataset: str) -> Setting:
     """L10 against the test images of one data set."""
-    found = compared("L10", UNKNOWN_SCORES, comparison.reference, comparison.main, partial(unknown, dataset))
+    found = compared("L10", [*UNKNOWN_SCORES], comparison.reference, comparison.main, partial(unknown, dataset))
     return setting("trust", comparison, f" against {registry.title(dataset)}", found)
 
 
@@ -102,8 +121,47 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 def in_short(shown: Sequence[Comparison]) -> Text:
     """The chapter's answer."""
     sentences = answers(shown, measured(shown, measures, DECIDED), TEMPLATES, so_far)
+    sentences[1:1] = _ranking_alone(shown)
     link = Markup("You can [accept and reject predictions yourself](#accept-and-reject).")
     return Text(Markup("**In short.** {}").format(Markup(" ").join([*sentences, link])))
+
+
+def _ranking_alone(shown: Sequence[Comparison]) -> list[str]:
+    """A sentence on the ranking apart from the accuracy, which also lowers AUGRC; none where it is not recorded."""
+    said: dict[str, list[str]] = {}
+    for comparison in shown:
+        hard, smoothed = comparison.arms[:2]
+        if len(hard.records) < LEAST_SEEDS or not _has(comparison, "test_msp_auroc"):
+            continue
+        change = welch_interval(hard.metric("test_msp_auroc"), smoothed.metric("test_msp_auroc"))
+        verdict = "worse" if change.high < 0 else "better" if change.low > 0 else "not clearly different"
+        said.setdefault(verdict, []).append(f"on {comparison.title} ({captions.signed(*change)})")
+    found = "; ".join(f"{verdict} {listed(where)}" for verdict, where in said.items())
+    return [f"The ranking alone (AUROC of right against wrong, fixed to decide nothing) is {found}."] if said else []
+
+
+def _has(comparison: Comparison, metric: str) -> bool:
+    """Whether every hard and smoothed network was measured by it."""
+    return all(metric in record.metrics for arm in comparison.arms[:2] for record in arm.records)
+
+
+def ranking_table(shown: Sequence[Comparison]) -> Table:
+    """How hard and smoothed networks rank their own errors, by every recorded measure, those of no claim among them."""
+    rows = [
+        (comparison.title, title, *(f"{values.mean():#.3g}" for values in both), captions.difference(*both))
+        for comparison in shown
+        for metric, title in RANKING.items()
+        if _has(comparison, metric)
+        for both in [[arm.metric(metric) for arm in comparison.arms[:2]]]
+    ]
+    return Table(
+        "table-ranking",
+        f"Ranking by the largest probability, hard targets against α = {shown[0].main.alpha:g}: means over the seeds, "
+        "and the difference with its 95 % Welch interval. AUROC is the ranking alone; the others also change with "
+        "accuracy. Only AUGRC was fixed beforehand to decide.",
+        cell_frame(("network", "measure", "hard", "smoothed", "difference"), rows),
+        [record for comparison in shown for arm in comparison.arms[:2] for record in arm.records],
+    )
 
 
 def so_far(comparison: Comparison) -> str:

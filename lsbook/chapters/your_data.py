@@ -61,8 +61,9 @@ MEASURES = {
     "test_scaled_nll": Shown("NLL at T (nats)"),
     "test_msp_augrc": Shown("AUGRC, probability", decimals=4),
     "test_normalised_logit_augrc": Shown("AUGRC, normalised logit", decimals=4),
+    "test_msp_auroc": Shown("AUROC of right against wrong"),
 }
-COMPARED = ("test_accuracy", "test_ece", "test_scaled_ece", "test_msp_augrc")
+COMPARED = ("test_accuracy", "test_ece", "test_scaled_ece", "test_msp_augrc", "test_msp_auroc")
 
 
 @dataclass(frozen=True)
@@ -280,15 +281,18 @@ def _for_calibration(shown: Study) -> tuple[str, str]:
 
 
 def _for_rejecting(shown: Study) -> tuple[str, str]:
-    worse = [
-        arm.label
+    changes = {
+        arm.label: (change(shown, arm, "test_msp_augrc"), change(shown, arm, "test_msp_auroc"))
         for arm in shown.comparison.others
-        if (found := change(shown, arm, "test_msp_augrc")) and found.low > 0
+    }
+    worse = [
+        label
+        for label, (share, ranking) in changes.items()
+        if (share and share.low > 0) or (ranking and ranking.high < 0)
     ]
     if worse:
         return "Rejecting the uncertain:", (
-            f"do not smooth by {listed(worse)}, or rank by the normalised logit: the largest probability ranks errors "
-            "worse there."
+            f"do not smooth by {listed(worse)}: the largest probability tells right from wrong worse there."
         )
     return "Rejecting the uncertain:", "nothing shows that smoothing ranks errors worse here."
 
@@ -384,6 +388,6 @@ ADVICE_RULES = Text(
     "seeds, is on one side of 0; else that is open. Smoothing is advised for accuracy where some factor raises it, and "
     "the one with the largest gain is named. For confidence the better of a temperature and a factor that lowers the "
     f"calibration error is advised, if that is at least {LEAST_GAIN:g} above what they reach and what chance alone "
-    "gives. Of several factors the best looks better than it is: try it once more on seeds of its own before you rely "
-    "on it."
+    "gives. For rejecting, a factor is advised against that raises AUGRC or lowers the AUROC of right against wrong. "
+    "Of several factors the best looks better than it is: try it once more on seeds of its own before you rely on it."
 )

@@ -8,7 +8,8 @@ import pytest
 
 from lsbook.chapters import advice, calibration, conclusion, distillation, landing
 from lsbook.chapters.findings import collect
-from lsbook.chapters.topics import TOPICS, answer, magnitude, overall
+from lsbook.chapters.shared import captions
+from lsbook.chapters.topics import TOPICS, answer, overall
 from lsbook.core.store import Store
 from lsbook.evidence.claims import CLAIMS, LATER
 from tests.chapters.invented import ALEXNET, MLP, finding
@@ -79,8 +80,8 @@ def test_several_networks_have_one_verdict_by_a_rule(verdicts, expected):
 
 
 def test_a_change_whose_sign_is_decided_is_said_by_the_verb():
-    assert magnitude(-0.2, -0.3, -0.1).replace("\N{NO-BREAK SPACE}", " ") == "0.20 [0.10, 0.30]"
-    assert magnitude(-0.2, -0.5, 0.1).replace("\N{NO-BREAK SPACE}", " ") == "−0.20 [−0.50, +0.10]"
+    assert captions.magnitude(-0.2, -0.3, -0.1).replace("\N{NO-BREAK SPACE}", " ") == "0.20 [0.10, 0.30]"
+    assert captions.magnitude(-0.2, -0.5, 0.1).replace("\N{NO-BREAK SPACE}", " ") == "−0.20 [−0.50, +0.10]"
 
 
 def test_advice_follows_what_was_found(recorded):

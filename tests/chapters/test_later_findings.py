@@ -75,21 +75,21 @@ def test_the_quantities_are_recorded():
                 assert all(abs(value) < 1e4 for value in found.values())
 
 
-RESNET = "with ResNet-56 on CIFAR-10"
-TINY = "with ResNet-56 on Tiny ImageNet at 32 × 32, 50 classes"
+RESNET = "on ResNet-56, CIFAR-10"
+TINY = "on ResNet-56, Tiny ImageNet at 32 × 32, 50 classes"
 
 
 @pytest.mark.parametrize(
     ("changes", "end"),
     [
         ([0.2], "A +0.200 [+0.177, +0.223]."),
-        ([0.2, 0.2], f". The same {RESNET}."),
-        ([0.2, -0.2], f". Contrary to the report {RESNET}."),
-        ([0.2, 0.2, 0.3], f". The same {RESNET} and {TINY[5:]}."),
-        ([0.2, 0.0, -0.2], f". Contrary to the report {TINY}. Open {RESNET}."),
-        ([0.2, 0.0, 0.3], f". The same {TINY}. Open {RESNET}."),
-        ([0.0, 0.2, 0.0], f". The same {TINY}. As reported {RESNET}."),
-        ([0.2, 0.0, 0.0, 0.0], ". Open in 3 other settings."),
+        ([0.2, 0.2], f". It is the same {RESNET}."),
+        ([0.2, -0.2], f". It is contrary to the report {RESNET}."),
+        ([0.2, 0.2, 0.3], f". It is the same {RESNET} and {TINY}."),
+        ([0.2, 0.0, -0.2], f". It is contrary to the report {TINY}. It is open {RESNET}."),
+        ([0.2, 0.0, 0.3], f". It is the same {TINY}. It is open {RESNET}."),
+        ([0.0, 0.2, 0.0], f". It is the same {TINY}. It is as reported {RESNET}."),
+        ([0.2, 0.0, 0.0, 0.0], ". It is open in 3 other settings."),
     ],
 )
 def test_an_answer_says_what_came_out_in_other_settings(changes, end):
@@ -113,6 +113,6 @@ def test_every_template_reads_as_a_sentence(chapter):
     for templates in chapter.TEMPLATES.values():
         assert templates.keys() == {REPRODUCED, CONTRADICTED, UNDECIDED}
         for text in templates.values():
-            said = text.format(network="X", means="1 → 2", change="+1 [+0, +2]")
+            said = text.format(network="X", means="1 → 2", change="+1 [+0, +2]", size="1 [0, 2]")
             assert said.endswith(".")
             assert "{" not in said

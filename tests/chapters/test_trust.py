@@ -28,6 +28,7 @@ def metrics(arm: str, seed: int) -> dict[str, float]:
         "test_isotonic_miscalibration": 0.03 - 0.01 * change + noise,
         "test_debiased_squared_error": 0.02 - 0.01 * change + noise,
         "test_msp_risk_at_coverage": 0.2 + 0.01 * change,
+        "test_msp_auroc": 0.8 - 0.01 * change + noise,
         **{f"ood_mnist_{score}_auroc": 0.7 - 0.1 * change + noise for score in ("msp", "max_logit", "energy")},
         **{f"ood_tiny_imagenet_32_{score}_auroc": 0.7 + noise for score in ("msp", "max_logit", "energy")},
     }
@@ -99,12 +100,24 @@ def test_too_few_seeds_decide_nothing_and_the_page_says_so(recorded):
 def test_the_answer_has_a_sentence_on_each_finding(recorded):
     text = trust.in_short([recorded(3)]).markdown.replace("\N{NO-BREAK SPACE}", " ")
     assert text.startswith(
-        "**In short.** On AlexNet, CIFAR-10 smoothed networks rank their own errors worse: AUGRC 0.0806 → 0.101 "
+        "**In short.** Smoothed networks rank their own errors worse by AUGRC, the mean share that is accepted and "
+        "wrong: on AlexNet, CIFAR-10 0.0806 → 0.101 "
     )
-    assert "Dividing the largest logit by the norm of all repairs their ranking by +0.010 [+0.010, +0.010" in text
+    assert "The ranking alone (AUROC of right against wrong, fixed to decide nothing) is worse on AlexNet" in text
+    assert (
+        "Dividing the largest logit by the norm of all repairs this ranking: AUGRC falls by 0.010 [0.010, 0.010" in text
+    )
     assert "After temperature scaling they are calibrated worse: on AlexNet, CIFAR-10 ECE 0.0106 → 0.0306" in text
-    assert "As reported with AlexNet on CIFAR-10 against MNIST." in text  # the unknown, of Tiny ImageNet open
+    assert "It is as reported on AlexNet, CIFAR-10 against MNIST." in text  # the unknown, of Tiny ImageNet open
     assert "This is on 3 of the 5 seeds fixed beforehand, and may change." in text
+
+
+def test_the_table_of_the_ranking_has_every_measure_that_is_recorded(recorded):
+    table = trust.ranking_table([recorded(3)])
+    assert [row[1] for row in table.rows] == ["AUGRC", "AUROC of right against wrong", "risk at 80 % coverage"]
+    assert table.rows[1][2:4] == ("0.801", "0.791")
+    assert table.rows[1][4].startswith("−0.0100")
+    assert len(table.records) == 6
 
 
 def test_curves_are_the_recorded_ones_or_else_those_of_what_is_stored(recorded):

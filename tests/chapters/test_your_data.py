@@ -68,11 +68,17 @@ def test_accuracy_calibration_and_ranking_are_told_with_intervals(recorded):
     assert "do not smooth by α = 0.05 and α = 0.1" in advice
 
 
+def test_who_ranks_worse_at_equal_augrc_is_not_advised_for_rejecting(recorded):
+    advice = said(your_data.advice(recorded(test_msp_auroc=-0.1)))
+    assert "do not smooth by α = 0.05 and α = 0.1: the largest probability tells right from wrong worse" in advice
+
+
 def test_what_does_not_differ_clearly_is_open(recorded):
     shown = recorded(noise=0.05, test_accuracy=0.001)
     assert said(your_data.in_short(shown)).count("not clearly different with α = 0.05") == 3
     advice = said(your_data.advice(shown))
     assert "no factor gains clearly" in advice
+    assert "nothing shows that smoothing ranks errors worse here" in advice
     assert "take it as it is" in advice
     assert "nothing shows that smoothing ranks errors worse here" in advice
 

@@ -37,6 +37,17 @@ def signed(mean: float, low: float, high: float) -> str:
     return f"{mean:+.{decimals}f} [{low:+.{decimals}f},\N{NO-BREAK SPACE}{high:+.{decimals}f}]".replace("-", "−")
 
 
+def magnitude(mean: float, low: float, high: float) -> str:
+    """The size of a change whose sign is decided, with its interval: what a verb such as "falls by" leaves to be said.
+
+    A change whose interval includes 0 keeps its signs.
+    """
+    if low < 0 < high:
+        return signed(mean, low, high)
+    ends = sorted((abs(low), abs(high)))
+    return signed(abs(mean), *ends).replace("+", "")
+
+
 def difference(first: np.ndarray, second: np.ndarray) -> str:
     """Mean of second (S',) − first (S,) with its Welch interval; the mean alone where an arm is a single run."""
     if min(len(first), len(second)) < 2:
