@@ -121,12 +121,12 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 def in_short(shown: Sequence[Comparison]) -> Text:
     """The chapter's answer."""
     sentences = answers(shown, measured(shown, measures, DECIDED), TEMPLATES, so_far)
-    sentences[1:1] = _ranking_alone(shown)
+    sentences[1:1] = _ranking_without_accuracy(shown)
     link = Markup("You can [accept and reject predictions yourself](#accept-and-reject).")
     return Text(Markup("**In short.** {}").format(Markup(" ").join([*sentences, link])))
 
 
-def _ranking_alone(shown: Sequence[Comparison]) -> list[str]:
+def _ranking_without_accuracy(shown: Sequence[Comparison]) -> list[str]:
     """A sentence on the ranking apart from the accuracy, which also lowers AUGRC; none where it is not recorded."""
     said: dict[str, list[str]] = {}
     for comparison in shown:
