@@ -28,7 +28,7 @@ from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import UserError, brief, one_of, parse_number, whole_number
 from lsbook.core.registry import DATASETS
 from lsbook.core.store import Record
-from lsbook.core.wording import counted, listed
+from lsbook.core.wording import counted, listed, sentence_case
 from lsbook.evidence import claims
 from lsbook.outputs import Figure, Markup, Text
 from lsbook.recipes.profiles import RECIPES
@@ -594,12 +594,35 @@ def within_margin(title: str, alpha: float, within: Sequence[str], recorded: Seq
     )
 
 
+def _scaled_likelihoods(study: Study) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Each network's negative log-likelihood at fitted temperatures, in nats: hard (S,), smoothed (S,)."""
+    found = []
+    for sweep in study.sweeps:
+        hard, smoothed = (
+            read_metric(scaled(arm), "nll") for arm in (sweep.comparison.reference, sweep.comparison.main)
+        )
+        found.append((sweep.title, hard, smoothed))
+    return found
+
+
+def likelier(likelihoods: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> str:
+    """On which networks smoothing makes the labels likelier than hard targets do, each at its best temperature."""
+    yes = [f"on {title}" for title, hard, smoothed in likelihoods if smoothed.mean() < hard.mean()]
+    no = [f"on {title}" for title, hard, smoothed in likelihoods if smoothed.mean() >= hard.mean()]
+    answers = [f"{word} {listed(where)}" for word, where in (("yes", yes), ("no", no)) if where]
+    return sentence_case(", ".join(answers))
+
+
 def numbers(study: Study) -> dict[str, float | str]:
-    """What the chapter's text quotes by name, of its first network."""
+    """What the chapter's text quotes by name: of its first network, and likelihoods of all."""
     sweep = study.sweeps[0]
     hard, smoothed = sweep.comparison.reference, sweep.comparison.main
     diagrams = reliability(scaled(hard), study.n_bins)
-    hard_nll, smoothed_nll = (float(read_metric(scaled(arm), "nll").mean()) for arm in (hard, smoothed))
+    likelihoods = _scaled_likelihoods(study)
+    left = [
+        f"{title} {before.mean():.3f} → {after.mean():.3f} ({captions.difference(before, after)})"
+        for title, before, after in likelihoods
+    ]
     by_chance = np.mean([diagram.ece_if_calibrated for diagram in diagrams])
     return {
         "network": sweep.title,
@@ -607,9 +630,8 @@ def numbers(study: Study) -> dict[str, float | str]:
         "chance_ece": float(by_chance),
         "hard_temperature": float(hard.metric("temperature").mean()),
         "smoothed_temperature": float(smoothed.metric("temperature").mean()),
-        "hard_nll": hard_nll,
-        "smoothed_nll": smoothed_nll,
-        "smoothed_likelier": "Yes" if smoothed_nll < hard_nll else "No",
+        "likelihoods": "; ".join(left),
+        "likelier": likelier(likelihoods),
         "n_test": f"{len(hard.records[0].arrays['test_hit']):,}",
     }
 

@@ -55,6 +55,12 @@ class ClassPairs:
             return np.repeat((self.smoothed.mean(axis=0) - self.hard.mean(axis=0))[:, None], 3, axis=1)
         return np.array([welch_interval(*ratios) for ratios in zip(self.hard.T, self.smoothed.T, strict=True)])
 
+    @property
+    def own_and_unlike(self) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Hard (S,) and smoothed (S,) ratios: of the pair that C5 is asked of, and the means of unlike pairs."""
+        arms = self.hard, self.smoothed
+        return [ratios[:, self.own] for ratios in arms], [ratios[:, self.unlike].mean(axis=1) for ratios in arms]
+
 
 def class_pairs(rows: Sequence[FigureRow]) -> list[ClassPairs]:
     """Every pair of classes of the first network, and of others that have fitted their training images."""
@@ -94,12 +100,26 @@ def panels_beside_unlike(found: Sequence[ClassPairs]) -> list[tuple[str, list[Pa
     return groups
 
 
+def in_short(found: Sequence[ClassPairs]) -> str:
+    """A sentence on whether look-alike classes become an arc more than others do, on the first network."""
+    network = found[0]
+    hard, smoothed = (mine - others for mine, others in zip(*network.own_and_unlike, strict=True))
+    than = "neither clearly more nor less than"
+    if min(len(hard), len(smoothed)) > 1:
+        excess = welch_interval(hard, smoothed)
+        than = "more than" if excess.low > 0 else "less than" if excess.high < 0 else than
+    return (
+        f"What shows two look-alike classes as an arc rises for {(network.rises[:, 0] > 0).sum()} of "
+        f"{len(network.labels)} pairs of classes on {network.row.title}, for {network.names[network.own]} {than} for "
+        "unlike pairs."
+    )
+
+
 def sentences(found: Sequence[ClassPairs]) -> Text:
     """How the rise of C5's ratio for the look-alike pair compares with that for unlike pairs, on each network."""
     said = []
     for network in found:
-        own = [ratios[:, network.own] for ratios in (network.hard, network.smoothed)]
-        unlike = [ratios[:, network.unlike].mean(axis=1) for ratios in (network.hard, network.smoothed)]
+        own, unlike = network.own_and_unlike
         excess = [mine - others for mine, others in zip(own, unlike, strict=True)]
         said.append(
             f"On {network.row.title} the ratio rises for {(network.rises[:, 0] > 0).sum()} of {len(network.labels)} "

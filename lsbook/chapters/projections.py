@@ -38,7 +38,7 @@ _RETRIEVERS = "golden retriever,Labrador retriever,goldfish"
 NETWORKS = {
     "smoke": (Network("digits", "alexnet-16", "0-2", "3,8,1"),),
     "laptop": (
-        Network("cifar10", "alexnet", "0-9", _CAT_AND_DOG),
+        Network("cifar10", "alexnet", "0-2,5-9", _CAT_AND_DOG),
         Network("cifar10", "resnet56", "0-2,5-9", _CAT_AND_DOG),
         Network("tiny-imagenet-50", "resnet56", "0-2", _RETRIEVERS),
     ),
@@ -96,7 +96,7 @@ class FigureRow(NamedTuple):
     @property
     def fitted(self) -> bool:
         """Whether the networks of every arm classify the share FITTED of their training images correctly."""
-        return min(arm.metric("train_accuracy").mean() for arm in self.comparison.arms) >= FITTED
+        return bool(min(arm.metric("train_accuracy").mean() for arm in self.comparison.arms) >= FITTED)
 
 
 def rows(
@@ -211,6 +211,7 @@ def measure(row: FigureRow, arm: Arm) -> list[Measure]:
             claim, part, title, reference.values(quantity), arm.values(quantity), conditions=f"α = {arm.alpha:g}"
         )
         for claim, part, title, quantity in _quantities(row, arm.alpha)
+        if claim != "C18" or row.fitted  # of which alone it is asked
     ]
 
 
@@ -301,15 +302,23 @@ _ACCURACY = {
 }
 
 
-def in_short(rows: Sequence[FigureRow]) -> Text:
-    """What smoothing does in the plane and to accuracy, what contradicts the paper first; further arms are left out."""
+def in_short(rows: Sequence[FigureRow], *further: str) -> Text:
+    """What smoothing does in the plane and to accuracy.
+
+    What contradicts the paper comes first, but last where a network has not fitted its training images, and before
+    that the further sentences. Further arms are left out.
+    """
     titles = [row.title for row in rows]
     found = [f for f in claim_tables.findings(measured(rows)) if f.setting in titles]
     tested = [f for f in found if f.verdict.verdict != NOT_TESTED]
     standing = sentence_case(captions.STANDING[rows[0].comparison.profile])
     if tested:
-        contrary = [sentence for row in rows for sentence in _contrary(row, tested)]
-        sentences = [*contrary, f"{standing}, smoothing {_seen(tested)}.", _accuracy(tested)]
+        contrary = {
+            fitted: [sentence for row in rows if row.fitted == fitted for sentence in _contrary(row, tested)]
+            for fitted in (True, False)
+        }
+        shown = f"{standing}, smoothing {_seen(tested)}."
+        sentences = [*contrary[True], shown, _accuracy(tested), *further, *contrary[False]]
     else:
         scatter = next(f.measure for f in found if f.verdict.claim == "C2")
         sentences = [
@@ -317,7 +326,7 @@ def in_short(rows: Sequence[FigureRow]) -> Text:
             f"classes is {scatter.first.mean():.3f} with hard targets and {scatter.second.mean():.3f} with smoothed."
         ]
     return Text(
-        Markup("**In short.** {} You can {{ref}}`choose classes and networks yourself <projection-widget>`.").format(
+        Markup("**In short.** {} You can {{ref}}`choose classes and α yourself <projection-widget>`.").format(
             " ".join(sentences)
         )
     )
@@ -395,15 +404,27 @@ def fitting_text(rows: Sequence[FigureRow]) -> Text:
     for row in rows:
         of_arms = [f"{100 * arm.metric('train_accuracy').mean():.0f}" for arm in row.comparison.arms]
         shares.append(f"{row.title}: {listed(of_arms)} %")
-    unfitted = [row.title for row in rows if not row.fitted]
-    said = (
-        f"The claims are about the end of training, which {listed(unfitted)}, with less than {100 * FITTED:.0f} %, "
-        f"{'has' if len(unfitted) == 1 else 'have'} not reached."
-        if unfitted
-        else "So all have reached the end of training, which the claims are about."
-    )
+    unfitted = [row for row in rows if not row.fitted]
+    said = "So all have reached the end of training, which the claims are about."
+    if unfitted:
+        titles = listed([row.title for row in unfitted])
+        said = (
+            f"The claims are about the end of training, which {titles}, with less than {100 * FITTED:.0f} %, "
+            f"{'has' if len(unfitted) == 1 else 'have'} not reached. That about logit gaps is not asked there: "
+            f"{listed([_distances_from_optimum(row) for row in unfitted])}."
+        )
     arms = listed([arm.name for arm in rows[0].comparison.arms])
     return Text(f"Training images classified correctly ({arms}): {'; '.join(shares)}. {said}")
+
+
+def _distances_from_optimum(row: FigureRow) -> str:
+    """How far the mean gap of a network is from the optimum in each arm, in words."""
+    alpha = row.comparison.main.alpha
+    said = [
+        f"{arm.values(lambda record: _distance_from_optimum(record, alpha)).mean():.2f} nats with {arm.name} targets"
+        for arm in row.comparison.arms[:2]
+    ]
+    return f"the mean gap of {row.title} is off its optimum by {listed(said)}"
 
 
 def accuracy_table(rows: Sequence[FigureRow]) -> Table:

@@ -265,7 +265,7 @@ _CLAIMS = (
     ),
     Claim(
         "C18",
-        "logit gaps become constant",
+        "logit gaps become more alike, and nearer to their optimum",
         (
             Part("sd over mean of true − other logits, training", -1, "ratio", name="variation"),
             Part("distance of the mean gap from the smoothed optimum, training", -1, "nats", name="optimum"),

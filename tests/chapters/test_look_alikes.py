@@ -7,6 +7,7 @@ import pytest
 
 from lsbook import figures
 from lsbook.analysis import projection
+from lsbook.analysis.statistics import welch_interval
 from lsbook.chapters import look_alikes, projections
 from lsbook.chapters.look_alikes import ClassPairs
 from lsbook.core.store import Store
@@ -96,6 +97,20 @@ def test_the_sentence_compares_the_look_alike_pair_with_unlike_ones(store):
         f"On AlexNet, CIFAR-10 the ratio rises for {(found.rises[:, 0] > 0).sum()} of 45 pairs of classes. For cat and "
         f"dog the change is {first}, for unlike pairs {second}; the former less the latter is {third}."
     )
+
+
+def test_in_short_says_whether_look_alikes_are_special(pairs, store):
+    rising = (pairs.rises[:, 0] > 0).sum()
+    begin = (
+        f"What shows two look-alike classes as an arc rises for {rising} of 45 pairs of classes on AlexNet, CIFAR-10, "
+    )
+    own, unlike = pairs.own_and_unlike
+    excess = welch_interval(own[0] - unlike[0], own[1] - unlike[1])
+    clearly = {True: "more than", False: "less than"}[excess.mean > 0]
+    than = clearly if excess.low * excess.high > 0 else "neither clearly more nor less than"
+    assert look_alikes.in_short([pairs]) == f"{begin}for cat and dog {than} for unlike pairs."
+    single = look_alikes.in_short([pairs_of(store, "0")])
+    assert single.endswith("for cat and dog neither clearly more nor less than for unlike pairs.")
 
 
 def test_unlike_classes_stand_beside_the_look_alike_ones_with_the_same_third(pairs):
