@@ -324,7 +324,10 @@ def _smoothing(j: Judgement) -> str:
 
 
 def _teaching(j: Judgement) -> str:
-    at_one = f"As a teacher at T = 1 its targets have the smoothness index γ = {j.smoothness:.3f}"
+    at_one = (
+        "As a teacher at T = 1 its targets for these examples have the smoothness index "
+        f"γ = {j.smoothness:.3f} (less on images that it has fitted)"
+    )
     try:
         logits, labels = j.predictions.logits[: 10**4], j.predictions.labels[: 10**4]
         temperature = distillation.temperature_for(TEACHER_SMOOTHNESS, logits, labels)

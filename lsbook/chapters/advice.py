@@ -42,7 +42,7 @@ LATER_SITUATIONS = (
     Situation(
         "L8",
         "",
-        "Some labels are wrong",
+        "A share of the labels is wrong, any wrong class alike",
         {REPRODUCED: "Smooth", CONTRADICTED: "Leave it out"},
         "Test accuracy in points",
         "conditions",
@@ -75,7 +75,7 @@ def advice(findings: Sequence[Finding], study: calibration.Study, taught: distil
     rows = (
         _for_accuracy(findings),
         _with_held_out_data(findings),
-        _without_held_out_data(findings),
+        _without_held_out_data(findings, study),
         _when_not_overconfident(findings, study),
         _for_translation(findings),
         _for_teaching(taught),
@@ -144,7 +144,7 @@ def _with_held_out_data(findings: Sequence[Finding]) -> Advice | None:
     return Advice("You use the probabilities, and have held-out data", advice, because, "calibration")
 
 
-def _without_held_out_data(findings: Sequence[Finding]) -> Advice | None:
+def _without_held_out_data(findings: Sequence[Finding], study: calibration.Study) -> Advice | None:
     helped = [f for f in _tested(findings, "C6") if f.verdict.verdict == REPRODUCED]
     if not helped:
         return None
@@ -153,11 +153,22 @@ def _without_held_out_data(findings: Sequence[Finding]) -> Advice | None:
         for f in helped
     ]
     return Advice(
-        "You use the probabilities, training is long for its data, and nothing is held out",
+        "You use the probabilities, hard targets make the network overconfident, and nothing is held out",
         f"Smooth, {listed(sorted({f.conditions for f in helped}))}",
-        f"Calibration error: {'; '.join(errors)}.",
+        f"Calibration error: {'; '.join(errors)}. {_with_other_factors(helped, study)}".strip(),
         "calibration",
     )
+
+
+def _with_other_factors(helped: Sequence[Finding], study: calibration.Study) -> str:
+    """The errors with a further factor that is recorded for all these networks, where there is one."""
+    sweeps = [sweep for sweep in study.sweeps for f in helped if f.network == sweep.network]
+    others = [{arm.alpha: arm for arm in sweep.factors if arm.alpha not in (0.0, sweep.alpha)} for sweep in sweeps]
+    shared = sorted(set.intersection(*map(set, others))) if len(others) == len(helped) else []
+    if not shared:
+        return ""
+    errors = [f"{calibration.ece(arms[shared[0]], study.n_bins).mean():.3f}" for arms in others]
+    return f"The factor was fixed beforehand: with α = {shared[0]:g} the error is {listed(errors)}."
 
 
 def _when_not_overconfident(findings: Sequence[Finding], study: calibration.Study) -> Advice | None:
@@ -172,7 +183,13 @@ def _when_not_overconfident(findings: Sequence[Finding], study: calibration.Stud
     if not harmed:
         return None
     because = f"Smoothing overshoots there: it changes the calibration error by {'; '.join(harmed)}."
-    return Advice("Training is short, or the task is easy", "Leave it out", because, "calibration")
+    return Advice(
+        "You use the probabilities, and hard targets hardly make the network overconfident: few epochs for many "
+        "images, or an easy task",
+        "Leave it out",
+        because,
+        "calibration",
+    )
 
 
 def _for_translation(findings: Sequence[Finding]) -> Advice | None:
@@ -185,7 +202,7 @@ def _for_translation(findings: Sequence[Finding]) -> Advice | None:
         CONTRADICTED: "Fit a temperature instead",
     }[tested[0].verdict.verdict]
     because = f"BLEU, each network at its best temperature: {'; '.join(map(_change_on, tested))}."
-    return Advice("You translate with beam search", advice, because, "machine_translation")
+    return Advice("You translate", advice, because, "machine_translation")
 
 
 def _for_teaching(taught: distillation.Study) -> Advice | None:

@@ -43,9 +43,14 @@ TEMPLATES = {
         UNDECIDED: "Whether MaxSup keeps more of what transfers is open (probe accuracy {means} %; {change} points).",
     },
     ("L9", "NC1"): {
-        REPRODUCED: "Smoothed networks are nearer to neural collapse: on {network} NC1 {means} ({change}).",
-        CONTRADICTED: "Smoothed networks are farther from neural collapse: on {network} NC1 {means} ({change}).",
-        UNDECIDED: "Whether smoothed networks are nearer to neural collapse is open on {network}: NC1 {change}.",
+        REPRODUCED: "Their classes collapse further: on {network} NC1 {means} ({change}).",
+        CONTRADICTED: "Their classes collapse less: on {network} NC1 {means} ({change}).",
+        UNDECIDED: "Whether their classes collapse further is open on {network}: NC1 {change}.",
+    },
+    ("L9", "NC2"): {
+        REPRODUCED: "The class means come nearer to equal angles: on {network} NC2 {means} ({change}).",
+        CONTRADICTED: "The class means are farther from equal angles: on {network} NC2 {means} ({change}).",
+        UNDECIDED: "Whether the class means come nearer to equal angles is open on {network}: NC2 {change}.",
     },
 }
 QUANTITIES = {
@@ -93,9 +98,12 @@ def projection_figure(comparison: Comparison) -> Figure:
 
 def feature_table(shown: Sequence[Comparison]) -> Table:
     """The measures of every arm of every network, and how many training images it misclassifies at the end."""
-    rows = []
+    rows, probed = [], {}
     for comparison in shown:
         transfer = registry.dataset(comparison.network[0]).transfer
+        if transfer:
+            other = registry.dataset(transfer)
+            probed[other.title] = f"{other.title} (chance: {100 / len(other.classes):g} %)"
         probe = f"probe_{registry.identifier(transfer)}_accuracy" if transfer else ""
         for arm in comparison.arms:
             values = [_mean(arm.records, name, factor) for name, factor in QUANTITIES.values()]
@@ -105,7 +113,8 @@ def feature_table(shown: Sequence[Comparison]) -> Table:
     return Table(
         "table-features",
         "Measures of the features, means over the recorded seeds. Probe: accuracy of a linear classifier of them on "
-        "another data set. What MaxSup leaves out of smoothing is nothing where no training image is misclassified.",
+        f"{listed([*probed.values()]) or 'another data set'}. What MaxSup leaves out of smoothing is nothing where no "
+        "training image is misclassified.",
         cell_frame(header, rows),
         [record for comparison in shown for record in comparison.records],
     )

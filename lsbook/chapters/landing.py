@@ -10,14 +10,18 @@ from lsbook.analysis import projection
 from lsbook.chapters import calibration, distillation, projections
 from lsbook.chapters.advice import advice
 from lsbook.chapters.findings import Finding
+from lsbook.chapters.scorecard import verb
 from lsbook.chapters.shared import captions
 from lsbook.chapters.topics import (
     PAPER_PROFILE,
     TOPICS,
     Answer,
+    Topic,
     answer,
+    by_network,
     data_name,
     network_name,
+    overall,
 )
 from lsbook.core import registry
 from lsbook.core.registry import short_title
@@ -81,7 +85,7 @@ def first_screen(findings: Sequence[Finding], store: Store | None = None) -> Htm
     records = moving_records(Store() if store is None else store)
     picture = _picture(records) if len(records) > 1 else Markup("")
     answers = [answer(topic, findings) for topic in TOPICS if topic.sentences]
-    cards = Markup("").join(map(_card, answers))
+    cards = Markup("").join(_card(found, findings) for found in answers)
     html = Markup(
         '<div class="first-screen">{}<section class="answers" aria-labelledby="five-answers"><h2 id="five-answers">'
         "Five answers: do the paper’s claims hold?</h2><ul>{}</ul></section></div>"
@@ -90,8 +94,8 @@ def first_screen(findings: Sequence[Finding], store: Store | None = None) -> Htm
     return Html(html, [*records, *shown])
 
 
-def _card(found: Answer) -> Markup:
-    """An answer: mark, topic, tally, sentences, and a small mark for each network."""
+def _card(found: Answer, findings: Sequence[Finding]) -> Markup:
+    """An answer: mark, topic, tally, sentences, a small mark for each network, and what came of all of its claims."""
     tested = [finding for finding in found.findings if finding.verdict.verdict != NOT_TESTED]
     holding = sum(finding.verdict.verdict == REPRODUCED for finding in tested)
     tally = f": {holding} of {counted(len(tested), 'network')}" if found.verdict == MIXED else ""
@@ -104,10 +108,30 @@ def _card(found: Answer) -> Markup:
         for i, finding in enumerate(tested)
     )
     return Markup(
-        '<li><h3>{} <a href="{}.html">{}</a> <span class="tally">{}</span></h3><p>{}</p><ul class="marks">{}</ul></li>'
+        '<li><h3>{} <a href="{}.html">{}</a> <span class="tally">{}</span></h3><p>{}</p><ul class="marks">{}</ul>'
+        "{}</li>"
     ).format(
-        mark(found.verdict), found.topic.page, found.topic.title, WORDS[found.verdict] + tally, found.sentence, marks
+        mark(found.verdict),
+        found.topic.page,
+        found.topic.title,
+        WORDS[found.verdict] + tally,
+        found.sentence,
+        marks,
+        _all_claims(found.topic, findings),
     )
+
+
+def _all_claims(topic: Topic, findings: Sequence[Finding]) -> Markup:
+    """What came of all claims of a topic that has several."""
+    if len(topic.claims) == 1:
+        return Markup("")
+    found = [
+        overall(outcome.verdict for outcomes in by_network(findings, claim).values() for outcome in outcomes)
+        for claim in topic.claims
+    ]
+    counts = [(word, found.count(verdict)) for verdict, word in WORDS.items()]
+    said = listed([f"{n} {verb(word, n)}" for word, n in counts if n])
+    return Markup("<p><small>Of all {} claims {}.</small></p>").format(len(found), said)
 
 
 def _brief(network: tuple[str, str], before: Sequence[tuple[str, str]]) -> str:

@@ -136,17 +136,17 @@ def tally_text(findings: Sequence[Finding]) -> Text:
         own = [f.verdict.verdict for f in findings if f.profile == profile and f.verdict.verdict != NOT_TESTED]
         if own:
             counts = [(WORDS[word], own.count(word)) for word in (REPRODUCED, CONTRADICTED, UNDECIDED)]
-            said = listed([f"{n} {_verb(word, n)}" for word, n in counts if n])
+            said = listed([f"{n} {verb(word, n)}" for word, n in counts if n])
             where = sentence_case(captions.standing(profile))
             sentences.append(f"{where}, of {counted(len(own), 'tested part')} of claims {said}.")
     return Text(" ".join(sentences) or "Nothing is tested yet.")
 
 
-def _verb(word: str, n: int) -> str:
-    """A verdict as a verb for so many."""
-    plural = {"holds": "hold", "does not hold": "do not hold", "open": "are open"}
-    singular = {"open": "is open"}
-    return singular.get(word, word) if n == 1 else plural[word]
+def verb(word: str, n: int) -> str:
+    """A verdict, one of the words of `WORDS`, as a verb for so many."""
+    if word in ("open", "not tested"):
+        return f"{'is' if n == 1 else 'are'} {word}"
+    return word if n == 1 else word.replace("holds", "hold").replace("does", "do")
 
 
 def multiplicity_text(findings: Sequence[Finding]) -> Text:

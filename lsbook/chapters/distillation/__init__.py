@@ -93,6 +93,9 @@ def numbers(study: Study) -> dict[str, float | str]:
     return {
         **mnist.numbers(study.mnist),
         **equal_smoothness.numbers(study.cifar10),
+        "precision": sentences.precision(
+            {registry.title(part.plan.dataset): part.kinds for part in (study.mnist, study.cifar10)}
+        ),
         "gap": gap,
         "softness_at_gap": smoothness_at(plan.temperature, gap * np.eye(1, n_classes), np.array([0])),
     }

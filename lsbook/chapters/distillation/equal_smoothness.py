@@ -136,6 +136,15 @@ class Study:
         return _accuracies(self.points[kind, alpha])
 
     @property
+    def kinds(self) -> dict[str, list[Record]]:
+        """The records by what the networks are, in words."""
+        names = {"teacher": "teachers", "alone": "students without a teacher", "equally soft": "equally soft students"}
+        found: dict[str, list[Record]] = {}
+        for (kind, _), records in self.points.items():
+            found.setdefault(names.get(kind, f"students of the {kind}"), []).extend(records)
+        return found
+
+    @property
     def plan(self) -> Plan:
         """Figure 5 in the profile."""
         return PLANS[self.profile]
@@ -289,22 +298,5 @@ def numbers(study: Study) -> dict[str, float | str]:
         "grid": listed([f"{alpha:g}" for alpha in study.grid]),
         "smoothness": listed([f"{value:.2f}" for value in smoothness]),
         "temperatures": listed([f"{t:.2f} (α = {alpha:g})" for alpha, t in temperatures.items()]),
-        "arithmetic": _arithmetic(study),
         "views": str(plan.views),
     }
-
-
-def _arithmetic(study: Study) -> str:
-    """Say in a sentence which records are of another precision than most; nothing where all are of one."""
-    formats = {key: [r.environment["precision"] for r in records] for key, records in study.points.items()}
-    every = [name for found in formats.values() for name in found]
-    most = max(sorted(set(every)), key=every.count)
-    names = {"teacher": "teachers", "alone": "students without a teacher", "equally soft": "equally soft students"}
-    names |= {kind: f"students of the {kind}" for kind in ("hard teacher", "smoothed teacher")}
-    which = []
-    for kind, name in names.items():
-        others = {alpha: set(found) - {most} for (of, alpha), found in formats.items() if of == kind}
-        alphas = [f"{alpha:g}" for alpha, found in sorted(others.items()) if found]
-        if alphas:
-            which.append(f"{name} with α of {listed(alphas)} ({listed(sorted(set.union(*others.values())))})")
-    return f"Records are in {most}, except, at least in part, those of {listed(which)}." if which else ""

@@ -158,6 +158,16 @@ class Study:
         return sorted({t for t, _ in self.students})
 
     @property
+    def kinds(self) -> dict[str, list[Record]]:
+        """The records by what the networks are, in words."""
+        names = {"teacher": "teachers", "alone": "students without a teacher"}
+        students = f"students at T = {self.plan.temperature:g}"
+        found: dict[str, list[Record]] = {}
+        for (role, _), records in self.roles.items():
+            found.setdefault(names.get(role, students), []).extend(records)
+        return found
+
+    @property
     def student_records(self) -> list[Record]:
         """The records of the students at all temperatures."""
         return [record for records in self.students.values() for record in records]

@@ -1,11 +1,14 @@
 """The sentences that say what came out, chosen by verdicts and intervals."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from lsbook.analysis.statistics import welch_interval
 from lsbook.chapters.distillation import equal_smoothness, mnist
 from lsbook.chapters.shared import captions
 from lsbook.core import registry
+from lsbook.core.store import Record
 from lsbook.core.wording import listed
 from lsbook.evidence.claims import CONTRADICTED, NOT_TESTED, REPRODUCED, UNDECIDED
 
@@ -95,14 +98,36 @@ def at_equal_smoothness(study: equal_smoothness.Study) -> str:
     lead, *_ = equal_smoothness.leads(study)
     pairs = list(zip(lead.first, lead.second, strict=True))
     each = [f"{captions.difference(*pair)} at α = {alpha:g}" for alpha, pair in zip(study.grid, pairs, strict=True)]
-    means = [hard.mean() - smoothed.mean() for smoothed, hard in pairs]
     if len(each) == 1:
         differences = f"{captions.difference(found.first, found.second)} points, α = {study.grid[0]:g}"
     else:
-        grows = f"grows from {each[0]} to {each[-1]}" if means == sorted(set(means)) else f"is {listed(each)}"
-        differences = f"{captions.difference(found.first, found.second)} points in the mean; it {grows}"
+        leads = lead.second - lead.first
+        change = captions.difference(leads[0], leads[-1])
+        differences = (
+            f"{captions.difference(found.first, found.second)} points in the mean; it is {listed(each)}, a change of "
+            f"{change} from the first to the last"
+        )
     begun = _AT_EQUAL_SMOOTHNESS[found.verdict.verdict].format(data=_data(study))
     return f"{begun}: the difference is {differences}."
+
+
+def precision(parts: Mapping[str, Mapping[str, Sequence[Record]]]) -> str:
+    """Say which records are of another precision than most; nothing where all are of one.
+
+    parts: data set -> kind of networks -> their records.
+    """
+    every = [
+        record.environment["precision"] for kinds in parts.values() for found in kinds.values() for record in found
+    ]
+    most = max(sorted(set(every)), key=every.count)
+    said = []
+    for data, kinds in parts.items():
+        others = {kind: [r for r in found if r.environment["precision"] != most] for kind, found in kinds.items()}
+        counts = [f"{len(others[kind])} of {len(found)} {kind}" for kind, found in kinds.items() if others[kind]]
+        if counts:
+            names = sorted({record.environment["precision"] for found in others.values() for record in found})
+            said.append(f"{listed(counts)} on {data} ({listed(names)})")
+    return f"Records are in {most}, except those of {'; '.join(said)}." if said else ""
 
 
 def other_contradictions(study: equal_smoothness.Study) -> list[str]:

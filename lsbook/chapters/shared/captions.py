@@ -8,6 +8,8 @@ import numpy as np
 from lsbook.analysis.statistics import mean_interval, welch_interval
 from lsbook.evidence import literature
 
+LEAST_HALF = 1e-9  # of an interval; a smaller one is rounding
+
 STANDING = {
     "paper": "by the paper's protocol",
     "laptop": "in the small-scale setting",
@@ -57,7 +59,7 @@ def difference(first: np.ndarray, second: np.ndarray) -> str:
 
 def _decimals(half: float) -> int:
     """Decimals that show two digits of it."""
-    return max(0, 1 - math.floor(math.log10(half))) if half > 0 else 3
+    return max(0, 1 - math.floor(math.log10(half))) if half > LEAST_HALF else 3
 
 
 def published_ece(source: str, network: tuple[str, str], row: dict[str, literature.Published]) -> tuple[str, ...]:

@@ -116,38 +116,7 @@ def test_numbers(study):
     numbers = equal_smoothness.numbers(study)
     assert (numbers["teacher"], numbers["student"], numbers["views"]) == ("ResNet-56", "AlexNet", "162")
     assert numbers["temperatures"] == "2.10 (α = 0.1), 2.30 (α = 0.3) and 2.60 (α = 0.6)"
-    assert numbers["arithmetic"] == ""
     assert (numbers["grid"], numbers["smoothness"]) == ("0.1, 0.3 and 0.6", "0.30, 0.50 and 0.80")
-
-
-@pytest.mark.parametrize(
-    ("other", "said"),
-    [
-        (
-            lambda kind, alpha, seed: kind == "teacher" and alpha < 0.2,
-            "those of teachers with α of 0, 0.05 and 0.1 (float32).",
-        ),
-        (lambda kind, alpha, seed: False, ""),
-        (
-            lambda kind, alpha, seed: kind == "hard teacher",
-            "of students of the hard teacher with α of 0.1, 0.3 and 0.6 (f",
-        ),
-        (
-            lambda kind, alpha, seed: (kind, alpha) in (("alone", 0.0), ("teacher", 0.6)) and seed == 1,
-            "those of teachers with α of 0.6 (float32) and students without a teacher with α of 0 (float32).",
-        ),
-    ],
-)
-def test_what_is_of_another_number_format_is_said(put, tmp_path, monkeypatch, other, said):
-    store = Store(tmp_path)
-    for seed in range(2):
-        for (kind, alpha), run in equal_smoothness.runs("laptop", seed).items():
-            metrics = {"test_accuracy": 0.5, "teacher_smoothness": 0.5, "teacher_temperature": 2.0}
-            put(store, run, metrics=metrics, precision="float32" if other(kind, alpha, seed) else "bfloat16")
-    monkeypatch.setenv("LSBOOK_RESULTS", str(tmp_path))
-    found = equal_smoothness.numbers(equal_smoothness.study("laptop", "0-1"))["arithmetic"]
-    assert said in found
-    assert found.startswith("Records are in bfloat16, except") == bool(said)
 
 
 @pytest.mark.parametrize("profile", equal_smoothness.PLANS)

@@ -10,6 +10,7 @@ from lsbook.chapters import distillation
 from lsbook.chapters.distillation import equal_smoothness, mnist, sentences
 from lsbook.core.store import Record, Store
 
+BFLOAT16 = {"precision": "bfloat16"}
 NO_BREAK = str.maketrans({"\N{NO-BREAK SPACE}": " "})
 
 
@@ -17,7 +18,7 @@ def records(run, error, seeds, **metrics) -> list[Record]:
     """One a seed, with test errors a hundredth of a point apart: a Welch interval of two arms of three is ±0.023."""
     errors = error + np.arange(seeds) / 100 - (seeds - 1) / 200
     return [
-        Record(replace(run, seed=seed), {"test_accuracy": 1 - each / 100, **metrics}, {}, {}, Path())
+        Record(replace(run, seed=seed), {"test_accuracy": 1 - each / 100, **metrics}, {}, BFLOAT16, Path())
         for seed, each in enumerate(errors)
     ]
 
@@ -134,20 +135,22 @@ def test_what_the_temperature_changes(measured, expected):
         (
             {},
             "On CIFAR-10, at equal smoothness index γ, the hard teacher’s students are ahead of smoothed ones’: the "
-            "difference is +1.500 [+1.477, +1.523] points in the mean; it grows from +1.000 [+0.977, +1.023] at "
-            "α = 0.1 to +2.000 [+1.977, +2.023] at α = 0.3.",
+            "difference is +1.500 [+1.477, +1.523] points in the mean; it is +1.000 [+0.977, +1.023] at α = 0.1 "
+            "and +2.000 [+1.977, +2.023] at α = 0.3, a change of +1.000 [+1.000, +1.000] from the first to the last.",
         ),
         (
             {"leads": (0.0, 0.0)},
             "On CIFAR-10, at equal smoothness index γ, it is open whether the hard teacher’s students are ahead of "
             "smoothed ones’: the difference is +0.000 [−0.023, +0.023] points in the mean; it is +0.000 [−0.023, "
-            "+0.023] at α = 0.1 and +0.000 [−0.023, +0.023] at α = 0.3.",
+            "+0.023] at α = 0.1 and +0.000 [−0.023, +0.023] at α = 0.3, a change of +0.000 [+0.000, +0.000] from the "
+            "first to the last.",
         ),
         (
             {"leads": (2.0, -3.0)},
             "Contrary to the paper, the hard teacher’s students on CIFAR-10 are behind smoothed ones’ at equal "
             "smoothness index γ: the difference is −0.500 [−0.523, −0.477] points in the mean; it is +2.000 [+1.977, "
-            "+2.023] at α = 0.1 and −3.000 [−3.023, −2.977] at α = 0.3.",
+            "+2.023] at α = 0.1 and −3.000 [−3.023, −2.977] at α = 0.3, a change of −5.000 [−5.000, −5.000] from the "
+            "first to the last.",
         ),
         (
             {"leads": (1.0,)},
@@ -157,14 +160,42 @@ def test_what_the_temperature_changes(measured, expected):
         (
             {"seeds": 1},
             "There are too few seeds for a verdict on CIFAR-10, where the hard teacher’s students are compared with "
-            "smoothed ones’ at equal smoothness index γ: the difference is +1.5 points in the mean; it grows from +1 "
-            "at α = 0.1 to +2 at α = 0.3.",
+            "smoothed ones’ at equal smoothness index γ: the difference is +1.5 points in the mean; it is +1 at "
+            "α = 0.1 and +2 at α = 0.3, a change of +1 from the first to the last.",
         ),
     ],
     ids=["as the paper", "open", "contradicts", "one teacher", "too few seeds"],
 )
 def test_the_difference_at_equal_smoothness_is_said_for_the_mean_and_by_factor(measured, expected):
     assert sentences.at_equal_smoothness(on_cifar10(**measured)).translate(NO_BREAK) == expected
+
+
+@pytest.mark.parametrize(
+    ("float32", "said"),
+    [
+        ((), ""),
+        ((("MNIST", "teachers"),), "Records are in bfloat16, except those of 1 of 2 teachers on MNIST (float32)."),
+        (
+            (("MNIST", "teachers"), ("MNIST", "students"), ("CIFAR-10", "students")),
+            "Records are in bfloat16, except those of 1 of 2 teachers and 1 of 2 students on MNIST (float32); "
+            "1 of 2 students on CIFAR-10 (float32).",
+        ),
+    ],
+)
+def test_what_is_of_another_precision_is_counted(float32, said):
+    run = equal_smoothness.runs("laptop", 0)["teacher", 0.0]
+
+    def record(precision: str) -> Record:
+        return Record(run, {}, {}, {"precision": precision}, Path())
+
+    parts = {
+        data: {
+            kind: [record("bfloat16"), record("float32" if (data, kind) in float32 else "bfloat16")]
+            for kind in ("teachers", "students")
+        }
+        for data in ("MNIST", "CIFAR-10")
+    }
+    assert sentences.precision(parts) == said
 
 
 def test_other_claims_are_named_where_they_are_contradicted():
