@@ -84,6 +84,45 @@ def bracket(samples: ArrayLike) -> Information:
     return Information(mutual_information(samples), mutual_information(samples, leave_one_out=True))
 
 
+def information_by_own_variances(samples: ArrayLike) -> float:
+    """Estimate I(X; Y) with a variance for each example in place of one for all.
+
+    The mean of log p(f_xl | x) − log 1/N Σ_x' p(f_xl | x'), normal densities. Mean and unbiased variance of an example
+    are of its views without the one that is scored. A variance of few views makes the estimate too small, the more the
+    fewer there are, so compare it with others of as many views only.
+
+    Args:
+        samples: f (N, L), L ≥ 3 views of each example. Memory: N² L numbers.
+
+    Returns:
+        Nats, at most log N.
+
+    Raises:
+        ValueError: if N is 0, L is below 3, a sample is not finite, or all views of an example but one are equal.
+    """
+    samples = floats("samples", samples, (None, None))
+    n, views = samples.shape
+    if views < 3:
+        raise ValueError(f"samples: three views or more of each example are needed, not {views}")
+    means, variances = samples.mean(axis=1), samples.var(axis=1, ddof=1)
+    distance = samples - means[:, None]
+    own_means = means[:, None] - distance / (views - 1)
+    own_variances = ((views - 1) * variances[:, None] - distance**2 * views / (views - 1)) / (views - 2)
+    if own_variances.min() <= (np.finfo(float).eps * np.abs(samples).max()) ** 2:
+        raise ValueError("samples: all views of an example but one are equal")
+    log_densities = _log_normal(samples[:, :, None], means, variances)
+    own = _log_normal(samples, own_means, own_variances)
+    log_densities[np.arange(n), :, np.arange(n)] = own
+    return float(np.mean(own - logsumexp(log_densities, axis=2)) + np.log(n))
+
+
+def _log_normal(
+    x: NDArray[np.float64], means: NDArray[np.float64], variances: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the logarithm of the normal density, without its constant."""
+    return -((x - means) ** 2) / (2 * variances) - np.log(variances) / 2
+
+
 def mixture_information(means: ArrayLike, deviation: float) -> float:
     """Return I(X; Y) of a Y that really is normal around the mean of an example, all examples equally likely.
 

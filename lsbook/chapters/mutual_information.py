@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lsbook import figures
-from lsbook.analysis.information import bracket, mixture_information
+from lsbook.analysis.information import bracket, information_by_own_variances, mixture_information
 from lsbook.analysis.statistics import welch_interval
 from lsbook.chapters.shared import captions, claim_tables
 from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
@@ -331,12 +331,13 @@ def end_sentence(ends: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> str:
     change = captions.difference(hard, smoothed)
     said = (
         f"On {title} a logit difference tells {smoothed.mean():.2f} nats about which training image it is from with "
-        f"smoothed targets and {hard.mean():.2f} with hard ones ({change})"
+        f"smoothed targets and {hard.mean():.2f} with hard ones ({change}), where the class alone is "
+        f"{np.log(2):.2f}"
     )
     others = [f"{captions.difference(*pair)} on {title}" for title, *pair in ends[1:]]
     said = "; ".join([said, *others]) + "."
     if verdicts == {REPRODUCED}:
-        return f"As in the paper, smoothed networks forget which image they see. {said}"
+        return f"As in the paper, smoothed networks end with less information about which image they see. {said}"
     if CONTRADICTED in verdicts:
         return f"Contrary to the paper, smoothed networks do not always end with less information. {said}"
     return f"Whether smoothed networks end with less information is open. {said}"
@@ -382,10 +383,20 @@ def dependence_sentence(ends: Sequence[tuple[float, ...]]) -> str:
     return f"In {lower} of {len(ends)} rows smoothed networks end lower."
 
 
-def _noise(record: Record) -> tuple[float, float]:
-    """5th and 95th percentile of the deviation over an example's views, of a trained network and the paper's pair."""
-    low, high = np.percentile(record.arrays["train_differences"][-1].astype(np.float64).std(axis=1, ddof=1), (5, 95))
-    return float(low), float(high)
+def _noise(arm: Arm) -> str:
+    """5th and 95th percentile of the deviation over an example's views, of the first network and the paper's pair."""
+    differences = arm.records[0].arrays["train_differences"][-1].astype(np.float64)
+    low, high = np.percentile(differences.std(axis=1, ddof=1), (5, 95))
+    return f"{low:.2f} and {high:.2f}"
+
+
+def _by_own_variances(comparison: Comparison) -> str:
+    """What smoothing changes at the end where each example has a variance of its own, on the paper's pair."""
+    hard, smoothed = (
+        arm.values(lambda record: information_by_own_variances(record.arrays["train_differences"][-1]))
+        for arm in comparison.arms[:2]
+    )
+    return f"{captions.difference(hard, smoothed)} nats on {_model(comparison)}"
 
 
 def _pair_numbers(comparison: Comparison) -> dict[str, float | str]:
@@ -408,7 +419,7 @@ def numbers(rows: Sequence[Shown]) -> dict[str, float | str]:
     comparison, pair, (train, _) = rows[0]
     hard_unmoved, smoothed_unmoved, *_ = train.weaker[0]
     names = comparison.classes
-    least_noise, most_noise = _noise(comparison.reference.records[0])
+    hard, smoothed = comparison.arms[:2]
     return {
         "network": comparison.title.replace(", ", " on "),
         "examples": str(train.examples),
@@ -420,8 +431,9 @@ def numbers(rows: Sequence[Shown]) -> dict[str, float | str]:
         "paper_examples": literature.MUTUAL_INFORMATION["examples"].shown,
         "paper_views": literature.MUTUAL_INFORMATION["views"].shown,
         "fitted": listed([_fitted(row.comparison) for row in rows]),
-        "least_noise": least_noise,
-        "most_noise": most_noise,
+        "hard_noise": _noise(hard),
+        "smoothed_noise": _noise(smoothed),
+        "own_variances": listed([_by_own_variances(row.comparison) for row in rows]),
         "dependence": dependence_sentence([tuple(arm.ends.mean() for arm in arms[:2]) for arms in _readings(rows)]),
         "hard_unmoved": float(hard_unmoved.midpoint.mean()),
         "smoothed_unmoved": float(smoothed_unmoved.midpoint.mean()),

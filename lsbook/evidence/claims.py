@@ -316,7 +316,9 @@ _LATER = (
             Part(
                 "test AUGRC of smoothed networks, largest probability − normalised logit", +1, "fraction", name="repair"
             ),
-            Part("what normalising takes off AUGRC, smoothed − hard networks", +1, "fraction", name="particular"),
+            Part(
+                "what normalising takes off AUGRC, with smoothed − with hard targets", +1, "fraction", name="particular"
+            ),
         ),
         design=None,
     ),

@@ -30,8 +30,9 @@ def details(place: str, parameters: dict, commit: str, made_from: MadeFrom, page
         f"Parameters: {given or 'none'}",
         f"Sources: commit {escape(commit)}",
         *map(escape, made_from.descriptions),
-        f"Made from {counted(len(keys), 'recorded run')}: {', '.join(keys)}" if keys else "Made from no recorded run",
     ]
+    if keys:
+        lines.append(f"Made from {counted(len(keys), 'recorded run')}: {', '.join(keys)}")
     return f'<details class="provenance"><summary>Where this comes from</summary>{"<br>".join(lines)}</details>'
 
 

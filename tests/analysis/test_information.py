@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 from scipy.special import logsumexp
+from scipy.stats import norm
 
-from lsbook.analysis.information import bracket, mixture_information, mutual_information
+from lsbook.analysis.information import bracket, information_by_own_variances, mixture_information, mutual_information
 
 
 def views(means, deviation: float, n_views: int, seed: int = 0) -> np.ndarray:
@@ -146,3 +147,28 @@ def test_bad_samples_are_refused(samples, message):
 def test_bad_mixtures_are_refused(means, deviation, message):
     with pytest.raises(ValueError, match=message):
         mixture_information(means, deviation)
+
+
+def test_with_own_variances_it_is_the_formula_term_by_term():
+    samples = views(np.random.default_rng(1).normal(size=5), 0.5, 4) * np.array([[1], [2], [1], [3], [1]])
+    found = []
+    for x, view in np.ndindex(samples.shape):
+        densities = []
+        for other, row in enumerate(samples):
+            scored = np.delete(row, view) if other == x else row
+            densities.append(norm.pdf(samples[x, view], scored.mean(), scored.std(ddof=1)))
+        found.append(np.log(densities[x] / np.mean(densities)))
+    assert information_by_own_variances(samples) == pytest.approx(np.mean(found), abs=1e-12)
+
+
+def test_own_variances_tell_examples_apart_that_one_variance_does_not():
+    samples = np.concatenate([views(np.zeros(20), deviation, 400) for deviation in (1, 1000)])
+    assert information_by_own_variances(samples) == pytest.approx(math.log(2), abs=0.05)
+    assert mutual_information(samples) == pytest.approx(0, abs=0.05)
+
+
+def test_own_variances_need_three_views_that_differ():
+    with pytest.raises(ValueError, match="three views or more"):
+        information_by_own_variances(views([0, 1], 1, 2))
+    with pytest.raises(ValueError, match="all views of an example but one are equal"):
+        information_by_own_variances([[0.1, 0.2, 0.3], [1.0, 1.0, 2.0]])

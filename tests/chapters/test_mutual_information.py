@@ -8,8 +8,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from lsbook import figures
-from lsbook.analysis.information import bracket
+from lsbook.analysis.information import bracket, information_by_own_variances
 from lsbook.chapters import mutual_information
+from lsbook.chapters.shared import captions
 from lsbook.chapters.shared.comparison import Comparison, smoothing_arm
 from lsbook.core.errors import UserError
 from lsbook.core.paths import project_root
@@ -124,7 +125,13 @@ def test_the_text_quotes_what_was_measured(rows):
     numbers = mutual_information.numbers(rows)
     assert numbers["fitted"] == "87 % (ResNet-56)"
     assert numbers["hard_unmoved"] == pytest.approx(math.log(N) + 0.5)
-    assert 0.5 < numbers["least_noise"] < 1 < numbers["most_noise"] < 1.5
+    least, most = map(float, numbers["hard_noise"].split(" and "))
+    assert 0.5 < least < 1 < most < 1.5
+    hard, smoothed = (
+        [information_by_own_variances(r.arrays["train_differences"][-1]) for r in arm.records]
+        for arm in rows[0].comparison.arms
+    )
+    assert numbers["own_variances"] == f"{captions.difference(np.array(hard), np.array(smoothed))} nats on ResNet-56"
     assert numbers["followed"] == "airplane and automobile"
     assert numbers["dependence"] == "In every row smoothed networks end lower."
     assert [numbers[name] for name in ("pairs", "pairs_end", "pairs_fall")] == ["45"] * 3
@@ -217,9 +224,9 @@ SEEDS = np.array([0.0, 0.01, 0.02])
     [
         (
             -0.2,
-            "As in the paper, smoothed networks forget which image they see. On X a logit difference tells 0.81 nats "
-            "about which training image it is from with smoothed targets and 1.01 with hard ones (−0.200 [−0.223, "
-            "−0.177]); −0.200 [−0.223, −0.177] on Y.",
+            "As in the paper, smoothed networks end with less information about which image they see. On X a logit "
+            "difference tells 0.81 nats about which training image it is from with smoothed targets and 1.01 with hard "
+            "ones (−0.200 [−0.223, −0.177]), where the class alone is 0.69; −0.200 [−0.223, −0.177] on Y.",
         ),
         (0.2, "Contrary to the paper, smoothed networks do not always end with less information. On X a logit"),
         (0.0, "Whether smoothed networks end with less information is open. On X a logit difference tells 1.01 nats"),
@@ -249,7 +256,9 @@ def test_sentences_on_falls_and_held_out_images_and_rows():
 
 def test_the_answer_is_of_what_was_measured(rows):
     text = mutual_information.in_short(rows).markdown
-    assert text.startswith("**In short.** As in the paper, smoothed networks forget which image they see. On ResNet-56")
+    assert text.startswith(
+        "**In short.** As in the paper, smoothed networks end with less information about which image"
+    )
     assert "and by 0.00 (ResNet-56) with hard ones" in text
     assert "Held-out images lose as well" in text
 
