@@ -38,8 +38,9 @@ def ece_table(study: Study) -> Table:
         "table-ece",
         "Expected calibration error on test data (Table 3 of the paper), in brackets the temperature or the smoothing "
         f"factor. Here: {study.n_bins} bins, temperatures fitted on held-out data, 95 % Student t intervals over "
-        "seeds. The paper's CIFAR images are held out of the training file. The replication's temperatures were chosen "
-        "on test data, and its ResNet-56 is wider. A dagger marks a number that was not checked in its source.",
+        "seeds. The paper's CIFAR images are held out of the training file. The replication, by Wagner and others, "
+        "chose its temperatures on test data, and its ResNet-56 is wider. A dagger marks a number that was not checked "
+        "in its source.",
         cell_frame(captions.ECE_HEADER, rows),
         study.compared,
     )

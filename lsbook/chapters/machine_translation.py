@@ -281,19 +281,19 @@ def bleu_sentence(verdict: str, change: str) -> str:
 
 def search_sentence(found: Search) -> str:
     """A sentence on whether what smoothing adds to BLEU depends on the beam."""
-    narrow, wide = (f"{gain.mean:+.2f}".replace("-", "−") for gain in (found.gains[0], found.gains[-1]))
+    narrow, wide = map(_shown, (found.gains[0], found.gains[-1]))
     change = _shown(found.difference)
     if math.isnan(found.difference.low):
-        end = f", {change} more"
+        end = f"of so few networks, the difference is {change}"
     elif found.difference.low > 0:
-        end = f"; the beam gains more ({change})"
+        end = f"the beam gains more ({change})"
     elif found.difference.high < 0:
-        end = f"; the beam gains less ({change})"
+        end = f"the beam gains less ({change})"
     else:
-        end = f"; the two do not clearly differ ({change})"
+        end = f"that calibration pays in the beam is not shown, since the two do not clearly differ ({change})"
     return (
         f"At T = 1 it is {narrow} with greedy search, where no temperature can act, and {wide} with a beam of "
-        f"{found.sizes[-1]}{end}."
+        f"{found.sizes[-1]}: {end}."
     )
 
 

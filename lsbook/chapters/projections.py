@@ -446,8 +446,8 @@ def accuracy_table(rows: Sequence[FigureRow]) -> Table:
     return Table(
         "table-accuracy",
         "Test accuracy in percent (Table 2 of the paper). The paper's ± is as printed, ours the 95 % Student t "
-        "interval over seeds. The paper tests on CIFAR images held out of the training file; the replication's "
-        "ResNet-56 is wider.",
+        "interval over seeds. The paper tests on CIFAR images held out of the training file; the replication is "
+        "that by Wagner and others, whose ResNet-56 is wider.",
         cell_frame(("Network", "", *names, "α"), cells),
         [record for row in rows for record in row.comparison.records],
     )
