@@ -19,7 +19,7 @@ from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import one_of
 from lsbook.core.registry import identifier
 from lsbook.core.store import Record
-from lsbook.core.wording import listed
+from lsbook.core.wording import counted, listed
 from lsbook.evidence.claims import CONTRADICTED, LEAST_SEEDS, NOT_TESTED, REPRODUCED, UNDECIDED
 
 SEEDS = {"cifar10": "5-9", "tiny-imagenet-50": "0-4", "multi30k": "3-5"}
@@ -234,13 +234,15 @@ def answer(findings: Sequence[Finding], templates: dict[str, str]) -> str:
     )
     elsewhere = {name: [other for other in others if other.verdict.verdict == name] for name in (verdict, *ELSEWHERE)}
     words = ELSEWHERE | {verdict: "the same"}
-    return " ".join([said, *(f"It is {words[name]} {_where(there)}." for name, there in elsewhere.items() if there)])
+    return " ".join(
+        [said, *(f"It is {words[name]} {_where(there, name)}." for name, there in elsewhere.items() if there)]
+    )
 
 
-def _where(findings: Sequence[Finding]) -> str:
-    """The settings of one or two findings; of more their number."""
-    if len(findings) > 2:
-        return f"in {len(findings)} other settings"
+def _where(findings: Sequence[Finding], verdict: str) -> str:
+    """One or two settings in which something is decided; of more, and of those where it is open, their number."""
+    if len(findings) > 2 or verdict == UNDECIDED:
+        return f"in {counted(len(findings), 'other setting')}"
     return listed([f"on {finding.setting}" for finding in findings])
 
 

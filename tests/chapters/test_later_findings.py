@@ -86,9 +86,9 @@ TINY = "on ResNet-56, Tiny ImageNet at 32 × 32, 50 classes"
         ([0.2, 0.2], f". It is the same {RESNET}."),
         ([0.2, -0.2], f". It is contrary to the report {RESNET}."),
         ([0.2, 0.2, 0.3], f". It is the same {RESNET} and {TINY}."),
-        ([0.2, 0.0, -0.2], f". It is contrary to the report {TINY}. It is open {RESNET}."),
-        ([0.2, 0.0, 0.3], f". It is the same {TINY}. It is open {RESNET}."),
-        ([0.0, 0.2, 0.0], f". It is the same {TINY}. It is as reported {RESNET}."),
+        ([0.2, 0.0, -0.2], f". It is contrary to the report {TINY}. It is open in 1 other setting."),
+        ([0.2, 0.0, 0.3], f". It is the same {TINY}. It is open in 1 other setting."),
+        ([0.0, 0.2, 0.0], f". It is the same in 1 other setting. It is as reported {RESNET}."),
         ([0.2, 0.0, 0.0, 0.0], ". It is open in 3 other settings."),
     ],
 )
