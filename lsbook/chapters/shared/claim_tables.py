@@ -196,7 +196,7 @@ def _row(finding: Finding, label: str) -> Row:
         threshold=threshold,
         upward=part.sign > 0,
         shown=captions.signed(*finding.change) if tested else "—",
-        required=f"{'>' if part.sign > 0 else '<'} {threshold:g}".replace("-", "−"),
+        required=f"{'>' if part.sign > 0 else '<'}\N{NO-BREAK SPACE}{threshold:g}".replace("-", "−"),
         verdict=Markup("{} {}").format(mark(verdict.verdict, finding.profile == PAPER_PROFILE), WORDS[verdict.verdict]),
         paper_protocol=finding.profile == PAPER_PROFILE,
     )
