@@ -27,7 +27,7 @@ KILLS = [6, pytest.param(60, marks=pytest.mark.long)]
 # The command line under a tiny recipe, with a checkpoint after every step. `before`: what a test changes.
 COMMAND = """
 import os, signal, sys
-signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 os.environ.update(environment)
 sys.stdout = sys.stderr = open(log, "w", buffering=1)
 from lsbook.recipes import profiles

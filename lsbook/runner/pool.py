@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 
 from tqdm import tqdm
@@ -41,12 +41,13 @@ HUGE_PAGES = "GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"
 def forkserver_context() -> multiprocessing.context.ForkServerContext:
     """Start the server that worker processes are forked from; it ends with this process.
 
-    The server and its workers ignore SIGINT and SIGTERM, which a terminal or a batch system sends to all: the parent
-    decides who ends.
+    The server and what it forks block SIGINT and SIGTERM, which a terminal or a batch system sends to all: the parent
+    decides who ends. A forked process may unblock them, and then gets what it has been sent before, too.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    with _ignoring(signal.SIGINT, signal.SIGTERM), _huge_pages():  # inherited by what is started within it
+    resource_tracker.ensure_running()  # first: starting it unblocks both signals in this process
+    with _blocked(signal.SIGINT, signal.SIGTERM), _huge_pages():  # inherited by what is started within it
         forkserver.ensure_running()
     atexit.register(_end_server)
     return context
@@ -60,16 +61,13 @@ def _end_server() -> None:
 
 
 @contextlib.contextmanager
-def _ignoring(*numbers: int) -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals
-        return
-    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+def _blocked(*numbers: int) -> Iterator[None]:
+    """Put these signals off, for this thread, until the block ends."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
@@ -256,6 +254,7 @@ def _work(run: Run, store: Store, threads: int, environment: dict[str, str], con
     """Train and record a run: what a worker process does. It sends attributes of its `WorkerProcess`, by name."""
     os.environ.update(environment)  # the server has those of the first process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
     tqdm.set_lock(threading.RLock())  # its own is of the system, which complains of one that a killed process had
     threading.Thread(target=_end_with_parent, daemon=True).start()
     lines = []

@@ -90,6 +90,15 @@ def test_what_is_recorded_is_skipped(tmp_path, capsys):
     assert len(store) == 2
 
 
+def test_who_is_stopped_as_soon_as_it_is_started_ends(tmp_path):
+    """Before its process has come to what it is to do."""
+    machine = pool.LocalPool(Store(tmp_path), 1)
+    worker = machine.start(run(0, steps=50))
+    machine.stop([worker])
+    assert worker.stopped
+    assert run(0, steps=50) not in machine.store
+
+
 @pytest.mark.parametrize("code", [-signal.SIGTERM, 128 + signal.SIGTERM])
 def test_who_is_stopped_by_another_has_failed(tmp_path, code):
     """Only what the sweep itself has stopped goes on; else one that is always stopped would be begun for ever."""
