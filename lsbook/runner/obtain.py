@@ -63,7 +63,7 @@ def _train(runs: list[Run], store: Store, tensorboard: Path | None, progress: bo
         print_lines(f"{len(runs)} of the runs asked for have to be trained first; {estimate}", file=sys.stderr)
     return {
         run: train_and_record(run, store, splits_of, tensorboard=tensorboard, progress=progress)
-        for run in _unlocked_first(runs, training.is_locked)
+        for run in _unlocked_first(runs)
     }
 
 
@@ -146,11 +146,16 @@ def _train_and_record(
         return record
 
 
-def _unlocked_first(runs: Sequence[Run], is_locked: Callable[[Run], bool]) -> Iterator[Run]:
-    """Yield all runs in order, but each time one that no other process is training as long as there is one."""
+def is_in_training(run: Run) -> bool:
+    """Whether a process trains the run, or a network that it learns from, so that another would wait for that."""
+    return any(map(import_training().is_locked, (run, *run.teachers)))
+
+
+def _unlocked_first(runs: Sequence[Run]) -> Iterator[Run]:
+    """Yield all runs in order, but each time one that waits for no other process as long as there is one."""
     left = list(runs)
     while left:
-        run = next((run for run in left if not is_locked(run)), left[0])
+        run = next((run for run in left if not is_in_training(run)), left[0])
         left.remove(run)
         yield run
 

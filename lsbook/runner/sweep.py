@@ -14,7 +14,7 @@ from lsbook.core.errors import UserError, one_of
 from lsbook.core.store import Store
 from lsbook.core.wording import counted
 from lsbook.runner import ray_cluster
-from lsbook.runner.obtain import Costs, import_training
+from lsbook.runner.obtain import Costs, import_training, is_in_training
 from lsbook.runner.pool import LocalPool, Worker, shared_gpu
 from lsbook.runner.progress import ProgressTable
 
@@ -168,14 +168,15 @@ class SweepState:
 
         A student waits until its teachers' training has ended. One whose teacher is in use by a worker that has not
         done a step, and may be computing the teacher's logits, would wait for these, so others come before it. A run
-        that another process trains is started, and waits for that, only when nothing else is running.
+        that another process trains, or a teacher of it, is started, and waits for that, only when nothing else is
+        running.
         """
         in_training = {worker.run.key for worker in self.running}
         in_use = {key for worker in self.running if not worker.step for key in _teacher_keys(worker.run)}
         ready = [run for run in self.waiting if in_training.isdisjoint(_teacher_keys(run))]
         ready.sort(key=lambda run: not in_use.isdisjoint(_teacher_keys(run)))
         for run in ready:
-            if not import_training().is_locked(run):
+            if not is_in_training(run):
                 return run
         return ready[0] if ready and not self.running else None
 

@@ -67,6 +67,16 @@ def test_what_another_process_trains_comes_last(tmp_path):
         assert state._next_run() == run(0)
 
 
+def test_whose_teacher_another_process_trains_comes_last(tmp_path):
+    student = run(0, teacher=run(7), temperature=2.0, beta=1.0)
+    state = sweep.SweepState(Store(tmp_path), None, None, [student, run(1)])
+    with checkpoints.lock_run(run(7)):
+        assert state._next_run() == run(1)
+        state.waiting.remove(run(1))
+        assert state._next_run() == student
+    assert state._next_run() == student
+
+
 def test_who_would_wait_for_the_same_teachers_logits_comes_later(tmp_path):
     """As long as the first has not done a step; but rather than none it is begun all the same."""
     first, second = (run(seed, teacher=run(7), temperature=2.0, beta=1.0) for seed in (0, 1))
