@@ -188,9 +188,9 @@ class LocalPool:
     def wait(self, workers: Sequence[WorkerProcess], seconds: float) -> list[WorkerProcess]:
         """Return the workers that have ended, as soon as one has, or after some seconds."""
         wait([worker.process.sentinel for worker in workers], timeout=seconds)
-        for worker in workers:
-            worker.receive()
         ended = [worker for worker in workers if not worker.process.is_alive()]
+        for worker in workers:
+            worker.receive()  # after that, so that nothing more comes from one that has ended
         for worker in ended:
             failure = worker.failure()
             if len(workers) > 1 and OUT_OF_MEMORY in (failure or ""):

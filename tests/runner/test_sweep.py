@@ -309,6 +309,16 @@ def test_without_memory_for_all_there_are_fewer(tmp_path):
     assert "killed, as the system does when it is out of memory" in killed.failure()
 
 
+def test_what_a_process_says_at_its_end_is_heard(tmp_path):
+    """However late: here, while it is asked whether it has ended."""
+    worker = ended_process(None)
+    del worker.receive
+    worker._connection, sender = multiprocessing.Pipe(duplex=False)
+    worker.process.is_alive = lambda: sender.send(("error", "out of memory")) or False
+    assert pool.LocalPool(Store(tmp_path), 2).wait([worker, ended_process(None, code=0)], seconds=0)
+    assert worker.postponed
+
+
 @pytest.mark.parametrize(("code", "served"), [(0, True), (1, False)])
 def test_processes_share_a_gpu_by_cudas_service_where_it_starts(tmp_path, monkeypatch, code, served):
     """A stand-in for its control program writes down how it is called, and where."""
