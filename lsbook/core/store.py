@@ -182,6 +182,7 @@ class Store:
         """
         try:
             data = _check(files, run.folder).environment["data"]
+            schema.check_values(files[ARRAYS])
         except Damaged as error:
             raise UserError(f"the record of {run} is damaged: {error}") from None
         target = self.path / run.folder

@@ -218,6 +218,14 @@ def test_python_objects_are_refused_by_name_and_never_pickled(store, content):
     assert run() not in store
 
 
+def test_numbers_that_are_not_finite_are_refused(store, content):
+    """As a reader of the record would."""
+    arrays = content["arrays"] | {"odd": np.array([0.5, np.nan])}
+    with pytest.raises(UserError, match="odd.npy has numbers that are not finite"):
+        store.put(run(), **content | {"arrays": arrays})
+    assert run() not in store
+
+
 def test_a_lock_that_is_a_link_is_refused_and_what_it_leads_to_stays(store, content, tmp_path):
     store.path.mkdir()
     (tmp_path / "letter").write_text("dear reader")

@@ -58,8 +58,11 @@ class Task(Protocol):
     def validation_size(self) -> int:
         """How many examples `validate` evaluates, in the unit of a recipe's batch."""
 
-    def probe(self, step: int) -> None:
-        """Measure what only the end of the run will show; once more, where that was broken off."""
+    def probe(self, step: int) -> bool:
+        """Measure what only the end of the run will show; once more, where that was broken off.
+
+        False when the network's outputs are not finite.
+        """
 
     def validate(self) -> dict[str, float] | None:
         """Evaluate on held-out data: accuracy and ECE as fractions, NLL in nats.
@@ -288,7 +291,9 @@ class _TrainingState:
         """Do what is to be measured after this step."""
         if self.step in self.task.probe_steps:
             with checkpoints.interruptions.interruptible():
-                self.task.probe(self.step)
+                finite = self.task.probe(self.step)
+            if not finite:
+                raise _divergence(self.run, self.step)
         if self.step in self.points:
             values = self.add_history_point()
             write(self.step, values)

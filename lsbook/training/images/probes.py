@@ -34,7 +34,7 @@ MIN_STEPS_PER_POINT = 4  # at least as many times as many steps
 class LogitDifferences:
     """Measures differences z_a − z_b of two classes' logits, for their first examples under N_VIEWS fixed views each.
 
-    A split without images has none.
+    A split without images has none, and neither have classes that lack images in another split.
 
     Attributes:
         points: the steps after which it measures.
@@ -47,24 +47,30 @@ class LogitDifferences:
         points = min(MAX_POINTS, max(2, run.recipe.steps // MIN_STEPS_PER_POINT))
         self.points = sorted({round(step) for step in np.geomspace(1, run.recipe.steps, points)})
         self.classes = range(min(len(train.classes), MAX_CLASSES))
-        self.pairs = list(combinations(self.classes, 2))
+        with_images = [k for k in self.classes if all((images.labels == k).any() for images in self.splits.values())]
+        self.pairs = list(combinations(with_images, 2))
         self.found: dict[str, list[np.ndarray]] = {
             f"{split}_{name}": [] for split in self.splits for name in ("differences", "information")
         }
         self.seconds = 0.0
 
-    def measure(self, model: Classifier, step: int) -> None:
-        """Evaluate the network as it is after `step` steps; once more where that was broken off."""
+    def measure(self, model: Classifier, step: int) -> bool:
+        """Evaluate the network as it is after `step` steps; once more where that was broken off.
+
+        False when its logits are not finite.
+        """
         began, place = time.perf_counter(), self.points.index(step)
         for name, images in self.splits.items():
             logits = self._view_logits(model, images)
             self.found[f"{name}_differences"][place:] = [_differences(logits, PAIR)]
             self.found[f"{name}_information"][place:] = [self._information(logits)]
         self.seconds += time.perf_counter() - began
+        return all(np.isfinite(of_points[-1]).all() for of_points in self.found.values())
 
     def _information(self, logits: list[np.ndarray]) -> np.ndarray:
         """Estimates (M, V, 2) for every pair."""
-        return np.array([_estimates(_differences(logits, pair)) for pair in self.pairs], np.float32)
+        estimates = [_estimates(_differences(logits, pair)) for pair in self.pairs]
+        return np.array(estimates, np.float32).reshape(-1, len(VIEW_COUNTS), 2)
 
     def arrays(self, model: Classifier) -> dict[str, np.ndarray]:
         """Return what a record keeps, by name.
@@ -74,11 +80,12 @@ class LogitDifferences:
 
         {split}_examples (K,), how many of each class; {split}_information (P, M, V, 2), plug-in and leave-one-out
         estimate in nats; {split}_weaker_information (R, M, V, 2), of the trained network, views at most so far from the
-        central one; {split}_differences (P, N, N_VIEWS) of PAIR, those of its first class before those of the second.
+        central one; {split}_differences (P, N, N_VIEWS) of PAIR, those of its first class before those of the second,
+        where both have images.
         """
         result: dict[str, np.ndarray] = {
             "probe_steps": np.array(self.points, np.uint32),
-            "probe_pairs": np.array(self.pairs, np.uint16),
+            "probe_pairs": np.array(self.pairs, np.uint16).reshape(-1, 2),
             "probe_views": np.array(VIEW_COUNTS, np.uint16),
             "probe_reaches": np.array(REACHES, np.uint16),
         }
@@ -88,6 +95,8 @@ class LogitDifferences:
             result[f"{name}_examples"] = np.array([len(rows) for rows in self._rows(images)], np.uint16)
         for name, of_points in self.found.items():
             values = np.stack(of_points)
+            if not values.size:
+                continue
             if name.endswith("differences"):
                 values = quantise(values, np.sqrt(values.var(axis=2, ddof=1).mean(axis=1))[:, None, None])
             result[name] = values
@@ -142,9 +151,9 @@ def _differences(logits: list[np.ndarray], pair: tuple[int, int]) -> np.ndarray:
 def _estimates(differences: np.ndarray) -> list[tuple[float, float]]:
     """Return both estimates for each number of views in VIEW_COUNTS.
 
-    They are NaN without examples and where a logit is not finite, as a diverged network's.
+    They are NaN where a logit is not finite, as a diverged network's.
     """
-    if not differences.size or not np.isfinite(differences).all():
+    if not np.isfinite(differences).all():
         return [(np.nan, np.nan)] * len(VIEW_COUNTS)
     found = [bracket(differences[:, :views]) for views in VIEW_COUNTS]
     return [(estimate.plug_in, estimate.leave_one_out) for estimate in found]

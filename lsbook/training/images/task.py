@@ -120,10 +120,9 @@ class ImageTask:
         """The steps after which `probe` is called: none where the run has no probe."""
         return set(self.logit_differences.points) if self.logit_differences else set()
 
-    def probe(self, step: int) -> None:
-        """Measure the differences of logits after `step` steps."""
-        if self.logit_differences:
-            self.logit_differences.measure(self.trainer.model, step)
+    def probe(self, step: int) -> bool:
+        """Measure the differences of logits after `step` steps; False when these are not finite."""
+        return self.logit_differences is None or self.logit_differences.measure(self.trainer.model, step)
 
     def validate(self) -> dict[str, float] | None:
         """Evaluate on held-out images: accuracy and ECE as fractions; None when logits are not finite."""

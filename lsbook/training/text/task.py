@@ -92,8 +92,9 @@ class TextTask:
         """How many tokens `validate` reads, both languages together."""
         return int(self.validation.source.lengths().sum() + self.validation.target.lengths().sum())
 
-    def probe(self, step: int) -> None:
+    def probe(self, step: int) -> bool:
         """Do nothing: the task has none."""
+        return True
 
     def validate(self) -> dict[str, float] | None:
         """Evaluate next tokens of validation text: accuracy and ECE as fractions, NLL in nats; None when not finite."""

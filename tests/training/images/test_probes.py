@@ -11,7 +11,9 @@ from lsbook.analysis.information import bracket
 from lsbook.chapters import mutual_information
 from lsbook.chapters.shared.comparison import HARD
 from lsbook.core.config import Recipe, Run
+from lsbook.core.errors import UserError
 from lsbook.core.registry import MODELS
+from lsbook.core.store import Store
 from lsbook.data.images import load
 from lsbook.training import Splits, train
 from lsbook.training.images import summary
@@ -126,15 +128,23 @@ def test_views_of_the_whole_reach_are_those_of_the_training(data, model):
         np.testing.assert_array_equal(all_views, whole)
 
 
-def test_logits_that_are_not_finite_are_no_information(data, model):
-    with torch.no_grad():
-        model.output.bias[3] = torch.inf
-    probe = LogitDifferences(run(), data.train, data.heldout)
-    probe.measure(model, 1)
-    [information] = probe.arrays(model)["train_information"]
-    assert [pair for pair, found in zip(probe.pairs, information, strict=True) if np.isnan(found).any()] == [
-        pair for pair in probe.pairs if 3 in pair
-    ]
+def test_logits_that_are_not_finite_end_the_training(data):
+    """When they are measured, before step 12, where the only point of this history is."""
+    with pytest.raises(UserError, match=r"not finite any more at step \d;"):
+        train(run(learning_rate=1e9), data, progress=False)
+
+
+def test_a_class_without_images_is_left_out(data, tmp_path):
+    """As of a small held-out split; what is left is a whole record."""
+    few = data._replace(heldout=data.heldout.first(6))
+    found = set(few.heldout.labels.tolist())
+    assert len(found) == 5
+    outcome = train(run(), few, progress=False)
+    assert set(map(tuple, outcome.arrays["probe_pairs"].tolist())) == set(combinations(sorted(found), 2))
+    assert outcome.arrays["train_information"].shape == outcome.arrays["heldout_information"].shape
+    store = Store(tmp_path)
+    store.put(run(), **outcome._asdict())
+    assert store.verify() == []
 
 
 def test_a_split_without_images_is_left_out(data):
