@@ -636,4 +636,4 @@ def numbers(study: Study) -> dict[str, float | str]:
     }
 
 
-CHAPTER = Chapter("calibration", groups, DecidedClaims(("C6", "C7"), settings))
+CHAPTER = Chapter("calibration", groups, DecidedClaims(("C6", "C7", "C1"), settings))

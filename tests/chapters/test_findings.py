@@ -4,6 +4,8 @@ import pytest
 
 from lsbook.chapters import distillation, findings
 from lsbook.chapters.distillation import equal_smoothness, mnist
+from lsbook.chapters.plans import registered
+from lsbook.chapters.shared.selection import RECORDED
 from lsbook.core.errors import UserError
 from lsbook.core.store import Store
 from lsbook.evidence import literature
@@ -49,6 +51,15 @@ def test_the_records_of_the_sources_are_found_and_nothing_is_trained(monkeypatch
         if (r.run.dataset, r.run.model) == ("cifar10", "alexnet") and r.run.alpha == 0.1 and not r.run.teacher
     ]
     assert len(seeds) >= 5
+
+
+@pytest.mark.parametrize("chapter", [name for name, chapter in registered().items() if chapter.claims])
+def test_a_chapter_declares_every_claim_that_it_measures(chapter):
+    """On the records of the sources: who asks for some claims asks the chapters that declare them."""
+    claims = registered()[chapter].claims
+    measured = {found.verdict.claim for found in findings.findings(claims.measure("laptop", RECORDED))}
+    assert measured
+    assert measured <= set(claims.ids)
 
 
 def test_runs_that_two_profiles_share_are_evidence_for_the_better_one_only(put, tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from lsbook.chapters.shared.selection import Group
 class DecidedClaims:
     """The claims that a chapter decides.
 
-    ids: of `evidence.claims.ALL_CLAIMS`.
+    ids: of `evidence.claims.ALL_CLAIMS`, every one that `measure` may measure; by the first chapters are ordered.
     measure: (profile, seeds) -> the claims, measured on each network; seeds as `select_runs` takes them.
     """
 
