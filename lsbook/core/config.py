@@ -1,6 +1,5 @@
 """A run: everything that decides the outcome of a training, and nothing else."""
 
-import ast
 import hashlib
 import json
 import re
@@ -13,6 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError, field_validator, model
 
 from lsbook.core import registry
 from lsbook.core.errors import UserError, brief, one_line
+from lsbook.core.literals import read_literal
 from lsbook.core.registry import Corpus, Dataset, Model
 from lsbook.core.strict import in_one_line, strict
 
@@ -410,17 +410,9 @@ def values_of(value: Run | Recipe) -> dict[str, Any]:
 
 def from_text(settings: Mapping[str, SettingText]) -> dict[str, Any]:
     """Return the values of fields that are given as text, by name, unchecked."""
-    return {name: _literal(text) for name, text in settings.items()}
-
-
-def _literal(text: SettingText) -> Any:
-    """The number, None or tuple that Python reads in it, else the text; of texts by name each."""
-    if isinstance(text, Mapping):
-        return from_text(text)
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):  # the last two: of brackets within brackets
-        return text
+    return {
+        name: from_text(text) if isinstance(text, Mapping) else read_literal(text) for name, text in settings.items()
+    }
 
 
 def _is_argument(pair: object) -> bool:

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from lsbook.core import checkout
 from lsbook.core.cpus import cores
 from lsbook.core.errors import UserError, brief, needing, one_of, print_lines
+from lsbook.core.literals import LITERAL_ERRORS, read_literal
 from lsbook.core.notebooks import NARROW_SVG
 from lsbook.core.paths import SETTINGS, TABLE_OF_CONTENTS, project_root, results_path
 from lsbook.core.store import Store
@@ -159,7 +160,7 @@ def declared(chapter: str) -> dict[str, tuple[str, object]]:
                 if not isinstance(target, ast.Name):
                     raise ValueError(f"{ast.unparse(target)} is not a name")
                 found[target.id] = kind, default
-    except (SyntaxError, ValueError) as error:
+    except LITERAL_ERRORS as error:
         raise UserError(f"chapter {chapter}: its parameters must be names with plain values ({error})") from None
     return found
 
@@ -168,16 +169,8 @@ def _typed(name: str, value, kind: str):
     """Convert `value` to the first of the types in `kind`, such as "float | str", that it can be read as."""
     for one in kind.split(" | "):
         with contextlib.suppress(KeyError, ValueError):
-            return READERS.get(one, _literal)(str(value))
+            return READERS.get(one, read_literal)(str(value))
     raise UserError(f"parameter {name} takes a value of type {kind}, not {brief(value)}")
-
-
-def _literal(text: str):
-    """Read a value written as in Python, else return the text as it is."""
-    try:
-        return ast.literal_eval(text)
-    except (SyntaxError, ValueError, MemoryError, RecursionError):  # the latter of too many brackets
-        return text
 
 
 def _assign_parameters(parameters: dict, chosen: list[str]) -> dict[str, dict]:

@@ -168,9 +168,9 @@ sizes: list[int] = [1, -2]
         "plain": ("1", "0.25"),
         "first": ("true", "False"),
         "second": ("TRUE", "false"),
-        "sizes": ("[3]", "[]"),
+        "sizes": ("[3]", "{[]: 1}"),
     }
-    values = [(0.9, "1,3"), (None, 7), ("auto", 20), (1.0, 0.25), (True, False), (True, False), ([3], [])]
+    values = [(0.9, "1,3"), (None, 7), ("auto", 20), (1.0, 0.25), (True, False), (True, False), ([3], "{[]: 1}")]
     assert {name: default for name, (_, default) in build.declared("second").items()} == {
         **{"factors": "auto", "most": None, "bins": 15, "plain": 0.5, "first": True, "second": True, "sizes": [1, -2]}
     }
@@ -184,7 +184,7 @@ sizes: list[int] = [1, -2]
             build.check_parameters("second", {name: text})
 
 
-@pytest.mark.parametrize("cell", ["alpha = beta", "alpha: float", "alpha = ", "alpha, beta = 1, 2"])
+@pytest.mark.parametrize("cell", ["alpha = beta", "alpha: float", "alpha = ", "alpha, beta = 1, 2", "alpha = {[]: 1}"])
 def test_a_parameter_without_a_plain_value_is_refused(project, restored, cell):
     write_chapter(project, "second", "", parameters=cell)
     with pytest.raises(UserError, match="chapter second: its parameters must be names with plain values"):
