@@ -114,12 +114,12 @@ def differences(frame: pd.DataFrame, shown: list[str], apart_from: Iterable[str]
 
 
 def _setting(column: str, value: Any) -> str:
-    """How a field that is not at its default is said, such as ", loss maxsup"; else ""."""
+    """How a field that is not at its default is said, such as ", loss maxsup" or ", teacher loss maxsup"; else ""."""
     name = column.rpartition(".")[2]
-    default = getattr(Recipe if column.startswith("recipe.") else Run, name, None)
+    default = getattr(Recipe if "recipe." in column else Run, name, None)
     if value == default or pd.isna(value):
         return ""
-    return f", {column.removeprefix('recipe.').replace('_', ' ')} {value}"
+    return f", {column.replace('recipe.', '').replace('.', ' ').replace('_', ' ')} {value}"
 
 
 def _frame(keys: list[str], rows: list[dict[str, Any]], columns: list[str] | None = None) -> pd.DataFrame:

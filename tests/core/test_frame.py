@@ -10,7 +10,7 @@ import pytest
 
 from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import UserError
-from lsbook.core.frame import overview, runs_frame
+from lsbook.core.frame import differences, overview, runs_frame
 from lsbook.core.store import Store
 
 PLAIN = Run(dataset="digits", model="mlp", alpha=0.1, seed=3, recipe=Recipe(steps=10, batch=2), examples=20)
@@ -131,6 +131,13 @@ def test_the_overview_says_in_words_what_else_tells_runs_apart():
     said = {line.split()[0]: " ".join(line.split()[7:]) for line in lines}
     arguments = "loss arguments gamma 2, sharp True"
     assert said == {PLAIN.key: "", noisy.key: "label noise 0.2", focal.key: arguments, plain.key: ""}
+
+
+def test_a_teachers_settings_are_told_by_what_is_not_at_its_default():
+    other = replace(PLAIN, recipe=replace(PLAIN.recipe, loss="maxsup"), label_noise=0.2)
+    students = [STUDENT, replace(STUDENT, teacher=other)]
+    said = differences(runs_frame(students), ["dataset", "model", "recipe.loss", "alpha"])
+    assert said.tolist() == ["", "teacher loss maxsup, teacher label noise 0.2"]
 
 
 def test_the_store_is_imported_without_pandas():
