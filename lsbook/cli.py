@@ -174,10 +174,10 @@ def try_images(
     factors = parse_numbers("alphas", alphas)
     your_data.arms(factors)  # these mistakes are said before anything is read
     parse_seeds(seeds)
-    profiles.recipe_for_own_images(network, examples=1)
+    profiles.recipe_for_own_images(network, examples=1, size=size)
     with needing("train", "reading images"):
         read = own_images.prepare(folder, size)
-    recipe = profiles.recipe_for_own_images(network, read.total("train"))
+    recipe = profiles.recipe_for_own_images(network, read.total("train"), size)
     recipe = replace(recipe, steps=steps or recipe.steps)
     trial = Trial(read=read, network=network, recipe=recipe, alphas=factors, seeds=seeds)
     runs = your_data.runs(trial)

@@ -147,6 +147,7 @@ RECIPES: dict[tuple[str, str, str], tuple[int, Recipe]] = {
 # Of somebody's own images: see `recipe_for_own_images`.
 OWN_LIKE = "laptop", "cifar10"
 OWN_STEPS, OWN_FEW = 120, 4_000
+OWN_CROPPED = 32  # pixels: of larger images a crop of 24 × 24 leaves less than three quarters of a side
 
 # What takes little of so long trainings is measured along them, so that one serves every chapter.
 PROBED = {("paper", "cifar10", "alexnet"), ("paper", "cifar10", "resnet56")}
@@ -201,15 +202,17 @@ def run(
     )
 
 
-def recipe_for_own_images(model: str, examples: int) -> Recipe:
+def recipe_for_own_images(model: str, examples: int, size: int) -> Recipe:
     """Return the recipe for somebody's own small images: the laptop's for CIFAR-10, at another length.
 
     It goes through them 25 times, and for OWN_STEPS steps at the least; where there are fewer than OWN_FEW, in batches
-    half as large, or of all images, with a learning rate smaller by the same factor.
+    half as large, or of all images, with a learning rate smaller by the same factor. Images of more than OWN_CROPPED
+    pixels a side are shifted and not cropped, so that the network sees all of them.
 
     Args:
         model: name of a network that the laptop trains on CIFAR-10.
         examples: the number of training images.
+        size: side of the images in pixels.
 
     Raises:
         UserError: for another network.
@@ -220,7 +223,11 @@ def recipe_for_own_images(model: str, examples: int) -> Recipe:
     batch = recipe.batch if examples >= OWN_FEW else min(recipe.batch // 2, examples)
     steps = max(OWN_STEPS, 25 * examples // batch)
     return dataclasses.replace(
-        recipe, batch=batch, steps=steps, learning_rate=recipe.learning_rate * batch / recipe.batch
+        recipe,
+        batch=batch,
+        steps=steps,
+        learning_rate=recipe.learning_rate * batch / recipe.batch,
+        augmentation=recipe.augmentation if size <= OWN_CROPPED else "pad4-flip",
     )
 
 
