@@ -101,11 +101,11 @@ def feature_geometry(train: ModelOutputs, test: ModelOutputs, templates: np.ndar
 
     templates: (K, d + 1) with the bias last. The names are {train,test}_class_separation (R²),
     {train,test}_distance_within (d̄_within), train_nc1, train_nc2 (of class means) and train_nc2_templates. Nothing
-    where one of them is not defined, as of a network that has not learnt anything, or a class has no training image
-    here.
+    where one of them is not defined, as of a network that has not learnt anything, or where a class has no training
+    image here, or all test images are of one.
     """
     found: dict[str, float] = {}
-    if len(np.unique(train.labels)) < len(templates):
+    if len(np.unique(train.labels)) < len(templates) or len(np.unique(test.labels)) < 2:
         return found
     try:
         for name, split in {"train": train, "test": test}.items():

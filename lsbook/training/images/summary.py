@@ -104,11 +104,11 @@ def arrays(
     """Return the arrays that figures need, by name.
 
     templates (K, r); train_activations and test_activations (n, r), in the templates' span, and train_labels and
-    test_labels (n,), of the first examples of each class in `figure_classes`; test_confidence and test_hit,
-    test_scaled_confidence and test_scaled_hit (N,): the largest probability at temperature 1 and at `temperature`, and
-    whether its class is correct, of every test image, in the order of the former, which compresses it to a fifth; when
-    `full`, test_logits (m, K) and test_targets (m,) of all test images, or of the first where there are more than
-    MAX_KEPT_LOGITS numbers.
+    test_labels (n,), of the first examples of each class in `figure_classes`, of a split that has any; test_confidence
+    and test_hit, test_scaled_confidence and test_scaled_hit (N,): the largest probability at temperature 1 and at
+    `temperature`, and whether its class is correct, of every test image, in the order of the former, which compresses
+    it to a fifth; when `full`, test_logits (m, K) and test_targets (m,) of all test images, or of the first where there
+    are more than MAX_KEPT_LOGITS numbers.
 
     Args:
         templates: (K, d + 1) with the bias last.
@@ -119,10 +119,13 @@ def arrays(
         full: whether the logits are kept.
     """
     result = {}
+    _, span_templates = span_coordinates(templates, templates)
     for name, split in {"train": train, "test": test}.items():
         rows = first_of_each_class(split.labels, KEPT_PER_CLASS)
         rows = rows[np.isin(split.labels[rows], figure_classes)]
-        activations, span_templates = span_coordinates(split.activations[rows], templates)
+        if not len(rows):
+            continue
+        activations, _ = span_coordinates(split.activations[rows], templates)
         labels = split.labels[rows]
         result[f"{name}_activations"] = quantise(activations, _within(activations, labels) / 8)
         result[f"{name}_labels"] = labels.astype(np.uint16)

@@ -104,6 +104,8 @@ def test_geometry_is_that_of_features_without_the_constant():
     assert evaluation.feature_geometry(dead, test, templates) == {}
     some = ModelOutputs(*(part[train_.labels > 0] for part in train_))
     assert evaluation.feature_geometry(some, test, templates) == {}
+    of_one_class = ModelOutputs(*(part[test.labels == 1] for part in test))
+    assert evaluation.feature_geometry(train_, of_one_class, templates) == {}
 
 
 @pytest.mark.parametrize(
@@ -225,6 +227,21 @@ def test_every_training_records_them():
     assert {"test_msp_risk", "test_max_logit_risk", "test_normalised_logit_risk"} <= outcome.arrays.keys()
     assert expected <= outcome.metrics.keys()
     assert all(np.isfinite(value) for value in outcome.metrics.values())
+
+
+def test_where_the_test_images_are_of_one_class_what_is_defined_is_recorded(monkeypatch):
+    """And of the classes that figures show it is none."""
+    monkeypatch.setitem(DATASETS, "digits", dataclasses.replace(DATASETS["digits"], shown=("7",)))
+    recipe = Recipe(steps=5, batch=64, learning_rate=0.02)
+    run = Run(dataset="digits", model="mlp-800", alpha=0.1, seed=0, recipe=recipe, examples=200)
+    data = images.load_splits(run)
+    rows = data.test.labels == 3
+    of_one_class = dataclasses.replace(data.test, pixels=data.test.pixels[rows], labels=data.test.labels[rows])
+    outcome = train(run, data._replace(test=of_one_class), progress=False)
+    assert {"test_accuracy", "test_ece", "test_msp_augrc"} <= outcome.metrics.keys()
+    assert "test_class_separation" not in outcome.metrics
+    assert {"templates", "train_activations", "test_logits"} <= outcome.arrays.keys()
+    assert not {"test_activations", "test_labels"} & outcome.arrays.keys()
 
 
 def test_wrong_labels_are_as_many_as_said_and_never_the_right_ones():
