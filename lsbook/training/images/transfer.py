@@ -26,9 +26,10 @@ Evaluate = Callable[[Images], ModelOutputs]
 
 
 def check(dataset: str) -> None:
-    """UserError when another data set on which its networks are tried does not fit, or is available but damaged.
+    """UserError when another data set on which its networks are tried does not fit, or is available but not usable.
 
-    Asked before a training, so that it is not trained to an end where nothing can be recorded.
+    It may be damaged, or lack the images that are measured. Asked before a training, so that it is not trained to an
+    end where nothing can be recorded.
     """
     source = registry.dataset(dataset)
     for name, left_out in source.unknown.items():
@@ -38,12 +39,11 @@ def check(dataset: str) -> None:
         theirs = registry.dataset(name).shape
         if source.shape is None or theirs is None or not _fits(theirs, source.shape):
             raise UserError(f"networks for {dataset}, {source.shape}, cannot be tried on {name}, {theirs}")
-    for name in source.unknown:
+    for name, left_out in source.unknown.items():
         if is_available(name):
-            load(name, "test")
+            _unknown_images(name, left_out)
     if source.transfer and is_available(source.transfer):
-        train_and_heldout(source.transfer)
-        load(source.transfer, "test")
+        _probe_splits(source.transfer)
 
 
 def out_of_distribution(
@@ -65,9 +65,7 @@ def out_of_distribution(
     for name, known in registry.dataset(dataset).unknown.items():
         if not is_available(name):
             continue
-        images = load(name, "test")
-        assert isinstance(images, Images)  # no data set names one that stays in files
-        logits = evaluate(_in_shape(_without(images, known), shape)).logits
+        logits = evaluate(_in_shape(_unknown_images(name, known), shape)).logits
         for score, score_of in SCORES.items():
             found[f"ood_{identifier(name)}_{score}_auroc"] = selective.auroc(score_of(test.logits), score_of(logits))
     return found
@@ -92,8 +90,7 @@ def linear_probe(dataset: str, shape: tuple[int, int, int], evaluate: Evaluate) 
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    train, heldout = train_and_heldout(name)
-    splits = {"train": train.first(min(PROBE_IMAGES, len(train))), "heldout": heldout, "test": load(name, "test")}
+    splits = _probe_splits(name)
     features = {
         split: evaluate(_in_shape(images, shape)).activations[:, :-1].astype(np.float64)
         for split, images in splits.items()
@@ -111,10 +108,24 @@ def linear_probe(dataset: str, shape: tuple[int, int, int], evaluate: Evaluate) 
     return {f"{metric}_accuracy": best["test"], f"{metric}_strength": best["strength"]}
 
 
-def _without(images: Images, classes: tuple[str, ...]) -> Images:
-    """Return the images of all other classes."""
-    rows = ~np.isin(images.labels, [images.classes.index(name) for name in classes])
+def _unknown_images(name: str, known: tuple[str, ...]) -> Images:
+    """Return a data set's test images of all but the known classes. UserError when there are none."""
+    images = load(name, "test")
+    assert isinstance(images, Images)  # no data set names one that stays in files
+    rows = ~np.isin(images.labels, [images.classes.index(label) for label in known])
+    if not rows.any():
+        raise UserError(f"{name} has no test images that are unknown: all are of classes that are left out")
     return replace(images, pixels=images.pixels[rows], labels=images.labels[rows])
+
+
+def _probe_splits(name: str) -> dict[str, Images]:
+    """Return the images of each split that a linear probe learns from or is measured on. UserError for too few."""
+    (train, heldout), test = train_and_heldout(name), load(name, "test")
+    assert isinstance(heldout, Images) and isinstance(test, Images)  # no data set names one that stays in files
+    train = train.first(min(PROBE_IMAGES, len(train)))
+    if not len(heldout) or len(np.unique(train.labels)) < 2:
+        raise UserError(f"{name} is too small for a linear probe, which needs held-out images and two classes")
+    return {"train": train, "heldout": heldout, "test": test}
 
 
 def _fits(images: tuple[int, int, int], shape: tuple[int, int, int]) -> bool:

@@ -198,6 +198,21 @@ def test_another_data_set_that_is_damaged_is_said_before_a_training(data_folder,
         images.load_splits(run)
 
 
+@pytest.mark.parametrize(
+    ("part", "labels", "message"),
+    [
+        ("test", 1, "strange has no test images that are unknown: all are of classes that are left out"),
+        ("train", 2, "strange is too small for a linear probe, which needs held-out images and two classes"),
+        ("heldout", None, "strange is too small for a linear probe"),
+    ],
+)
+def test_another_data_set_that_lacks_what_is_measured_is_said_before_a_training(other, part, labels, message):
+    rows = other[part].labels == labels
+    other[part] = dataclasses.replace(other[part], pixels=other[part].pixels[rows], labels=other[part].labels[rows])
+    with pytest.raises(UserError, match=message):
+        transfer.check("digits")
+
+
 def test_images_that_fit_no_view_are_refused():
     for shape in ((3, 4, 12), (1, 12, 12)):
         with pytest.raises(ValueError, match=r"images: \(3, 8, 8\) do not fit into"):
