@@ -215,6 +215,50 @@ def test_a_network_that_is_no_classifier_is_refused(mine, tmp_path):
         obtain([run], Store(tmp_path), progress=False)
 
 
+BROKEN_NETWORK = """
+from torch import nn
+from lsbook.core.registry import Model
+from lsbook.models.base import Classifier
+
+class Net(Classifier):
+    def __init__(self, shape, n_classes, width=8):
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], width))
+        self.output = {output}
+
+    def penultimate(self, images):
+        return {penultimate}
+
+net = Model(title="t", factory="broken_network:Net", arguments={arguments})
+"""
+LAYER = "nn.Linear(width, n_classes)"
+
+
+@pytest.mark.parametrize(
+    ("output", "penultimate", "arguments", "message"),
+    [
+        (LAYER, "self.hidden(images)", {"widht": 3}, r"cannot be built for \(1, 12, 12\), 3: TypeError: .*'widht'"),
+        ("shape[3]", "self.hidden(images)", {}, r"cannot be built for \(1, 12, 12\), 3: IndexError"),
+        ("nn.Linear(width, -1)", "self.hidden(images)", {}, "broken_network:net fails on .*: RuntimeError"),
+        ("nn.Linear(width, n_classes, bias=False)", "self.hidden(images)", {}, "an nn.Linear with a bias, as `output`"),
+        ("nn.Linear(width, n_classes + 1)", "self.hidden(images)", {}, r"gives logits \(1, 4\) .* there are 3 classes"),
+        (LAYER, "images", {}, r"fails on a view of shape \(1, 12, 12\): RuntimeError"),
+        (LAYER, "super().penultimate(images)", {}, "fails on a view of shape .*: NotImplementedError"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_is_refused_in_one_line_before_a_training(
+    mine, tmp_path, monkeypatch, output, penultimate, arguments, message
+):
+    text = BROKEN_NETWORK.format(output=output, penultimate=penultimate, arguments=arguments)
+    (tmp_path / "broken_network.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_network", raising=False)
+    run = dataclasses.replace(RUN, model="broken_network:net")
+    with pytest.raises(UserError, match=message) as refused:
+        obtain([run], Store(tmp_path / "results"), progress=False)
+    assert "\n" not in str(refused.value)
+
+
 BROKEN = """
 import numpy as np
 from lsbook.core.registry import Dataset

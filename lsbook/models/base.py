@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lsbook.core import registry
-from lsbook.core.errors import UserError
+from lsbook.core.errors import UserError, shortened
 
 
 class Classifier(nn.Module):
@@ -37,15 +37,23 @@ class Classifier(nn.Module):
 def build(name: str, *data: Any) -> Classifier:
     """The network of a name, freshly initialised from torch's random state.
 
-    data: as for `registry.Model.build`. UserError when the name leads to nothing, or to no `Classifier`.
+    data: as for `registry.Model.build`. UserError when the name leads to nothing, or to no `Classifier` that can be
+    made of them.
     """
     network = registry.network(name)
     kind = registry.imported(network.factory)
     if not isinstance(kind, type) or not issubclass(kind, Classifier):
         raise UserError(f"{network.factory} has to be a subclass of lsbook.models.base.Classifier")
-    model = network.build(*data)
-    if not isinstance(getattr(model, "output", None), nn.Linear):
-        raise UserError(f"{network.factory} has to have its last layer, an nn.Linear, as `output`")
+    try:
+        model = network.build(*data)
+    except (UserError, MemoryError, RuntimeError):  # torch says by the last, too, that there is no memory
+        raise
+    except Exception as error:  # of all that may go wrong in somebody's class
+        reason = shortened(f"{type(error).__name__}: {error}", 200)
+        raise UserError(f"{name} cannot be built for {', '.join(map(str, data))}: {reason}") from error
+    output = getattr(model, "output", None)
+    if not isinstance(output, nn.Linear) or output.bias is None:
+        raise UserError(f"{network.factory} has to have its last layer, an nn.Linear with a bias, as `output`")
     return model
 
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 from lsbook.analysis import selective
 from lsbook.core import registry
 from lsbook.core.config import Run
-from lsbook.core.errors import UserError
+from lsbook.core.errors import UserError, shortened
 from lsbook.data.image_files import ImageFiles
 from lsbook.data.images import Images, all_splits
 from lsbook.models.base import Classifier, build, initialise_small
@@ -86,6 +86,23 @@ class ImageTrainer(Trainer[Classifier]):
         return distributed.loss_weight(len(batch.index), self.batch) * self.criterion(logits.float(), batch)
 
 
+def _network(run: Run, shape: tuple[int, int, int], n_classes: int) -> Classifier:
+    """Build a run's network, and try it on a black view (C, h, w): UserError unless it gives a logit for each class."""
+    try:
+        with devices.enough_memory(run):
+            model = build(run.model, shape, n_classes)
+            with torch.no_grad():
+                logits = model.eval()(torch.zeros(1, *shape))
+    except UserError:
+        raise
+    except Exception as error:  # of all that may go wrong in somebody's network
+        reason = shortened(f"{type(error).__name__}: {error}", 200)
+        raise UserError(f"{run.model} fails on a view of shape {shape}: {reason}") from error
+    if logits.shape != (1, n_classes):
+        raise UserError(f"{run.model} gives logits {tuple(logits.shape)} for a view, but there are {n_classes} classes")
+    return model.train()
+
+
 class ImageTask:
     """Image classification as a `loop.Task`. Initial weights are drawn from torch's random state."""
 
@@ -93,13 +110,8 @@ class ImageTask:
         """loss: the recipe's, with the run's alpha, when None."""
         self.run, self.data = run, data
         self.view = augmentation.from_recipe(run.recipe)
-        self.shape = shape = self.view.shape(data.train.shape)
-        try:
-            model = build(run.model, shape, len(data.train.classes))
-        except UserError:
-            raise
-        except ValueError as error:
-            raise UserError(f"{run.model} cannot be built for views of {shape[1]} × {shape[2]}: {error}") from None
+        self.shape = self.view.shape(data.train.shape)
+        model = _network(run, self.shape, len(data.train.classes))
         if run.recipe.initial == "small":
             initialise_small(model)
         model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # which torch knows
