@@ -192,6 +192,7 @@ def test_names_and_arguments_that_nobody_can_have_are_refused_at_once(settings, 
         ({"model": "mine.nets:large"}, "mine.nets:large cannot be imported: the module mine.nets has no large"),
         ({"dataset": "mine.nets:tiny"}, "mine.nets:tiny has to be a Dataset .*, but it is of type Model"),
         ({"model": "mine.nets:Tiny"}, "mine.nets:Tiny has to be a Model .*, but it is the class"),
+        ({"augmentation": "crop24-flip"}, "needs images of 24 × 24 pixels or more; mine.data:stripes has .1, 12, 12."),
         ({"loss": "mine.nets:tiny"}, "mine.nets:tiny is no class of losses"),
         ({"loss": "mine.losses:Plain"}, "alpha must be 0: the loss mine.losses:Plain has none"),
         ({"loss_arguments": {"gama": 1}}, "mine.losses:Focal takes no 'gama': gamma"),
@@ -200,7 +201,7 @@ def test_names_and_arguments_that_nobody_can_have_are_refused_at_once(settings, 
     ],
 )
 def test_what_does_not_exist_or_fit_is_refused_in_one_line_before_a_training(mine, tmp_path, settings, message):
-    recipe = {name: settings.pop(name) for name in ("loss", "loss_arguments") if name in settings}
+    recipe = {name: settings.pop(name) for name in ("augmentation", "loss", "loss_arguments") if name in settings}
     run = dataclasses.replace(with_recipe(**recipe), **settings)
     for train in (lambda: obtain([run], Store(tmp_path)), lambda: sweep.sweep([run], Store(tmp_path))):
         with pytest.raises(UserError, match=message) as refused:

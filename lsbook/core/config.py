@@ -31,6 +31,7 @@ PositiveSize = Annotated[float, Field(gt=0, le=LARGEST)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(ge=1, le=10**8)]
 PIXELS_OF_A_BATCH = 2**28  # three times those of the largest recipe
+CROP = 24  # side in pixels of the views of "crop24-flip" (the paper's training settings for CIFAR-10)
 
 SettingText = str | Mapping[str, str]  # of a field, on the command line
 Argument = bool | int | float | str  # of a loss's config
@@ -286,7 +287,7 @@ class Run:
                 f"batch: at most the {self.examples} training images, not {self.recipe.batch}",
             )
             if isinstance(source, Dataset):
-                self._check_views(in_files=source.shape is None)
+                self._check_views(source.shape)
             return
         _require(self.vocabulary is not None, "vocabulary is missing: how many tokens both languages have together")
         for name in ("augmentation", "initial", "loss", "probe", "size"):
@@ -296,12 +297,17 @@ class Run:
         _require(self.label_noise == 0, "label_noise is for images only")
         _require(not self.teachers, "a student learns from images only")
 
-    def _check_views(self, in_files: bool) -> None:
-        """UserError unless the recipe's views can be had of the data set: of images in files only Inception's crops."""
+    def _check_views(self, shape: tuple[int, int, int] | None) -> None:
+        """UserError unless the recipe has views of images (C, H, W), of those in files (None) Inception's crops."""
+        in_files = shape is None
         _require(
             in_files == (self.recipe.augmentation == "inception"),
             f"{self.dataset} needs {'the augmentation inception' if in_files else 'another augmentation'}, "
             f"not {self.recipe.augmentation}",
+        )
+        _require(
+            shape is None or self.recipe.augmentation != "crop24-flip" or min(shape[1:]) >= CROP,
+            f"the augmentation crop24-flip needs images of {CROP} × {CROP} pixels or more; {self.dataset} has {shape}",
         )
         if in_files:
             _require(self.measured == "none", f"the probe is not for {self.dataset}: its images stay in files")

@@ -15,10 +15,9 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from lsbook.core.config import Recipe
+from lsbook.core.config import CROP, Recipe
 
-CROP = 24  # side of the CIFAR-10 crops (the paper's training settings)
-PAD = 4  # zeros around a CIFAR-100 image, of which the crop is as large as the image (likewise)
+PAD = 4  # zeros around a CIFAR-100 image, of which the crop is as large as the image (the paper's training settings)
 SHIFT = 2  # largest shift of MNIST images in pixels (likewise)
 AREA, ASPECT = (0.08, 1.0), (3 / 4, 4 / 3)  # of Inception's training crops (Szegedy et al. 2015, section 6)
 CENTRAL_FRACTION = 0.875  # of the shorter side: what Inception is evaluated on (TensorFlow's Inception preprocessing)
