@@ -14,7 +14,7 @@ import click
 
 from lsbook.core import registry
 from lsbook.core.config import Recipe, Run, SettingText
-from lsbook.core.errors import UserError, needing, one_of, parse_numbers, print_lines
+from lsbook.core.errors import UserError, needing, one_line, one_of, parse_numbers, print_lines
 from lsbook.core.registry import SPLITS
 from lsbook.core.store import Store
 from lsbook.core.strict import documented
@@ -126,9 +126,10 @@ def assess(predictions: tuple[Path, ...], out: Path | None) -> None:
 
     assessing.files(*predictions)  # a mistake is said before anything runs
     os.environ[NAMED] = json.dumps([str(path.absolute()) for path in predictions])
-    names = json.dumps([path.name for path in predictions], ensure_ascii=False)  # their folders are on no page
+    names = [one_line(path.name) for path in predictions]  # their folders are on no page
     out = out or project_root() / "_build" / "assessment"
-    print_lines(build.build(["your_model"], parameters={"predictions": names}, out=out, without_index=True))
+    parameters = {"predictions": json.dumps(names, ensure_ascii=False)}
+    print_lines(build.build(["your_model"], parameters=parameters, out=out, without_index=True))
 
 
 @app.command(name="try")

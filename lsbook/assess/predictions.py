@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.lib import format as npy
 
-from lsbook.core.errors import UserError, brief, shortened
+from lsbook.core.errors import UserError, brief, one_line, shortened
 
 GZIP = b"\x1f\x8b"  # the first bytes of what gzip has made
 MOST_VALUES = 2**28  # in a file: 50 000 examples of 5 000 classes
@@ -127,6 +127,7 @@ def from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Predictions:
     templates = _optional(name, arrays, "templates", logits.shape[1])
     if arrays:
         notes.append(f"not used: {', '.join(sorted(arrays))}")
+    name, classes = one_line(name), tuple(map(one_line, classes))  # a file's name need not be text
     return Predictions(name, labels, logits, given, classes, validation, features, templates, tuple(notes))
 
 

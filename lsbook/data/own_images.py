@@ -138,7 +138,7 @@ def _found(folder: Path) -> tuple[list[Encoded], list[str]]:
             label = one_line(of_class.name)
             for path in _files(of_class):
                 if path.suffix.lower() in ENDINGS:
-                    found.append(Encoded(part, label, str(path.relative_to(folder)), path.read_bytes))
+                    found.append(Encoded(part, label, one_line(str(path.relative_to(folder))), path.read_bytes))
                 else:
                     others[path.suffix.lower() or path.name] += 1
         others["images in no folder of a class"] += sum(path.suffix.lower() in ENDINGS for path in _loose(place))

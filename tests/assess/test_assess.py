@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import re
 import sys
 import tracemalloc
@@ -519,6 +520,16 @@ def test_names_from_a_file_are_text():
     ):
         assert "<img>" not in shown
         assert "<script>" not in shown
+
+
+def test_names_that_are_no_utf8_can_be_written(tmp_path):
+    labels, logits = sample()
+    path = tmp_path / os.fsdecode(b"\xff.npz")
+    np.savez(path, labels=labels, logits=logits, class_names=np.array(["\udcff", "b", "c"]))
+    [found] = assess.files(path)
+    assert found.name == "\ufffd.npz"
+    assert assess.table([found]).html().encode()
+    assert found.predictions.classes == ("\ufffd", "b", "c")
 
 
 @pytest.mark.parametrize(("labels", "logits"), [([0] * 30, 1), ([0, 1] * 15, 0), ([0, 1, 2] * 10, 50)])

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 
 import numpy as np
 import pyarrow as pa
@@ -269,6 +270,17 @@ def test_names_of_folders_are_text(tmp_path):
     read = prepare(folder)
     assert read.dataset.partition(":")[2].startswith("b_1_31m_")
     assert all(name.isprintable() for name in (read.title, *read.classes))
+
+
+def test_a_name_that_is_no_utf8_is_shown_as_far_as_it_can_be(tmp_path):
+    folder = fill(tmp_path / "insects")
+    name = os.fsdecode(b"\xff\xe9.png")
+    for label in ("ant", "bee"):
+        picture("ant", 99).save(folder / label / name)
+    (folder / "ant" / os.fsdecode(b"\xff.txt")).write_text("")
+    read = prepare(folder)
+    assert read.notes[1].endswith("in different classes, such as ant/\ufffd\ufffd.png and bee/\ufffd\ufffd.png.")
+    assert images.load(read.dataset, "test").classes == ("ant", "bee")
 
 
 def test_what_is_not_kept_any_more_or_damaged_is_one_line(tmp_path, data_folder):
