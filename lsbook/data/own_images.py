@@ -170,17 +170,21 @@ def _loose(place: Path) -> list[Path]:
 
 
 def _from_parquet(place: Path) -> list[Encoded]:
-    found = []
-    for part, names in PARTS.items():
-        for files in filter(None, (sources.parquet_files(place.parent, place.name, name) for name in names)):
-            for path in files:
-                classes = sources.class_names(path)
-                like = Dataset(title="theirs", classes=classes, shape=None, examples=(1, 1), heldout=0)
-                for row, (content, label) in enumerate(sources.read_images(path, like)):
-                    sources.check_labels([label], len(classes), path)
-                    found.append(Encoded(part, classes[label], f"{path.name} row {row}", partial(bytes, content)))
-    if not any(encoded.part == "train" for encoded in found):
+    parts = {
+        path: part
+        for part, names in PARTS.items()
+        for name in names
+        for path in sources.parquet_files(place.parent, place.name, name)
+    }
+    if "train" not in parts.values():
         raise UserError(f"{place} has no train.parquet, nor train-00000-of-00001.parquet and so on")
+    classes = sources.class_names(list(parts))
+    like = Dataset(title="theirs", classes=classes, shape=None, examples=(1, 1), heldout=0)
+    found = []
+    for path, part in parts.items():
+        for row, (content, label) in enumerate(sources.read_images(path, like)):
+            sources.check_labels([label], len(classes), path)
+            found.append(Encoded(part, classes[label], f"{path.name} row {row}", partial(bytes, content)))
     return found
 
 

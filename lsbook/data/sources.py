@@ -170,13 +170,11 @@ def check_images(path: Path, dataset: Dataset) -> tuple[str, str]:
     with open_parquet(path) as file:
         schema = file.schema_arrow
     image = _column(path, schema.names, dataset.image_columns)
-    label = _column(path, schema.names, dataset.label_columns)
+    label = _label_column(path, schema, dataset.label_columns)
     kind = schema.field(image).type
     place = kind.get_field_index("bytes") if pyarrow.types.is_struct(kind) else -1
     if place < 0 or not _is_binary(kind.field(place).type):
         raise UserError(f"{path}: images must be structs with `bytes`, not {shortened(str(kind), 80)}")
-    if not pyarrow.types.is_integer(schema.field(label).type):
-        raise UserError(f"{path}: labels must be whole numbers, not {schema.field(label).type}")
     check_classes(path, _class_names(path, schema, label), dataset)
     return f"{image}.bytes", label
 
@@ -230,24 +228,45 @@ def _column(path: Path, present: list[str], wanted: tuple[str, ...]) -> str:
     return found
 
 
-def class_names(path: Path) -> tuple[str, ...]:
-    """The classes of a Parquet file in label order: as its metadata name them, else as its labels number them.
+def _label_column(path: Path, schema, wanted: tuple[str, ...]) -> str:
+    """Find the column of labels. UserError unless they are whole numbers."""
+    import pyarrow
 
-    UserError when there is no column of labels that are whole numbers.
+    label = _column(path, schema.names, wanted)
+    if not pyarrow.types.is_integer(schema.field(label).type):
+        raise UserError(f"{path}: labels must be whole numbers, not {schema.field(label).type}")
+    return label
+
+
+def class_names(files: Sequence[Path]) -> tuple[str, ...]:
+    """The classes of Parquet files in label order: as their metadata name them, else as the labels of all number them.
+
+    UserError when a file has no column of labels that are whole numbers, or two name different classes.
     """
+    columns: dict[Path, str] = {}
+    named: dict[tuple[str, ...], Path] = {}
+    for path in files:
+        with open_parquet(path) as file:
+            schema = file.schema_arrow
+        columns[path] = _label_column(path, schema, Dataset.label_columns)
+        if names := _class_names(path, schema, columns[path]):
+            named.setdefault(names, path)
+    if len(named) > 1:
+        first, second, *_ = named.values()
+        raise UserError(f"{first} and {second.name} name different classes; keep files of one data set")
+    if named:
+        return next(iter(named))
+    return tuple(map(str, range(1 + max(_largest_label(path, label) for path, label in columns.items()))))
+
+
+def _largest_label(path: Path, label: str) -> int:
     import pyarrow.compute
 
-    with open_parquet(path) as file:
-        schema = file.schema_arrow
-    label = _column(path, schema.names, ("label", "fine_label"))
-    names = _class_names(path, schema, label)
-    if names or not pyarrow.types.is_integer(schema.field(label).type):
-        return names
     batches = (pyarrow.compute.max(batch.column(0)).as_py() for batch in read_columns(path, label, most=10_000))
     largest = max((number for number in batches if number is not None), default=0)
     if largest >= MOST_OWN_CLASSES:
         raise UserError(f"{path} has a label {largest:,}; at most {MOST_OWN_CLASSES:,} classes are read")
-    return tuple(map(str, range(largest + 1)))
+    return largest
 
 
 def _class_names(path: Path, schema, label: str) -> tuple[str, ...]:

@@ -125,6 +125,19 @@ def test_parquet_files_without_names_or_test(tmp_path):
     assert read.counts == {"train": (6, 6), "heldout": (2, 2), "test": (2, 2)}
 
 
+def test_parquet_files_without_names_are_counted_together(tmp_path):
+    """Where files are sorted by class each has one."""
+    for i in range(3):
+        path = tmp_path / "hub" / f"train-{i:05}-of-00003.parquet"
+        parquet(path, labels=[str(i)], names=False, start=20 * i)
+        table = pq.read_table(path)
+        pq.write_table(table.set_column(1, "label", pa.array([i] * len(table))), path)
+    parquet(tmp_path / "hub" / "test.parquet", names=False, number=3, start=100)
+    read = prepare(tmp_path / "hub")
+    assert read.classes == ("0", "1", "2")
+    assert read.counts == {"train": (8, 8, 8), "heldout": (2, 2, 2), "test": (3, 3, 0)}
+
+
 def test_classes_are_in_the_order_of_their_numbers(tmp_path):
     assert prepare(fill(tmp_path / "n", labels=("10", "9", "2"))).classes == ("2", "9", "10")
 
@@ -242,6 +255,17 @@ def many_labels(folder):
     pq.write_table(table.set_column(1, "label", pa.array([10**9] * len(table))), folder / "train.parquet")
 
 
+def text_labels(folder):
+    many_labels(folder)
+    table = pq.read_table(folder / "train.parquet")
+    pq.write_table(table.set_column(1, "label", pa.array(["ant"] * len(table))), folder / "train.parquet")
+
+
+def other_names(folder):
+    parquet(folder / "train.parquet")
+    parquet(folder / "test.parquet", labels=("bee", "ant"), start=50)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -255,6 +279,8 @@ def many_labels(folder):
         (all_broken, "none of the 1 images can be read, the first: ant/1.png"),
         (only_tested, "the class 'wasp' has 4 images, 0 of them for training"),
         (twice, "has the same part twice"),
+        (text_labels, "labels must be whole numbers, not string"),
+        (other_names, "train.parquet and test.parquet name different classes; keep files of one data set"),
         (many_labels, "has a label 1,000,000,000; at most 1,000 classes are read"),
     ],
 )
