@@ -15,6 +15,7 @@ from PIL import Image
 
 from lsbook import cli
 from lsbook.chapters import calibration, projections
+from lsbook.core import registry
 from lsbook.core.config import Recipe, Run, as_dict, from_dict
 from lsbook.core.errors import UserError
 from lsbook.core.store import Store
@@ -214,6 +215,13 @@ def test_a_network_that_is_no_classifier_is_refused(mine, tmp_path):
     run = dataclasses.replace(RUN, model="mine.nets:no_classifier")
     with pytest.raises(UserError, match="torch.nn:Linear has to be a subclass of lsbook.models.base.Classifier"):
         obtain([run], Store(tmp_path), progress=False)
+
+
+def test_a_module_that_makes_what_it_is_asked_for_is_asked_once(tmp_path, monkeypatch):
+    (tmp_path / "making.py").write_text("made = []\ndef __getattr__(name):\n    made.append(name)\n    return dict")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert registry.imported("making:Thing") is dict
+    assert registry.imported("making:made").count("Thing") == 1
 
 
 BROKEN_NETWORK = """

@@ -521,9 +521,10 @@ def imported(name: str) -> Any:
         reason = shortened(f"{type(error).__name__}: {error}", 200)
         advice = f"install {module}, or add its folder to PYTHONPATH"
         raise UserError(f"{name} cannot be imported ({reason}): {advice}") from error
-    if not hasattr(loaded, attribute):
-        raise UserError(f"{name} cannot be imported: the module {module} has no {attribute}")
-    found = getattr(loaded, attribute)
+    try:
+        found = getattr(loaded, attribute)  # once: a module may make it when it is asked for
+    except AttributeError:
+        raise UserError(f"{name} cannot be imported: the module {module} has no {attribute}") from None
     _check_not_main(name, getattr(found, "__module__", None))
     return found
 

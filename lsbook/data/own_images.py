@@ -9,11 +9,12 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from pydantic import TypeAdapter
@@ -26,6 +27,8 @@ from lsbook.core.paths import cache_path, data_path
 from lsbook.core.registry import LONGEST, SPLITS, Dataset
 from lsbook.core.wording import counted, listed
 from lsbook.data import sources
+
+T = TypeVar("T")
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp"}
 PARTS = {  # what the folder or the Parquet files of a part may be called
@@ -361,22 +364,20 @@ def _keep(name: str, arrays: dict[str, np.ndarray], read: ImagesRead) -> None:
     raise UserError(f"{path} cannot be written: {reason.strerror or reason}; set LSBOOK_DATA to a folder of yours")
 
 
-def _kept(name: str) -> tuple[ImagesRead, dict[str, np.ndarray]]:
-    """What was kept of a data set. UserError where it is not here, or damaged."""
+def _kept(name: str, read: Callable[[Mapping[str, np.ndarray]], T]) -> T:
+    """What `read` makes of the arrays that were kept of a data set. UserError where it is not here, or damaged."""
     path = next((path for path in _places(name) if path.is_file()), None)
     if path is None:
         raise UserError(f"{name} is not under {data_path()}; run `lsbook try` on its folder again")
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            arrays = {key: kept[key] for key in kept.files}
-        return TypeAdapter(ImagesRead).validate_json(str(arrays.pop("read"))), arrays
+            return read(kept)
     except Exception as error:  # whatever a damaged file raises
         raise sources.damaged_error(path, error) from None
 
 
 def _load(name: str, part: str) -> tuple[np.ndarray, np.ndarray]:
-    _, arrays = _kept(name)
-    return arrays[f"{part}_pixels"], arrays[f"{part}_labels"]
+    return _kept(name, lambda kept: (kept[f"{part}_pixels"], kept[f"{part}_labels"]))
 
 
 def __getattr__(name: str) -> Dataset | Callable[[str], tuple[np.ndarray, np.ndarray]]:
@@ -385,7 +386,7 @@ def __getattr__(name: str) -> Dataset | Callable[[str], tuple[np.ndarray, np.nda
         raise AttributeError(f"module {__name__} has no attribute {name}")
     if name.startswith("load_"):
         return partial(_load, name.removeprefix("load_"))
-    read, _ = _kept(name)
+    read = _kept(name, lambda kept: TypeAdapter(ImagesRead).validate_json(str(kept["read"])))
     return Dataset(
         title=read.title,
         classes=read.classes,

@@ -320,6 +320,18 @@ def test_what_is_not_kept_any_more_or_damaged_is_one_line(tmp_path, data_folder)
         images.all_splits(read.dataset)
 
 
+def test_only_what_is_asked_for_is_read_of_what_is_kept(tmp_path, data_folder):
+    read = prepare(fill(tmp_path / "insects"))
+    [path] = (data_folder / "own").iterdir()
+    content = bytearray(path.read_bytes())
+    content[content.index(b"train_pixels") + 1_000] ^= 1
+    path.write_bytes(content)
+    assert registry.dataset(read.dataset).classes == ("ant", "bee")
+    assert len(images.load(read.dataset, "test")) == 4
+    with pytest.raises(UserError, match="is damaged"):
+        images.load(read.dataset, "train")
+
+
 def test_where_data_is_a_file_the_cache_keeps_them(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LSBOOK_DATA", str(tmp_path / "file"))
