@@ -81,16 +81,13 @@ def load(name: str, split: str) -> AnyImages:
 
 
 def is_available(name: str) -> bool:
-    """Whether a data set's files are on this machine, so that reading it downloads nothing."""
+    """Whether the files of both parts of a data set are on this machine, so that reading it downloads nothing."""
     dataset = registry.dataset(name)
     if dataset.files:
         return is_available(dataset.files)
     archives = [data_path() / folder / address.rpartition("/")[2] for folder, address, _ in dataset.archives]
-    return (
-        dataset.load is not None
-        or bool(sources.parquet_files(data_path(), registry.data_folder(name), "test"))
-        or (bool(archives) and all(path.is_file() for path in archives))
-    )
+    parquet = [sources.parquet_files(data_path(), registry.data_folder(name), part) for part in ("train", "test")]
+    return dataset.load is not None or all(parquet) or (bool(archives) and all(path.is_file() for path in archives))
 
 
 def all_splits(name: str, decode: bool = False) -> tuple[AnyImages, AnyImages, AnyImages]:

@@ -186,12 +186,17 @@ def test_a_linear_probe_learns_what_the_features_tell(other):
 @pytest.mark.parametrize("part", ["unknown", "transfer"])
 @pytest.mark.parametrize("more", [[], ["test (1).parquet"], ["data/test.parquet"]])
 def test_another_data_set_that_is_damaged_is_said_before_a_training(data_folder, monkeypatch, part, more):
-    """Not at its end, where hours would have been for nothing. Without it a run is trained all the same."""
+    """Not at its end, where hours would have been for nothing. Without it, or a part, a run is trained all the same."""
     tried = {"unknown": {"mnist": ()}} if part == "unknown" else {"transfer": "mnist"}
     monkeypatch.setitem(DATASETS, "digits", dataclasses.replace(DATASETS["digits"], **tried))
     run = Run(dataset="digits", model="mlp", alpha=0.1, seed=0, recipe=Recipe(steps=1), examples=200)
     assert len(images.load_splits(run).train) == 200
-    for name in ("test.parquet", *more):
+    (data_folder / "mnist").mkdir()
+    for name in ("train.parquet", "test.parquet"):
+        (data_folder / "mnist" / name).write_bytes(b"no Parquet")
+        assert len(images.load_splits(run).train) == 200
+        (data_folder / "mnist" / name).unlink()
+    for name in ("train.parquet", "test.parquet", *more):
         (data_folder / "mnist" / name).parent.mkdir(parents=True, exist_ok=True)
         (data_folder / "mnist" / name).write_bytes(b"no Parquet")
     with pytest.raises(UserError, match=r"mnist.*(damaged|keep one|is named neither)"):
