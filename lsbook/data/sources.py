@@ -9,6 +9,7 @@ import json
 import math
 import os
 import re
+import secrets
 import shutil
 import tempfile
 import warnings
@@ -501,15 +502,18 @@ def _checksum(path: Path, only_sized: Sequence[str]) -> str | None:
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file whole or not at all, however the process ends and whoever else writes it."""
+    """Write a file whole or not at all, however the process ends and whoever else writes it.
+
+    Who may read it is as of any other new file.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, suffix=UNFINISHED)  # a new file, never what a link leads to
+    unfinished = path.with_name(f"{secrets.token_hex(8)}{UNFINISHED}")
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with unfinished.open("xb") as file:  # a new file, never what a link leads to
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).replace(path)
+        unfinished.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise

@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import io
 import json
+import os
 import pickle
 import tarfile
 from pathlib import Path
@@ -192,6 +193,20 @@ def test_a_file_has_its_name_only_when_it_is_whole(tmp_path, monkeypatch):
     assert found == [(300, True)]
     assert (tmp_path / "file").read_bytes() == bytes(300)
     assert (tmp_path / "letter").read_text() == "dear reader"
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o007, 0o660)])
+def test_a_file_can_be_read_by_whom_the_umask_says(tmp_path, umask, mode):
+    """Beside it, one of a folder that is written whole."""
+    before = os.umask(umask)
+    try:
+        sources.write_atomically(tmp_path / "file", lambda file: file.write(b"text"))
+        sources.write_folder(tmp_path / "folder", lambda new: {"bytes": (new / "file").write_bytes(b"text")})
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "file", tmp_path / "folder" / "file", tmp_path / "folder" / sources.SUMMARY):
+        assert path.stat().st_mode & 0o777 == mode
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o777 & ~umask
 
 
 def test_a_read_only_folder_is_left_alone(cifar, tmp_path, monkeypatch):
