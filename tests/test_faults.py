@@ -374,7 +374,7 @@ def test_memory_does_not_suffice_for_a_batch(places, record_property):
     assert code == 2
     assert line.startswith("lsbook: digits alexnet-16 alpha=0.1 seed=0 ")
     assert ": out of memory (" in line
-    assert line.endswith("another run with a smaller batch (-r batch)")
+    assert line.endswith("another run with a smaller batch (lsbook train --batch)")
     assert "Traceback" not in said
     assert (len(place.store), place.store.verify()) == (0, [])
     assert place.train(recipe=dataclasses.replace(RECIPE, batch=60))[0] == 0

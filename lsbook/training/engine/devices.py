@@ -37,7 +37,7 @@ def enough_memory(what: object) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in NO_MEMORY):
             raise
-        advice = "free some, train fewer runs at a time (--jobs), or another run with a smaller batch (-r batch)"
+        advice = "free some, train fewer at a time (--jobs), or another run with a smaller batch (lsbook train --batch)"
         raise UserError(f"{what}: out of memory ({shortened(str(error), 200)}); {advice}") from None
 
 
