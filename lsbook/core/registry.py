@@ -194,11 +194,13 @@ class LossEntry:
     """A loss: the class that defines it (`package.module:class`), and what is known of its config without torch.
 
     Attributes:
+        title: what networks are called that are trained with it, and with alpha above 0.
         factory: the class.
         arguments: names in its config besides alpha.
         positive: whether alpha has to be above 0.
     """
 
+    title: str
     factory: str
     arguments: tuple[str, ...] = ()
     positive: bool = False
@@ -452,8 +454,8 @@ MODELS = {
 }
 
 LOSSES = {
-    "cross-entropy": LossEntry(factory="lsbook.training.losses:SmoothedCrossEntropy"),
-    "maxsup": LossEntry(factory="lsbook.training.losses:MaxSup", positive=True),
+    "cross-entropy": LossEntry(title="smoothed", factory="lsbook.training.losses:SmoothedCrossEntropy"),
+    "maxsup": LossEntry(title="MaxSup", factory="lsbook.training.losses:MaxSup", positive=True),
 }
 
 TITLES = {name: source.title for name, source in (DATASETS | CORPORA).items()}
@@ -544,6 +546,12 @@ def title(name: str) -> str:
     """Return what a data set, text or network is called; one of somebody's own by its name, without an import."""
     entry = MODELS.get(name)
     return entry.title if entry else TITLES.get(name, name)
+
+
+def loss_title(name: str) -> str:
+    """Return what networks trained with a loss are called: with one of somebody's own, by the name of its class."""
+    entry = LOSSES.get(name)
+    return entry.title if entry else name.rpartition(":")[2]
 
 
 def folder(name: str) -> str:

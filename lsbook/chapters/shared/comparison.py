@@ -9,13 +9,11 @@ import numpy as np
 from lsbook.chapters.shared.selection import Group
 from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import UserError, brief, real_number
-from lsbook.core.registry import network_title
+from lsbook.core.registry import loss_title, network_title
 from lsbook.core.store import Record
 from lsbook.recipes import profiles
 
 MOST_BINS = 1_000  # of confidence: far more than examples fill, and still drawn within half a minute
-# What networks trained with a loss and a factor are called; of a loss that is not listed, by its own name.
-NAMES: dict[str, str] = {Recipe.loss: "smoothed", "maxsup": "MaxSup"}
 FURTHER_COLOURS = "third", "fourth", "fifth"
 
 T = TypeVar("T")
@@ -168,7 +166,7 @@ def smoothing_arm(alpha: float) -> Arm:
 
 def loss_arm(loss: str, alpha: float, colour: str, short_label: str = "") -> Arm:
     """The arm of networks trained with a loss and its factor."""
-    name = NAMES.get(loss, loss.rpartition(":")[2])
+    name = loss_title(loss)
     settings = () if loss == Recipe.loss else (("loss", loss),)
     return Arm(name, f"{name}, α = {alpha:g}", colour, float(alpha), settings, short_label=short_label)
 
