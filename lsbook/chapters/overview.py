@@ -1,4 +1,4 @@
-"""What the landing page shows: which runs are recorded, a row for each setting."""
+"""The recorded runs as a table, which the status page shows: a row for each setting."""
 
 from collections.abc import Iterable
 
