@@ -63,9 +63,8 @@ def _measured_ece(arm: Arm, n_bins: int) -> captions.MeasuredEce:
 def likelihood_table(study: Study) -> Table:
     """NLL of both arms before and after scaling, and the difference that scaling leaves."""
     rows = [_likelihood_row(sweep.comparison, arm) for sweep in study.sweeps for arm in sweep.comparison.others]
-    hard, compared = "hard", study.sweeps[0].comparison.main.name
-    if len(study.sweeps[0].comparison.others) > 1:
-        compared = study.sweeps[0].comparison.headers[1]
+    comparison = study.sweeps[0].comparison
+    hard, compared = "hard", comparison.main.name if len(comparison.others) == 1 else "compared"
     return Table(
         "table-likelihood",
         "Negative log-likelihood of test labels in nats, 95 % Student t intervals over seeds; scaled: at the "

@@ -52,16 +52,11 @@ class Published:
 
 @dataclass(frozen=True)
 class Panels:
-    """A row of Figure 1: network, three classes, and the axes' half-widths in units of the activations.
-
-    A half-width is None where it is not known.
-    """
+    """A row of Figure 1: network and three classes."""
 
     dataset: str
     model: str
     classes: tuple[str, str, str]
-    hard_limit: float | None = None
-    smoothed_limit: float | None = None
 
 
 Row = TypeVar("Row")
@@ -247,8 +242,8 @@ REPLICATED = {
 
 # In the order of its rows. Every row has about 100 examples a class and α = 0.1.
 FIGURE_1 = (
-    Panels("cifar10", "alexnet", ("airplane", "automobile", "bird"), 1.6, 0.4),
-    Panels("cifar100", "resnet56", ("beaver", "dolphin", "otter"), 1.6, 0.8),
-    Panels("imagenet", "inception_v4", ("tench", "meerkat", "cleaver"), 0.6, 0.3),
+    Panels("cifar10", "alexnet", ("airplane", "automobile", "bird")),
+    Panels("cifar100", "resnet56", ("beaver", "dolphin", "otter")),
+    Panels("imagenet", "inception_v4", ("tench", "meerkat", "cleaver")),
     Panels("imagenet", "inception_v4", ("toy poodle", "miniature poodle", "tench")),
 )

@@ -92,8 +92,6 @@ def test_numbers_cannot_be_changed():
 
 
 def test_figure_1():
-    limits = [(row.hard_limit, row.smoothed_limit) for row in FIGURE_1]
-    assert limits == [(1.6, 0.4), (1.6, 0.8), (0.6, 0.3), (None, None)]
     assert [row.dataset for row in FIGURE_1] == ["cifar10", "cifar100", "imagenet", "imagenet"]
     assert set(FIGURE_1[0].classes) < set(DATASETS["cifar10"].classes)
     assert FIGURE_1[1].classes == ("beaver", "dolphin", "otter")

@@ -126,11 +126,6 @@ class Comparison:
         """The network, and if it is not the main one the arm: names a row or a setting."""
         return self.title if arm.name == self.main.name else f"{self.title}, {arm.label}"
 
-    @property
-    def headers(self) -> tuple[str, str]:
-        """Headers of the two columns of a table that has a row for each arm that is compared with the reference."""
-        return self.reference.name, self.main.label if len(self.others) == 1 else "compared"
-
 
 HARD = Arm("hard", "hard targets", "hard")
 
