@@ -51,6 +51,24 @@ def risk_coverage(score: ArrayLike, correct: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(expected / (n * size[group]))
 
 
+def risk_by_hundredths(score: ArrayLike, correct: ArrayLike) -> NDArray[np.float64]:
+    """Return the risk at a coverage of 1 % to 100 %: at c % that of the round(c N / 100) most trusted, at least one.
+
+    Args:
+        score: (N,), the larger the more trusted; equal scores count as their mean over all orders.
+        correct: (N,), whether each prediction is right, as Booleans or 0 and 1.
+
+    Returns:
+        (100,) fractions of 1.
+
+    Raises:
+        ValueError: if N is 0, shapes disagree, a score is not finite or `correct` holds another value.
+    """
+    risk = risk_coverage(score, correct)
+    accepted = np.maximum(np.round(np.arange(1, 101) * len(risk) / 100).astype(int), 1)
+    return np.asarray(risk[accepted - 1])
+
+
 def aurc(score: ArrayLike, correct: ArrayLike) -> float:
     """Return the area under the risk-coverage curve, (1/N) Σ_n risk_n (Geifman and El-Yaniv 2017).
 

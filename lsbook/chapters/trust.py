@@ -193,9 +193,7 @@ def _risk_curve(record: Record, score: str) -> np.ndarray | None:
         return np.asarray(record.arrays[f"test_{score}_risk"], dtype=float)
     if score != "msp" or "test_confidence" not in record.arrays:
         return None
-    risk = selective.risk_coverage(record.arrays["test_confidence"].astype(float), record.arrays["test_hit"])
-    accepted = np.maximum(np.round(np.arange(1, 101) * len(risk) / 100).astype(int), 1)
-    return risk[accepted - 1]
+    return selective.risk_by_hundredths(record.arrays["test_confidence"].astype(float), record.arrays["test_hit"])
 
 
 def risk_figure(shown: Sequence[Comparison]) -> Figure:

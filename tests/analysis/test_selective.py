@@ -22,6 +22,7 @@ from lsbook.analysis.selective import (
     normalised_max_logit,
     ranking_auroc,
     risk_at_coverage,
+    risk_by_hundredths,
     risk_coverage,
 )
 
@@ -55,6 +56,8 @@ def test_risk_by_hand():
     assert risk_coverage(score, correct).tolist() == [0, 1 / 2, 1 / 3, 1 / 4]
     assert aurc(score, correct) == pytest.approx((1 / 2 + 1 / 3 + 1 / 4) / 4)
     assert augrc(score, correct) == pytest.approx((2 / 4 * 1 / 2 + 3 / 4 * 1 / 3 + 4 / 4 * 1 / 4) / 4)
+    # Of four, 1 % to 37 % are rounded to one, at least, 38 % to 62 % to two, 63 % to 87 % to three.
+    assert risk_by_hundredths(score, correct).tolist() == [*[0] * 37, *[1 / 2] * 25, *[1 / 3] * 25, *[1 / 4] * 13]
 
 
 @given(GENERATORS, st.integers(1, 6), st.integers(1, 4))

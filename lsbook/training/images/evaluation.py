@@ -55,13 +55,11 @@ def risk_curves(test: ModelOutputs, normalisation: selective.Normalisation | Non
     normalisation: of the normalised logit; None for a record without that score.
 
     Returns:
-        test_{score}_risk (100,) fractions of 1, as float32: at a coverage of c % the share of errors among the
-        round(c N / 100) most trusted of N predictions, at least one.
+        test_{score}_risk (100,) fractions of 1, as float32: see `selective.risk_by_hundredths`.
     """
     correct = test.logits.argmax(axis=1) == test.labels
-    accepted = np.maximum(np.round(np.arange(1, 101) * len(correct) / 100).astype(int), 1)
     return {
-        f"test_{name}_risk": selective.risk_coverage(score_of(test.logits), correct)[accepted - 1].astype(np.float32)
+        f"test_{name}_risk": selective.risk_by_hundredths(score_of(test.logits), correct).astype(np.float32)
         for name, score_of in confidence_scores(normalisation).items()
     }
 
