@@ -24,7 +24,7 @@ from lsbook.recipes import profiles
 from lsbook.runner import sweep
 from lsbook.runner.obtain import obtain
 from lsbook.training import check, load_splits
-from lsbook.training.text import summary, task
+from lsbook.training.text import summary, translations
 
 NEWCOMER = Path(__file__).parent / "newcomer"
 RECIPE = Recipe(steps=60, batch=16, learning_rate=0.05, momentum=0.9, loss="mine.losses:Focal")
@@ -97,7 +97,13 @@ def test_the_command_line_trains_them(mine, results, monkeypatch, capsys):
 def test_a_text_is_read_and_trained(mine, tmp_path, monkeypatch):
     monkeypatch.setattr(summary, "BLEU_TEMPERATURES", (1.0,))
     monkeypatch.setattr(summary, "BEAMS", (4,))
-    monkeypatch.setattr(task, "MAX_TRANSLATED", 2)
+    scored, score = [], translations.score_translations
+
+    def counted(ours, theirs):
+        scored.append(len(ours))
+        return score(ours, theirs)
+
+    monkeypatch.setattr(translations, "score_translations", counted)
     recipe = Recipe(steps=2, batch=300, optimiser="adam", learning_rate=0.005)
     run = dataclasses.replace(
         RUN, dataset="mine.data:tales", model="transformer-64", recipe=recipe, examples=60, vocabulary=330
@@ -105,6 +111,7 @@ def test_a_text_is_read_and_trained(mine, tmp_path, monkeypatch):
     [record] = obtain([run], Store(tmp_path), progress=False)
     assert record.folder.parent.name == "mine-data-tales-transformer-64"
     assert len(texts.load("mine.data:tales", "heldout")) == 80
+    assert set(scored) == {2}  # as the text says
     for wrong, message in (
         ({"vocabulary": None, "model": "mine.nets:tiny"}, "mine.data:tales has to be a Dataset"),
         ({"dataset": "mine.data:stripes"}, "mine.data:stripes has to be a Corpus"),

@@ -129,6 +129,7 @@ class Corpus:
         parts: what the names of the files begin with for these splits.
         pairs: how many sentence pairs each split has, where that is known.
         archives: for each file to download its folder, address and SHA-256.
+        translated: how many sentences of a split are translated, and scored by BLEU, at most: the first ones.
         has_gaps: whether training pairs may lack a side, as some of a text from the web do; they are left out.
         short: its title where there is little room.
     """
@@ -141,6 +142,7 @@ class Corpus:
     pairs: tuple[int | None, int | None, int | None] = (None, None, None)
     size: str = ""
     archives: tuple[tuple[str, str, str], ...] = ()
+    translated: Examples = 1_000
     has_gaps: bool = False
     short: str = ""
 
@@ -401,12 +403,14 @@ CORPORA = {
         short="grammar",
         load="lsbook.data.embedded:pairs",
         variant="embedded",
+        translated=100,  # where seconds count
     ),
     "wmt14-en-de": Corpus(
         title="WMT14, English to German",
         short="WMT14",
         parts=("train", "validation", "test"),
         pairs=(None, 3_000, 3_003),  # copies of the training text differ in how it was cleaned
+        translated=3_003,  # all of newstest2014
         has_gaps=True,
     ),
 }

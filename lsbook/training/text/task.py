@@ -9,6 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from lsbook.analysis import translation
+from lsbook.core import registry
 from lsbook.core.config import Run
 from lsbook.core.errors import UserError
 from lsbook.data import encoded, texts, vocabulary
@@ -24,9 +25,6 @@ from lsbook.training.losses import smoothed_cross_entropy_of_output
 from lsbook.training.text import translations
 from lsbook.training.text.summary import Translator, summarise
 
-# Sentences of each split: few where seconds count, all of newstest2014, and of other texts:
-TRANSLATED = {"grammar": 100, "wmt14-en-de": 3_003}
-MAX_TRANSLATED = 1_000
 VALIDATION_PAIRS = 200  # validation pairs in each measurement along a run
 
 
@@ -127,9 +125,8 @@ class TextTask:
     def summarise(self, seconds: float) -> tuple[dict, dict, dict]:
         """Evaluate the trained network on all splits: metrics, arrays, and facts for the environment."""
         run, data = self.run, self.data
-        translator = Translator(
-            self.trainer.model, data.vocabulary, run.recipe.precision, TRANSLATED.get(run.dataset, MAX_TRANSLATED)
-        )
+        most = registry.corpus(run.dataset).translated
+        translator = Translator(self.trainer.model, data.vocabulary, run.recipe.precision, most)
         began = time.perf_counter()
         # The first seed keeps every token's prediction at several temperatures; the others' summaries are enough.
         metrics, arrays, signatures = summarise(

@@ -28,4 +28,4 @@ stripes = Dataset(
     title="stripes", classes=CLASSES, shape=(1, 12, 12), examples=(120, 30), heldout=30, load="mine.data:load_stripes"
 )
 in_files = Dataset(title="stripes in files", classes=CLASSES, shape=(1, 12, 12), examples=(120, 30), heldout=30)
-tales = Corpus(title="tales", load="mine.data:load_tales")
+tales = Corpus(title="tales", load="mine.data:load_tales", translated=2)

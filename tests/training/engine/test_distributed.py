@@ -1,5 +1,6 @@
 """Several processes train as one: real ones, which torchrun starts, on a CPU; and parts of batches without any."""
 
+import dataclasses
 import itertools
 import json
 import os
@@ -21,12 +22,11 @@ from lsbook.core.store import Store
 from lsbook.data import texts
 from lsbook.runner.obtain import obtain
 from lsbook.training.engine import distributed
-from lsbook.training.text.task import TRANSLATED
 
 # Argument: a JSON list of runs. All processes obtain them; the loss of every step is kept, evaluation is short.
 SCRIPT = """
-import json, os, pathlib, sys
-from lsbook.core.registry import MODELS
+import dataclasses, json, os, pathlib, sys
+from lsbook.core.registry import CORPORA, MODELS
 from lsbook.core.errors import UserError
 from lsbook.runner.obtain import obtain, torchrun_session
 from lsbook.core.config import from_dict
@@ -37,7 +37,8 @@ loop.HISTORY_POINTS, loop.VALIDATION_RATIO = 100, 1000
 checkpoints.INTERVAL = float(os.environ.get("INTERVAL", 60))
 MODELS["transformer-64"].arguments["dropout"] = 0.0  # draws other numbers in each process
 text_summary.BLEU_TEMPERATURES, text_summary.BEAMS = (1.0,), (4,)
-text.TRANSLATED["grammar"], text.VALIDATION_PAIRS, images.VALIDATION_IMAGES = 5, 21, 21
+CORPORA["grammar"] = dataclasses.replace(CORPORA["grammar"], translated=5)
+text.VALIDATION_PAIRS, images.VALIDATION_IMAGES = 21, 21
 os.environ["LSBOOK_DATA"] = os.environ.get("LSBOOK_DATA", "").replace("RANK", os.environ.get("RANK", "0"))
 if __name__ == "__main__":
     with torchrun_session() as first:
@@ -127,7 +128,7 @@ def one(tmp_path_factory) -> Store:
         patch.setattr("lsbook.training.text.task.VALIDATION_PAIRS", 21)
         patch.setattr("lsbook.training.text.summary.BLEU_TEMPERATURES", (1.0,))
         patch.setattr("lsbook.training.text.summary.BEAMS", (4,))
-        patch.setitem(TRANSLATED, "grammar", 5)
+        patch.setitem(CORPORA, "grammar", dataclasses.replace(CORPORA["grammar"], translated=5))
         patch.setitem(MODELS["transformer-64"].arguments, "dropout", 0.0)
         store = Store(tmp_path_factory.mktemp("one"))
         obtain([from_dict(values) for values in RUNS.values()], store)
