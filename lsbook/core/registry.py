@@ -68,6 +68,7 @@ class Dataset:
         load: `package.module:function` that takes "train" or "test" and returns pixels (N, C, H, W) uint8 and labels
             (N,); None when they lie in files.
         variant: how a record calls the copy that `load` gives.
+        size: of the download, such as "170 MB", for the message that advises it.
         image_columns, label_columns: names under which the Hub's Parquet files may hold them, first match wins.
         torchvision: class in `torchvision.datasets` that reads the original files, or None when there is none.
         archives: for each file to download its folder, address and SHA-256.
@@ -122,12 +123,14 @@ class Corpus:
     """A parallel text and where its sentences come from.
 
     Attributes:
+        title: its name in a table.
         languages: source and target, as file names end in them or the fields of a Parquet column are called.
         load: `package.module:function` that takes "train", "heldout" (the validation text) or "test" and returns pairs
             of sentences, source and target; None when they lie in files.
         variant: how a record calls the copy that `load` gives.
         parts: what the names of the files begin with for these splits.
         pairs: how many sentence pairs each split has, where that is known.
+        size: of the download, such as "1.3 MB", for the message that advises it.
         archives: for each file to download its folder, address and SHA-256.
         translated: how many sentences of a split are translated, and scored by BLEU, at most: the first ones.
         has_gaps: whether training pairs may lack a side, as some of a text from the web do; they are left out.
@@ -160,7 +163,9 @@ class Model:
     """A network: the class that defines it (`package.module:class`), and its arguments besides those that data decide.
 
     Attributes:
+        title: its name in a table.
         factory: a subclass of `lsbook.models.base.Classifier`.
+        arguments: name -> value.
         reads: "images" or "text".
         short: its title where there is little room.
     """

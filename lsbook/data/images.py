@@ -37,7 +37,7 @@ class Images(Split):
         pixels: (N, C, H, W) uint8.
         labels: (N,) int64.
         classes: names in label order.
-        fingerprint: SHA-256 of the content of the file the split was taken from.
+        fingerprint: SHA-256 of shape, class names, pixels and labels of the whole part that the split was taken from.
         variant: what distinguishes this copy, such as lossy re-encoding.
     """
 

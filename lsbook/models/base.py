@@ -15,9 +15,9 @@ class Classifier(nn.Module):
     output: nn.Linear
 
     def penultimate(self, *inputs: Any, **named: Any) -> Tensor:
-        """inputs: (N, C, H, W) images, or a Transformer's sources (N, S) and targets (N, T).
+        """Compute the activations that `output` reads: (N, d) of images (N, C, H, W).
 
-        A Transformer's are (N, T, d), for sources (N, S) and targets (N, T).
+        A Transformer's are (N, T, d), of the token ids of sources (N, S) and targets (N, T).
         """
         raise NotImplementedError
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import UserError
+from lsbook.core.registry import Corpus, Dataset, LossEntry, Model
 from lsbook.core.strict import documented, strict
 
 
@@ -67,7 +68,7 @@ def test_entries_of_a_docstring_are_found():
     assert set(documented(Setting)) == {"size", "weight", "name", "plain"}
 
 
-@pytest.mark.parametrize("kind", [Run, Recipe])
-def test_every_field_of_a_run_and_of_a_recipe_is_described(kind):
+@pytest.mark.parametrize("kind", [Run, Recipe, Dataset, Corpus, Model, LossEntry])
+def test_every_field_that_somebody_may_write_is_described(kind):
     found = documented(kind)
     assert [field.name for field in fields(kind) if not found.get(field.name)] == []
