@@ -137,7 +137,7 @@ def assess(predictions: tuple[Path, ...], out: Path | None) -> None:
 @click.option("--network", default="resnet56", show_default=True, help="resnet56 or alexnet.")
 @click.option("--alphas", default="0,0.05,0.1", show_default=True, help="Smoothing factors; 0, hard targets, first.")
 @click.option("--seeds", default="0-2", show_default=True, help="Such as 0-4 or 0,2; an interval needs three.")
-@click.option(
+@click.option(  # from the crop's side to the usual one of large images
     "--size", type=click.IntRange(24, 224), default=32, show_default=True, help="Pixels, to which images are scaled."
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps (default: of 25 epochs, at least 120).")

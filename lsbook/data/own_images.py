@@ -39,7 +39,6 @@ PARTS = {  # what the folder or the Parquet files of a part may be called
 SHARE = 5  # of a class every fifth image is tested on, and as many are held out
 LEAST_IMAGES = 5  # of a class: one to test, one to hold out, three to train
 MOST_PIXEL_BYTES = 2**31  # of all pixels together
-SIZES = 24, 224  # of the scaled images: the crop's, and the usual for large ones
 IMBALANCE = 2  # times as many training images in the largest class as in the smallest, from which a page says so
 
 
