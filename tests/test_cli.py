@@ -164,7 +164,7 @@ def test_a_record_without_what_a_chapter_needs_is_named(lsbook, results, environ
     line = err.splitlines()[-1]
     assert code == 2
     assert line.startswith(f"lsbook: chapter projections, cell 3 failed: recorded run {results}/digits-alexnet-16/")
-    assert "has no array templates, which is needed here; move the folder away" in line
+    assert "has no array train_labels, which is needed here; move the folder away" in line
 
 
 def test_a_smoke_run_is_recorded_once_and_verified(lsbook, results):
