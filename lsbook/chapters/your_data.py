@@ -232,7 +232,9 @@ def _on_ranking(shown: Study) -> str:
     return (
         "Their largest probability ranks their errors with an AUGRC, the lower the better, of "
         f"{_in_words(shown.comparison.reference, 'test_msp_augrc')}: "
-        f"{_effects(shown, 'test_msp_augrc', 'better', 'worse')}."
+        f"{_effects(shown, 'test_msp_augrc', 'better', 'worse')}. It tells right from wrong with an AUROC of "
+        f"{_in_words(shown.comparison.reference, 'test_msp_auroc')}: "
+        f"{_effects(shown, 'test_msp_auroc', 'worse', 'better')}."
     )
 
 

@@ -51,6 +51,15 @@ def test_the_answer_stands_first(source):
     assert not places or "\n" not in seen[0]
 
 
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_what_is_folded_says_what_it_is(source):
+    folded = [
+        cell for cell in json.loads(source.read_text())["cells"] if "hide-input" in cell["metadata"].get("tags", ())
+    ]
+    shown = [cell["metadata"].get("mystnb", {}).get("code_prompt_show") for cell in folded]
+    assert set(shown) <= {"Parameters of this page", "Set-up of this page"}
+
+
 def test_a_chapter_reruns_with_other_parameters_in_its_own_folder(trained, tmp_path):
     """The tests below run one where the project begins."""
     answer = run_papermill("projections.ipynb", tmp_path / "out.ipynb", PROJECT / "book", trained, *PARAMETERS)

@@ -75,7 +75,7 @@ def test_who_ranks_worse_at_equal_augrc_is_not_advised_for_rejecting(recorded):
 
 def test_what_does_not_differ_clearly_is_open(recorded):
     shown = recorded(noise=0.05, test_accuracy=0.001)
-    assert said(your_data.in_short(shown)).count("not clearly different with α = 0.05") == 3
+    assert said(your_data.in_short(shown)).count("not clearly different with α = 0.05") == 4
     advice = said(your_data.advice(shown))
     assert "no factor gains clearly" in advice
     assert "nothing shows that smoothing ranks errors worse here" in advice
