@@ -85,6 +85,11 @@ class Study:
         return len(self.comparison.reference.records)
 
     @property
+    def measured(self) -> list[str]:
+        """The metrics of MEASURES that every record has: no AUROC is where a network is always right, or never."""
+        return [metric for metric in MEASURES if all(metric in record.metrics for record in self.comparison.records)]
+
+    @property
     def network(self) -> str:
         """The network's name, as the reader knows it."""
         return title(self.trial.network)
@@ -183,8 +188,8 @@ def in_short(shown: Study) -> Text:
 
 
 def change(shown: Study, arm: Arm, metric: str) -> Interval | None:
-    """A metric of an arm less that of hard targets, with its Welch interval; None with too few seeds for one."""
-    if shown.seeds < LEAST_SEEDS:
+    """A metric of an arm less that of hard targets, with its Welch interval; None with too few seeds or records."""
+    if shown.seeds < LEAST_SEEDS or metric not in shown.measured:
         return None
     factor = MEASURES[metric].factor
     return welch_interval(factor * shown.comparison.reference.metric(metric), factor * arm.metric(metric))
@@ -229,10 +234,15 @@ def _on_calibration(shown: Study) -> str:
 
 
 def _on_ranking(shown: Study) -> str:
-    return (
+    shares = (
         "Their largest probability ranks their errors with an AUGRC, the lower the better, of "
         f"{_in_words(shown.comparison.reference, 'test_msp_augrc')}: "
-        f"{_effects(shown, 'test_msp_augrc', 'better', 'worse')}. It tells right from wrong with an AUROC of "
+        f"{_effects(shown, 'test_msp_augrc', 'better', 'worse')}."
+    )
+    if "test_msp_auroc" not in shown.measured:
+        return shares
+    return (
+        f"{shares} It tells right from wrong with an AUROC of "
         f"{_in_words(shown.comparison.reference, 'test_msp_auroc')}: "
         f"{_effects(shown, 'test_msp_auroc', 'worse', 'better')}."
     )
@@ -325,7 +335,7 @@ def measures_table(shown: Study) -> Table:
     rows = [
         (measure.title, *(captions.with_interval(measure.factor * arm.metric(metric)) for arm in shown.comparison.arms))
         for metric, measure in MEASURES.items()
-        if all(metric in record.metrics for record in shown.comparison.records)
+        if metric in shown.measured
     ]
     return Table(
         "table-trial",
@@ -346,6 +356,7 @@ def differences_table(shown: Study) -> Table | Text:
             *(captions.signed(*found) for arm in shown.comparison.others if (found := change(shown, arm, metric))),
         )
         for metric in COMPARED
+        if metric in shown.measured
     ]
     return Table(
         "table-trial-differences",

@@ -30,10 +30,10 @@ def recorded(put, tmp_path, environment):
     """A function that records a trial, whose metrics change by so much for each 0.1 of α, and gives its study."""
     data = environment["data"] | {"classes": ["ant", "bee"]}
 
-    def record(seeds="0-2", noise=0.001, **changes: float) -> your_data.Study:
+    def record(seeds="0-2", noise=0.001, without=(), **changes: float) -> your_data.Study:
         store, tried = Store(tmp_path / "results"), trial(seeds=seeds)
         for run in your_data.runs(tried):
-            steady = {name: factor * 0.2 for name, factor in dict.fromkeys(your_data.MEASURES, 1.0).items()}
+            steady = {name: 0.2 for name in your_data.MEASURES if name not in without}
             metrics = {
                 name: value + 10 * run.alpha * changes.get(name, 0.0) + noise * run.seed
                 for name, value in steady.items()
@@ -71,6 +71,14 @@ def test_accuracy_calibration_and_ranking_are_told_with_intervals(recorded):
 def test_who_ranks_worse_at_equal_augrc_is_not_advised_for_rejecting(recorded):
     advice = said(your_data.advice(recorded(test_msp_auroc=-0.1)))
     assert "do not smooth by α = 0.05 and α = 0.1: the largest probability tells right from wrong worse" in advice
+
+
+def test_networks_that_are_always_right_have_no_auroc_and_the_page_goes_without(recorded):
+    shown = recorded(without=("test_msp_auroc",), test_msp_augrc=0.01)
+    assert "AUROC" not in said(your_data.in_short(shown))
+    assert "do not smooth by α = 0.05 and α = 0.1" in said(your_data.advice(shown))
+    for table in (your_data.differences_table(shown), your_data.measures_table(shown)):
+        assert "AUROC of right against wrong" not in [row[0] for row in table.rows]
 
 
 def test_what_does_not_differ_clearly_is_open(recorded):
