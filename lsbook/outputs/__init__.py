@@ -45,7 +45,7 @@ WIDE, NARROW = 7.6, 3.7  # inches: the width of a figure on a desktop's page and
 CLIPPING = re.compile(r'<clipPath id="(\w+)">(.+?)</clipPath>', re.DOTALL)
 # Characters that mean something to Markdown, MyST, the recognition of addresses in text, or HTML, some only at the
 # beginning of a line, a full stop before a letter, a colon before what is no space.
-MEANT = re.compile(r"""[!"#$&*/<>?@\]\\^_`{|}~]|^[-+=%:(]|^\d+[.)](?=\s)|\.(?=[^\W\d])|:(?=\S)""")
+MEANT = re.compile(r"""[!"#$&*/<>?@\]\\^_`{|}~]|^[-+=%:(]|^\d+[.)](?=\s|$)|\.(?=[^\W\d])|:(?=\S)""")
 
 
 def begin() -> None:
