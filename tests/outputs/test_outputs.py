@@ -54,6 +54,8 @@ def test_a_notebook_gets_html_with_its_text_escaped():
 
 
 HARMFUL = [
+    "1)",
+    "23.",
     "AMD {download}`a page </etc/passwd>`",
     "![x](/etc/passwd)",
     "<script>alert(1)</script>",
