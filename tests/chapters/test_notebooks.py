@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,6 +59,12 @@ def test_what_is_folded_says_what_it_is(source):
     ]
     shown = [cell["metadata"].get("mystnb", {}).get("code_prompt_show") for cell in folded]
     assert set(shown) <= {"Parameters of this page", "Set-up of this page"}
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_what_computes_something_is_a_code_cell(source):
+    prose = [cell for cell in json.loads(source.read_text())["cells"] if cell["cell_type"] == "markdown"]
+    assert [cell["id"] for cell in prose if re.match(r"\w+(\.\w+)+\(", "".join(cell["source"]))] == []
 
 
 def test_a_chapter_reruns_with_other_parameters_in_its_own_folder(trained, tmp_path):
