@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from lsbook.chapters import calibration, distillation
 from lsbook.chapters.advice import Advice, advice
 from lsbook.chapters.findings import Finding
-from lsbook.chapters.topics import answer, by_network, network_name, overall, topic
+from lsbook.chapters.topics import answer, network_name, topic, verdict_on
 from lsbook.core.wording import listed
 from lsbook.evidence.claims import CLAIMS, CONTRADICTED, MIXED, REPRODUCED, UNDECIDED
 from lsbook.outputs import Markup, Text
@@ -44,7 +44,6 @@ def reason(name: str, findings: Sequence[Finding]) -> Text:
     by_verdict: dict[str, list[str]] = {}
     for claim in subject.claims:
         if claim not in key:
-            verdicts = [outcome.verdict for several in by_network(findings, claim).values() for outcome in several]
-            by_verdict.setdefault(overall(verdicts), []).append(CLAIMS[claim].text)
+            by_verdict.setdefault(verdict_on(findings, claim), []).append(CLAIMS[claim].text)
     sentences += [f"{words}: {'; '.join(by_verdict[v])}." for v, words in _WHERE.items() if v in by_verdict]
     return Text(" ".join(sentences) or "Not tested yet.")

@@ -18,10 +18,9 @@ from lsbook.chapters.topics import (
     Answer,
     Topic,
     answer,
-    by_network,
     data_name,
     network_name,
-    overall,
+    verdict_on,
 )
 from lsbook.core import registry
 from lsbook.core.registry import short_title
@@ -125,10 +124,7 @@ def _all_claims(topic: Topic, findings: Sequence[Finding]) -> Markup:
     """What came of all claims of a topic that has several."""
     if len(topic.claims) == 1:
         return Markup("")
-    found = [
-        overall(outcome.verdict for outcomes in by_network(findings, claim).values() for outcome in outcomes)
-        for claim in topic.claims
-    ]
+    found = [verdict_on(findings, claim) for claim in topic.claims]
     counts = [(word, found.count(verdict)) for verdict, word in WORDS.items()]
     said = listed([f"{n} {verb(word, n)}" for word, n in counts if n])
     return Markup("<p><small>Of all {} claims {}.</small></p>").format(len(found), said)

@@ -61,6 +61,11 @@ class ClassPairs:
         arms = self.hard, self.smoothed
         return [ratios[:, self.own] for ratios in arms], [ratios[:, self.unlike].mean(axis=1) for ratios in arms]
 
+    @property
+    def excess(self) -> list[np.ndarray]:
+        """Hard (S,) and smoothed (S,): by how much the ratio of C5's pair exceeds that of unlike pairs."""
+        return [mine - others for mine, others in zip(*self.own_and_unlike, strict=True)]
+
 
 def class_pairs(rows: Sequence[FigureRow]) -> list[ClassPairs]:
     """Every pair of classes of the first network, and of others that have fitted their training images."""
@@ -103,7 +108,7 @@ def panels_beside_unlike(found: Sequence[ClassPairs]) -> list[tuple[str, list[Pa
 def in_short(found: Sequence[ClassPairs]) -> str:
     """A sentence on whether look-alike classes become an arc more than others do, on the first network."""
     network = found[0]
-    hard, smoothed = (mine - others for mine, others in zip(*network.own_and_unlike, strict=True))
+    hard, smoothed = network.excess
     than = "neither clearly more nor less than"
     if min(len(hard), len(smoothed)) > 1:
         excess = welch_interval(hard, smoothed)
@@ -120,10 +125,9 @@ def sentences(found: Sequence[ClassPairs]) -> Text:
     said = []
     for network in found:
         own, unlike = network.own_and_unlike
-        excess = [mine - others for mine, others in zip(own, unlike, strict=True)]
         said.append(
             f"On {network.row.title} the ratio rises for {(network.rises[:, 0] > 0).sum()} of {len(network.labels)} "
             f"pairs of classes. For {network.names[network.own]} the change is {captions.difference(*own)}, for unlike "
-            f"pairs {captions.difference(*unlike)}; the former less the latter is {captions.difference(*excess)}."
+            f"pairs {captions.difference(*unlike)}; the former less the latter is {captions.difference(*network.excess)}."
         )
     return Text(" ".join(said))

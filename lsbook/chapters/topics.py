@@ -159,6 +159,11 @@ class Outcome(NamedTuple):
     findings: list[Finding]
 
 
+def verdict_on(findings: Sequence[Finding], claim: str) -> str:
+    """One verdict on a claim over all networks; see `overall`."""
+    return overall(outcome.verdict for several in by_network(findings, claim).values() for outcome in several)
+
+
 def by_network(findings: Sequence[Finding], claim: str) -> dict[tuple[str, str], list[Outcome]]:
     """Network -> what came of a claim in each setting that it was measured in."""
     own = [finding for finding in findings if finding.verdict.claim == claim]
