@@ -128,6 +128,7 @@ def sentences(found: Sequence[ClassPairs]) -> Text:
         said.append(
             f"On {network.row.title} the ratio rises for {(network.rises[:, 0] > 0).sum()} of {len(network.labels)} "
             f"pairs of classes. For {network.names[network.own]} the change is {captions.difference(*own)}, for unlike "
-            f"pairs {captions.difference(*unlike)}; the former less the latter is {captions.difference(*network.excess)}."
+            f"pairs {captions.difference(*unlike)}; the former less the latter is "
+            f"{captions.difference(*network.excess)}."
         )
     return Text(" ".join(said))
