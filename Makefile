@@ -9,7 +9,8 @@
 
 PYTHON ?= python3
 PINS ?= --constraint requirements.txt
-PIP = $(@D)/bin/python -m pip install --quiet
+PIP = $(@D)/bin/python -m pip install --quiet --no-compile
+UV = $(@D)/bin/uv pip install --quiet --python $(@D)/bin/python
 # On the CPU. Three processes keep two cores busy: some tests wait for processes that they start. Long files come first.
 PYTEST = OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES= $(PAGES) .venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
@@ -53,19 +54,25 @@ clean:
 	rm -rf _build .venv .venv-book .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 
 .venv-book/ready: requirements-book.txt
-.venv/ready .venv-book/ready: pyproject.toml requirements.txt
+.venv/ready .venv-book/ready: pyproject.toml requirements.txt requirements-uv.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11, 2))' || \
 	  { echo "lsbook needs Python 3.11.2 or newer; name one, as in: make PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(@D)
+	-$(PIP) --require-hashes --requirement requirements-uv.txt
 	$(INSTALL)
 	touch $@
 
-# What the book is made with is taken by its hashes, of a list that is complete, and compiled where it is first imported,
-# which is a small part of it. Not so torch, whose build for CPUs is another one in other places.
+# uv needs a tenth of pip's time. Where there is none, or it finds nothing, as it knows no mirrors of pip's configuration,
+# pip does the same. Nothing is compiled before it is first imported, which is a small part of it.
+install = { $(UV) $(1) || $(PIP) $(1); }
+
+# What the book is made with is taken by its hashes, of a list that is complete. Not so torch, whose build for CPUs is
+# another one in other places, as pip's configuration says.
 ifdef PINS
-.venv-book/ready: INSTALL = $(PIP) --no-deps --no-compile --require-hashes --requirement requirements-book.txt && \
-	  $(PIP) --no-deps --no-build-isolation --editable .
+.venv-book/ready: INSTALL = $(call install,--no-deps --require-hashes --requirement requirements-book.txt) && \
+	  $(call install,--no-deps --no-build-isolation --editable .)
 else
-.venv-book/ready: INSTALL = $(PIP) --editable ".[book]"
+.venv-book/ready: INSTALL = $(call install,--editable ".[book]")
 endif
-.venv/ready: INSTALL = $(PIP) $(PINS) --editable ".[book,train,cluster,test]"
+EVERYTHING = .[book,train,cluster,test]
+.venv/ready: INSTALL = $(PIP) $(PINS) torch && $(call install,$(PINS) --editable "$(EVERYTHING)")

@@ -18,7 +18,7 @@ def project(tmp_path) -> Path:
     for number, name in enumerate((*SOURCES, "_build/html/index.html", "_build/book")):
         write(folder / name, 60 * (number >= len(SOURCES)))
     shutil.copy(PROJECT / "Makefile", folder)
-    for name in ("pyproject.toml", "requirements.txt", ".venv/ready"):
+    for name in ("pyproject.toml", "requirements.txt", "requirements-uv.txt", ".venv/ready"):
         write(folder / name, 0)
     return folder
 

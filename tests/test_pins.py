@@ -41,15 +41,26 @@ def test_what_builds_the_package_is_pinned_as_everything_else_is():
 
 def test_what_the_book_is_made_with_has_a_hash_and_the_version_that_is_pinned():
     pins = (PROJECT / "requirements.txt").read_text().lower().replace("_", "-").split()
-    text = re.sub(r"^#.*\n", "", (PROJECT / "requirements-book.txt").read_text(), flags=re.MULTILINE)
-    wanted = text.replace(" \\\n", " ").splitlines()
+    wanted = hashed("requirements-book.txt")
     assert len(wanted) > 100
     for line in wanted:
-        assert re.search(r"( --hash=sha256:[0-9a-f]{64})+$", line), line
         assert line.split()[0].lower().replace("_", "-") in pins, line
     named = {re.split("[>=<]", need)[0].lower().replace("_", "-") for need in needs("book")}
     assert named <= {line.partition("==")[0] for line in wanted}
-    assert "--require-hashes --requirement requirements-book.txt" in (PROJECT / "Makefile").read_text()
+
+
+def test_what_installs_it_has_a_hash():
+    [line] = hashed("requirements-uv.txt")
+    assert line.startswith("uv==")
+
+
+def hashed(name: str) -> list[str]:
+    """The requirements of a list of which `make` installs only what has the hashes in it, a line each."""
+    assert f"--require-hashes --requirement {name}" in (PROJECT / "Makefile").read_text()
+    text = re.sub(r"^#.*\n", "", (PROJECT / name).read_text(), flags=re.MULTILINE)
+    lines = text.replace(" \\\n", " ").splitlines()
+    assert [line for line in lines if not re.search(r"( --hash=sha256:[0-9a-f]{64})+$", line)] == []
+    return lines
 
 
 def needs(extra: str) -> list[str]:
