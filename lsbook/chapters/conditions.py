@@ -10,7 +10,16 @@ import numpy as np
 from lsbook import figures
 from lsbook.analysis.targets import optimal_logit_gap
 from lsbook.chapters import later_findings, machine_translation
-from lsbook.chapters.later_findings import PROFILE_SEEDS, SEEDS, TAUGHT_SEEDS, TEMPERATURES, answer, setting, wide_beam
+from lsbook.chapters.later_findings import (
+    PROFILE_SEEDS,
+    SEEDS,
+    TAUGHT_SEEDS,
+    TEMPERATURES,
+    Statement,
+    answer,
+    setting,
+    wide_beam,
+)
 from lsbook.chapters.shared import claim_tables
 from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Measure, Setting
@@ -22,7 +31,7 @@ from lsbook.core.errors import UserError, brief, real_number
 from lsbook.core.registry import network_title
 from lsbook.core.store import Record
 from lsbook.core.wording import counted, listed
-from lsbook.evidence.claims import CONTRADICTED, LEAST_SEEDS, REPRODUCED, UNDECIDED
+from lsbook.evidence.claims import LEAST_SEEDS
 from lsbook.outputs import Figure, Markup, Text
 
 DECIDED = ("L8", "L4", "L5")
@@ -34,23 +43,23 @@ PLANNED = {
     "paper": (PROFILE_SEEDS["paper"],) * 3,
 }
 MOST_NOISE = 0.9  # where each of ten classes is as likely as the right one
-# (claim, part) -> by verdict a sentence; see `later_findings.answer`.
-TEMPLATES = {
-    ("L8", ""): {
-        REPRODUCED: "With wrong labels smoothing helps: on {network} test accuracy {means} % ({change} points).",
-        CONTRADICTED: "With wrong labels smoothing harms: on {network} test accuracy {means} % ({change} points).",
-        UNDECIDED: "Whether smoothing helps with wrong labels is open: on {network} test accuracy {change} points.",
-    },
-    ("L4", ""): {
-        REPRODUCED: "A smoothed teacher costs its student more when it is warm: from T = 1 to T = 4 {change} points.",
-        CONTRADICTED: "A smoothed teacher costs its student less when it is warm: from T = 1 to T = 4 {change} points.",
-        UNDECIDED: "Whether a smoothed teacher costs its student more when it is warm is open: {change} points.",
-    },
-    ("L5", "length"): {
-        REPRODUCED: "Without a length penalty smoothing shortens translations: log length ratio {means} ({change}).",
-        CONTRADICTED: "Without a length penalty smoothing lengthens translations: log length ratio {means} ({change}).",
-        UNDECIDED: "Whether smoothing shortens translations without a length penalty is open ({change}).",
-    },
+# (claim, part) -> what may have come of it, in the order in which it is said.
+STATEMENTS = {
+    ("L8", ""): Statement(
+        "with wrong labels smoothing helps",
+        "with wrong labels smoothing harms",
+        "test accuracy {means} %, {change} points",
+    ),
+    ("L4", ""): Statement(
+        "a smoothed teacher costs its student more when it is warm",
+        "a smoothed teacher costs its student less when it is warm",
+        "from T = 1 to T = 4 {change} points",
+    ),
+    ("L5", "length"): Statement(
+        "without a length penalty smoothing shortens translations",
+        "without a length penalty smoothing lengthens translations",
+        "log length ratio {means}, {change}",
+    ),
 }
 
 
@@ -208,9 +217,9 @@ def in_short(found: Study) -> Text:
     findings = claim_tables.findings(measured(found))
     sentences, waiting = [], []
     names = "wrong labels", "warm teachers", "wide beams"
-    for name, seeds, (part, templates) in zip(names, PLANNED[found.profile], TEMPLATES.items(), strict=True):
+    for name, seeds, (part, statement) in zip(names, PLANNED[found.profile], STATEMENTS.items(), strict=True):
         of_part = [finding for finding in findings if (finding.verdict.claim, finding.verdict.part) == part]
-        said = answer(of_part, templates)
+        said = answer(of_part, statement)
         standing = later_findings.so_many_seeds([f.verdict.seeds for f in of_part], seeds)
         if said:
             sentences.append(f"{said} {standing}".strip())

@@ -9,6 +9,7 @@ import numpy as np
 from lsbook import figures
 from lsbook.chapters import projections
 from lsbook.chapters.later_findings import (
+    Statement,
     answers,
     compared,
     comparisons,
@@ -21,37 +22,33 @@ from lsbook.chapters.shared.claim_tables import Setting
 from lsbook.chapters.shared.comparison import Comparison
 from lsbook.core import registry
 from lsbook.core.wording import listed
-from lsbook.evidence.claims import CONTRADICTED, LATER, REPRODUCED, UNDECIDED
+from lsbook.evidence.claims import LATER
 from lsbook.outputs import Figure, Markup, Table, Text, cell_frame
 
 DECIDED = ("L6", "L7", "L9")
-# (claim, part) -> by verdict a sentence; see `later_findings.answer`.
-TEMPLATES = {
-    ("L6", "separation"): {
-        REPRODUCED: "Smoothed features separate the classes more: on {network} R² {means} ({change}).",
-        CONTRADICTED: "Smoothed features separate the classes less: on {network} R² {means} ({change}).",
-        UNDECIDED: "Whether smoothed features separate the classes more is open on {network}: R² {means} ({change}).",
-    },
-    ("L6", "transfer"): {
-        REPRODUCED: "On other images they serve less: a linear probe loses accuracy ({means} %; {change} points).",
-        CONTRADICTED: "On other images they serve better: a linear probe gains accuracy ({means} %; {change} points).",
-        UNDECIDED: "Whether they serve less on other images is open (probe accuracy {means} %; {change} points).",
-    },
-    ("L7", "transfer"): {
-        REPRODUCED: "MaxSup keeps what transfers: its probe is more accurate ({means} %; {change} points).",
-        CONTRADICTED: "MaxSup keeps less of what transfers: its probe is less accurate ({means} %; {change} points).",
-        UNDECIDED: "Whether MaxSup keeps more of what transfers is open (probe accuracy {means} %; {change} points).",
-    },
-    ("L9", "NC1"): {
-        REPRODUCED: "Their classes collapse further: on {network} NC1 {means} ({change}).",
-        CONTRADICTED: "Their classes collapse less: on {network} NC1 {means} ({change}).",
-        UNDECIDED: "Whether their classes collapse further is open on {network}: NC1 {change}.",
-    },
-    ("L9", "NC2"): {
-        REPRODUCED: "The class means come nearer to equal angles: on {network} NC2 {means} ({change}).",
-        CONTRADICTED: "The class means are farther from equal angles: on {network} NC2 {means} ({change}).",
-        UNDECIDED: "Whether the class means come nearer to equal angles is open on {network}: NC2 {change}.",
-    },
+# (claim, part) -> what may have come of it, in the order in which it is said.
+STATEMENTS = {
+    ("L6", "separation"): Statement(
+        "smoothed features separate the classes more",
+        "smoothed features separate the classes less",
+        "R² {means}, {change}",
+    ),
+    ("L9", "NC1"): Statement("their classes collapse further", "their classes collapse less", "NC1 {means}, {change}"),
+    ("L9", "NC2"): Statement(
+        "their class means come nearer to equal angles",
+        "their class means are farther from equal angles",
+        "NC2 {means}, {change}",
+    ),
+    ("L6", "transfer"): Statement(
+        "they transfer worse to other images",
+        "they transfer better to other images",
+        "probe accuracy {means} %, {change} points",
+    ),
+    ("L7", "transfer"): Statement(
+        "MaxSup’s features transfer better than smoothed ones",
+        "MaxSup’s features transfer worse than smoothed ones",
+        "probe accuracy {means} %, {change} points",
+    ),
 }
 QUANTITIES = {
     "test accuracy (%)": ("test_accuracy", 100),
@@ -77,7 +74,7 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 
 def in_short(shown: Sequence[Comparison]) -> Text:
     """The chapter's answer."""
-    sentences = answers(shown, measured(shown, measures, DECIDED), TEMPLATES, so_far)
+    sentences = answers(shown, measured(shown, measures, DECIDED), STATEMENTS, so_far)
     return Text(Markup("**In short.** {}").format(" ".join(sentences)))
 
 

@@ -8,6 +8,7 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from lsbook.chapters.distillation import equal_smoothness
 from lsbook.chapters.shared import captions, claim_tables
@@ -19,7 +20,7 @@ from lsbook.core.config import Recipe, Run
 from lsbook.core.errors import one_of
 from lsbook.core.registry import identifier
 from lsbook.core.store import Record
-from lsbook.core.wording import counted, listed
+from lsbook.core.wording import listed, sentence_case
 from lsbook.evidence.claims import CONTRADICTED, LEAST_SEEDS, NOT_TESTED, REPRODUCED, UNDECIDED
 
 SEEDS = {"cifar10": "5-9", "tiny-imagenet-50": "0-4", "multi30k": "3-5"}
@@ -30,8 +31,6 @@ NETWORKS = {
     "laptop": (("cifar10", "alexnet"), ("cifar10", "resnet56")),
     "paper": (("cifar10", "alexnet"), ("cifar10", "resnet56")),
 }
-# What is said of further settings, by verdict.
-ELSEWHERE = {REPRODUCED: "as reported", CONTRADICTED: "contrary to the report", UNDECIDED: "open"}
 SECOND_FACTOR = 0.05  # of L2, with which L1 is decided as well
 NOISY = ("cifar10", "alexnet")  # the network that learns from wrong labels
 NOISE = 0.2  # the share of them
@@ -208,48 +207,56 @@ def groups() -> list[Group]:
     return [*network_groups("laptop"), noisy, Group(TAUGHT_SEEDS, students)]
 
 
-def answer(findings: Sequence[Finding], templates: dict[str, str]) -> str:
-    """A sentence on a part of a claim, chosen by what came out on the first network that it was tested on.
+class Statement(NamedTuple):
+    """What may have come of a part of a claim, in words.
+
+    reported: what is so where the report holds, such as "smoothed features separate the classes more"; opposite: where
+    the contrary does; numbers: what is said of a network in brackets, with `means` (of both arms) and `change` (with
+    its interval) to fill in.
+    """
+
+    reported: str
+    opposite: str
+    numbers: str
+
+
+def answer(findings: Sequence[Finding], statement: Statement) -> str:
+    """One sentence on a part of a claim: in which settings its contrary holds, in which it does, in which it is open.
 
     Args:
-        findings: on the part, one a network.
-        templates: verdict -> sentence with `network`, `means` (of both arms), `change` (with its interval) and `size`
-            (the same without the sign).
+        findings: on the part, one a setting (networks, or data sets unknown to them).
+        statement: what is said of it.
 
     Returns:
-        the sentence, and what came out in the other settings (networks, or data sets unknown to them). It is empty
-        where nothing is tested.
+        the sentence, with the numbers of one setting of a verdict; empty where nothing is tested.
     """
-    tested = [finding for finding in findings if finding.verdict.verdict != NOT_TESTED]
-    if not tested:
-        return ""
-    first, *others = tested
-    verdict, found = first.verdict.verdict, first.measure
-    before, after = (f"{values.mean():#.3g}".rstrip(".").replace("-", "−") for values in (found.first, found.second))
-    said = templates[verdict].format(
-        network=first.setting,
-        means=f"{before} → {after}",
-        change=captions.signed(*first.change),
-        size=captions.magnitude(*first.change),
-    )
-    elsewhere = {name: [other for other in others if other.verdict.verdict == name] for name in (verdict, *ELSEWHERE)}
-    words = ELSEWHERE | {verdict: "the same"}
-    return " ".join(
-        [said, *(f"It is {words[name]} {_where(there, name)}." for name, there in elsewhere.items() if there)]
-    )
+    found = {name: [f for f in findings if f.verdict.verdict == name] for name in (REPRODUCED, CONTRADICTED, UNDECIDED)}
+    words = {CONTRADICTED: f"contrary to the report, {statement.opposite}", REPRODUCED: statement.reported}
+    said = [f"{words[name]} {_where(found[name], statement.numbers)}" for name in words if found[name]]
+    undecided = found[UNDECIDED]
+    if said and undecided:
+        where = f"on {undecided[0].setting}" if len(undecided) == 1 else f"in {len(undecided)} other settings"
+        said.append(f"it is open {where}")
+    elif undecided:
+        said.append(f"whether {statement.reported} is open {_where(undecided, statement.numbers)}")
+    return sentence_case("; ".join(said)) + "." if said else ""
 
 
-def _where(findings: Sequence[Finding], verdict: str) -> str:
-    """One or two settings in which something is decided; of more, and of those where it is open, their number."""
-    if len(findings) > 2 or verdict == UNDECIDED:
-        return f"in {counted(len(findings), 'other setting')}"
-    return listed([f"on {finding.setting}" for finding in findings])
+def _where(findings: Sequence[Finding], numbers: str) -> str:
+    """In which settings something came out, one or two by name, with the numbers of the first."""
+    first, *others = findings
+    before, after = (
+        f"{values.mean():#.3g}".rstrip(".").replace("-", "−") for values in (first.measure.first, first.measure.second)
+    )
+    shown = numbers.format(means=f"{before} → {after}", change=captions.signed(*first.change))
+    elsewhere = [f"on {finding.setting}" for finding in others] if len(others) < 2 else [f"in {len(others)} others"]
+    return listed([f"on {first.setting} ({shown})", *elsewhere])
 
 
 def answers(
     comparisons: Sequence[Comparison],
     settings: Sequence[Setting],
-    templates: Mapping[tuple[str, str], dict[str, str]],
+    statements: Mapping[tuple[str, str], Statement],
     so_far: Callable[[Comparison], str],
 ) -> list[str]:
     """The sentences that answer a chapter: that nothing is decided yet, or one on each part that is tested.
@@ -257,7 +264,7 @@ def answers(
     Args:
         comparisons: the networks that are shown.
         settings: the claims measured on them.
-        templates: (claim, part) -> sentences by verdict; see `answer`.
+        statements: (claim, part) -> what is said of it, in this order.
         so_far: of a network what the recorded seeds show without a verdict, said where nothing is decided.
     """
     found = claim_tables.findings(settings)
@@ -265,9 +272,10 @@ def answers(
     standing = so_many_seeds([len(comparison.reference.records) for comparison in comparisons], planned)
     if not is_tested(found):
         return [standing, so_far(comparisons[0])]
-    said = []
-    for part, sentences in templates.items():
-        said.append(answer([f for f in found if (f.verdict.claim, f.verdict.part) == part], sentences))
+    said = [
+        answer([finding for finding in found if (finding.verdict.claim, finding.verdict.part) == part], statement)
+        for part, statement in statements.items()
+    ]
     return [sentence for sentence in (*said, standing) if sentence]
 
 

@@ -13,6 +13,7 @@ from lsbook.analysis import selective
 from lsbook.analysis.statistics import welch_interval
 from lsbook.chapters import later_findings
 from lsbook.chapters.later_findings import (
+    Statement,
     answers,
     compared,
     comparisons,
@@ -31,39 +32,35 @@ from lsbook.core import registry
 from lsbook.core.errors import UserError, brief, real_number, whole_number
 from lsbook.core.store import Record
 from lsbook.core.wording import listed
-from lsbook.evidence.claims import CONTRADICTED, LATER, LEAST_SEEDS, REPRODUCED, UNDECIDED
+from lsbook.evidence.claims import LATER, LEAST_SEEDS
 from lsbook.outputs import Figure, Markup, Table, Text, cell_frame
 
 DECIDED = ("L3", "L1", "L2", "L10")
 # By which the unknown is told: the parts of L10.
 UNKNOWN_SCORES = {"max logit": "the largest logit", "energy": "the energy", "MSP": "the largest probability"}
-# (claim, part) -> by verdict a sentence; see `later_findings.answer`.
-TEMPLATES = {
-    ("L3", "ranking"): {
-        REPRODUCED: "Smoothed networks rank their own errors worse by AUGRC, the mean share that is accepted and "
-        "wrong: on {network} {means} ({change}).",
-        CONTRADICTED: "Smoothed networks rank their own errors better by AUGRC, the mean share that is accepted and "
-        "wrong: on {network} {means} ({change}).",
-        UNDECIDED: "Whether smoothed networks rank their own errors worse by AUGRC, the mean share that is accepted "
-        "and wrong, is open on {network} ({change}).",
-    },
-    ("L3", "repair"): {
-        REPRODUCED: "Dividing the largest logit by the norm of all repairs this ranking: AUGRC falls by {size}.",
-        CONTRADICTED: "Dividing the largest logit by the norm of all makes this ranking worse: AUGRC rises by {size}.",
-        UNDECIDED: "Whether dividing the largest logit by the norm of all repairs this ranking is open: AUGRC falls "
-        "by {size}.",
-    },
-    ("L1", "ECE"): {
-        REPRODUCED: "After temperature scaling they are calibrated worse: on {network} ECE {means} ({change}).",
-        CONTRADICTED: "After temperature scaling they are calibrated better: on {network} ECE {means} ({change}).",
-        UNDECIDED: "Who is calibrated better after temperature scaling is open on {network}: ECE {change}.",
-    },
+# (claim, part) -> what may have come of it, in the order in which it is said.
+STATEMENTS = {
+    ("L3", "ranking"): Statement(
+        "smoothed networks rank their own errors worse by AUGRC, the mean share that is accepted and wrong,",
+        "smoothed networks rank their own errors better by AUGRC, the mean share that is accepted and wrong,",
+        "{means}, {change}",
+    ),
+    ("L3", "repair"): Statement(
+        "dividing the largest logit by the norm of all repairs their ranking",
+        "dividing the largest logit by the norm of all makes their ranking worse",
+        "it takes {change} off AUGRC",
+    ),
+    ("L1", "ECE"): Statement(
+        "after temperature scaling smoothed networks are calibrated worse",
+        "after temperature scaling smoothed networks are calibrated better",
+        "ECE {means}, {change}",
+    ),
     **{
-        ("L10", part): {
-            REPRODUCED: f"Unknown images are detected worse by {score}: on {{network}} AUROC {{means}} ({{change}}).",
-            CONTRADICTED: f"They are detected better by {score}: on {{network}} AUROC {{means}} ({{change}}).",
-            UNDECIDED: f"Whether they are detected worse by {score} is open on {{network}}: AUROC {{change}}.",
-        }
+        ("L10", part): Statement(
+            f"smoothed networks detect unknown images worse by {score}",
+            f"smoothed networks detect unknown images better by {score}",
+            "AUROC {means}, {change}",
+        )
         for part, score in UNKNOWN_SCORES.items()
         if part != "energy"  # which ranks nearly as the largest logit does
     },
@@ -120,7 +117,7 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 
 def in_short(shown: Sequence[Comparison]) -> Text:
     """The chapter's answer."""
-    sentences = answers(shown, measured(shown, measures, DECIDED), TEMPLATES, so_far)
+    sentences = answers(shown, measured(shown, measures, DECIDED), STATEMENTS, so_far)
     sentences[1:1] = _ranking_without_accuracy(shown)
     link = Markup("You can [accept and reject predictions yourself](#accept-and-reject).")
     return Text(Markup("**In short.** {}").format(Markup(" ").join([*sentences, link])))

@@ -9,7 +9,7 @@ import pytest
 from lsbook.chapters import conditions, features, later_findings, trust
 from lsbook.chapters.shared.selection import parse_seeds
 from lsbook.core.store import Store
-from lsbook.evidence.claims import CLAIMS, CONTRADICTED, LATER, REPRODUCED, UNDECIDED
+from lsbook.evidence.claims import CLAIMS, LATER
 from tests.chapters.invented import ALEXNET, finding
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -75,44 +75,44 @@ def test_the_quantities_are_recorded():
                 assert all(abs(value) < 1e4 for value in found.values())
 
 
-RESNET = "on ResNet-56, CIFAR-10"
-TINY = "on ResNet-56, Tiny ImageNet at 32 × 32, 50 classes"
+ON_ALEXNET, ON_RESNET, ON_TINY = (
+    "on AlexNet, CIFAR-10",
+    "on ResNet-56, CIFAR-10",
+    "on ResNet-56, Tiny ImageNet at 32 × 32, 50 classes",
+)
+MORE, LESS = "(+0.200 [+0.177, +0.223])", "(−0.200 [−0.223, −0.177])"
+ZERO = "(+0.000 [−0.023, +0.023])"
 
 
 @pytest.mark.parametrize(
-    ("changes", "end"),
+    ("changes", "sentence"),
     [
-        ([0.2], "A +0.200 [+0.177, +0.223]."),
-        ([0.2, 0.2], f". It is the same {RESNET}."),
-        ([0.2, -0.2], f". It is contrary to the report {RESNET}."),
-        ([0.2, 0.2, 0.3], f". It is the same {RESNET} and {TINY}."),
-        ([0.2, 0.0, -0.2], f". It is contrary to the report {TINY}. It is open in 1 other setting."),
-        ([0.2, 0.0, 0.3], f". It is the same {TINY}. It is open in 1 other setting."),
-        ([0.0, 0.2, 0.0], f". It is the same in 1 other setting. It is as reported {RESNET}."),
-        ([0.2, 0.0, 0.0, 0.0], ". It is open in 3 other settings."),
+        ([0.2], f"They do {ON_ALEXNET} {MORE}."),
+        ([0.2, 0.2], f"They do {ON_ALEXNET} {MORE} and {ON_RESNET}."),
+        ([0.2, -0.2], f"Contrary to the report, they do not {ON_RESNET} {LESS}; they do {ON_ALEXNET} {MORE}."),
+        ([0.2, 0.2, 0.2], f"They do {ON_ALEXNET} {MORE} and in 2 others."),
+        ([0.2, 0.0, -0.2], f"Contrary to the report, they do not {ON_TINY} {LESS}; they do {ON_ALEXNET} {MORE}; "
+         f"it is open {ON_RESNET}."),
+        ([0.0, 0.0, 0.2], f"They do {ON_TINY} {MORE}; it is open in 2 other settings."),
+        ([0.2, 0.0, 0.0, 0.0], f"They do {ON_ALEXNET} {MORE}; it is open in 3 other settings."),
+        ([0.0, 0.0], f"Whether they do is open {ON_ALEXNET} {ZERO} and {ON_RESNET}."),
     ],
-)
-def test_an_answer_says_what_came_out_in_other_settings(changes, end):
-    templates = {
-        "reproduced": "A {change}.",
-        "contradicted": "B {change}.",
-        "undecided": "C {change}.",
-    }
+)  # fmt: skip
+def test_an_answer_says_in_which_settings_it_holds_or_does_not(changes, sentence):
+    statement = later_findings.Statement("they do", "they do not", "{change}")
     networks = itertools.cycle([ALEXNET, ("cifar10", "resnet56"), ("tiny-imagenet-50", "resnet56")])
+    untested = finding("L6", 0.2, seeds=2, part="separation")
     found = [
         finding("L6", change, network, part="separation") for change, network in zip(changes, networks, strict=False)
     ]
-    said = later_findings.answer([finding("L6", 0.2, seeds=2, part="separation"), *found], templates)
-    assert said.replace("\N{NO-BREAK SPACE}", " ").endswith(end)
-    assert said.startswith("A " if changes[0] else "C ")
-    assert later_findings.answer([finding("L6", 0.2, seeds=2, part="separation")], templates) == ""
+    said = later_findings.answer([untested, *found], statement)
+    assert said.replace("\N{NO-BREAK SPACE}", " ") == sentence
+    assert later_findings.answer([untested], statement) == ""
 
 
 @pytest.mark.parametrize("chapter", [conditions, features, trust], ids=lambda chapter: chapter.CHAPTER.name)
-def test_every_template_reads_as_a_sentence(chapter):
-    for templates in chapter.TEMPLATES.values():
-        assert templates.keys() == {REPRODUCED, CONTRADICTED, UNDECIDED}
-        for text in templates.values():
-            said = text.format(network="X", means="1 → 2", change="+1 [+0, +2]", size="1 [0, 2]")
-            assert said.endswith(".")
-            assert "{" not in said
+def test_every_statement_is_on_a_part_of_a_claim(chapter):
+    for (claim, part), statement in chapter.STATEMENTS.items():
+        assert part in [known.name for known in LATER[claim].parts]
+        assert statement.reported != statement.opposite
+        assert "{" not in statement.numbers.format(means="1 → 2", change="+1 [+0, +2]")

@@ -101,14 +101,15 @@ def test_the_answer_has_a_sentence_on_each_finding(recorded):
     text = trust.in_short([recorded(3)]).markdown.replace("\N{NO-BREAK SPACE}", " ")
     assert text.startswith(
         "**In short.** Smoothed networks rank their own errors worse by AUGRC, the mean share that is accepted and "
-        "wrong: on AlexNet, CIFAR-10 0.0806 → 0.101 "
+        "wrong, on AlexNet, CIFAR-10 (0.0806 → 0.101, "
     )
     assert "The ranking alone (AUROC of right against wrong, fixed to decide nothing) is worse on AlexNet" in text
+    assert "Dividing the largest logit by the norm of all repairs their ranking on AlexNet, CIFAR-10 (it takes" in text
     assert (
-        "Dividing the largest logit by the norm of all repairs this ranking: AUGRC falls by 0.010 [0.010, 0.010" in text
+        "After temperature scaling smoothed networks are calibrated worse on AlexNet, CIFAR-10 (ECE 0.0106 → " in text
     )
-    assert "After temperature scaling they are calibrated worse: on AlexNet, CIFAR-10 ECE 0.0106 → 0.0306" in text
-    assert "It is as reported on AlexNet, CIFAR-10 against MNIST." in text  # the unknown, of Tiny ImageNet open
+    assert "unknown images worse by the largest probability on AlexNet, CIFAR-10 against MNIST (AUROC" in text
+    assert "; it is open on AlexNet, CIFAR-10 against Tiny ImageNet" in text
     assert "This is on 3 of the 5 seeds fixed beforehand, and may change." in text
 
 
