@@ -10,7 +10,7 @@
 PYTHON ?= python3
 PINS ?= --constraint requirements.txt
 PIP = $(@D)/bin/python -m pip install --quiet --no-compile
-UV = $(@D)/bin/uv pip install --quiet --python $(@D)/bin/python
+UV = env -u UV_NO_EDITABLE UV_NO_CONFIG=1 $(@D)/bin/uv pip install --quiet --python $(@D)/bin/python
 # On the CPU. Three processes keep two cores busy: some tests wait for processes that they start. Long files come first.
 PYTEST = OMP_NUM_THREADS=1 CUDA_VISIBLE_DEVICES= $(PAGES) .venv/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
@@ -60,11 +60,12 @@ clean:
 	$(PYTHON) -m venv $(@D)
 	-$(PIP) --require-hashes --requirement requirements-uv.txt
 	$(INSTALL)
+	$(@D)/bin/python -c 'import lsbook.cli, pandas'
 	touch $@
 
 # uv needs a tenth of pip's time. Where there is none, or it finds nothing, as it knows no mirrors of pip's configuration,
 # pip does the same. Nothing is compiled before it is first imported, which is a small part of it.
-install = { $(UV) $(1) || $(PIP) $(1); }
+install = { $(UV) $(1) || { echo "uv cannot: pip does the same" >&2; $(PIP) $(1); }; }
 
 # What the book is made with is taken by its hashes, of a list that is complete. Not so torch, whose build for CPUs is
 # another one in other places, as pip's configuration says.

@@ -2,15 +2,17 @@
 
 import io
 import json
+import math
 import os
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
+from typing_extensions import override
 
 from lsbook.core import registry
 from lsbook.core.config import Recipe, Run, SettingText
@@ -20,7 +22,20 @@ from lsbook.core.store import Store
 from lsbook.core.strict import documented
 from lsbook.core.wording import counted
 
+
+class _Seconds(click.FloatRange):
+    """A finite number of seconds."""
+
+    @override
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return found
+
+
 PATH = click.Path(path_type=Path)
+DURATION = _Seconds(min=0)
 PAIRS = ("--loss-arguments",)  # options that may be there several times, each time with a name and a value
 STUDENTS = ("teacher", "temperature", "as_soft_as", "beta", "squared_temperature")  # fields that no text describes
 
@@ -40,6 +55,7 @@ def main(commands: click.Command = app) -> NoReturn:
         # Not by click's own main, which answers Ctrl-C with an empty line.
         with commands.make_context("lsbook", sys.argv[1:]) as context:
             commands.invoke(context)
+        sys.stdout.flush()
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except UserError as error:
@@ -49,6 +65,10 @@ def main(commands: click.Command = app) -> NoReturn:
     except BrokenPipeError:  # who read standard output has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:  # of a folder that may not be searched, or a disk that is full
+        if isinstance(sys.stdout, io.TextIOWrapper) and error.filename is None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _fail(f"{error.filename or 'standard output'}: {error.strerror or error}")
     sys.exit()
 
 
@@ -141,9 +161,7 @@ def assess(predictions: tuple[Path, ...], out: Path | None) -> None:
     "--size", type=click.IntRange(24, 224), default=32, show_default=True, help="Pixels, to which images are scaled."
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps (default: of 25 epochs, at least 120).")
-@click.option(
-    "--budget", type=click.FloatRange(min=0), help="Seconds; after the first no network is begun that needs more."
-)
+@click.option("--budget", type=DURATION, help="Seconds; after the first no network is begun that needs more.")
 @click.option("--jobs", type=click.IntRange(min=1, max=48), help="Networks trained at a time (default: one a core).")
 @click.option("--out", type=PATH, help="Folder for the page (default _build/trial).")
 def try_images(
@@ -244,9 +262,7 @@ def train(
 @click.option("--profile", required=True, help="smoke, laptop or paper.")
 @click.option("--seeds", default="auto", help="Such as 0-4 or 0,2; auto: the chapter's own.")
 @click.option("--network", default="all", help="Only this data set and model, such as cifar10-alexnet.")
-@click.option(
-    "--budget", type=click.FloatRange(min=0), help="Seconds; after the first no run is begun that needs more."
-)
+@click.option("--budget", type=DURATION, help="Seconds; after the first no run is begun that needs more.")
 @click.option(
     "--jobs",
     type=click.IntRange(min=1, max=48),  # which CUDA's multi-process service serves

@@ -100,7 +100,7 @@ def lsbook(results, data_folder, monkeypatch, capsys):
         (["build", "calibration", "-p", "n_bins", "9" * 5_000], "n_bins takes a value of type int, not '999"),
         (["data", "x" * 5_000], "unknown data set 'xxx"),
         (["data", "../data"], "unknown data set '../data': choose from"),
-        (["train", "--dataset", "x" * 5_000, "--model", "mlp", "--alpha", "0"], "profile laptop has no recipe for xxx"),
+        (["train", "--dataset", "x" * 5_000, "--model", "mlp", "--alpha", "0"], "unknown data set 'xxx"),
         (["trian"], "No such command 'trian'"),
     ],
 )

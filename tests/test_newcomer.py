@@ -275,6 +275,66 @@ def test_a_network_that_cannot_be_trained_is_refused_in_one_line_before_a_traini
     assert "\n" not in str(refused.value)
 
 
+BROKEN_LOSS = """
+from dataclasses import dataclass
+
+@dataclass
+class Loss:
+    alpha: float
+
+    def __call__(self, logits, batch):
+        {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise KeyError(3)", r"broken_loss:Loss fails on logits of shape \(2, 3\): KeyError: 3"),
+        ("return logits.sum(axis=1)", "broken_loss:Loss has to give one number, as a tensor with a gradient, not"),
+        ("return logits.sum().item()", "has to give one number, as a tensor with a gradient, not '?0.0"),
+        ("return logits.detach().sum()", "has to give one number, as a tensor with a gradient, not"),
+    ],
+)
+def test_a_loss_that_cannot_be_minimised_is_refused_in_one_line_before_a_training(
+    mine, tmp_path, monkeypatch, body, message
+):
+    (tmp_path / "broken_loss.py").write_text(BROKEN_LOSS.format(body=body))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_loss", raising=False)
+    run = dataclasses.replace(RUN, recipe=dataclasses.replace(RUN.recipe, loss="broken_loss:Loss"))
+    with pytest.raises(UserError, match=message) as refused:
+        obtain([run], Store(tmp_path / "results"), progress=False)
+    assert "\n" not in str(refused.value)
+
+
+BROKEN_TEXT = """
+from lsbook.core.registry import Corpus
+
+def load(part):
+    {body}
+
+text = Corpus(title="t", languages=("en", "de"), load="broken_text:load")
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("yield 'a', 'b'; raise KeyError(part)", "broken_text:load failed: KeyError: 'train'"),
+        ("return None", "broken_text:load failed: TypeError"),
+        ("return [1, 2]", "broken_text:load: pair 0 has to be two sentences, not 1"),
+        ("return ['ab']", "broken_text:load: pair 0 has to be two sentences, not 'ab'"),
+    ],
+)
+def test_a_function_that_gives_no_sentences_is_refused_in_one_line(tmp_path, monkeypatch, body, message):
+    (tmp_path / "broken_text.py").write_text(BROKEN_TEXT.format(body=body))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_text", raising=False)
+    with pytest.raises(UserError, match=message):
+        list(texts.locate("broken_text:text", "train").stream())
+
+
 BROKEN = """
 import numpy as np
 from lsbook.core.registry import Dataset

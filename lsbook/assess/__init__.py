@@ -5,7 +5,10 @@ judgements = assess.files("hard.npz", "smoothed.npz")
 assess.table(judgements)
 """
 
+import itertools
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lsbook.assess.judgement import Judgement
@@ -69,6 +72,16 @@ def judge(predictions: Sequence[Predictions]) -> list[Judgement]:
     Raises:
         UserError: unless all have the same labels in the same order.
     """
-    judgements = [Judgement(one) for one in predictions]
+    judgements = [Judgement(one) for one in _numbered(predictions)]
     same_examples(judgements)
     return judgements
+
+
+def _numbered(predictions: Sequence[Predictions]) -> list[Predictions]:
+    """The predictions, those of one name with a number behind it, such as of files in several folders."""
+    alike = Counter(one.name for one in predictions)
+    numbers = {name: itertools.count(1) for name, n in alike.items() if n > 1}
+    return [
+        replace(one, name=f"{one.name} ({next(numbers[one.name])})") if one.name in numbers else one
+        for one in predictions
+    ]

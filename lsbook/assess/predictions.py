@@ -6,6 +6,7 @@ is unpickled, and sizes are looked at before contents.
 
 import csv
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,12 +24,14 @@ LABELS = ("labels", "label", "target", "targets", "y", "y_true", "class")
 ROW_NAMES = ("id", "index", "row", "example")  # of columns that number or name the examples
 SPLIT = ("split", "subset", "partition")
 VALIDATION = ("validation", "valid", "val", "heldout", "dev")
+TEST, TRAINING = ("test", "testing", "evaluation", "eval"), ("train", "training")
 COLUMN_PREFIXES = {
     "logit": "logits",
     "logits": "logits",
     "probability": "probabilities",
     "probabilities": "probabilities",
 }
+MISSING = ["", "NA", "NaN", "nan", "None", "null", "#N/A"]  # how tables write a number that is not there
 COLUMN_PREFIXES |= {"prob": "probabilities", "probs": "probabilities", "p": "probabilities"}
 
 
@@ -104,6 +107,9 @@ def from_arrays(name: str, arrays: dict[str, np.ndarray]) -> Predictions:
     Raises:
         UserError: if one is missing, does not fit the others, or holds what is no finite number or no distribution.
     """
+    found = Counter(map(str.lower, arrays))
+    if twice := [known for known in arrays if found[known.lower()] > 1]:
+        raise UserError(f"{name}: the arrays {brief(', '.join(twice))} have one name; keep one")
     arrays = {known.lower(): _text_of_bytes(np.asarray(array)) for known, array in arrays.items()}
     labels = next((arrays.pop(known) for known in LABELS if known in arrays), None)
     if labels is None:
@@ -236,6 +242,8 @@ def _from_csv(path: Path) -> Predictions:
     separator = max(",;\t|", key=header.count)
     _refuse_doubles(path.name, next(csv.reader([header], delimiter=separator), []))
     decimal = "," if separator == ";" and "," in beginning else "."
+    columns = next(csv.reader([header.strip()], delimiter=separator, skipinitialspace=True), [])
+    labels = [column for column in columns if column.strip().lower() in LABELS]
     frame = pd.read_csv(
         path,
         encoding=encoding,
@@ -244,6 +252,9 @@ def _from_csv(path: Path) -> Predictions:
         skipinitialspace=True,
         skiprows=1 if for_excel else 0,
         compression=None,
+        dtype=dict.fromkeys(labels, str),  # 02 is a name
+        keep_default_na=False,  # so is NA
+        na_values={column: [""] if column in labels else MISSING for column in columns},
     )
     return _from_frame(path.name, frame)
 
@@ -291,20 +302,40 @@ def _from_frame(name: str, frame: pd.DataFrame) -> Predictions:
     split = next((lower[known] for known in SPLIT if known in lower), None)
     others = frame.drop(columns=[c for c in (label, split) if c])
     scores, classes, kind, unused = _class_columns(name, others)
-    labels = frame[label].to_numpy()
-    if labels.dtype == object or labels.dtype.kind not in "iuf":
-        labels = frame[label].astype(str).to_numpy(dtype=object)
-    held_out = np.zeros(len(frame), dtype=bool)
+    if not len(frame):
+        raise UserError(f"{name}: there is no row; a row is an example")
+    labels = _names_or_numbers(frame[label], classes)
+    tested, held_out = np.ones(len(frame), dtype=bool), np.zeros(len(frame), dtype=bool)
     if split:
-        held_out = frame[split].astype(str).str.strip().str.lower().isin(VALIDATION).to_numpy()
-    if held_out.all():
-        raise UserError(f"{name}: all rows are validation data; there is nothing to assess")
-    arrays = {"labels": labels, kind: scores, "class_names": np.array(classes, dtype=object)}
+        tested, held_out, unused_rows = _splits(name, frame[split])
+        unused = [*unused, *unused_rows]
+    arrays = {"labels": labels[tested], kind: scores[tested], "class_names": np.array(classes, dtype=object)}
     if held_out.any():
-        arrays |= {"labels": labels[~held_out], kind: scores[~held_out]}
         arrays |= {"val_labels": labels[held_out], f"val_{kind}": scores[held_out]}
     found = from_arrays(name, arrays)
     return replace(found, notes=(*found.notes, f"not used: {', '.join(unused)}")) if unused else found
+
+
+def _names_or_numbers(column: pd.Series, classes: Sequence[str]) -> np.ndarray:
+    """Labels (N,): names where all are names of classes, numbers too; else numbers where all are numbers."""
+    numeric = pd.api.types.is_numeric_dtype(column.dtype) and column.dtype != bool
+    names = [f"{value:.15g}" for value in column] if numeric else [str(value).strip() for value in column]
+    if set(names) <= set(classes):
+        return np.array(names, dtype=object)
+    numbers = pd.to_numeric(column, errors="coerce")
+    return np.array(names, dtype=object) if numbers.isna().any() else numbers.to_numpy()
+
+
+def _splits(name: str, column: pd.Series) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Which rows (N,) are test and which validation data, and what is said of training data, which are left out."""
+    words = column.astype(str).str.strip().str.lower()
+    tested, held_out, learnt = (words.isin(known).to_numpy() for known in (TEST, VALIDATION, TRAINING))
+    if not (tested | held_out | learnt).all():
+        other = column[~(tested | held_out | learnt)].iloc[0]
+        raise UserError(f"{name}: {column.name} says {brief(other)}; it has to be test, validation or train")
+    if not tested.any():
+        raise UserError(f"{name}: no row is test data; there is nothing to assess")
+    return tested, held_out, [f"{learnt.sum():,} rows of training data"] if learnt.any() else []
 
 
 def _refuse_doubles(name: str, columns: Iterable[str]) -> None:

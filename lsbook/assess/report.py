@@ -11,7 +11,7 @@ from lsbook.analysis import distillation, projection, selective
 from lsbook.analysis.statistics import Interval, welch_interval
 from lsbook.assess.judgement import EVEN, METRICS, RISK, Judgement, difference
 from lsbook.core.errors import UserError
-from lsbook.core.wording import listed
+from lsbook.core.wording import counted, listed
 from lsbook.outputs import Figure, Markup, Table, Text, cell_frame
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ def same_examples(judgements: Sequence[Judgement]) -> None:
             raise UserError(f"{first.name} and {other.name} have other labels of example {row}: compare the same")
 
 
-def opening(judgements: Sequence[Judgement], own: bool) -> Text:
-    """Say what the page is about, in a paragraph. own: whether the models are the book's."""
-    about = "two networks of this book" if own else listed([j.name for j in judgements])
+def opening(judgements: Sequence[Judgement], of_book: bool = False) -> Text:
+    """Say what the page is about, in a paragraph. of_book: whether the models are the book's."""
+    about = f"{counted(len(judgements), 'network')} of this book" if of_book else listed([j.name for j in judgements])
     return Text(
         "Can a model’s confidence be believed, which of its predictions can be trusted, and would it make a good "
         f"teacher? This page answers for {about}."
@@ -332,7 +332,7 @@ def _teaching(j: Judgement) -> str:
         logits, labels = j.predictions.logits[: 10**4], j.predictions.labels[: 10**4]
         temperature = distillation.temperature_for(TEACHER_SMOOTHNESS, logits, labels)
     except ValueError:
-        return f"{at_one}; no temperature gives γ = {TEACHER_SMOOTHNESS:g}."
+        return f"{at_one}; its errors keep γ above {TEACHER_SMOOTHNESS:g} at any temperature."
     return f"{at_one}; T = {temperature:.2f} gives γ = {TEACHER_SMOOTHNESS:g}."
 
 

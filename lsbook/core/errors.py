@@ -104,7 +104,7 @@ def parse_numbers(name: str, text: object) -> tuple[float, ...]:
         UserError: unless they are at most 100 different finite numbers.
     """
     try:
-        found = tuple(float(part) for part in str(text).split(","))
+        found = tuple(float(part) + 0.0 for part in str(text).split(","))  # of −0 it makes 0
     except ValueError:
         found = ()
     if not 0 < len(found) <= 100 or len(set(found)) < len(found) or not all(map(math.isfinite, found)):

@@ -8,8 +8,12 @@ LITERAL_ERRORS = (ValueError, TypeError, SyntaxError, MemoryError, RecursionErro
 
 
 def read_literal(text: str) -> Any:
-    """Return the number, name in quotes, None, tuple or whatever else Python reads in the text; else the text."""
+    """Return the number, name in quotes, None, tuple or whatever else Python reads in the text; else the text.
+
+    −0 is 0, as which a run is not another one.
+    """
     try:
-        return ast.literal_eval(text)
+        found = ast.literal_eval(text)
     except LITERAL_ERRORS:
         return text
+    return found + 0.0 if isinstance(found, float) else found

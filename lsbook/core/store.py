@@ -208,12 +208,22 @@ class Store:
             _flush(folder)
             target.parent.mkdir(exist_ok=True)
             _flush(self.path)
-            if target.exists():  # damaged or with less: replaced
-                shutil.rmtree(target)
+            if target.exists():  # damaged or with less
+                replaced = temporary / "replaced" / run.folder
+                replaced.parent.mkdir(parents=True)
+                target.rename(replaced)
             folder.rename(target)
             _flush(target.parent)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            self._remove(temporary)
+
+    def _remove(self, temporary: Path) -> None:
+        """Remove a writer's folder. A record that it was replacing returns where the new one has not come."""
+        for replaced in temporary.glob("replaced/*/*"):
+            target = self.path / replaced.parent.name / replaced.name
+            if not target.exists():
+                replaced.rename(target)
+        shutil.rmtree(temporary, ignore_errors=True)
 
     def check_data(self, run: Run, train_sha256: str, test_sha256: str) -> None:
         """Raise UserError when records on a run's data set, one of somebody's own, were made with other data.
@@ -256,7 +266,9 @@ class Store:
     def _folders(self, networks: str = "[!.]*") -> list[Path]:
         """List the folders of all records, or of those whose folder for data set and network matches a pattern."""
         # Not even looked into: a writer's temporary folder, which may be gone the next moment.
-        return sorted(path for path in self.path.glob(f"{networks}/[!.]*") if path.is_dir() or path.is_symlink())
+        inside = [Path(entry) for folder in self.path.glob(networks) if folder.is_dir() for entry in os.scandir(folder)]
+        visible = [path for path in inside if not path.name.startswith(".")]
+        return sorted(path for path in visible if path.is_dir() or path.is_symlink())
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
@@ -264,7 +276,7 @@ class Store:
         self.path.mkdir(parents=True, exist_ok=True)
         with FileLock(self.path / ".lock"):
             for leftover in list(self.path.glob(_TEMPORARY + "*")):
-                shutil.rmtree(leftover, ignore_errors=True)
+                self._remove(leftover)
             yield
 
 

@@ -96,7 +96,7 @@ def prepare(folder: Path, size: int = 32) -> ImagesRead:
     notes += broken
     decoded, doubles = _distinct(decoded)
     notes += doubles
-    classes = _classes(folder, decoded)
+    classes = _classes(folder, decoded, notes)
     splits, split_by = _split(decoded)
     arrays, counts = _arrays(splits, classes)
     notes += _lacking(folder, counts, classes)
@@ -140,7 +140,8 @@ def _found(folder: Path) -> tuple[list[Encoded], list[str]]:
             label = one_line(of_class.name)
             for path in _files(of_class):
                 if path.suffix.lower() in ENDINGS:
-                    found.append(Encoded(part, label, one_line(str(path.relative_to(folder))), path.read_bytes))
+                    where = one_line(str(path.relative_to(folder)))
+                    found.append(Encoded(part, label, where, partial(sources.read_encoded, path)))
                 else:
                     others[path.suffix.lower() or path.name] += 1
         others["images in no folder of a class"] += sum(path.suffix.lower() in ENDINGS for path in _loose(place))
@@ -153,7 +154,7 @@ def _found(folder: Path) -> tuple[list[Encoded], list[str]]:
 def _folders(place: Path) -> list[Path]:
     """Visible folders, in the order in which people number: 2 before 10."""
     inside = [path for path in place.iterdir() if path.is_dir() and not path.name.startswith((".", "__"))]
-    return sorted(inside, key=lambda path: _natural(path.name))
+    return sorted(inside, key=lambda path: (_natural(path.name), path.name))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
@@ -162,9 +163,13 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 def _files(place: Path) -> Iterator[Path]:
     """Visible files below a folder; no folder is entered by a link."""
-    for here, folders, names in os.walk(place):
+    for here, folders, names in os.walk(place, onerror=_raise):
         folders.sort()
         yield from (Path(here) / name for name in sorted(names) if not name.startswith("."))
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _loose(place: Path) -> list[Path]:
@@ -213,14 +218,8 @@ def _scaled(encoded: Encoded, size: int) -> Decoded | UserError:
     """An image, as a viewer shows it, its shorter side scaled and the middle of the longer one kept."""
     from PIL import Image, ImageOps
 
-    def read() -> bytes:
-        content = encoded.read()
-        if len(content) > sources.MAX_ENCODED:
-            raise UserError(f"{encoded.where}: an image of {len(content):,} bytes is too large")
-        return content
-
     try:
-        with sources.open_image(read, encoded.where) as image:
+        with sources.open_image(encoded.read, encoded.where) as image:
             pixels = np.asarray(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC))
     except UserError as error:
         return error
@@ -256,11 +255,15 @@ def _distinct(images: Sequence[Decoded]) -> tuple[list[Decoded], list[str]]:
     return [copies[0] for copies in agreed], notes
 
 
-def _classes(folder: Path, images: Sequence[Decoded]) -> tuple[str, ...]:
-    """The names of classes, in the order in which people number. UserError for fewer than two, or too many."""
-    classes = tuple(sorted({image.label for image in images}, key=_natural))
+def _classes(folder: Path, images: Sequence[Decoded], notes: Sequence[str]) -> tuple[str, ...]:
+    """The names of classes, in the order in which people number.
+
+    UserError for fewer than two, or too many; notes: on what is left out, which may be why.
+    """
+    classes = tuple(sorted({image.label for image in images}, key=lambda label: (_natural(label), label)))
     if not 2 <= len(classes) <= sources.MOST_OWN_CLASSES:
-        raise UserError(f"{folder}: from 2 to {sources.MOST_OWN_CLASSES:,} classes can be tried, not {len(classes):,}")
+        most = f"{sources.MOST_OWN_CLASSES:,}"
+        raise UserError(" ".join([f"{folder}: from 2 to {most} classes can be tried, not {len(classes):,}.", *notes]))
     return classes
 
 

@@ -292,6 +292,15 @@ def check_labels(labels: Sequence[int] | np.ndarray, n_classes: int, where: Path
         raise UserError(f"{where}: labels must lie in 0 … {n_classes - 1} and there must be some; get its files anew")
 
 
+def read_encoded(path: Path) -> bytes:
+    """Return an encoded image's bytes. Raises UserError for what is no regular file, or too large, unread."""
+    if not path.is_file():
+        raise UserError(f"{path} is no regular file")
+    if (size := path.stat().st_size) > MAX_ENCODED:
+        raise UserError(f"{path}: an image of {size:,} bytes is too large")
+    return path.read_bytes()
+
+
 @contextmanager
 def open_image(read: Callable[[], bytes], where: str, size: tuple[int, int] | None = None) -> Iterator:
     """Open an image by Pillow, as `as_displayed`; an ordinary JPEG is not decoded yet.
@@ -319,13 +328,13 @@ def open_image(read: Callable[[], bytes], where: str, size: tuple[int, int] | No
             if size and shown.size != size[::-1]:
                 raise UserError(_of_another_size(where, size, shown.size))
             yield shown
-    except UserError:
+    except (UserError, MemoryError):
         raise
     except Image.DecompressionBombError:
         raise UserError(_too_large(where, "far more")) from None
     except UnidentifiedImageError:
         raise UserError(f"{where}: the image cannot be decoded: it is no {', '.join(FORMATS)}") from None
-    except (OSError, SyntaxError, ValueError, TypeError) as error:  # Pillow raises each of them for some broken file
+    except Exception as error:  # Pillow raises many of them, each for some broken file
         raise UserError(f"{where}: the image cannot be decoded ({brief(str(error))})") from None
 
 
@@ -438,8 +447,15 @@ def _torchvision_datasets(name: str):
 def call(name: str, load: str, part: str) -> Any:
     """What the function of a data set or text gives of a part. UserError, naming the function, when it fails."""
     function = registry.imported(load)
-    try:
+    with failing(name, load):
         return function(part)
+
+
+@contextmanager
+def failing(name: str, load: str) -> Iterator[None]:
+    """Within it, what the function of a data set or text raises is a UserError that names the function."""
+    try:
+        yield
     except UserError:
         raise
     except Exception as error:  # of all that may go wrong in somebody's function

@@ -164,16 +164,18 @@ def _from_function(name: str, load: str, split: str, lenient: bool) -> Iterator[
 
     lenient: leave out pairs with an empty side.
     """
-    for number, found in enumerate(sources.call(name, load, split)):
-        if len(found) != 2 or not all(isinstance(sentence, str) for sentence in found):
-            raise UserError(f"{load}: pair {number} has to be two sentences, not {brief(found)}")
-        source, target = (sentence.strip() for sentence in found)
-        if max(len(sentence.encode(errors="replace")) for sentence in (source, target)) > MAX_BYTES:
-            raise UserError(f"{load}: pair {number} is longer than {MAX_BYTES:,} bytes; split or remove it")
-        if source and target:
-            yield source, target
-        elif not lenient:
-            raise UserError(f"{load}: pair {number} has an empty sentence; remove it")
+    with sources.failing(name, load):  # which a generator does later
+        for number, found in enumerate(sources.call(name, load, split)):
+            is_pair = isinstance(found, tuple | list) and len(found) == 2
+            if not is_pair or not all(isinstance(sentence, str) for sentence in found):
+                raise UserError(f"{load}: pair {number} has to be two sentences, not {brief(found)}")
+            source, target = (sentence.strip() for sentence in found)
+            if max(len(sentence.encode(errors="replace")) for sentence in (source, target)) > MAX_BYTES:
+                raise UserError(f"{load}: pair {number} is longer than {MAX_BYTES:,} bytes; split or remove it")
+            if source and target:
+                yield source, target
+            elif not lenient:
+                raise UserError(f"{load}: pair {number} has an empty sentence; remove it")
 
 
 def _language_files(folder: Path, part: str, languages: tuple[str, str]) -> tuple[Path, ...]:

@@ -10,9 +10,9 @@ from lsbook.analysis.calibration import Reliability
 from lsbook.core.errors import shortened
 from lsbook.figures.projection import draw_projection
 from lsbook.figures.reliability import reliability_figure
-from lsbook.figures.style import HARD, NEUTRAL, SCALED, SMOOTHED, WIDE, grid_for
+from lsbook.figures.style import BLACK, CLASSES, CORRECTED, FURTHER, HARD, NEUTRAL, SCALED, SMOOTHED, WIDE, grid_for
 
-COLOURS = (HARD, SMOOTHED, NEUTRAL, SCALED)
+COLOURS = (HARD, SMOOTHED, NEUTRAL, SCALED, *FURTHER, CORRECTED, *CLASSES, BLACK)  # a model each
 MOST_POINTS = 500  # of a drawn curve
 LONGEST_NAME = 30  # characters of a name beside a drawing
 

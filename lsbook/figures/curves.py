@@ -1,5 +1,6 @@
 """Curves: a quantity against another one, along a training, or against the temperature; bands are ranges over seeds."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,7 +35,7 @@ def draw_gap_against_alpha(
 ) -> Axes:
     """Draw the optimal logit gap against α for some numbers of classes; checked: (K, α, gap found by optimisation)."""
     alphas = np.geomspace(1e-3, 0.9, 200)
-    for n_classes, style in zip(class_counts, ("-", "--", ":", "-."), strict=False):
+    for n_classes, style in zip(class_counts, itertools.cycle(("-", "--", ":", "-.")), strict=False):
         gaps = [optimal_logit_gap(n_classes, alpha) for alpha in alphas]
         axes.plot(alphas, gaps, style, color=NEUTRAL, label=f"{n_classes} classes")
     for _, alpha, gap in checked:

@@ -57,7 +57,7 @@ def draw_lengths(axes: Axes, trainings: Sequence) -> Axes:
     trainings: images, epochs, and arms with name, colour and values (S,), ordered by images and epochs.
     """
     by_images = {images: list(found) for images, found in itertools.groupby(trainings, lambda t: t.images)}
-    for (images, found), marker in zip(by_images.items(), ("o", "s", "^"), strict=False):
+    for (images, found), marker in zip(by_images.items(), itertools.cycle("os^"), strict=False):
         colours = {arm.name: arm.colour for training in found for arm in training.arms}
         for name, colour in colours.items():
             having = [(t.epochs, arm.values) for t in found for arm in t.arms if arm.name == name]
@@ -143,11 +143,11 @@ def students_figure(temperatures: Sequence[float], arms: Sequence, baseline: flo
     left, right = figure.subplots(rows, columns, squeeze=False).flat
     places = np.array(temperatures)
     reference, *others = arms
-    for i, (arm, mark) in enumerate(zip(arms, "oD^sv", strict=False)):
+    for i, (arm, mark) in enumerate(zip(arms, itertools.cycle("oD^sv"), strict=False)):
         beside = places * (0.98 + 0.04 * i)
         draw_means(left, beside, arm.values, COLOURS[arm.colour], fmt=f"{mark}-", label=arm.name)
     left.axhline(baseline, color=COLOURS["alone"], linestyle="--", linewidth=1, label="student without a teacher")
-    for arm, mark in zip(others, "D^sv", strict=False):
+    for arm, mark in zip(others, itertools.cycle("D^svo"), strict=False):
         draw_differences(right, places, reference.values, arm.values, COLOURS[arm.colour], fmt=mark)
     for axes in (left, right):
         axes.set_xscale("log")
@@ -171,7 +171,7 @@ def conditions_figure(panels: Sequence, width: float = WIDE) -> Figure:
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes, panel in zip(grid.flat, panels, strict=True):
         places = np.arange(len(panel.names))
-        for i, (arm, mark) in enumerate(zip(panel.arms, "oD^sv", strict=False)):
+        for i, (arm, mark) in enumerate(zip(panel.arms, itertools.cycle("oD^sv"), strict=False)):
             draw_means(axes, places + 0.06 * i, arm.values, COLOURS[arm.colour], fmt=f"{mark}-", label=arm.name)
         axes.set_xticks(places, panel.names)
         axes.set_xlim(-0.4, len(places) - 0.6)

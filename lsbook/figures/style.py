@@ -14,6 +14,7 @@ __all__ = [
     "COLOURS",
     "CORRECTED",
     "FACTOR_COLOURS",
+    "FURTHER",
     "HARD",
     "MARKERS",
     "NARROW",

@@ -7,6 +7,7 @@ networks become overconfident as large ones do. paper: the paper's protocol.
 import dataclasses
 from collections.abc import Mapping
 
+from lsbook.core import registry
 from lsbook.core.config import Recipe, Run, SettingText, from_text, values_of, with_settings
 from lsbook.core.errors import UserError, one_of, shortened
 
@@ -244,6 +245,8 @@ def run_from_text(profile: str, settings: Mapping[str, SettingText]) -> Run:
     """
     one_of("profile", profile, PROFILES)
     dataset, model = str(settings["dataset"]), str(settings["model"])
+    registry.check_name("data set", dataset, [*registry.DATASETS, *registry.CORPORA])
+    registry.check_name("model", model, registry.MODELS)
     names = {field.name for field in dataclasses.fields(Run)}
     of_run = from_text({name: text for name, text in settings.items() if name in names})
     of_recipe = {name: text for name, text in settings.items() if name not in names}

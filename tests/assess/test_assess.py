@@ -98,6 +98,39 @@ def test_validation_data_features_and_what_is_not_used_are_told(tmp_path):
     assert (found.validation[0] == labels[1::2]).all()
 
 
+def test_labels_that_name_the_columns_are_found_by_name(tmp_path):
+    """Whatever the order of the columns, and whatever the names look like: 10 before 2, 02, a class NA."""
+    labels, logits = sample(k=12)
+    order = sorted(range(12), key=str)
+    frame = pd.DataFrame({f"logit_{k}": logits[:, k] for k in order}).assign(label=labels)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    frame.to_parquet(tmp_path / "a.parquet")
+    frame.astype({"label": float}).to_parquet(tmp_path / "floats.parquet")
+    names = np.array([f"0{k}" for k in range(11)] + ["NA"])
+    named = pd.DataFrame({f"logit_{names[k]}": logits[:, k] for k in order}).assign(label=names[labels])
+    named.to_csv(tmp_path / "names.csv", index=False)
+    for name in ("a.csv", "a.parquet", "floats.parquet", "names.csv"):
+        same(assess.read(tmp_path / name), np.argsort(order)[labels], logits[:, order])
+
+
+def test_training_data_are_left_out_and_said_to_be(tmp_path):
+    labels, logits = sample()
+    frame = pd.DataFrame(logits, columns=CLASSES).assign(label=labels, split=["test", "train"] * 100)
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    found = assess.read(tmp_path / "a.csv")
+    same(found, labels[::2], logits[::2])
+    assert found.notes == ("not used: 100 rows of training data",)
+
+
+def test_files_of_one_name_are_told_apart(tmp_path):
+    labels, logits = sample()
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        np.savez(tmp_path / folder / "p.npz", labels=labels, logits=logits)
+    found = assess.files(tmp_path / "a" / "p.npz", tmp_path / "b" / "p.npz")
+    assert [each.name for each in found] == ["p.npz (1)", "p.npz (2)"]
+
+
 def bad_files(tmp_path):
     """(name, what its line says) of files that hold no predictions."""
     labels, logits = sample(20)
@@ -109,6 +142,7 @@ def bad_files(tmp_path):
         "labels": ({"labels": labels + 5, "logits": logits}, "labels are from"),
         "names": ({"labels": np.array(["dog"] * 20), "logits": logits}, "is no class"),
         "one": ({"labels": labels * 0, "logits": logits[:, :1]}, "two classes or more"),
+        "alike": ({"labels": labels, "Labels": labels, "logits": logits}, "have one name"),
         "none": ({"labels": labels[:0], "logits": logits[:0]}, "expected (N, K)"),
         "few": ({"labels": labels[:5], "logits": logits}, "there are 20 examples"),
         "nothing": ({"labels": labels}, "no logits and no probabilities"),
@@ -148,7 +182,7 @@ def bad_files(tmp_path):
         "not.npz": ("hello", ""),
         "not.parquet": ("hello", ""),
         "missing.csv": (None, "is no file"),
-        "onlyval.csv": ("label,split,a,b\n0,val,0.5,0.5\n", "all rows are validation data"),
+        "onlyval.csv": ("label,split,a,b\n0,val,0.5,0.5\n", "no row is test data"),
         "header.csv": ("label,a,b\n", "no column for each class"),
         "headless.csv": ("0,0.2,0.8\n1,0.7,0.3\n", "no column of labels"),
         "foreign.csv": ("Etikett;Ameise;Biene\n0;0,2;0,8\n", "there are 'Etikett, Ameise, Biene'"),

@@ -192,6 +192,31 @@ def test_putting_again_keeps_a_whole_record_and_replaces_a_damaged_one(store, co
     assert store.verify() == []
 
 
+def test_a_record_with_less_stays_until_the_new_one_is_in_its_place(store, content, monkeypatch):
+    """Where the new one cannot come, and where its writer is killed between the two steps."""
+    folder = store.put(run(), **content).folder
+    probed = dataclasses.replace(run(), probe="logit-differences")
+    rename = Path.rename
+
+    def renamed(self: Path, target: Path) -> Path:
+        if target == folder and "replaced" not in self.parts:
+            raise OSError(28, "No space left on device")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    with pytest.raises(UserError, match="No space left"):
+        store.put(probed, **content)
+    monkeypatch.undo()
+    assert store.get(run()).metrics == content["metrics"]
+    left = store.path / ".writing-left" / "replaced" / run().folder
+    left.parent.mkdir(parents=True)
+    folder.rename(left)
+    store.check_writable()
+    assert store.get(run()).metrics == content["metrics"]
+    assert store.verify() == []
+    assert not (store.path / ".writing-left").exists()
+
+
 def test_a_number_that_is_not_finite_is_not_recorded(store, content):
     with pytest.raises(ValueError, match="JSON"):
         store.put(run(), **content | {"metrics": {"loss": float("nan")}})

@@ -140,6 +140,7 @@ def test_parquet_files_without_names_are_counted_together(tmp_path):
 
 def test_classes_are_in_the_order_of_their_numbers(tmp_path):
     assert prepare(fill(tmp_path / "n", labels=("10", "9", "2"))).classes == ("2", "9", "10")
+    assert prepare(fill(tmp_path / "o", labels=("1", "01", "001"))).classes == ("001", "01", "1")
 
 
 def test_grey_pictures_of_any_mode_have_one_channel_and_transparent_ones_a_white_ground(tmp_path):
@@ -238,6 +239,12 @@ def all_broken(folder):
     (folder / "ant" / "1.png").write_text("")
 
 
+def without_end(folder):
+    """A pipe, of which a reader would wait for the end."""
+    (folder / "ant").mkdir(parents=True)
+    os.mkfifo(folder / "ant" / "1.png")
+
+
 def only_tested(folder):
     fill(folder / "train", 8)
     fill(folder / "test", 4, labels=("wasp",))
@@ -276,6 +283,7 @@ def other_names(folder):
         (mixed, "either parts or classes, not both"),
         (no_train, "has test, but no train"),
         (without_images, "has no images"),
+        (without_end, "none of the 1 images can be read, the first: "),
         (all_broken, "none of the 1 images can be read, the first: ant/1.png"),
         (only_tested, "the class 'wasp' has 4 images, 0 of them for training"),
         (twice, "has the same part twice"),

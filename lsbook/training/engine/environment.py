@@ -3,6 +3,7 @@
 import datetime
 import platform
 import resource
+import sys
 import time
 from pathlib import Path
 
@@ -73,7 +74,8 @@ def _joules(device: torch.device) -> float | None:
 
 def peak_memory() -> int:
     """Return the largest resident size of this process so far, in bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts kilobytes
+    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return size if sys.platform == "darwin" else 1024 * size  # others than macOS count kilobytes
 
 
 def _processor() -> str:

@@ -11,7 +11,7 @@ from typing_extensions import override
 from lsbook.analysis import selective
 from lsbook.core import registry
 from lsbook.core.config import Run
-from lsbook.core.errors import UserError, shortened
+from lsbook.core.errors import UserError, brief, shortened
 from lsbook.data.image_files import ImageFiles
 from lsbook.data.images import Images, all_splits
 from lsbook.models.base import Classifier, build, initialise_small
@@ -19,7 +19,7 @@ from lsbook.training.engine import devices, distributed
 from lsbook.training.engine.optimisation import Trainer
 from lsbook.training.images import augmentation, evaluation, summary, transfer, views
 from lsbook.training.images.probes import LogitDifferences
-from lsbook.training.losses import Loss, from_run
+from lsbook.training.losses import Batch, Loss, from_run
 
 VALIDATION_IMAGES = 2_000  # held-out images in each validation along a run
 TRAIN_EVALUATED = 10_000  # training images whose accuracy and calibration are kept at the end
@@ -103,6 +103,22 @@ def _network(run: Run, shape: tuple[int, int, int], n_classes: int) -> Classifie
     return model.train()
 
 
+def _loss(run: Run, n_classes: int, device: torch.device) -> Loss:
+    """Build a run's loss, and try it on two logits: UserError unless it gives a number that can be minimised."""
+    loss = from_run(run)
+    labels = torch.arange(2, device=device)
+    try:
+        found = loss(torch.zeros(2, n_classes, device=device, requires_grad=True), Batch(labels, labels, None))
+    except UserError:
+        raise
+    except Exception as error:  # of all that may go wrong in somebody's loss
+        reason = shortened(f"{type(error).__name__}: {error}", 200)
+        raise UserError(f"{run.recipe.loss} fails on logits of shape (2, {n_classes}): {reason}") from error
+    if not isinstance(found, Tensor) or found.shape != () or not found.requires_grad:
+        raise UserError(f"{run.recipe.loss} has to give one number, as a tensor with a gradient, not {brief(found)}")
+    return loss
+
+
 class ImageTask:
     """Image classification as a `loop.Task`. Initial weights are drawn from torch's random state."""
 
@@ -115,7 +131,7 @@ class ImageTask:
         if run.recipe.initial == "small":
             initialise_small(model)
         model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # which torch knows
-        self.trainer = ImageTrainer(run, model, data.train, loss or from_run(run))
+        self.trainer = ImageTrainer(run, model, data.train, loss or _loss(run, len(data.train.classes), device))
         self.validation = data.heldout.first(min(VALIDATION_IMAGES, len(data.heldout)))
         self.logit_differences: LogitDifferences | None = None
         if run.measured == "logit-differences":
