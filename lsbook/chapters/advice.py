@@ -154,7 +154,7 @@ def _without_held_out_data(findings: Sequence[Finding], study: calibration.Study
     ]
     return Advice(
         "You use the probabilities, hard targets make the network overconfident, and nothing is held out",
-        f"Smooth, {listed(sorted({f.conditions for f in helped}))}",
+        "Smooth",
         f"Calibration error: {'; '.join(errors)}. {_with_other_factors(helped, study)}".strip(),
         "calibration",
     )

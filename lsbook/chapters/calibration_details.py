@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lsbook.analysis import calibration
-from lsbook.analysis.statistics import standard_errors_apart, welch_interval
+from lsbook.analysis.statistics import paired_interval, standard_errors_apart, welch_interval
 from lsbook.chapters.calibration import Study, Sweep, ece, read_metric, scaled
 from lsbook.chapters.shared import captions
 from lsbook.chapters.shared.comparison import Arm, ArmValues, Comparison
@@ -262,16 +262,16 @@ def _lower(study: Study) -> str:
 
 
 def _grown(study: Study) -> str:
-    """A sentence: at which of all recorded factors scaling raised the mean ECE."""
+    """A sentence: at which of all recorded factors scaling raised the ECE, by the interval of the runs' differences."""
     found = []
     for sweep in study.sweeps:
         for arm in sweep.all_arms:
-            before, after = (ece(each, study.n_bins).mean() for each in (arm, scaled(arm)))
-            if after > before:
-                how = f"{arm.panel_label}, {counted(len(arm.records), 'seed')}, from {before:.3f} to {after:.3f}"
+            before, after = (ece(each, study.n_bins) for each in (arm, scaled(arm)))
+            if len(arm.records) > 1 and paired_interval(after - before).low > 0:
+                how = f"{arm.panel_label}, {len(arm.records)} seeds, from {before.mean():.3f} to {after.mean():.3f}"
                 found.append(f"{sweep.title} ({how})")
     if not found:
-        return "Here it has raised the error of none of the networks."
+        return "Here it has clearly raised the error of none of the networks."
     return f"Here it has raised the error of {'; '.join(found)}."
 
 

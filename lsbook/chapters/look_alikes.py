@@ -114,7 +114,7 @@ def in_short(found: Sequence[ClassPairs]) -> str:
         excess = welch_interval(hard, smoothed)
         than = "more than" if excess.low > 0 else "less than" if excess.high < 0 else than
     return (
-        f"What shows two look-alike classes as an arc rises for {(network.rises[:, 0] > 0).sum()} of "
+        f"The measure of an arc rises for {(network.rises[:, 0] > 0).sum()} of "
         f"{len(network.labels)} pairs of classes on {network.row.title}, for {network.names[network.own]} {than} for "
         "unlike pairs."
     )

@@ -304,15 +304,18 @@ def bias(seed: int = 0) -> Bias:
 
 def in_short(rows: Sequence[Shown]) -> Text:
     """The chapter's answer: what is told at the end, whether it falls late, and what held-out images lose."""
-    train, heldout = rows[0].panels
     sentences = [end_sentence([(row.comparison.title, *_ends(row.panels[0])) for row in rows])]
     sentences.append(fall_sentence([(_model(row.comparison), *_falls(row.panels[0])) for row in rows]))
-    sentences.append(heldout_sentence(*_ends(heldout)))
+    ends = [(_model(row.comparison), _ends(row.panels[0]), _ends(row.panels[1])) for row in rows]
+    sentences.append(heldout_sentence(ends))
     link = Markup("You can [follow any two classes](#follow-two-classes).")
     return Text(Markup("**In short.** {}").format(Markup(" ").join([*sentences, link])))
 
 
-def _ends(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
+Ends = tuple[np.ndarray, np.ndarray]  # (S,) nats at the end, hard and smoothed
+
+
+def _ends(panel: Panel) -> Ends:
     """(S,) nats at the end with hard and with smoothed targets."""
     hard, smoothed, *_ = panel.trajectories
     return hard.ends, smoothed.ends
@@ -352,12 +355,17 @@ def fall_sentence(falls: Sequence[tuple[str, float, float]]) -> str:
     )
 
 
-def heldout_sentence(hard: np.ndarray, smoothed: np.ndarray) -> str:
-    """What held-out images lose. hard, smoothed: nats (S,) at the end."""
-    change = captions.difference(hard, smoothed)
-    if len(hard) > 1 and welch_interval(hard, smoothed).high < 0:
-        return f"Held-out images lose as well ({change}), so memory of training images does not explain it."
-    return f"About held-out images the difference is {change}."
+def heldout_sentence(ends: Sequence[tuple[str, Ends, Ends]]) -> str:
+    """What held-out images lose, which no memory of them explains. ends: network, its training and held-out images'."""
+    changes = listed([f"{captions.difference(*heldout)} on {title}" for title, _, heldout in ends])
+    if not all(len(hard) > 1 and welch_interval(hard, smoothed).high < 0 for _, _, (hard, smoothed) in ends):
+        return f"About held-out images the difference is {changes}."
+    lost = [[hard.mean() - smoothed.mean() for hard, smoothed in of_splits] for _, *of_splits in ends]
+    shares = listed([f"{100 * heldout / train:.0f} %" for train, heldout in lost])
+    return (
+        f"Held-out images, of which a network has no memory, lose as well, {changes}: {shares} of what training images "
+        "lose."
+    )
 
 
 def _fitted(comparison: Comparison) -> str:

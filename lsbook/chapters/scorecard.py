@@ -17,7 +17,7 @@ from lsbook.core import registry
 from lsbook.core.registry import short_title
 from lsbook.core.wording import counted, listed, sentence_case
 from lsbook.evidence import literature
-from lsbook.evidence.claims import ALL_CLAIMS, CONTRADICTED, LEAST_SEEDS, NOT_TESTED, REPRODUCED, UNDECIDED
+from lsbook.evidence.claims import ALL_CLAIMS, CONTRADICTED, LEAST_SEEDS, MIXED, NOT_TESTED, REPRODUCED, UNDECIDED
 from lsbook.figures.marks import WORDS, hidden, mark
 from lsbook.outputs import Html, Markup, Text
 
@@ -58,11 +58,19 @@ def later_grid(findings: Sequence[Finding]) -> Html | Text:
     )
 
 
+_MEANING = {MIXED: ": other parts or networks are open or do not", PAPER_PROFILE: " as far as it is known"}
+
+
 def legend() -> Markup:
     """Return the list that says what each mark of the grid means."""
-    words = [Markup("<li>{} {}</li>").format(mark(verdict), word) for verdict, word in WORDS.items()]
+    words = [
+        Markup("<li>{} {}{}</li>").format(mark(verdict), word, _MEANING.get(verdict, ""))
+        for verdict, word in WORDS.items()
+    ]
     shapes = [
-        Markup("<li>{} {}</li>").format(mark("reproduced", profile == PAPER_PROFILE), captions.standing(profile))
+        Markup("<li>{} {}{}</li>").format(
+            mark("reproduced", profile == PAPER_PROFILE), captions.standing(profile), _MEANING.get(profile, "")
+        )
         for profile in ("laptop", PAPER_PROFILE)
     ]
     return Markup('<ul class="legend">{}</ul>').format(Markup("").join([*words, *shapes]))
@@ -149,14 +157,16 @@ def verb(word: str, n: int) -> str:
     return word if n == 1 else word.replace("holds", "hold").replace("does", "do")
 
 
-def multiplicity_text(findings: Sequence[Finding]) -> Text:
-    """How many decided parts stay decided when it is taken into account that many are tested."""
-    tested = [f for f in findings if f.verdict.verdict != NOT_TESTED]
+def multiplicity_text(findings: Sequence[Finding], later: Sequence[Finding]) -> Text:
+    """How many decided parts stay decided when it is taken into account that many are tested. later: of later work."""
+    own, others = ([f for f in found if f.verdict.verdict != NOT_TESTED] for found in (findings, later))
+    tested = [*own, *others]
     decided = np.array([f.verdict.verdict != UNDECIDED for f in tested])
     values = np.array([_p(f) for f in tested])
     stay = [int((decided & (adjust(values) < 0.05)).sum()) for adjust in (holm, benjamini_hochberg)]
     return Text(
-        f"{len(tested)} parts are tested at 5 % each. Of the {decided.sum()} that are decided, {stay[0]} stay so by "
+        f"{len(own)} parts of the paper’s claims and {len(others)} of later findings are tested at 5 % each. Of the "
+        f"{decided.sum()} that are decided, {stay[0]} stay so by "
         f"Holm’s correction, which makes even one wrong decision improbable, and {stay[1]} by Benjamini and "
         "Hochberg’s, which bounds the share of wrong ones."
     )
@@ -164,10 +174,9 @@ def multiplicity_text(findings: Sequence[Finding]) -> Text:
 
 def _p(finding: Finding) -> float:
     """Return the p-value of the test that the difference is at the threshold."""
-    part, claim = finding.part, ALL_CLAIMS[finding.verdict.claim]
     first, second = finding.measure.first, finding.measure.second
-    threshold = -part.sign * part.margin
-    if claim.design == "paired":
+    threshold = -finding.part.sign * finding.part.margin
+    if finding.measure.paired:
         return paired_p_value(second - first, threshold)
     return welch_p_value(first, second, threshold)
 
@@ -179,8 +188,8 @@ def sampling_text(findings: Sequence[Finding]) -> Text:
     size = f" (of accuracy about {', '.join(sizes)})" if sizes else ""
     return Text(
         "The intervals are over trainings from other seeds, all on the same training images and tested on the same "
-        f"images: they leave out the choice of the former, and of the latter{size}; that part is shared by both sides "
-        "of a difference."
+        f"images: they leave out the choice of the former, and of the latter{size}. In a difference, whose two sides "
+        "are tested on the same images, that is less, but not nothing."
     )
 
 

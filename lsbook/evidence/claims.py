@@ -192,7 +192,7 @@ _CLAIMS = (
         "C5",
         "two similar classes form an arc",
         (Part("sd of arc length over sd of radius, seen from the third class's training centroid", +1, "ratio"),),
-        caveat="This ratio rises for nearly every pair of classes, similar or not.",
+        caveat="This ratio rises for every pair of classes, for unlike ones more.",
     ),
     Claim(
         "C6",
@@ -270,12 +270,12 @@ _CLAIMS = (
             Part("sd over mean of true − other logits, training", -1, "ratio", name="variation"),
             Part("distance of the mean gap from the smoothed optimum, training", -1, "nats", name="optimum"),
         ),
-        caveat="It is asked of networks that fit their training images.",
+        caveat="It is about networks that have fitted their training images.",
     ),
     Claim(
         "C19",
         "even a student without a teacher can beat the smoothed teacher's",
-        (Part("test accuracy, student without − with the smoothed teacher, best-known α", +1, "points"),),
+        (Part("test accuracy, student without − with the smoothed teacher, both at α = 0.1", +1, "points"),),
         design=None,
     ),
     Claim(
@@ -321,6 +321,7 @@ _LATER = (
             ),
         ),
         design=None,
+        caveat="The third part holds also where normalising harms both, if it harms more with hard targets.",
     ),
     Claim(
         "L4",
@@ -369,6 +370,7 @@ _LATER = (
             Part("NC1 at the end, training", -1, "ratio", name="NC1"),
             Part("NC2 of class means at the end, training", -1, "ratio", name="NC2"),
         ),
+        caveat="It was reported of networks that make no more errors on their training images.",
     ),
     Claim(
         "L10",

@@ -232,7 +232,7 @@ REPLICATED = {
     "C6": "confirmed in most cases",
     "C9": "confirmed at α = 0.3",
     "C10": "no gain found",
-    "C11": "at high temperatures only",
+    "C11": "at high temperatures only (its likelihoods are normalised over time)",
     "C12": "confirmed",
     "C13": "no gain found",
     "C14": "confirmed",

@@ -101,9 +101,7 @@ def test_the_sentence_compares_the_look_alike_pair_with_unlike_ones(store):
 
 def test_in_short_says_whether_look_alikes_are_special(pairs, store):
     rising = (pairs.rises[:, 0] > 0).sum()
-    begin = (
-        f"What shows two look-alike classes as an arc rises for {rising} of 45 pairs of classes on AlexNet, CIFAR-10, "
-    )
+    begin = f"The measure of an arc rises for {rising} of 45 pairs of classes on AlexNet, CIFAR-10, "
     own, unlike = pairs.own_and_unlike
     excess = welch_interval(own[0] - unlike[0], own[1] - unlike[1])
     clearly = {True: "more than", False: "less than"}[excess.mean > 0]

@@ -242,12 +242,15 @@ def test_sentences_on_falls_and_held_out_images_and_rows():
         "From a run’s highest point to its end it falls by 0.19 (X) and 0.08 (Y) nats with smoothed targets, and by "
         "0.04 (X) and 0.00 (Y) with hard ones, for which the paper reports a late fall as well."
     )
-    lost = mutual_information.heldout_sentence(1 + SEEDS, 0.8 + SEEDS).replace("\N{NO-BREAK SPACE}", " ")
-    assert lost == (
-        "Held-out images lose as well (−0.200 [−0.223, −0.177]), so memory of training images does not explain it."
+    train, heldout = (1 + SEEDS, 0.6 + SEEDS), (1 + SEEDS, 0.8 + SEEDS)
+    lost = mutual_information.heldout_sentence([("X", train, heldout), ("Y", heldout, heldout)])
+    assert lost.replace("\N{NO-BREAK SPACE}", " ") == (
+        "Held-out images, of which a network has no memory, lose as well, −0.200 [−0.223, −0.177] on X and −0.200 "
+        "[−0.223, −0.177] on Y: 50 % and 100 % of what training images lose."
     )
-    assert mutual_information.heldout_sentence(1 + SEEDS[:1], 0.8 + SEEDS[:1]) == (
-        "About held-out images the difference is −0.2."
+    single = (1 + SEEDS[:1], 0.8 + SEEDS[:1])
+    assert mutual_information.heldout_sentence([("X", train, heldout), ("Y", single, single)]) == (
+        f"About held-out images the difference is {captions.difference(*heldout)} on X and −0.2 on Y."
     )
     assert mutual_information.dependence_sentence([(1.0, 0.5), (1.0, 1.5)]) == (
         "In 1 of 2 rows smoothed networks end lower."
@@ -260,7 +263,7 @@ def test_the_answer_is_of_what_was_measured(rows):
         "**In short.** As in the paper, smoothed networks end with less information about which image"
     )
     assert "and by 0.00 (ResNet-56) with hard ones" in text
-    assert "Held-out images lose as well" in text
+    assert "Held-out images, of which a network has no memory, lose as well, " in text
 
 
 @pytest.mark.parametrize("place", [0, 1])

@@ -184,8 +184,9 @@ def test_networks_that_have_not_fitted_their_training_images_are_named(rows, unf
     )
     assert projections.fitting_text([rows[0], unfitted]).markdown == (
         f"{shares}: 94 and 40 %. The claims are about the end of training, which ResNet-56, CIFAR-10, with less than "
-        "80 %, has not reached. That about logit gaps is not asked there: the mean gap of ResNet-56, CIFAR-10 is off "
-        f"its optimum by {hard:.2f} nats with hard targets and {smoothed:.2f} nats with smoothed targets."
+        "80 %, has not reached. That about logit gaps turns on it: the mean gap of ResNet-56, CIFAR-10 is off "
+        f"the optimum for smoothed targets by {hard:.2f} nats with hard targets and {smoothed:.2f} nats with smoothed "
+        "targets."
     )
 
 
@@ -225,7 +226,8 @@ def test_in_short_begins_with_what_contradicts_the_paper(rows, unfitted):
         f"accuracy ({change(turned, 'C1')} points), {first}, {gaps} and {last}. In the small-scale setting, smoothing "
         "is not shown to do what Figure 1 is about. Accuracy falls by more than half a point on 2 networks. More. "
         "Contrary to the paper’s claims, on ResNet-56, CIFAR-10, which has not fitted its training images, smoothing "
-        f"costs more than half a point of accuracy ({change(unfitted, 'C1')} points), {first} and {last}. {LINK}"
+        f"costs more than half a point of accuracy ({change(unfitted, 'C1')} points), {first}, {gaps} and {last}. "
+        f"{LINK}"
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 from lsbook.chapters import scorecard
 from lsbook.chapters.findings import collect
 from lsbook.chapters.topics import LATER_TOPICS, TOPICS
-from lsbook.evidence.claims import CLAIMS, LATER
+from lsbook.evidence.claims import CLAIMS, LATER, REPRODUCED
 from tests.chapters.invented import MLP, finding
 
 FINDINGS = [
@@ -99,10 +99,19 @@ def test_counts_are_in_words():
 
 
 def test_corrections_for_many_tests_never_decide_more():
-    text = scorecard.multiplicity_text(FINDINGS).markdown
-    tested, decided, holm, hochberg = map(int, re.findall(r"(\d+) (?:parts|that are|stay|by Benj)", text))
-    assert tested == decided == 6
+    text = scorecard.multiplicity_text(FINDINGS, FINDINGS[:2]).markdown
+    tested, later, decided, holm, hochberg = map(
+        int, re.findall(r"(\d+) (?:parts|of later|that are|stay|by Benj)", text)
+    )
+    assert (tested, later, decided) == (6, 2, 8)
     assert holm <= hochberg <= decided
+
+
+def test_readings_of_the_same_runs_are_tested_as_pairs():
+    """The seeds differ far more from each other than what is read of each: only as pairs do they stay decided."""
+    found = finding("L3", 0.005, part="repair", seeds=5, paired=True)
+    assert found.verdict.verdict == REPRODUCED
+    assert "Of the 1 that are decided, 1 stay so by Holm" in scorecard.multiplicity_text([], [found]).markdown
 
 
 def test_the_choice_of_test_images_has_its_size():

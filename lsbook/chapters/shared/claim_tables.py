@@ -23,7 +23,8 @@ UNITS = {"fraction": "fraction of 1", "ratio": "a ratio, without unit"}
 class Measure(NamedTuple):
     """A part of a claim, measured on two arms: one value a seed. title: in a few words, for a diagram or a row.
 
-    conditions: such as "α = 0.1, T = 8"; empty where only the claim's own α says under which.
+    conditions: such as "α = 0.1, T = 8"; empty where only the claim's own α says under which; paired: whether both are
+    of the same runs.
     """
 
     title: str
@@ -31,6 +32,7 @@ class Measure(NamedTuple):
     first: np.ndarray
     second: np.ndarray
     conditions: str = ""
+    paired: bool = False
 
 
 class Setting(NamedTuple):
@@ -122,7 +124,7 @@ def measure(
 
 def measure_paired(claim: str, part: str, title: str, first: np.ndarray, second: np.ndarray) -> Measure:
     """The verdict on one part of a claim from two readings (S,) of the same runs; d = second − first."""
-    return Measure(title, claims.decide_paired(ALL_CLAIMS[claim], second - first, part), first, second)
+    return Measure(title, claims.decide_paired(ALL_CLAIMS[claim], second - first, part), first, second, paired=True)
 
 
 def at_factor(measures: Sequence[Measure], alpha: float) -> list[Measure]:
