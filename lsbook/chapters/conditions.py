@@ -32,7 +32,7 @@ from lsbook.core.registry import network_title
 from lsbook.core.store import Record
 from lsbook.core.wording import counted, listed
 from lsbook.evidence.claims import LEAST_SEEDS
-from lsbook.outputs import Figure, Markup, Text
+from lsbook.outputs import Figure, Text
 
 DECIDED = ("L8", "L4", "L5")
 NOISY = {"smoke": ("digits", "alexnet-16"), "laptop": later_findings.NOISY, "paper": later_findings.NOISY}
@@ -230,7 +230,7 @@ def in_short(found: Study) -> Text:
         sentences.append(
             f"Nothing is decided yet of {listed(waiting)}: a verdict needs {LEAST_SEEDS} of the seeds fixed beforehand."
         )
-    return Text(Markup("**In short.** {}").format(" ".join(sentences)))
+    return later_findings.answer_text(sentences)
 
 
 def numbers(found: Study) -> dict[str, float | str]:

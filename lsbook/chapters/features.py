@@ -10,6 +10,7 @@ from lsbook import figures
 from lsbook.chapters import projections
 from lsbook.chapters.later_findings import (
     Statement,
+    answer_text,
     answers,
     compared,
     comparisons,
@@ -23,7 +24,7 @@ from lsbook.chapters.shared.comparison import Comparison
 from lsbook.core import registry
 from lsbook.core.wording import listed
 from lsbook.evidence.claims import LATER
-from lsbook.outputs import Figure, Markup, Table, Text, cell_frame
+from lsbook.outputs import Figure, Table, Text, cell_frame
 
 DECIDED = ("L6", "L7", "L9")
 # (claim, part) -> what may have come of it, in the order in which it is said.
@@ -75,7 +76,7 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 def in_short(shown: Sequence[Comparison]) -> Text:
     """The chapter's answer."""
     sentences = answers(shown, measured(shown, measures, DECIDED), STATEMENTS, so_far)
-    return Text(Markup("**In short.** {}").format(" ".join(sentences)))
+    return answer_text(sentences)
 
 
 def so_far(comparison: Comparison) -> str:

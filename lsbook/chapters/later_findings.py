@@ -22,6 +22,7 @@ from lsbook.core.registry import identifier
 from lsbook.core.store import Record
 from lsbook.core.wording import listed, sentence_case
 from lsbook.evidence.claims import CONTRADICTED, LEAST_SEEDS, NOT_TESTED, REPRODUCED, UNDECIDED
+from lsbook.outputs import Markup, Text
 
 SEEDS = {"cifar10": "5-9", "tiny-imagenet-50": "0-4", "multi30k": "3-5"}
 TAUGHT_SEEDS = "3-5"  # of students, as many as Figure 5's
@@ -277,6 +278,13 @@ def answers(
         for part, statement in statements.items()
     ]
     return [sentence for sentence in (*said, standing) if sentence]
+
+
+def answer_text(sentences: Sequence[str]) -> Text:
+    """A chapter's answer: up to three sentences as a paragraph, more as a list."""
+    if len(sentences) < 4:
+        return Text(Markup("**In short.** {}").format(Markup(" ").join(sentences)))
+    return Text(Markup("**In short.**\n\n{}").format(Markup("\n").join(map(Markup("- {}").format, sentences))))
 
 
 def is_tested(found: Sequence[Finding]) -> bool:

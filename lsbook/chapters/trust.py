@@ -107,7 +107,7 @@ def measures(comparison: Comparison, claim: str) -> list[Setting]:
 def _unknown_setting(comparison: Comparison, dataset: str) -> Setting:
     """L10 against the test images of one data set."""
     found = compared("L10", [*UNKNOWN_SCORES], comparison.reference, comparison.main, partial(unknown, dataset))
-    return setting("trust", comparison, f" against {registry.title(dataset)}", found)
+    return setting("trust", comparison, f" against {registry.short_title(dataset)}", found)
 
 
 def settings(profile: str, seeds: str) -> list[Setting]:
@@ -120,7 +120,7 @@ def in_short(shown: Sequence[Comparison]) -> Text:
     sentences = answers(shown, measured(shown, measures, DECIDED), STATEMENTS, so_far)
     sentences[1:1] = _ranking_without_accuracy(shown)
     link = Markup("You can [accept and reject predictions yourself](#accept-and-reject).")
-    return Text(Markup("**In short.** {}").format(Markup(" ").join([*sentences, link])))
+    return later_findings.answer_text([*sentences, link])
 
 
 def _ranking_without_accuracy(shown: Sequence[Comparison]) -> list[str]:

@@ -59,7 +59,8 @@ def test_a_claim_of_which_a_record_lacks_a_number_is_left_out(comparison):
 def test_the_answer_and_the_table(comparison):
     text = features.in_short([comparison]).markdown.replace("\N{NO-BREAK SPACE}", " ")
     assert text.startswith(
-        "**In short.** Smoothed features separate the classes more on ResNet-56, CIFAR-10 (R² 0.506 → 0.606, +0.1000 "
+        "**In short.**\n\n- Smoothed features separate the classes more on ResNet-56, CIFAR-10 (R² 0.506 → 0.606, "
+        "+0.1000 "
     )
     assert "They transfer worse to other images on ResNet-56, CIFAR-10 (probe accuracy 20.1 → 18.1 %, −2.00" in text
     assert "MaxSup’s features transfer better than smoothed ones on ResNet-56, CIFAR-10 (probe accuracy 18.1" in text
