@@ -18,15 +18,20 @@ def array(name: str, values: ArrayLike, shape: tuple[int | None, ...]) -> np.nda
         shape: the size that each axis must have, None for any size above 0.
 
     Raises:
-        ValueError: if the shape is another, an axis has size 0, or a value is NaN or infinite.
+        ValueError: if the shape is another, an axis has size 0, or a value is no number, NaN or infinite.
     """
-    found = np.asarray(values)
+    try:
+        found = np.asarray(values)
+    except ValueError as error:  # rows that are not equally long
+        raise ValueError(f"{name}: {error}") from None
     fits = found.ndim == len(shape) and all(want in (None, size) for want, size in zip(shape, found.shape, strict=True))
     if not fits:
         expected = ", ".join("any" if size is None else str(size) for size in shape)
         raise ValueError(f"{name}: expected shape ({expected}), not {found.shape}")
     if found.size == 0:
         raise ValueError(f"{name}: no examples, the shape is {found.shape}")
+    if found.dtype.kind not in "biuf":
+        raise ValueError(f"{name}: expected numbers, not {found.dtype}")
     if not np.isfinite(found).all():
         raise ValueError(f"{name}: NaN or infinite values")
     return found
@@ -36,9 +41,13 @@ def floats(name: str, values: ArrayLike, shape: tuple[int | None, ...]) -> NDArr
     """Return `values` as a float64 array, checked as by `array`.
 
     Raises:
-        ValueError: if the shape is another than `shape`, an axis has size 0, or a value is NaN or infinite.
+        ValueError: if the shape is another than `shape`, an axis has size 0, or a value is no number, NaN or infinite.
     """
-    return array(name, np.asarray(values, dtype=np.float64), shape)
+    try:
+        found = np.asarray(values, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{name}: {error}") from None
+    return array(name, found, shape)
 
 
 def class_indices(labels: ArrayLike, n: int | None = None, n_classes: int | None = None) -> NDArray[np.integer]:

@@ -45,9 +45,12 @@ def smoothness_at(temperature: float, logits: ArrayLike, labels: ArrayLike) -> f
         labels: (N,) class indices.
 
     Raises:
-        ValueError: if N is 0, shapes disagree, a logit is not finite, a label is out of range or T is not above 0.
+        ValueError: if N is 0, K is below 2, shapes disagree, a logit is not finite, a label is out of range or T is
+            not above 0.
     """
     logits, labels = logits_and_labels(logits, labels)
+    if logits.shape[1] < 2:
+        raise ValueError("logits: expected two classes or more, of which one can be wrong")
     temperature = positive("temperature", temperature)
     blocks = (slice(start, start + BLOCK_ROWS) for start in range(0, len(logits), BLOCK_ROWS))
     true = sum(_true_probability(logits[b], labels[b], temperature) for b in blocks) / len(logits)

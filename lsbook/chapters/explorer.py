@@ -224,11 +224,11 @@ def translations(profile: str, alpha: float, store: Store | None = None) -> Widg
         runs = [machine_translation.run(name, arm, int(SEED)) for arm in arms]
         if all(run in store for run in runs):
             hard, smoothed = obtain(runs, store)
-            return _translations(name, alpha, hard, smoothed)
+            return _translations(alpha, hard, smoothed)
     return None
 
 
-def _translations(profile: str, alpha: float, hard: Record, smoothed: Record) -> Widget:
+def _translations(alpha: float, hard: Record, smoothed: Record) -> Widget:
     data = {
         "alpha": alpha,
         "language": registry.corpus(hard.run.dataset).languages[1],

@@ -186,7 +186,10 @@ def _from_parquet(place: Path) -> list[Encoded]:
     if "train" not in parts.values():
         raise UserError(f"{place} has no train.parquet, nor train-00000-of-00001.parquet and so on")
     classes = sources.class_names(list(parts))
-    like = Dataset(title="theirs", classes=classes, shape=None, examples=(1, 1), heldout=0)
+    try:
+        like = Dataset(title="theirs", classes=classes, shape=None, examples=(1, 1), heldout=0)
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from None
     found = []
     for path, part in parts.items():
         for row, (content, label) in enumerate(sources.read_images(path, like)):

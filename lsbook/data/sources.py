@@ -279,7 +279,7 @@ def _class_names(path: Path, schema, label: str) -> tuple[str, ...]:
         else:
             features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features", {})
             names = features.get(label, {}).get("names") or ()
-        if not all(isinstance(name, str) for name in names):
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
             raise TypeError
     except (ValueError, AttributeError, TypeError, RecursionError):
         raise UserError(f"{path}: the class names in its metadata are no list of names; get it anew") from None

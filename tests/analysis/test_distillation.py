@@ -63,6 +63,11 @@ def test_an_index_out_of_reach_is_refused():
         temperature_for(0.1, logits, LABELS)
 
 
+def test_one_class_has_no_index():
+    with pytest.raises(ValueError, match="logits: expected two classes or more"):
+        smoothness_at(1.0, [[1.0], [2.0]], [0, 0])
+
+
 @pytest.mark.parametrize(
     ("probabilities", "labels", "message"),
     [

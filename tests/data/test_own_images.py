@@ -256,6 +256,10 @@ def twice(folder):
     fill(folder / "validation", start=100)
 
 
+def one_named(folder):
+    parquet(folder / "train.parquet", labels=("ant",))
+
+
 def many_labels(folder):
     parquet(folder / "train.parquet", labels=COLOURS, names=False)
     table = pq.read_table(folder / "train.parquet")
@@ -287,6 +291,7 @@ def other_names(folder):
         (all_broken, "none of the 1 images can be read, the first: ant/1.png"),
         (only_tested, "the class 'wasp' has 4 images, 0 of them for training"),
         (twice, "has the same part twice"),
+        (one_named, "theirs: classes: at least two"),
         (text_labels, "labels must be whole numbers, not string"),
         (other_names, "train.parquet and test.parquet name different classes; keep files of one data set"),
         (many_labels, "has a label 1,000,000,000; at most 1,000 classes are read"),
