@@ -27,7 +27,7 @@ from lsbook.core.registry import short_title
 from lsbook.core.store import Record, Store
 from lsbook.core.wording import counted, listed
 from lsbook.evidence import literature
-from lsbook.evidence.claims import CLAIMS, CONTRADICTED, MIXED, NOT_TESTED, REPRODUCED
+from lsbook.evidence.claims import CONTRADICTED, MIXED, NOT_TESTED, REPRODUCED
 from lsbook.evidence.literature import TABLE_2, TABLE_3
 from lsbook.figures.marks import WORDS, hidden, mark
 from lsbook.outputs import Html, Markup, Text, embedded_json
@@ -121,14 +121,13 @@ def _card(found: Answer, findings: Sequence[Finding]) -> Markup:
 
 
 def _all_claims(topic: Topic, findings: Sequence[Finding]) -> Markup:
-    """Which claims the topic is judged by, and what came of all, where it has several."""
+    """What came of all claims of a topic that has several."""
     if len(topic.claims) == 1:
         return Markup("")
     found = [verdict_on(findings, claim) for claim in topic.claims]
     counts = [(word, found.count(verdict)) for verdict, word in WORDS.items()]
     said = listed([f"{n} {verb(word, n)}" for word, n in counts if n])
-    judged = "; ".join(dict.fromkeys(CLAIMS[claim].text for claim, _ in topic.sentences))
-    return Markup("<p><small>Judged by: {}. Of all {} claims {}.</small></p>").format(judged, len(found), said)
+    return Markup("<p><small>Of all {} claims {}.</small></p>").format(len(found), said)
 
 
 def _brief(network: tuple[str, str], before: Sequence[tuple[str, str]]) -> str:
