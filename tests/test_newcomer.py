@@ -231,6 +231,18 @@ def test_a_module_that_makes_what_it_is_asked_for_is_asked_once(tmp_path, monkey
     assert registry.imported("making:made").count("Thing") == 1
 
 
+@pytest.fixture
+def importable(tmp_path, monkeypatch):
+    """Makes a text a module of that name."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def make(name: str, text: str) -> None:
+        (tmp_path / f"{name}.py").write_text(text)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    return make
+
+
 BROKEN_NETWORK = """
 from torch import nn
 from lsbook.core.registry import Model
@@ -263,12 +275,10 @@ LAYER = "nn.Linear(width, n_classes)"
     ],
 )
 def test_a_network_that_cannot_be_trained_is_refused_in_one_line_before_a_training(
-    mine, tmp_path, monkeypatch, output, penultimate, arguments, message
+    mine, tmp_path, importable, output, penultimate, arguments, message
 ):
     text = BROKEN_NETWORK.format(output=output, penultimate=penultimate, arguments=arguments)
-    (tmp_path / "broken_network.py").write_text(text)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "broken_network", raising=False)
+    importable("broken_network", text)
     run = dataclasses.replace(RUN, model="broken_network:net")
     with pytest.raises(UserError, match=message) as refused:
         obtain([run], Store(tmp_path / "results"), progress=False)
@@ -297,11 +307,9 @@ class Loss:
     ],
 )
 def test_a_loss_that_cannot_be_minimised_is_refused_in_one_line_before_a_training(
-    mine, tmp_path, monkeypatch, body, message
+    mine, tmp_path, importable, body, message
 ):
-    (tmp_path / "broken_loss.py").write_text(BROKEN_LOSS.format(body=body))
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "broken_loss", raising=False)
+    importable("broken_loss", BROKEN_LOSS.format(body=body))
     run = dataclasses.replace(RUN, recipe=dataclasses.replace(RUN.recipe, loss="broken_loss:Loss"))
     with pytest.raises(UserError, match=message) as refused:
         obtain([run], Store(tmp_path / "results"), progress=False)
@@ -327,10 +335,8 @@ text = Corpus(title="t", languages=("en", "de"), load="broken_text:load")
         ("return ['ab']", "broken_text:load: pair 0 has to be two sentences, not 'ab'"),
     ],
 )
-def test_a_function_that_gives_no_sentences_is_refused_in_one_line(tmp_path, monkeypatch, body, message):
-    (tmp_path / "broken_text.py").write_text(BROKEN_TEXT.format(body=body))
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "broken_text", raising=False)
+def test_a_function_that_gives_no_sentences_is_refused_in_one_line(importable, body, message):
+    importable("broken_text", BROKEN_TEXT.format(body=body))
     with pytest.raises(UserError, match=message):
         list(texts.locate("broken_text:text", "train").stream())
 
@@ -359,10 +365,8 @@ data = Dataset(title="t", classes=("a", "b"), shape=(1, 4, 4), examples=(20, 8),
         ("return np.zeros((20, 3, 4, 4), np.uint8), np.zeros(20, int)", "expected images of shape"),
     ],
 )
-def test_a_function_that_gives_no_images_is_refused_in_one_line(tmp_path, monkeypatch, body, message):
-    (tmp_path / "broken.py").write_text(BROKEN.format(body=body))
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "broken", raising=False)
+def test_a_function_that_gives_no_images_is_refused_in_one_line(importable, body, message):
+    importable("broken", BROKEN.format(body=body))
     with pytest.raises(UserError, match=message):
         images.load("broken:data", "train")
 

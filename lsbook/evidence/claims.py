@@ -192,7 +192,7 @@ _CLAIMS = (
         "C5",
         "two similar classes form an arc",
         (Part("sd of arc length over sd of radius, seen from the third class's training centroid", +1, "ratio"),),
-        caveat="This ratio rises for every pair of classes, for unlike ones more.",
+        caveat="This ratio rises for nearly every pair of classes, similar or not.",
     ),
     Claim(
         "C6",
