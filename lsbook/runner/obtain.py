@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ def train_and_record(
     """Train a run and return its new record, or the one that another process has written meanwhile.
 
     Args:
-        run: what to train; the teachers of a student are trained first where their weights are not on this machine.
+        run: what to train; of a student's teachers first those that it needs and whose weights are not on this machine.
         store: where the record goes.
         splits_of: a run to its data, as `cached_splits` gives them.
         tensorboard: as for `training.train`.
@@ -162,8 +163,21 @@ def _unlocked_first(runs: Sequence[Run]) -> Iterator[Run]:
 
 def _distillation_target(run: Run, store: Store, splits_of: Callable, progress: bool | Callable):
     """What a student learns from its teachers' logits: `training.distillation_target`."""
-    logits = {teacher: _teacher_logits(teacher, run, store, splits_of, progress) for teacher in run.teachers}
-    return import_training().distillation_target(run, logits)
+    smoothness = _recorded_smoothness(run, store) if run.as_soft_as else None
+    needed = run.teachers if smoothness is None else [run.teacher] if run.teacher else []
+    logits = {teacher: _teacher_logits(teacher, run, store, splits_of, progress) for teacher in needed}
+    return import_training().distillation_target(run, logits, smoothness)
+
+
+def _recorded_smoothness(run: Run, store: Store) -> float | None:
+    """The smoothness index γ that the run's targets are to have, from the record of a student that learnt from these.
+
+    It saves the training of a teacher, and the new one would differ from the recorded where other hardware rounds
+    otherwise. None without a record.
+    """
+    student = replace(run, teacher=run.as_soft_as, as_soft_as=None, temperature=1.0, beta=1.0)
+    record = store.get(student)
+    return None if record is None else record.metrics["teacher_smoothness"]
 
 
 def _teacher_logits(teacher: Run, student: Run, store: Store, splits_of: Callable, progress: bool | Callable):

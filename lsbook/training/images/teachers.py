@@ -192,17 +192,21 @@ class DistillationTarget(NamedTuple):
     metrics: dict[str, float]
 
 
-def distillation_target(run: Run, logits: Mapping[Run, TeacherLogits]) -> DistillationTarget:
+def distillation_target(
+    run: Run, logits: Mapping[Run, TeacherLogits], smoothness: float | None = None
+) -> DistillationTarget:
     """Make the loss of a run that has teachers, and metrics of its targets.
 
     Args:
         run: a student, or a run whose labels are smoothed to the smoothness index of another network's targets.
         logits: those of each of the run's teachers.
+        smoothness: γ of the targets of `run.as_soft_as` at T = 1 where it is known; found from its logits when None.
 
     Raises:
         UserError: no temperature gives the teacher's targets the smoothness index that the run asks for.
     """
-    smoothness = logits[run.as_soft_as].smoothness(1.0) if run.as_soft_as else math.nan
+    if smoothness is None:
+        smoothness = logits[run.as_soft_as].smoothness(1.0) if run.as_soft_as else math.nan
     if run.teacher is None:
         return DistillationTarget(SmoothedCrossEntropy(alpha=smoothness), {"teacher_smoothness": smoothness})
     teacher = logits[run.teacher]

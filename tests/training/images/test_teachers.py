@@ -215,6 +215,24 @@ def test_targets_become_as_soft_as_another_teachers(data, here):
     torch.testing.assert_close(alone.loss(logits, Batch(None, labels, None)), loss, atol=1e-4, rtol=1e-4)
 
 
+def test_a_recorded_smoothness_needs_no_teacher(data, here, results, monkeypatch):
+    """The targets' γ is that of the recorded student at T = 1, and only the hard teacher is trained again."""
+    monkeypatch.setattr("lsbook.training.load_splits", lambda _: data)
+    recipe = dataclasses.replace(RECIPE, steps=60)
+    soft, knows = run(model="mlp-800", recipe=recipe, alpha=0.3), run(model="mlp-800", recipe=recipe)
+    smoothed = student(teacher=soft, temperature=1.0, beta=1.0)
+    [recorded] = obtain([smoothed], progress=False)
+    monkeypatch.setenv("LSBOOK_RUNS", str(here / "of another machine"))
+    trained, train = [], training.train
+    monkeypatch.setattr(training, "train", lambda run, *args, **more: trained.append(run) or train(run, *args, **more))
+    hard = dataclasses.replace(smoothed, teacher=knows, temperature=None, as_soft_as=soft)
+    equally_soft = dataclasses.replace(hard, teacher=None, beta=None)
+    records = obtain([equally_soft, hard], progress=False)
+    assert trained == [equally_soft, knows, hard]
+    for record in records:
+        assert record.metrics["teacher_smoothness"] == pytest.approx(recorded.metrics["teacher_smoothness"], abs=1e-6)
+
+
 def test_a_smoothness_out_of_reach_is_refused(data, here):
     """Of a teacher that knows nothing as yet, beside one that is sure of what it knows."""
     sure = run(model="mlp-800", recipe=dataclasses.replace(RECIPE, steps=60))
