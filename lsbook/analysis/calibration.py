@@ -180,7 +180,7 @@ def _classwise_equal_width(probabilities: np.ndarray, labels: NDArray[np.integer
     """Count the pairs of all classes at once, blocks of rows after each other."""
     n, n_classes = probabilities.shape
     size = n_classes * n_bins
-    edges, first_bins = np.arange(1, n_bins) / n_bins, n_bins * np.arange(n_classes)
+    edges, first_bins = equal_widths(n_bins), n_bins * np.arange(n_classes)
     count, confidence = np.zeros(size, dtype=np.int64), np.zeros(size)
     step = max(n_bins, BLOCK_SIZE // n_classes)
     for start in range(0, n, step):
@@ -218,17 +218,21 @@ def confidence_reliability(
     """
     n_bins = integer("n_bins", n_bins, least=1)
     confidence, correct = _forecasts(confidence, correct)
-    inner = np.arange(1, n_bins)
     if equal_mass:
-        ranks = -(-len(confidence) * inner // n_bins) - 1
+        ranks = -(-len(confidence) * np.arange(1, n_bins) // n_bins) - 1
         edges = np.partition(confidence, ranks)[ranks]
     else:
-        edges = inner / n_bins
+        edges = equal_widths(n_bins)
     bins = np.searchsorted(edges, confidence, side="left")
     count = np.bincount(bins, minlength=n_bins)
     sums = np.stack([np.bincount(bins, values, minlength=n_bins) for values in (confidence, correct)])
     means = np.divide(sums, count, where=count > 0, out=np.full(sums.shape, np.nan))
     return Reliability(confidence=means[0], accuracy=means[1], count=count)
+
+
+def equal_widths(n_bins: int) -> NDArray[np.float64]:
+    """Return the edges (n_bins − 1,) between bins of equal width of [0, 1], each the largest confidence of its bin."""
+    return np.arange(1, n_bins) / n_bins
 
 
 def expected_calibration_error(

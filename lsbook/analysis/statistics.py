@@ -1,4 +1,4 @@
-"""Confidence intervals over seeds: Student's t for one arm or for pairs, Welch's t for two arms; and a test of shares.
+"""Confidence intervals and p-values over seeds: Student's t for one arm or pairs, Welch's t for two arms.
 
 Intervals are in the units of the values. Values without any variance give the interval of one point.
 """
@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import stdtr, stdtrit
+
+from lsbook.analysis.checks import floats
 
 
 class Interval(NamedTuple):
@@ -90,6 +92,28 @@ def welch_p_value(hard: ArrayLike, smoothed: ArrayLike, threshold: float = 0.0) 
         ValueError: if an arm has fewer than two values or one is not finite.
     """
     return _p_value(*_difference(hard, smoothed), threshold)
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Adjust the p-values of M tests so that any false one is below 5 % with a chance of at most 5 % (Holm 1979).
+
+    Args:
+        p_values: (M,), from 0 to 1.
+
+    Returns:
+        (M,) adjusted p-values in the same order, at most 1.
+
+    Raises:
+        ValueError: if there are none, or one is outside [0, 1].
+    """
+    p_values = floats("p_values", p_values, (None,))
+    if p_values.min() < 0 or p_values.max() > 1:
+        raise ValueError("p_values: expected numbers in [0, 1]")
+    rising = np.argsort(p_values)
+    multiplied = p_values[rising] * np.arange(len(p_values), 0, -1)
+    adjusted = np.empty_like(p_values)
+    adjusted[rising] = np.minimum(np.maximum.accumulate(multiplied), 1)
+    return adjusted
 
 
 def seed_values(name: str, values: ArrayLike) -> NDArray[np.float64]:

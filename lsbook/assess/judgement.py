@@ -255,7 +255,7 @@ def _pivotal(value: float, drawn: np.ndarray) -> Interval:
 
 
 def _weighted_ece(confidence: np.ndarray, correct: np.ndarray, weights: np.ndarray) -> float:
-    bins = np.minimum(np.ceil(confidence * N_BINS).astype(int) - 1, N_BINS - 1).clip(0)
+    bins = np.searchsorted(calibration.equal_widths(N_BINS), confidence)
     return float(np.abs(np.bincount(bins, weights * (correct - confidence), N_BINS)).sum() / weights.sum())
 
 
