@@ -124,6 +124,8 @@ def _found(folder: Path) -> tuple[list[Encoded], list[str]]:
     if not inside:
         raise UserError(f"{folder} has no folders; put the images of each class into a folder named after it")
     parts = {path: part_of[path.name.lower()] for path in inside if path.name.lower() in part_of}
+    if not parts and len(inside) == 1 and _folders(inside[0]):
+        raise UserError(f"{folder} has one folder, {brief(inside[0].name)}, with others inside; name that one")
     if parts and len(parts) < len(inside):
         other = next(path.name for path in inside if path not in parts)
         raise UserError(

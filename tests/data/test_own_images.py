@@ -216,6 +216,10 @@ def one_class(folder):
     fill(folder, labels=("ant",))
 
 
+def one_too_high(folder):
+    fill(folder / "insects")
+
+
 def few(folder):
     fill(folder, 3)
 
@@ -283,6 +287,7 @@ def other_names(folder):
         (lambda folder: None, "is no folder"),
         (empty, "has no folders; put the images of each class into a folder named after it"),
         (one_class, "from 2 to 1,000 classes can be tried, not 1"),
+        (one_too_high, "has one folder, 'insects', with others inside; name that one"),
         (few, "the class 'ant' has 3 images, 1 of them for training; it needs 5 in all"),
         (mixed, "either parts or classes, not both"),
         (no_train, "has test, but no train"),
