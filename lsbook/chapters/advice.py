@@ -103,8 +103,11 @@ def _for_accuracy(findings: Sequence[Finding]) -> Advice | None:
     losses = [f for f in tested if f.change.high < 0]
     if gains and not losses:
         networks = counted(len(tested), "network")
-        rest = "" if len(gains) == len(tested) else ", and is open on the others"
-        advice = f"Try {gains[0].conditions}: it gained on {len(gains)} of {networks}{rest}"
+        if len(gains) == len(tested):
+            advice = f"Try {gains[0].conditions}: it gained on all {networks}"
+        else:
+            seen = f"it gained on {len(gains)} of {networks}, and is open elsewhere"
+            advice = f"Try {gains[0].conditions}, and expect little: {seen}"
     elif gains:
         advice = f"Try it, and compare: it gained on {len(gains)} and lost on {len(losses)} of {len(tested)} networks"
     elif losses:

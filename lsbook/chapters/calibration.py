@@ -462,8 +462,8 @@ def in_short(study: Study) -> Text:
         claim: [m.verdict.verdict for found in measures.values() for m in found if m.verdict.claim == claim]
         for claim in ("C6", "C7")
     }
-    sentences = [against_scaling(verdicts["C7"]), *_examples(study, measures), TRY]
-    return Text(Markup("**In short.** {}").format(Markup(" ").join(filter(None, sentences))))
+    sentences = [against_scaling(verdicts["C7"]), *_examples(study, measures)]
+    return captions.short_answer([sentence for sentence in sentences if sentence], TRY)
 
 
 TRY = Markup("You can [move the temperature yourself](#what-a-temperature-does).")
@@ -526,10 +526,9 @@ def example(
             f"On {title} it is open what smoothing with α = {alpha:g} does to the calibration error: "
             f"{hard.mean():.3f} with hard targets, {smoothed.mean():.3f} with smoothed ones; {rest}"
         )
-    change = captions.difference(hard, smoothed)
     return (
         f"On {title} smoothing with α = {alpha:g} {word} the calibration error from {hard.mean():.3f} to "
-        f"{smoothed.mean():.3f} ({change}); {rest}"
+        f"{smoothed.mean():.3f}; {rest}"
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from lsbook.chapters import calibration, distillation
 from lsbook.chapters.advice import Advice, advice
 from lsbook.chapters.findings import Finding
+from lsbook.chapters.shared import captions
 from lsbook.chapters.topics import answer, network_name, topic, verdict_on
 from lsbook.core.wording import listed
 from lsbook.evidence.claims import CLAIMS, CONTRADICTED, MIXED, REPRODUCED, UNDECIDED
@@ -20,16 +21,15 @@ _WHERE = {
 
 
 def in_short(findings: Sequence[Finding], study: calibration.Study, taught: distillation.Study) -> Text:
-    """What to do in each situation, as sentences. study, taught: as for `advice`."""
+    """What to do in each situation. study, taught: as for `advice`."""
     rows = advice(findings, study, taught)
     if not rows:
         return Text("Nothing is tested yet, so there is no answer.")
-    return Text(Markup("**In short.** {}").format(Markup(" ").join(map(_sentence, rows))))
+    return captions.short_answer([_line(row) for row in rows])
 
 
-def _sentence(row: Advice) -> Markup:
-    situation, advice = (text[0].lower() + text[1:] for text in (row.situation, row.advice))
-    return Markup("If {}, **{}**.").format(situation, advice)
+def _line(row: Advice) -> Markup:
+    return Markup("{}. **{}**.").format(row.situation, row.advice)
 
 
 def reason(name: str, findings: Sequence[Finding]) -> Text:

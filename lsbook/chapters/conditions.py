@@ -20,7 +20,7 @@ from lsbook.chapters.later_findings import (
     setting,
     wide_beam,
 )
-from lsbook.chapters.shared import claim_tables
+from lsbook.chapters.shared import captions, claim_tables
 from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Measure, Setting
 from lsbook.chapters.shared.comparison import ArmValues, Comparison, compare, smoothing_arms
@@ -48,7 +48,7 @@ STATEMENTS = {
     ("L8", ""): Statement(
         "with wrong labels smoothing helps",
         "with wrong labels smoothing harms",
-        "test accuracy {means} %, {change} points",
+        "test accuracy {first} → {second} %",
     ),
     ("L4", ""): Statement(
         "a smoothed teacher costs its student more when it is warm",
@@ -58,7 +58,7 @@ STATEMENTS = {
     ("L5", "length"): Statement(
         "without a length penalty smoothing shortens translations",
         "without a length penalty smoothing lengthens translations",
-        "log length ratio {means}, {change}",
+        "log length ratio {first} → {second}",
     ),
 }
 
@@ -230,7 +230,7 @@ def in_short(found: Study) -> Text:
         sentences.append(
             f"Nothing is decided yet of {listed(waiting)}: a verdict needs {LEAST_SEEDS} of the seeds fixed beforehand."
         )
-    return later_findings.answer_text(sentences)
+    return captions.short_answer(sentences)
 
 
 def numbers(found: Study) -> dict[str, float | str]:

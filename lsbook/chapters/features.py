@@ -10,7 +10,6 @@ from lsbook import figures
 from lsbook.chapters import projections
 from lsbook.chapters.later_findings import (
     Statement,
-    answer_text,
     answers,
     compared,
     comparisons,
@@ -18,6 +17,7 @@ from lsbook.chapters.later_findings import (
     network_groups,
     setting,
 )
+from lsbook.chapters.shared import captions
 from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Setting
 from lsbook.chapters.shared.comparison import Comparison
@@ -32,23 +32,23 @@ STATEMENTS = {
     ("L6", "separation"): Statement(
         "smoothed features separate the classes more",
         "smoothed features separate the classes less",
-        "R² {means}, {change}",
+        "R² {first} → {second}",
     ),
-    ("L9", "NC1"): Statement("their classes collapse further", "their classes collapse less", "NC1 {means}, {change}"),
+    ("L9", "NC1"): Statement("their classes collapse further", "their classes collapse less", "NC1 {first} → {second}"),
     ("L9", "NC2"): Statement(
         "their class means come nearer to equal angles",
         "their class means are farther from equal angles",
-        "NC2 {means}, {change}",
+        "NC2 {first} → {second}",
     ),
     ("L6", "transfer"): Statement(
         "they transfer worse to other images",
         "they transfer better to other images",
-        "probe accuracy {means} %, {change} points",
+        "probe accuracy {first} → {second} %",
     ),
     ("L7", "transfer"): Statement(
         "MaxSup’s features transfer better than smoothed ones",
         "MaxSup’s features transfer worse than smoothed ones",
-        "probe accuracy {means} %, {change} points",
+        "probe accuracy {first} → {second} %",
     ),
 }
 QUANTITIES = {
@@ -76,7 +76,7 @@ def settings(profile: str, seeds: str) -> list[Setting]:
 def in_short(shown: Sequence[Comparison]) -> Text:
     """The chapter's answer."""
     sentences = answers(shown, measured(shown, measures, DECIDED), STATEMENTS, so_far)
-    return answer_text(sentences)
+    return captions.short_answer(sentences)
 
 
 def so_far(comparison: Comparison) -> str:

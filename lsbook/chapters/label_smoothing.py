@@ -1,6 +1,7 @@
 """What smoothing asks for: the optimal logit gap, by the formula and as an optimiser finds it; and Table 1."""
 
 from lsbook.analysis import targets
+from lsbook.chapters.shared import captions
 from lsbook.core.errors import UserError, brief, real_number, whole_number
 from lsbook.evidence import literature
 from lsbook.outputs import Markup, Table, Text, cell_frame
@@ -17,14 +18,16 @@ def check_choice(alpha: float, n_classes: int) -> None:
 
 def in_short(alpha: float, n_classes: int) -> Text:
     """What smoothing asks for, with the optimal gap and the least loss of a factor and a number of classes."""
-    return Text(
-        Markup(
-            "**In short.** With hard targets a larger true logit always has a smaller loss. Smoothed targets ask for a "
-            "finite gap: with α = {:g} and {:,} classes the true logit should lie {:.2f} nats above each other one, "
-            "and even there the loss is {:.2f} nats. So an activation should be nearer to its own class’s template "
-            "than to the others, and equally far from all of these. You can "
-            "{{ref}}`move the gap yourself <move-the-gap>`."
-        ).format(alpha, n_classes, targets.optimal_logit_gap(n_classes, alpha), targets.smallest_loss(n_classes, alpha))
+    gap, loss = targets.optimal_logit_gap(n_classes, alpha), targets.smallest_loss(n_classes, alpha)
+    return captions.short_answer(
+        [
+            "With hard targets a larger true logit always has a smaller loss.",
+            f"Smoothed targets ask for a finite gap: with α = {alpha:g} and {n_classes:,} classes the true logit "
+            f"should lie {gap:.2f} nats above each other one, and even there the loss is {loss:.2f} nats.",
+            "So an activation should be nearer to its own class’s template than to the others, and equally far from "
+            "all of these.",
+        ],
+        Markup("You can {ref}`move the gap yourself <move-the-gap>`."),
     )
 
 

@@ -22,7 +22,6 @@ from lsbook.core.registry import identifier
 from lsbook.core.store import Record
 from lsbook.core.wording import listed, sentence_case
 from lsbook.evidence.claims import CONTRADICTED, LEAST_SEEDS, NOT_TESTED, REPRODUCED, UNDECIDED
-from lsbook.outputs import Markup, Text
 
 SEEDS = {"cifar10": "5-9", "tiny-imagenet-50": "0-4", "multi30k": "3-5"}
 TAUGHT_SEEDS = "3-5"  # of students, as many as Figure 5's
@@ -212,8 +211,8 @@ class Statement(NamedTuple):
     """What may have come of a part of a claim, in words.
 
     reported: what is so where the report holds, such as "smoothed features separate the classes more"; opposite: where
-    the contrary does; numbers: what is said of a network in brackets, with `means` (of both arms) and `change` (with
-    its interval) to fill in.
+    the contrary does; numbers: what is said of a network in brackets, with the means `first` and `second` of both arms
+    and their difference `change` to fill in.
     """
 
     reported: str
@@ -249,7 +248,8 @@ def _where(findings: Sequence[Finding], numbers: str) -> str:
     before, after = (
         f"{values.mean():#.3g}".rstrip(".").replace("-", "−") for values in (first.measure.first, first.measure.second)
     )
-    shown = numbers.format(means=f"{before} → {after}", change=captions.signed(*first.change))
+    change = captions.mean_difference(first.measure.first, first.measure.second)
+    shown = numbers.format(first=before, second=after, change=change)
     elsewhere = [f"on {finding.setting}" for finding in others] if len(others) < 2 else [f"in {len(others)} others"]
     return listed([f"on {first.setting} ({shown})", *elsewhere])
 
@@ -278,13 +278,6 @@ def answers(
         for part, statement in statements.items()
     ]
     return [sentence for sentence in (*said, standing) if sentence]
-
-
-def answer_text(sentences: Sequence[str]) -> Text:
-    """A chapter's answer: up to three sentences as a paragraph, more as a list."""
-    if len(sentences) < 4:
-        return Text(Markup("**In short.** {}").format(Markup(" ").join(sentences)))
-    return Text(Markup("**In short.**\n\n{}").format(Markup("\n").join(map(Markup("- {}").format, sentences))))
 
 
 def is_tested(found: Sequence[Finding]) -> bool:

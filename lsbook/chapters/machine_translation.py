@@ -247,24 +247,25 @@ def measured(comparison: Comparison, words: tuple[int, int, int]) -> list[Settin
 
 
 def in_short(comparison: Comparison, words: tuple[int, int, int]) -> Text:
-    """The chapter's answer: what contradicts the paper first, then BLEU with the search, calibration and likelihood."""
+    """The chapter's answer: what contradicts the paper first, then BLEU with the search, calibration, likelihood."""
     reference, main = comparison.reference, comparison.main
     measures = {(m.verdict.claim, m.verdict.part): m for m in measure(reference, main, words)}
     verdicts = {verdict.claim: verdict.verdict for verdict in claim_tables.combined(list(measures.values()))}
-    changes = {part: captions.difference(found.first, found.second) for part, found in measures.items()}
+    changes = {part: captions.mean_difference(found.first, found.second) for part, found in measures.items()}
+    bleu = measures["C10", ""]
+    if verdicts["C10"] not in (claims.REPRODUCED, claims.CONTRADICTED):
+        changes["C10", ""] = captions.difference(bleu.first, bleu.second)
     hard, scaled, smoothed = (
         arm.metric(name).mean()
         for arm, name in ((reference, "test_ece"), (reference, "test_scaled_ece"), (main, "test_ece"))
     )
     sentences = {
         "C10": f"{bleu_sentence(verdicts['C10'], changes['C10', ''])} {search_sentence(search(comparison))}",
-        "C7": calibration_sentence(verdicts["C7"], hard, scaled, smoothed, changes["C7", ""]),
+        "C7": calibration_sentence(verdicts["C7"], hard, scaled, smoothed),
         "C11": likelihood_sentence(verdicts["C11"], changes["C11", "T = 1"], changes["C11", "best T"]),
     }
-    worst_first = sorted(
-        sentences, key=lambda claim: (verdicts[claim] != claims.CONTRADICTED, verdicts[claim] != claims.MIXED)
-    )
-    return Text(Markup("**In short.** {} {}").format(" ".join(sentences[claim] for claim in worst_first), TRY))
+    contradictions_first = sorted(sentences, key=lambda claim: verdicts[claim] != claims.CONTRADICTED)
+    return captions.short_answer([sentences[claim] for claim in contradictions_first], TRY)
 
 
 TRY = Markup("You can [read the probability of every token](explorer.ipynb) of a translation.")
@@ -281,30 +282,29 @@ def bleu_sentence(verdict: str, change: str) -> str:
 
 def search_sentence(found: Search) -> str:
     """A sentence on whether what smoothing adds to BLEU depends on the beam."""
-    narrow, wide = map(_shown, (found.gains[0], found.gains[-1]))
-    change = _shown(found.difference)
+    narrow, wide = (_signed_mean(gain) for gain in (found.gains[0], found.gains[-1]))
     if math.isnan(found.difference.low):
-        end = f"of so few networks, the difference is {change}"
+        end = "so few networks decide nothing"
     elif found.difference.low > 0:
-        end = f"the beam gains more ({change})"
+        end = "the beam gains more"
     elif found.difference.high < 0:
-        end = f"the beam gains less ({change})"
+        end = "the beam gains less"
     else:
-        end = f"that calibration pays in the beam is not shown, since the two do not clearly differ ({change})"
+        end = "the two do not clearly differ, so that calibration pays in the beam is not shown"
     return (
         f"At T = 1 it is {narrow} with greedy search, where no temperature can act, and {wide} with a beam of "
         f"{found.sizes[-1]}: {end}."
     )
 
 
-def _shown(interval: Interval) -> str:
-    """A difference with its interval, or alone where that is not known."""
+def _signed_mean(interval: Interval) -> str:
+    """A difference with the digits that its interval would have, if that is known."""
     if math.isnan(interval.low):
         return f"{interval.mean:+.3g}".replace("-", "−")
-    return captions.signed(*interval)
+    return captions.signed(*interval).partition(" ")[0]
 
 
-def calibration_sentence(verdict: str, hard: float, scaled: float, smoothed: float, change: str) -> str:
+def calibration_sentence(verdict: str, hard: float, scaled: float, smoothed: float) -> str:
     """A sentence on claim C7 for next tokens.
 
     Args:
@@ -312,7 +312,6 @@ def calibration_sentence(verdict: str, hard: float, scaled: float, smoothed: flo
         hard: mean ECE with hard targets.
         scaled: the same, at the fitted temperatures.
         smoothed: mean ECE with smoothed targets.
-        change: smoothed − scaled, as text.
     """
     opening = {
         claims.REPRODUCED: "Smoothing calibrates next tokens about as well as a fitted temperature",
@@ -320,8 +319,8 @@ def calibration_sentence(verdict: str, hard: float, scaled: float, smoothed: flo
     }.get(verdict, "It is open whether smoothing calibrates next tokens about as well as a fitted temperature")
     margin = claims.CLAIMS["C7"].part().margin
     return (
-        f"{opening}: their calibration error is {hard:.3f} with hard targets, {scaled:.3f} once these are scaled, and "
-        f"{smoothed:.3f} with smoothed ones; the last two differ by {change} (margin {margin:g})."
+        f"{opening} (at most {margin:g} apart): their calibration error is {hard:.3f} with hard targets, {scaled:.3f} "
+        f"once these are scaled, and {smoothed:.3f} with smoothed ones."
     )
 
 

@@ -309,7 +309,7 @@ def in_short(rows: Sequence[Shown]) -> Text:
     ends = [(_model(row.comparison), _ends(row.panels[0]), _ends(row.panels[1])) for row in rows]
     sentences.append(heldout_sentence(ends))
     link = Markup("You can [follow any two classes](#follow-two-classes).")
-    return Text(Markup("**In short.** {}").format(Markup(" ").join([*sentences, link])))
+    return captions.short_answer(sentences, link)
 
 
 Ends = tuple[np.ndarray, np.ndarray]  # (S,) nats at the end, hard and smoothed
@@ -331,13 +331,11 @@ def end_sentence(ends: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> str:
     """How much less smoothed networks tell at the end. ends: title of a network, nats (S,) hard and smoothed."""
     verdicts = {claim_tables.measure("C16", "end", "", hard, smoothed).verdict.verdict for _, hard, smoothed in ends}
     title, hard, smoothed = ends[0]
-    change = captions.difference(hard, smoothed)
     said = (
         f"On {title} a logit difference tells {smoothed.mean():.2f} nats about which training image it is from with "
-        f"smoothed targets and {hard.mean():.2f} with hard ones ({change}), where the class alone is "
-        f"{np.log(2):.2f}"
+        f"smoothed targets and {hard.mean():.2f} with hard ones, where the class alone is {np.log(2):.2f}"
     )
-    others = [f"{captions.difference(*pair)} on {title}" for title, *pair in ends[1:]]
+    others = [f"on {title} {smoothed.mean():.2f} and {hard.mean():.2f}" for title, hard, smoothed in ends[1:]]
     said = "; ".join([said, *others]) + "."
     if verdicts == {REPRODUCED}:
         return f"As in the paper, smoothed networks end with less information about which image they see. {said}"
@@ -357,15 +355,12 @@ def fall_sentence(falls: Sequence[tuple[str, float, float]]) -> str:
 
 def heldout_sentence(ends: Sequence[tuple[str, Ends, Ends]]) -> str:
     """What held-out images lose, which no memory of them explains. ends: network, its training and held-out images'."""
-    changes = listed([f"{captions.difference(*heldout)} on {title}" for title, _, heldout in ends])
     if not all(len(hard) > 1 and welch_interval(hard, smoothed).high < 0 for _, _, (hard, smoothed) in ends):
+        changes = listed([f"{captions.difference(*heldout)} on {title}" for title, _, heldout in ends])
         return f"About held-out images the difference is {changes}."
-    lost = [[hard.mean() - smoothed.mean() for hard, smoothed in of_splits] for _, *of_splits in ends]
-    shares = listed([f"{100 * heldout / train:.0f} %" for train, heldout in lost])
-    return (
-        f"Held-out images, of which a network has no memory, lose as well, {changes}: {shares} of what training images "
-        "lose."
-    )
+    lost = {title: [hard.mean() - smoothed.mean() for hard, smoothed in of_splits] for title, *of_splits in ends}
+    shares = listed([f"{100 * heldout / train:.0f} % ({title})" for title, (train, heldout) in lost.items()])
+    return f"Held-out images, of which a network has no memory, lose {shares} of what training images lose."
 
 
 def _fitted(comparison: Comparison) -> str:

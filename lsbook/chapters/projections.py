@@ -324,11 +324,7 @@ def in_short(rows: Sequence[FigureRow], *further: str) -> Text:
             f"{standing}, fewer than three seeds decide no claim. On {titles[0]} the scatter within over between "
             f"classes is {scatter.first.mean():.3f} with hard targets and {scatter.second.mean():.3f} with smoothed."
         ]
-    return Text(
-        Markup("**In short.** {} You can {{ref}}`choose classes and α yourself <projection-widget>`.").format(
-            " ".join(sentences)
-        )
-    )
+    return captions.short_answer(sentences, Markup("You can {ref}`choose classes and α yourself <projection-widget>`."))
 
 
 def _contrary(row: FigureRow, tested: Sequence[Finding]) -> list[str]:
@@ -339,7 +335,8 @@ def _contrary(row: FigureRow, tested: Sequence[Finding]) -> list[str]:
     remark = "" if row.fitted else ", which has not fitted its training images,"
     units = "" if found[0].part.units in claim_tables.UNITS else f" {found[0].part.units}"
     first, *others = (_OPPOSITE[f.verdict.claim, f.verdict.part] for f in found)
-    said = listed([f"{first} ({captions.signed(*found[0].change)}{units})", *others])
+    change = captions.mean_difference(found[0].measure.first, found[0].measure.second)
+    said = listed([f"{first} ({change}{units})", *others])
     return [f"Contrary to the paper’s claims, on {row.title}{remark} smoothing {said}."]
 
 
@@ -350,7 +347,9 @@ def _seen(tested: Sequence[Finding]) -> str:
         verdicts = {f.setting: f for f in tested if (f.verdict.claim, f.verdict.part) == quantity}
         holding = [f for f in verdicts.values() if f.verdict.verdict == REPRODUCED]
         if holding:
-            first = "" if said else f" ({number}: {captions.signed(*holding[0].change)} on {holding[0].setting})"
+            measure = holding[0].measure
+            change = captions.mean_difference(measure.first, measure.second)
+            first = "" if said else f" ({number}: {change} on {holding[0].setting})"
             said.append(f"{words} on {len(holding)} of {counted(len(verdicts), 'network')}{first}")
     return listed(said) if said else "is not shown to do what Figure 1 is about"
 

@@ -43,23 +43,23 @@ STATEMENTS = {
     ("L3", "ranking"): Statement(
         "smoothed networks rank their own errors worse by AUGRC, the mean share that is accepted and wrong,",
         "smoothed networks rank their own errors better by AUGRC, the mean share that is accepted and wrong,",
-        "{means}, {change}",
+        "{first} → {second}",
     ),
     ("L3", "repair"): Statement(
         "dividing the largest logit by the norm of all repairs their ranking",
         "dividing the largest logit by the norm of all makes their ranking worse",
-        "it takes {change} off AUGRC",
+        "AUGRC {second} → {first}",
     ),
     ("L1", "ECE"): Statement(
         "after temperature scaling smoothed networks are calibrated worse",
         "after temperature scaling smoothed networks are calibrated better",
-        "ECE {means}, {change}",
+        "ECE {first} → {second}",
     ),
     **{
         ("L10", part): Statement(
             f"smoothed networks detect unknown images worse by {score}",
             f"smoothed networks detect unknown images better by {score}",
-            "AUROC {means}, {change}",
+            "AUROC {first} → {second}",
         )
         for part, score in UNKNOWN_SCORES.items()
         if part != "energy"  # which ranks nearly as the largest logit does
@@ -120,19 +120,21 @@ def in_short(shown: Sequence[Comparison]) -> Text:
     sentences = answers(shown, measured(shown, measures, DECIDED), STATEMENTS, so_far)
     sentences[1:1] = _ranking_without_accuracy(shown)
     link = Markup("You can [accept and reject predictions yourself](#accept-and-reject).")
-    return later_findings.answer_text([*sentences, link])
+    return captions.short_answer(sentences, link)
 
 
 def _ranking_without_accuracy(shown: Sequence[Comparison]) -> list[str]:
     """A sentence on the ranking apart from the accuracy, which also lowers AUGRC; none where it is not recorded."""
     said: dict[str, list[str]] = {}
+    auroc = "test_msp_auroc"
     for comparison in shown:
         hard, smoothed = comparison.arms[:2]
-        if len(hard.records) < LEAST_SEEDS or not _has(comparison, "test_msp_auroc"):
+        if len(hard.records) < LEAST_SEEDS or not _has(comparison, auroc):
             continue
-        change = welch_interval(hard.metric("test_msp_auroc"), smoothed.metric("test_msp_auroc"))
+        before, after = hard.metric(auroc), smoothed.metric(auroc)
+        change = welch_interval(before, after)
         verdict = "worse" if change.high < 0 else "better" if change.low > 0 else "not clearly different"
-        said.setdefault(verdict, []).append(f"on {comparison.title} ({captions.signed(*change)})")
+        said.setdefault(verdict, []).append(f"on {comparison.title} ({before.mean():.3f} → {after.mean():.3f})")
     found = "; ".join(f"{verdict} {listed(where)}" for verdict, where in said.items())
     return [f"The ranking alone (AUROC of right against wrong, fixed to decide nothing) is {found}."] if said else []
 

@@ -184,7 +184,7 @@ def in_short(shown: Study) -> Text:
     if shown.seeds < LEAST_SEEDS:
         few = f"Too few seeds: {shown.seeds} of each factor, and an interval needs {LEAST_SEEDS}."
     sentences = [few, _on_accuracy(shown), _on_calibration(shown), _on_ranking(shown)]
-    return Text(Markup("**In short.** {}").format(" ".join(filter(None, sentences))))
+    return captions.short_answer([sentence for sentence in sentences if sentence])
 
 
 def change(shown: Study, arm: Arm, metric: str) -> Interval | None:

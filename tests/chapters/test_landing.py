@@ -110,6 +110,19 @@ def test_advice_follows_what_was_found(recorded):
     assert not any(CODE.search(" ".join(row)) for row in rows)
 
 
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        (1, "Try α = 0.1: it gained on all 2 networks"),
+        (0, "Try α = 0.1, and expect little: it gained on 1 of 2 networks, and is open elsewhere"),
+    ],
+)
+def test_the_advice_on_accuracy_says_how_often_it_was_seen_to_gain(recorded, change, seen):
+    _, lengths, students = recorded
+    row, *_ = advice.advice([finding("C1", 1), finding("C1", change, MLP)], lengths, students)
+    assert row.advice.replace("\N{NO-BREAK SPACE}", " ") == seen
+
+
 def test_advice_that_nothing_supports_is_left_out(recorded):
     _, lengths, students = recorded
     rows = advice.advice([], lengths, students)

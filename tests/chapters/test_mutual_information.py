@@ -226,7 +226,7 @@ SEEDS = np.array([0.0, 0.01, 0.02])
             -0.2,
             "As in the paper, smoothed networks end with less information about which image they see. On X a logit "
             "difference tells 0.81 nats about which training image it is from with smoothed targets and 1.01 with hard "
-            "ones (−0.200 [−0.223, −0.177]), where the class alone is 0.69; −0.200 [−0.223, −0.177] on Y.",
+            "ones, where the class alone is 0.69; on Y 0.81 and 1.01.",
         ),
         (0.2, "Contrary to the paper, smoothed networks do not always end with less information. On X a logit"),
         (0.0, "Whether smoothed networks end with less information is open. On X a logit difference tells 1.01 nats"),
@@ -244,9 +244,8 @@ def test_sentences_on_falls_and_held_out_images_and_rows():
     )
     train, heldout = (1 + SEEDS, 0.6 + SEEDS), (1 + SEEDS, 0.8 + SEEDS)
     lost = mutual_information.heldout_sentence([("X", train, heldout), ("Y", heldout, heldout)])
-    assert lost.replace("\N{NO-BREAK SPACE}", " ") == (
-        "Held-out images, of which a network has no memory, lose as well, −0.200 [−0.223, −0.177] on X and −0.200 "
-        "[−0.223, −0.177] on Y: 50 % and 100 % of what training images lose."
+    assert lost == (
+        "Held-out images, of which a network has no memory, lose 50 % (X) and 100 % (Y) of what training images lose."
     )
     single = (1 + SEEDS[:1], 0.8 + SEEDS[:1])
     assert mutual_information.heldout_sentence([("X", train, heldout), ("Y", single, single)]) == (
@@ -263,7 +262,7 @@ def test_the_answer_is_of_what_was_measured(rows):
         "**In short.** As in the paper, smoothed networks end with less information about which image"
     )
     assert "and by 0.00 (ResNet-56) with hard ones" in text
-    assert "Held-out images, of which a network has no memory, lose as well, " in text
+    assert "Held-out images, of which a network has no memory, lose " in text
 
 
 @pytest.mark.parametrize("place", [0, 1])

@@ -201,9 +201,9 @@ LINK = "You can {ref}`choose classes and α yourself <projection-widget>`."
 
 
 def change(row: projections.FigureRow, claim: str, part: str = "") -> str:
-    """The difference of a measure of both arms with its interval, as it is shown."""
+    """The mean difference of a measure of both arms, as it is shown."""
     [found] = [m for m in measures(row) if (m.verdict.claim, m.verdict.part) == (claim, part)]
-    return unescape(captions.difference(found.first, found.second))
+    return captions.mean_difference(found.first, found.second)
 
 
 def test_in_short_says_what_holds_on_how_many_networks(rows):
@@ -222,12 +222,12 @@ def test_in_short_begins_with_what_contradicts_the_paper(rows, unfitted):
     gaps = "makes the logit gaps less alike, leaves the mean logit gap farther from its optimum"
     last = "makes two look-alike classes less of an arc"
     assert shown(projections.in_short([turned, unfitted], "More.")) == (
-        "**In short.** Contrary to the paper’s claims, on AlexNet, CIFAR-10 smoothing costs more than half a point of "
-        f"accuracy ({change(turned, 'C1')} points), {first}, {gaps} and {last}. In the small-scale setting, smoothing "
-        "is not shown to do what Figure 1 is about. Accuracy falls by more than half a point on 2 networks. More. "
-        "Contrary to the paper’s claims, on ResNet-56, CIFAR-10, which has not fitted its training images, smoothing "
-        f"costs more than half a point of accuracy ({change(unfitted, 'C1')} points), {first}, {gaps} and {last}. "
-        f"{LINK}"
+        "**In short.**\n\n- Contrary to the paper’s claims, on AlexNet, CIFAR-10 smoothing costs more than half a "
+        f"point of accuracy ({change(turned, 'C1')} points), {first}, {gaps} and {last}.\n- In the small-scale "
+        "setting, smoothing is not shown to do what Figure 1 is about.\n- Accuracy falls by more than half a point on "
+        "2 networks.\n- More.\n- Contrary to the paper’s claims, on ResNet-56, CIFAR-10, which has not fitted its "
+        f"training images, smoothing costs more than half a point of accuracy ({change(unfitted, 'C1')} points), "
+        f"{first}, {gaps} and {last}.\n\n{LINK}"
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from lsbook.analysis.distillation import smoothness_at
 from lsbook.analysis.targets import optimal_logit_gap
 from lsbook.chapters.distillation import equal_smoothness, mnist, sentences
+from lsbook.chapters.shared import captions
 from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Setting
 from lsbook.chapters.shared.selection import RECORDED, Group, is_recorded
@@ -75,7 +76,7 @@ def in_short(study: Study) -> Text:
     ]
     found.sort(key=lambda sentence: not sentence.startswith(sentences.CONTRARY))
     link = Markup("[Compare the students](students-by-teacher) yourself.")
-    return Text(Markup(" ").join([Markup("**In short.**"), *map(unbroken, found), link]))
+    return captions.short_answer([unbroken(sentence) for sentence in found], link)
 
 
 def of_teachers(study: Study) -> Text:

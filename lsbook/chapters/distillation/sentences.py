@@ -49,8 +49,7 @@ _OTHERS = {
 def errors(study: mnist.Study) -> list[str]:
     """The verdicts on student and teacher in one sentence, or in two where one is a contradiction."""
     teacher, student = mnist.measure(study)
-    change = captions.difference(student.first, student.second)
-    found = f"{_means(student.first, student.second)} at T = {study.plan.temperature:g}, {change} points"
+    found = f"{_means(student.first, student.second)} at T = {study.plan.temperature:g}"
     of_student = _STUDENT[student.verdict.verdict].format(data=_data(study), errors=found)
     means = _means(teacher.first, teacher.second)
     of_teacher = _TEACHER[teacher.verdict.verdict].format(data=_data(study), errors=means)
@@ -61,15 +60,18 @@ def errors(study: mnist.Study) -> list[str]:
 
 
 def by_temperature(study: mnist.Study) -> list[str]:
-    """Say at which temperatures the students differ, and how both students' errors change with T."""
+    """Say at which temperatures the students differ, and how both students' errors change with T.
+
+    They differ where the interval of the difference leaves 0 out.
+    """
     changes = mnist.student_differences(study)
     low, high = study.temperatures[0], study.temperatures[-1]
     if low == high or not changes:
         return []
     places = {
-        "lies above 0": [t for t, change in changes.items() if change.low > 0],
-        "lies below 0": [t for t, change in changes.items() if change.high < 0],
-        "includes 0": [t for t, change in changes.items() if change.low <= 0 <= change.high],
+        "makes more errors": [t for t, change in changes.items() if change.low > 0],
+        "makes fewer errors": [t for t, change in changes.items() if change.high < 0],
+        "does not clearly differ": [t for t, change in changes.items() if change.low <= 0 <= change.high],
     }
     where = [f"{words} at T = {listed([f'{t:g}' for t in at])}" for words, at in places.items() if at]
     hard, smoothed = (
@@ -77,7 +79,7 @@ def by_temperature(study: mnist.Study) -> list[str]:
         for arm in ("hard", "smoothed")
     )
     return [
-        f"The interval of the students’ difference {listed(where)}: from T = {low:g} to {high:g} the hard teacher’s "
+        f"The smoothed teacher’s student {listed(where)}: from T = {low:g} to {high:g} the hard teacher’s "
         f"student {hard}, the smoothed teacher’s {smoothed}."
     ]
 
@@ -97,16 +99,12 @@ def at_equal_smoothness(study: equal_smoothness.Study) -> str:
     [found] = [each for each in equal_smoothness.measure(study) if each.verdict.claim == "C15"]
     lead, *_ = equal_smoothness.leads(study)
     pairs = list(zip(lead.first, lead.second, strict=True))
-    each = [f"{captions.difference(*pair)} at α = {alpha:g}" for alpha, pair in zip(study.grid, pairs, strict=True)]
+    means = [captions.mean_difference(*pair) for pair in pairs]
+    each = [f"{mean} at α = {alpha:g}" for alpha, mean in zip(study.grid, means, strict=True)]
     if len(each) == 1:
         differences = f"{captions.difference(found.first, found.second)} points, α = {study.grid[0]:g}"
     else:
-        leads = lead.second - lead.first
-        change = captions.difference(leads[0], leads[-1])
-        differences = (
-            f"{captions.difference(found.first, found.second)} points in the mean; it is {listed(each)}, a change of "
-            f"{change} from the first to the last"
-        )
+        differences = f"{captions.difference(found.first, found.second)} points in the mean, {listed(each)}"
     begun = _AT_EQUAL_SMOOTHNESS[found.verdict.verdict].format(data=_data(study))
     return f"{begun}: the difference is {differences}."
 

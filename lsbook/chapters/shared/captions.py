@@ -1,14 +1,17 @@
 """How numbers, intervals and verdicts are put in words."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from lsbook.analysis.statistics import mean_interval, welch_interval
 from lsbook.evidence import literature
+from lsbook.outputs import Markup, Text
 
 LEAST_HALF = 1e-9  # of an interval; a smaller one is rounding
+MOST_IN_A_PARAGRAPH = 3  # parts of an answer; more are a list
 
 STANDING = {
     "paper": "by the paper's protocol",
@@ -55,6 +58,20 @@ def difference(first: np.ndarray, second: np.ndarray) -> str:
     if min(len(first), len(second)) < 2:
         return f"{second.mean() - first.mean():+.3g}".replace("-", "−")
     return signed(*welch_interval(first, second))
+
+
+def mean_difference(first: np.ndarray, second: np.ndarray) -> str:
+    """Mean of second (S',) − first (S,) with the digits that `difference` shows: where its interval is not said."""
+    return difference(first, second).partition(" ")[0]
+
+
+def short_answer(parts: Sequence[str], link: Markup | str = "") -> Text:
+    """A chapter's answer before everything else: what came out, and where a reader can try it."""
+    begun = Markup("**In short.**")
+    if len(parts) <= MOST_IN_A_PARAGRAPH:
+        return Text(Markup(" ").join(filter(None, [begun, *parts, link])))
+    as_list = Markup("\n").join(map(Markup("- {}").format, parts))
+    return Text(Markup("\n\n").join(filter(None, [begun, as_list, link])))
 
 
 def _decimals(half: float) -> int:
