@@ -183,34 +183,10 @@ def _picture(records: Sequence[Record]) -> Markup:
     """The figure at the factor of the claims; its script plays the way there from hard targets."""
     views = [view(record) for record in records]
     shown = next((i for i, v in enumerate(views) if v.alpha == 0.1), len(views) - 1)
-    classes = projections.three_classes(NETWORK[0], "auto")
-    names = [registry.dataset(NETWORK[0]).classes[k] for k in classes]
-    data = [
-        {
-            "alpha": v.alpha,
-            "points": np.rint(v.points).astype(int).tolist(),
-            "corners": np.rint(v.corners).astype(int).tolist(),
-            "measures": [f"{value:.2f}" for value in v.measures[:2]] + [f"{v.measures[2]:.1f}"],
-        }
-        for v in views
-    ]
     now = views[shown]
-    n = len(now.points) // 3
-    dots = Markup("").join(Markup('<circle cx="{:.0f}" cy="{:.0f}" r="5"/>').format(x, y) for x, y in now.points)
-    labels = Markup("").join(
-        Markup('<text x="{:.0f}" y="{:.0f}" text-anchor="middle">{}</text>').format(x, _label_place(k, now), names[k])
-        for k, (x, _) in enumerate(now.corners)
-    )
-    rows = Markup("").join(
-        Markup('<tr><th scope="row">{}</th><td>{}</td><td data-measure="{}">{}</td></tr>').format(
-            title, data[0]["measures"][i], i, data[shown]["measures"][i]
-        )
-        for i, title in enumerate(MEASURES)
-    )
     stops = Markup("").join(Markup("<span>{}</span>").format("hard" if v.alpha == 0 else f"{v.alpha:g}") for v in views)
     return Markup(
-        '<figure class="moving"><svg viewBox="0 0 {width} {height}" role="img" aria-label="{alt}">{dots}'
-        '<polygon class="hard" points="{hard}"/><polygon class="now" points="{now}"/>{labels}</svg>'
+        '<figure class="moving">{drawing}'
         '<div class="controls"><label for="smoothing-factor">Smoothing factor <output>α = {alpha:g}</output></label>'
         '<button type="button" hidden>Play</button>'
         '<input id="smoothing-factor" type="range" min="0" max="{last}" step="1" value="{shown}" disabled>'
@@ -221,23 +197,56 @@ def _picture(records: Sequence[Record]) -> Markup:
         "scaled to the triangle of its cluster centres; dashed: that of hard targets.</figcaption>"
         '<script type="application/json">{data}</script></figure>'
     ).format(
-        width=WIDTH,
-        height=HEIGHT,
-        alt=f"Three clusters of training images, {listed(names)}, at α = {now.alpha:g}; with hard targets they are "
-        "wider.",
-        dots=dots,
-        hard=_corners(views[0]),
-        now=_corners(now),
-        labels=labels,
+        drawing=_drawing(views[0], now),
         alpha=now.alpha,
         last=len(views) - 1,
         shown=shown,
         stops=stops,
-        rows=rows,
-        images=3 * n,
+        rows=_rows(views[0], now),
+        images=len(now.points),
         network=network_name(NETWORK),
-        data=embedded_json(data),
+        data=embedded_json([_data(v) for v in views]),
     )
+
+
+def _drawing(hard: View, now: View) -> Markup:
+    """The images of a factor as dots, with the triangle of their centres and that of hard targets."""
+    classes = projections.three_classes(NETWORK[0], "auto")
+    names = [registry.dataset(NETWORK[0]).classes[k] for k in classes]
+    dots = Markup("").join(Markup('<circle cx="{:.0f}" cy="{:.0f}" r="5"/>').format(x, y) for x, y in now.points)
+    labels = Markup("").join(
+        Markup('<text x="{:.0f}" y="{:.0f}" text-anchor="middle">{}</text>').format(x, _label_place(k, now), names[k])
+        for k, (x, _) in enumerate(now.corners)
+    )
+    return Markup(
+        '<svg viewBox="0 0 {} {}" role="img" aria-label="Three clusters of training images, {}, at α = {:g}; with hard '
+        'targets they are wider.">{}<polygon class="hard" points="{}"/><polygon class="now" points="{}"/>{}</svg>'
+    ).format(WIDTH, HEIGHT, listed(names), now.alpha, dots, _corners(hard), _corners(now), labels)
+
+
+def _rows(hard: View, now: View) -> Markup:
+    """What is measured, with hard targets and at a factor."""
+    return Markup("").join(
+        Markup('<tr><th scope="row">{}</th><td>{}</td><td data-measure="{}">{}</td></tr>').format(
+            title, before, i, after
+        )
+        for i, (title, before, after) in enumerate(zip(MEASURES, _measures(hard), _measures(now), strict=True))
+    )
+
+
+def _data(v: View) -> dict:
+    """What the script needs of a factor."""
+    return {
+        "alpha": v.alpha,
+        "points": np.rint(v.points).astype(int).tolist(),
+        "corners": np.rint(v.corners).astype(int).tolist(),
+        "measures": _measures(v),
+    }
+
+
+def _measures(v: View) -> list[str]:
+    scatter, evenness, distance = v.measures
+    return [f"{scatter:.2f}", f"{evenness:.2f}", f"{distance:.1f}"]
 
 
 def _label_place(k: int, now: View) -> float:
