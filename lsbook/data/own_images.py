@@ -87,11 +87,10 @@ def prepare(folder: Path, size: int = 32) -> ImagesRead:
         raise UserError(f"{shortened(str(folder), 200)} is no folder; name one with a folder of images for each class")
     folder = folder.resolve()
     try:
-        encoded, notes = _found(folder)
+        encoded, notes = _found(folder, size)
     except OSError as error:
         raise sources.unreadable_error(Path(error.filename or folder), error) from None
-    if len(encoded) * 3 * size * size > MOST_PIXEL_BYTES:
-        raise UserError(f"{folder}: {len(encoded):,} images of {size} × {size} pixels are too many to try at once")
+    _check_number(folder, len(encoded), size)
     decoded, broken = _decode(encoded, size)
     notes += broken
     decoded, doubles = _distinct(decoded)
@@ -114,12 +113,18 @@ def prepare(folder: Path, size: int = 32) -> ImagesRead:
     return read
 
 
-def _found(folder: Path) -> tuple[list[Encoded], list[str]]:
+def _check_number(folder: Path, images: int, size: int) -> None:
+    """UserError when so many images of so many pixels do not fit."""
+    if images * 3 * size * size > MOST_PIXEL_BYTES:
+        raise UserError(f"{folder}: {images:,} images of {size} × {size} pixels are too many to try at once")
+
+
+def _found(folder: Path, size: int) -> tuple[list[Encoded], list[str]]:
     """Every image below a folder, sorted by its name, and sentences on files that are none."""
     part_of = {name: part for part, names in PARTS.items() for name in names}
     parquet = [place for place in (folder, folder / "data") if any(place.glob("*.parquet"))]
     if parquet:
-        return _from_parquet(parquet[0]), []
+        return _from_parquet(parquet[0], size), []
     inside = _folders(folder)
     if not inside:
         raise UserError(f"{folder} has no folders; put the images of each class into a folder named after it")
@@ -178,7 +183,8 @@ def _loose(place: Path) -> list[Path]:
     return [path for path in place.iterdir() if path.is_file() and not path.name.startswith(".")]
 
 
-def _from_parquet(place: Path) -> list[Encoded]:
+def _from_parquet(place: Path, size: int) -> list[Encoded]:
+    """The images of the Hub's files, encoded in memory: of more than can be tried none is read."""
     parts = {
         path: part
         for part, names in PARTS.items()
@@ -187,6 +193,7 @@ def _from_parquet(place: Path) -> list[Encoded]:
     }
     if "train" not in parts.values():
         raise UserError(f"{place} has no train.parquet, nor train-00000-of-00001.parquet and so on")
+    _check_number(place, sources.count_rows(list(parts)), size)
     classes = sources.class_names(list(parts))
     try:
         like = Dataset(title="theirs", classes=classes, shape=None, examples=(1, 1), heldout=0)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lsbook.core import registry
 from lsbook.core.errors import UserError
-from lsbook.data import images
+from lsbook.data import images, own_images
 from lsbook.data.own_images import prepare
 
 COLOURS = {"ant": (200, 30, 30), "bee": (30, 200, 30)}
@@ -307,6 +307,19 @@ def test_what_cannot_be_tried_is_one_line(tmp_path, make, message):
     with pytest.raises(UserError, match=r"\A[^\n]*\Z") as error:
         prepare(tmp_path / "theirs")
     assert message in str(error.value)
+
+
+def test_more_images_than_fit_are_refused_before_they_are_read(tmp_path, monkeypatch):
+    """Ten of 32 × 32 pixels and three channels, and one fewer fits."""
+    fill(tmp_path / "folders", 5)
+    (tmp_path / "files").mkdir()
+    parquet(tmp_path / "files" / "train.parquet", number=5)
+    monkeypatch.setattr(own_images, "MOST_PIXEL_BYTES", 9 * 3 * 32 * 32)
+    for of_reading in ("read_images", "open_image"):
+        monkeypatch.setattr(own_images.sources, of_reading, None)
+    for name in ("folders", "files"):
+        with pytest.raises(UserError, match=": 10 images of 32 × 32 pixels are too many to try at once"):
+            prepare(tmp_path / name)
 
 
 def test_names_of_folders_are_text(tmp_path):
