@@ -104,9 +104,9 @@ def _for_accuracy(findings: Sequence[Finding]) -> Advice | None:
     if gains and not losses:
         networks = counted(len(tested), "network")
         if len(gains) == len(tested):
-            advice = f"Try {gains[0].conditions}: it gained on all {networks}"
+            advice = f"Try {gains[0].conditions}: accuracy rose on all {networks}"
         else:
-            seen = f"it gained on {len(gains)} of {networks}, and is open elsewhere"
+            seen = f"accuracy rose clearly on {len(gains)} of {networks}, and fell clearly on none"
             advice = f"Try {gains[0].conditions}, and expect little: {seen}"
     elif gains:
         advice = f"Try it, and compare: it gained on {len(gains)} and lost on {len(losses)} of {len(tested)} networks"
@@ -213,17 +213,17 @@ def _for_teaching(taught: distillation.Study) -> Advice | None:
     changes = distillation.mnist.student_differences(taught.mnist)
     if not changes:
         return None
+    data = short_title(taught.mnist.plan.dataset)
     harmful = [t for t, change in changes.items() if change.low > 0]
     if not harmful:
         advice = "Smooth the teacher or not: no harm was seen at any temperature"
     elif len(harmful) == len(changes):
         advice = "Do not smooth the teacher"
     else:
-        advice = f"Do not smooth the teacher if T is {listed([f'{t:g}' for t in harmful])}"
-        if harmful == [t for t in changes if t >= harmful[0]]:
-            advice = f"Do not smooth the teacher if T is {harmful[0]:g} or more"
+        from_there_on = harmful == [t for t in changes if t >= harmful[0]]
+        at = f"{harmful[0]:g} or more" if from_there_on else listed([f"{t:g}" for t in harmful])
+        advice = f"Do not smooth the teacher if the temperature T is {at} (seen on {data})"
     because = "; ".join(f"{captions.signed(*change)} points at T = {t:g}" for t, change in changes.items())
-    data = short_title(taught.mnist.plan.dataset)
     because = (
         f"Test error of the student on {data}, smoothed teacher − hard, on the seeds recorded at every T: {because}."
     )

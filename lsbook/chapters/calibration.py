@@ -10,6 +10,7 @@ import numpy as np
 from lsbook import figures
 from lsbook.analysis import calibration
 from lsbook.analysis.calibration import Reliability
+from lsbook.analysis.statistics import welch_interval
 from lsbook.chapters.shared import captions, claim_tables
 from lsbook.chapters.shared.chapter import Chapter, DecidedClaims
 from lsbook.chapters.shared.claim_tables import Measure, Setting
@@ -480,8 +481,8 @@ def against_scaling(verdicts: Sequence[str]) -> str:
         return f"Smoothing comes within {margin:g} of temperature scaling wherever that was tested."
     contrary = "Contrary to the paper, smoothing" if claims.CONTRADICTED in tested else "Smoothing"
     return (
-        f"{contrary} with the factors fixed beforehand does not always calibrate as well as temperature scaling: it "
-        f"comes within {margin:g} of it on {hold} of {counted(len(tested), 'network')} tested."
+        f"{contrary} with the α fixed beforehand does not always calibrate as well as temperature scaling: its "
+        f"calibration error comes within {margin:g} of that on {hold} of {counted(len(tested), 'network')} tested."
     )
 
 
@@ -507,7 +508,8 @@ def _best_factor(sweep: Sweep, n_bins: int) -> str:
     best = min(sweep.factors, key=lambda arm: float(ece(arm, n_bins).mean()))
     if best.alpha in (0.0, sweep.alpha):
         return ""
-    return f"Of the factors tried there α = {best.alpha:g} leaves the least, {ece(best, n_bins).mean():.3f}."
+    error = ece(best, n_bins).mean()
+    return f"Of all α tried on it, {best.alpha:g} has the smallest error without a temperature, {error:.3f}."
 
 
 def _errors(sweep: Sweep, n_bins: int) -> tuple[str, float, np.ndarray, np.ndarray, np.ndarray]:
@@ -620,10 +622,14 @@ def _scaled_likelihoods(study: Study) -> list[tuple[str, np.ndarray, np.ndarray]
 
 def likelier(likelihoods: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> str:
     """On which networks smoothing makes the labels likelier than hard targets do, each at its best temperature."""
-    yes = [f"on {title}" for title, hard, smoothed in likelihoods if smoothed.mean() < hard.mean()]
-    no = [f"on {title}" for title, hard, smoothed in likelihoods if smoothed.mean() >= hard.mean()]
-    answers = [f"{word} {listed(where)}" for word, where in (("yes", yes), ("no", no)) if where]
-    return sentence_case(", ".join(answers))
+    found: dict[str, list[str]] = {"yes": [], "no": [], "open": []}
+    for title, hard, smoothed in likelihoods:
+        answer = "open"
+        if min(len(hard), len(smoothed)) > 1:
+            change = welch_interval(hard, smoothed)
+            answer = "yes" if change.high < 0 else "no" if change.low > 0 else "open"
+        found[answer].append(f"on {title}")
+    return sentence_case(", ".join(f"{answer} {listed(where)}" for answer, where in found.items() if where))
 
 
 def numbers(study: Study) -> dict[str, float | str]:

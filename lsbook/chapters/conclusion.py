@@ -6,7 +6,7 @@ from lsbook.chapters import calibration, distillation
 from lsbook.chapters.advice import Advice, advice
 from lsbook.chapters.findings import Finding
 from lsbook.chapters.shared import captions
-from lsbook.chapters.topics import answer, network_name, topic, verdict_on
+from lsbook.chapters.topics import answer, by_network, network_name, topic, verdict_on
 from lsbook.core.wording import listed
 from lsbook.evidence.claims import CLAIMS, CONTRADICTED, MIXED, REPRODUCED, UNDECIDED
 from lsbook.outputs import Markup, Text
@@ -18,6 +18,7 @@ _WHERE = {
     CONTRADICTED: "On none that was tested",
     UNDECIDED: "Open",
 }
+_ON_ONE = {REPRODUCED: "On the one network tested", CONTRADICTED: "Not on the one network tested"}
 
 
 def in_short(findings: Sequence[Finding], study: calibration.Study, taught: distillation.Study) -> Text:
@@ -41,9 +42,11 @@ def reason(name: str, findings: Sequence[Finding]) -> Text:
     if undecided and found.verdict != UNDECIDED:
         sentences.append(f"It is open on {listed(undecided)}.")
     key = {claim for claim, _ in subject.sentences}
-    by_verdict: dict[str, list[str]] = {}
+    others: dict[str, list[str]] = {words: [] for words in (*_WHERE.values(), *_ON_ONE.values())}
     for claim in subject.claims:
-        if claim not in key:
-            by_verdict.setdefault(verdict_on(findings, claim), []).append(CLAIMS[claim].text)
-    sentences += [f"{words}: {'; '.join(by_verdict[v])}." for v, words in _WHERE.items() if v in by_verdict]
+        verdict = verdict_on(findings, claim)
+        if claim not in key and verdict in _WHERE:
+            where = _ON_ONE if verdict in _ON_ONE and len(by_network(findings, claim)) == 1 else _WHERE
+            others[where[verdict]].append(CLAIMS[claim].text)
+    sentences += [f"{words}: {'; '.join(texts)}." for words, texts in others.items() if texts]
     return Text(" ".join(sentences) or "Not tested yet.")

@@ -46,8 +46,8 @@ MOST_NOISE = 0.9  # where each of ten classes is as likely as the right one
 # (claim, part) -> what may have come of it, in the order in which it is said.
 STATEMENTS = {
     ("L8", ""): Statement(
-        "with wrong labels smoothing helps",
-        "with wrong labels smoothing harms",
+        "smoothing helps",
+        "smoothing harms",
         "test accuracy {first} → {second} %",
     ),
     ("L4", ""): Statement(
@@ -216,7 +216,7 @@ def in_short(found: Study) -> Text:
     """The chapter's answer: a sentence on each experiment that is tested, and which ones are not."""
     findings = claim_tables.findings(measured(found))
     sentences, waiting = [], []
-    names = "wrong labels", "warm teachers", "wide beams"
+    names = "wrong labels", "teachers at a high temperature", "wide beams in translation"
     for name, seeds, (part, statement) in zip(names, PLANNED[found.profile], STATEMENTS.items(), strict=True):
         of_part = [finding for finding in findings if (finding.verdict.claim, finding.verdict.part) == part]
         said = answer(of_part, statement)

@@ -29,26 +29,32 @@ from lsbook.outputs import Figure, Table, Text, cell_frame
 DECIDED = ("L6", "L7", "L9")
 # (claim, part) -> what may have come of it, in the order in which it is said.
 STATEMENTS = {
-    ("L6", "separation"): Statement(
-        "smoothed features separate the classes more",
-        "smoothed features separate the classes less",
-        "R² {first} → {second}",
-    ),
-    ("L9", "NC1"): Statement("their classes collapse further", "their classes collapse less", "NC1 {first} → {second}"),
-    ("L9", "NC2"): Statement(
-        "their class means come nearer to equal angles",
-        "their class means are farther from equal angles",
-        "NC2 {first} → {second}",
-    ),
     ("L6", "transfer"): Statement(
-        "they transfer worse to other images",
-        "they transfer better to other images",
-        "probe accuracy {first} → {second} %",
+        "smoothed features serve other images less well",
+        "smoothed features serve other images better",
+        "accuracy of a linear classifier on them {first} → {second} %",
+    ),
+    ("L6", "separation"): Statement(
+        "they separate their own classes more",
+        "they separate their own classes less",
+        "class separation R² {first} → {second}",
+    ),
+    ("L9", "NC1"): Statement(
+        "the images of a class collapse further",
+        "the images of a class collapse less",
+        "scatter NC1 {first} → {second}",
+    ),
+    ("L9", "NC2"): Statement(
+        "the class means come nearer to equal angles",
+        "the class means are farther from equal angles",
+        "distance NC2 {first} → {second}",
     ),
     ("L7", "transfer"): Statement(
-        "MaxSup’s features transfer better than smoothed ones",
-        "MaxSup’s features transfer worse than smoothed ones",
-        "probe accuracy {first} → {second} %",
+        "features of MaxSup, which holds down the largest logit in place of the true one, serve other images better "
+        "than smoothed ones",
+        "features of MaxSup, which holds down the largest logit in place of the true one, serve other images less well "
+        "than smoothed ones",
+        "accuracy of a linear classifier {first} → {second} %",
     ),
 }
 QUANTITIES = {

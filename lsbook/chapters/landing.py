@@ -25,7 +25,7 @@ from lsbook.chapters.topics import (
 from lsbook.core import registry
 from lsbook.core.registry import short_title
 from lsbook.core.store import Record, Store
-from lsbook.core.wording import counted, listed
+from lsbook.core.wording import counted, listed, sentence_case
 from lsbook.evidence import literature
 from lsbook.evidence.claims import CONTRADICTED, MIXED, NOT_TESTED, REPRODUCED
 from lsbook.evidence.literature import TABLE_2, TABLE_3
@@ -42,12 +42,12 @@ WIDTH, HEIGHT = 760, 560  # of the picture, in its own units, of which about two
 _IN_SHORT = {
     "geometry": {
         REPRODUCED: "tightens clusters",
-        MIXED: "tightens some clusters",
+        MIXED: "tightens clusters on some networks",
         CONTRADICTED: "loosens clusters",
     },
     "accuracy": {
         REPRODUCED: "costs no accuracy to speak of",
-        MIXED: "costs no accuracy on some networks",
+        MIXED: "is shown to cost no accuracy on some networks",
         CONTRADICTED: "costs accuracy",
     },
     "calibration": {
@@ -126,8 +126,12 @@ def _all_claims(topic: Topic, findings: Sequence[Finding]) -> Markup:
         return Markup("")
     found = [verdict_on(findings, claim) for claim in topic.claims]
     counts = [(word, found.count(verdict)) for verdict, word in WORDS.items()]
-    said = listed([f"{n} {verb(word, n)}" for word, n in counts if n])
-    return Markup("<p><small>Of all {} claims {}.</small></p>").format(len(found), said)
+    every = "both" if len(found) == 2 else f"all {len(found)}"
+    said = [f"{n} {verb(word, n)}" for word, n in counts if n]
+    text = f"Of {every} claims {listed(said)}."
+    if len(said) == 1:
+        text = f"{sentence_case(every)} claims {said[0].partition(' ')[2]}."
+    return Markup("<p><small>{}</small></p>").format(text)
 
 
 def _brief(network: tuple[str, str], before: Sequence[tuple[str, str]]) -> str:
@@ -296,11 +300,14 @@ def evidence_text(findings: Sequence[Finding]) -> Text:
     )
     sizes = [record.run.examples for f in small for record in f.records if not record.run.is_text]
     usual = f", mostly {statistics.mode(sizes):,} training images seen many times" if sizes else ""
+    others = "none follows the paper’s protocol"
+    if protocol:
+        n = len(tested) - len(small)
+        others = f"the other {n} follow{'s' * (n == 1)} the paper’s protocol, on {listed(protocol)}{revised}"
     return Text(
         f"{len(small)} of the {len(tested)} tested parts of claims come from a small-scale setting{usual}, because "
-        "that makes small networks as overconfident as large ones become; it was chosen after a first try, with more "
-        "images and fewer epochs, in which smoothing raised the calibration error. The paper’s protocol was followed "
-        f"for {listed(protocol) if protocol else 'none'}{revised}; it "
-        f"has still to be for {listed(missing)}. Intervals cover repeated training from other seeds; they leave out "
-        "the choice of training images and of test images."
+        "long training on few images makes small networks overconfident; it was chosen after a first try, with more "
+        f"images and fewer epochs, in which smoothing raised the calibration error. {sentence_case(others)}; it has "
+        f"still to be followed for {listed(missing)}. Intervals cover repeated training from other seeds; they leave "
+        "out the choice of training images and of test images."
     )

@@ -114,9 +114,9 @@ def in_short(found: Sequence[ClassPairs]) -> str:
         excess = welch_interval(hard, smoothed)
         than = "more than" if excess.low > 0 else "less than" if excess.high < 0 else than
     return (
-        f"The measure of an arc rises for {(network.rises[:, 0] > 0).sum()} of "
-        f"{len(network.labels)} pairs of classes on {network.row.title}, for {network.names[network.own]} {than} for "
-        "unlike pairs."
+        "Similar classes form an arc around a third, says the paper; the measure of an arc rises for "
+        f"{(network.rises[:, 0] > 0).sum()} of {len(network.labels)} pairs of classes on {network.row.title}, for "
+        f"{network.names[network.own]} {than} for unlike pairs."
     )
 
 
@@ -127,8 +127,8 @@ def sentences(found: Sequence[ClassPairs]) -> Text:
         own, unlike = network.own_and_unlike
         said.append(
             f"On {network.row.title} the ratio rises for {(network.rises[:, 0] > 0).sum()} of {len(network.labels)} "
-            f"pairs of classes. For {network.names[network.own]} the change is {captions.difference(*own)}, for unlike "
-            f"pairs {captions.difference(*unlike)}; the former less the latter is "
-            f"{captions.difference(*network.excess)}."
+            f"pairs of classes. Averaged over all third classes, the change for {network.names[network.own]} is "
+            f"{captions.difference(*own)}, for unlike pairs {captions.difference(*unlike)}; the former less the latter "
+            f"is {captions.difference(*network.excess)}."
         )
     return Text(" ".join(said))

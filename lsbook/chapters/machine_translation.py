@@ -276,8 +276,8 @@ def bleu_sentence(verdict: str, change: str) -> str:
     opening = {
         claims.REPRODUCED: "Smoothing raises BLEU",
         claims.CONTRADICTED: "Contrary to the paper, smoothing lowers BLEU",
-    }.get(verdict, "It is open whether smoothing raises BLEU")
-    return f"{opening}: the difference is {change} with each network at its own best temperature T."
+    }.get(verdict, "It is open whether and by how much smoothing raises BLEU")
+    return f"{opening}: by {change} points, each network at the temperature that was best on validation text."
 
 
 def search_sentence(found: Search) -> str:
@@ -290,7 +290,7 @@ def search_sentence(found: Search) -> str:
     elif found.difference.high < 0:
         end = "the beam gains less"
     else:
-        end = "the two do not clearly differ, so that calibration pays in the beam is not shown"
+        end = "these two do not clearly differ, so it is not shown that calibration is what pays in the beam"
     return (
         f"At T = 1 it is {narrow} with greedy search, where no temperature can act, and {wide} with a beam of "
         f"{found.sizes[-1]}: {end}."
@@ -320,7 +320,7 @@ def calibration_sentence(verdict: str, hard: float, scaled: float, smoothed: flo
     margin = claims.CLAIMS["C7"].part().margin
     return (
         f"{opening} (at most {margin:g} apart): their calibration error is {hard:.3f} with hard targets, {scaled:.3f} "
-        f"once these are scaled, and {smoothed:.3f} with smoothed ones."
+        f"with these and a fitted temperature, and {smoothed:.3f} with smoothed targets."
     )
 
 
@@ -332,8 +332,8 @@ def likelihood_sentence(verdict: str, plain: str, best: str) -> str:
         claims.CONTRADICTED: "Contrary to the paper, smoothing does not make the references less likely",
     }.get(verdict, "It is open whether smoothing makes the references less likely")
     return (
-        f"{opening}: their negative log-likelihood changes by {plain} nats a token at T = 1, and by {best} at each "
-        "network’s best T."
+        f"{opening}: their negative log-likelihood, lower for likelier ones, changes by {plain} nats a token at T = 1, "
+        f"and by {best} at each network’s best T."
     )
 
 

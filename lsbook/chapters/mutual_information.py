@@ -303,11 +303,11 @@ def bias(seed: int = 0) -> Bias:
 
 
 def in_short(rows: Sequence[Shown]) -> Text:
-    """The chapter's answer: what is told at the end, whether it falls late, and what held-out images lose."""
+    """The chapter's answer: what is told at the end of training and of held-out images, and whether it falls late."""
     sentences = [end_sentence([(row.comparison.title, *_ends(row.panels[0])) for row in rows])]
-    sentences.append(fall_sentence([(_model(row.comparison), *_falls(row.panels[0])) for row in rows]))
     ends = [(_model(row.comparison), _ends(row.panels[0]), _ends(row.panels[1])) for row in rows]
     sentences.append(heldout_sentence(ends))
+    sentences.append(fall_sentence([(_model(row.comparison), *_falls(row.panels[0])) for row in rows]))
     link = Markup("You can [follow any two classes](#follow-two-classes).")
     return captions.short_answer(sentences, link)
 
@@ -348,19 +348,22 @@ def fall_sentence(falls: Sequence[tuple[str, float, float]]) -> str:
     """Whether the information falls late. falls: network, mean fall in nats with hard and with smoothed targets."""
     hard, smoothed = (listed([f"{values[k]:.2f} ({values[0]})" for values in falls]) for k in (1, 2))
     return (
-        f"From a run’s highest point to its end it falls by {smoothed} nats with smoothed targets, and by {hard} with "
-        "hard ones, for which the paper reports a late fall as well."
+        f"From a run’s highest point to its end the information falls by {smoothed} nats with smoothed targets, and by "
+        f"{hard} with hard ones; the paper reports a late fall of both."
     )
 
 
 def heldout_sentence(ends: Sequence[tuple[str, Ends, Ends]]) -> str:
-    """What held-out images lose, which no memory of them explains. ends: network, its training and held-out images'."""
+    """What is told of held-out images at the end, which no memory explains. ends: network, of training and held-out."""
     if not all(len(hard) > 1 and welch_interval(hard, smoothed).high < 0 for _, _, (hard, smoothed) in ends):
         changes = listed([f"{captions.difference(*heldout)} on {title}" for title, _, heldout in ends])
         return f"About held-out images the difference is {changes}."
     lost = {title: [hard.mean() - smoothed.mean() for hard, smoothed in of_splits] for title, *of_splits in ends}
     shares = listed([f"{100 * heldout / train:.0f} % ({title})" for title, (train, heldout) in lost.items()])
-    return f"Held-out images, of which a network has no memory, lose {shares} of what training images lose."
+    return (
+        "On held-out images, of which a network has no memory, smoothed ones end lower as well: the difference is "
+        f"{shares} of that on training images."
+    )
 
 
 def _fitted(comparison: Comparison) -> str:

@@ -295,9 +295,9 @@ _OPPOSITE = {
     ("C18", "optimum"): "leaves the mean logit gap farther from its optimum",
 }
 _ACCURACY = {
-    REPRODUCED: "does not fall by half a point",
-    CONTRADICTED: "falls by more than half a point",
-    UNDECIDED: "is open",
+    REPRODUCED: "accuracy does not fall by half a point",
+    CONTRADICTED: "accuracy falls by more than half a point",
+    UNDECIDED: "it is open whether accuracy falls by half a point",
 }
 
 
@@ -356,13 +356,12 @@ def _seen(tested: Sequence[Finding]) -> str:
 
 def _accuracy(tested: Sequence[Finding]) -> str:
     """A sentence on how many networks lose accuracy."""
-    verdicts = [f.verdict.verdict for f in tested if f.verdict.claim == "C1"]
-    said = [
-        f"{words} on {counted(verdicts.count(verdict), 'network')}"
-        for verdict, words in _ACCURACY.items()
-        if verdict in verdicts
-    ]
-    return f"Accuracy {listed(said)}."
+    said = []
+    for verdict, words in _ACCURACY.items():
+        where = [f.setting for f in tested if f.verdict.claim == "C1" and f.verdict.verdict == verdict]
+        if where:
+            said.append(f"on {where[0] if len(where) == 1 else counted(len(where), 'network')} {words}")
+    return sentence_case("; ".join(said)) + "."
 
 
 def numbers(rows: Sequence[FigureRow]) -> dict[str, float | str]:

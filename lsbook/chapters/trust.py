@@ -41,19 +41,24 @@ UNKNOWN_SCORES = {"max logit": "the largest logit", "energy": "the energy", "MSP
 # (claim, part) -> what may have come of it, in the order in which it is said.
 STATEMENTS = {
     ("L3", "ranking"): Statement(
-        "smoothed networks rank their own errors worse by AUGRC, the mean share that is accepted and wrong,",
-        "smoothed networks rank their own errors better by AUGRC, the mean share that is accepted and wrong,",
-        "{first} → {second}",
+        "smoothed networks know less well when they are wrong, by the measure chosen beforehand,",
+        "smoothed networks know better when they are wrong, by the measure chosen beforehand,",
+        "AUGRC {first} → {second}",
     ),
     ("L3", "repair"): Statement(
-        "dividing the largest logit by the norm of all repairs their ranking",
-        "dividing the largest logit by the norm of all makes their ranking worse",
+        "ranking by the normalised logit in place of the largest probability repairs that",
+        "ranking by the normalised logit in place of the largest probability makes that worse",
         "AUGRC {second} → {first}",
     ),
     ("L1", "ECE"): Statement(
         "after temperature scaling smoothed networks are calibrated worse",
         "after temperature scaling smoothed networks are calibrated better",
         "ECE {first} → {second}",
+    ),
+    ("L1", "NLL"): Statement(
+        "their negative log-likelihood is higher then",
+        "their negative log-likelihood is lower then",
+        "{first} → {second} nats",
     ),
     **{
         ("L10", part): Statement(
@@ -133,10 +138,10 @@ def _ranking_without_accuracy(shown: Sequence[Comparison]) -> list[str]:
             continue
         before, after = hard.metric(auroc), smoothed.metric(auroc)
         change = welch_interval(before, after)
-        verdict = "worse" if change.high < 0 else "better" if change.low > 0 else "not clearly different"
+        verdict = "worse" if change.high < 0 else "better" if change.low > 0 else "neither clearly better nor worse"
         said.setdefault(verdict, []).append(f"on {comparison.title} ({before.mean():.3f} → {after.mean():.3f})")
     found = "; ".join(f"{verdict} {listed(where)}" for verdict, where in said.items())
-    return [f"The ranking alone (AUROC of right against wrong, fixed to decide nothing) is {found}."] if said else []
+    return [f"By AUROC, which accuracy does not enter but no rule was fixed for, they know it {found}."] if said else []
 
 
 def _has(comparison: Comparison, metric: str) -> bool:

@@ -220,30 +220,30 @@ def _effects(shown: Study, metric: str, lower: str, higher: str, unit: str = "")
 def _on_accuracy(shown: Study) -> str:
     right = _in_words(shown.comparison.reference, "test_accuracy")
     return (
-        f"With hard targets {right} % of the {shown.read.total('test'):,} test images are classified correctly: "
-        f"{_effects(shown, 'test_accuracy', 'fewer', 'more', ' %')}."
+        f"With hard targets {right} % of the {shown.read.total('test'):,} test images are classified correctly; the "
+        f"share is {_effects(shown, 'test_accuracy', 'lower', 'higher', ' %')}."
     )
 
 
 def _on_calibration(shown: Study) -> str:
     plain, scaled = (_in_words(shown.comparison.reference, metric) for metric in ("test_ece", "test_scaled_ece"))
     return (
-        f"Their calibration error is {plain}, and {scaled} at a fitted temperature; without one it is "
+        f"The calibration error is {plain}, and {scaled} at a fitted temperature; without one it is "
         f"{_effects(shown, 'test_ece', 'lower', 'higher')}."
     )
 
 
 def _on_ranking(shown: Study) -> str:
     shares = (
-        "Their largest probability ranks their errors with an AUGRC, the lower the better, of "
-        f"{_in_words(shown.comparison.reference, 'test_msp_augrc')}: "
+        "The largest probability ranks the errors with an AUGRC, the lower the better, of "
+        f"{_in_words(shown.comparison.reference, 'test_msp_augrc')}; it is "
         f"{_effects(shown, 'test_msp_augrc', 'better', 'worse')}."
     )
     if "test_msp_auroc" not in shown.measured:
         return shares
     return (
         f"{shares} It tells right from wrong with an AUROC of "
-        f"{_in_words(shown.comparison.reference, 'test_msp_auroc')}: "
+        f"{_in_words(shown.comparison.reference, 'test_msp_auroc')}; it is "
         f"{_effects(shown, 'test_msp_auroc', 'worse', 'better')}."
     )
 

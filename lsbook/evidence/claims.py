@@ -207,6 +207,7 @@ _CLAIMS = (
         (Part("test ECE, smoothed at T = 1 − hard at its fitted T", -1, "fraction", margin=0.02),),
         alphas=_ALPHAS_OF_TABLE_3,
         least_test=10_000,
+        caveat="It is tested where there are 10,000 test examples or more: chance adds to the error of fewer.",
     ),
     Claim(
         "C8",

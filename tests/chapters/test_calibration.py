@@ -273,21 +273,18 @@ def test_the_better_measures_are_counted(study):
         ),
         (
             ["reproduced", "undecided"],
-            "Smoothing with the factors fixed beforehand does not always calibrate as well as "
-            "temperature scaling: it comes within 0.02 of it on 1 of 2 "
-            "networks tested.",
+            "Smoothing with the α fixed beforehand does not always calibrate as well as "
+            "temperature scaling: its calibration error comes within 0.02 of that on 1 of 2 networks tested.",
         ),
         (
             ["contradicted", "reproduced", "contradicted"],
-            "Contrary to the paper, smoothing with the factors fixed beforehand does not always calibrate as well as "
-            "temperature scaling: it comes "
-            "within 0.02 of it on 1 of 3 networks tested.",
+            "Contrary to the paper, smoothing with the α fixed beforehand does not always calibrate as well as "
+            "temperature scaling: its calibration error comes within 0.02 of that on 1 of 3 networks tested.",
         ),
         (
             ["contradicted"],
-            "Contrary to the paper, smoothing with the factors fixed beforehand does not always calibrate as well as "
-            "temperature scaling: it comes "
-            "within 0.02 of it on 0 of 1 network tested.",
+            "Contrary to the paper, smoothing with the α fixed beforehand does not always calibrate as well as "
+            "temperature scaling: its calibration error comes within 0.02 of that on 0 of 1 network tested.",
         ),
     ],
 )
@@ -301,8 +298,8 @@ def test_the_sentence_on_scaling(verdicts, sentence):
         (
             3,
             "lowers",
-            "On X smoothing with α = 0.1 lowers the calibration error from 0.201 to 0.101 (−0.1000 "
-            "[−0.1023, −0.0977]); a temperature fitted on held-out data leaves 0.011.",
+            "On X smoothing with α = 0.1 lowers the calibration error from 0.201 to 0.101; a "
+            "temperature fitted on held-out data leaves 0.011.",
         ),
         (
             1,
@@ -338,6 +335,13 @@ def test_sentences_on_what_it_depends_on():
     assert found.endswith("with 0.05 and 0.1, the claim’s 0.05 among them.")
 
 
+def test_labels_are_likelier_where_the_interval_says_so():
+    seeds = np.array([0.99, 1.0, 1.01])
+    found = calibration.likelier([("W", seeds, seeds - 0.1), ("X", seeds, seeds + 0.1), ("Y", seeds, seeds)])
+    assert found == "Yes on W, no on X, open on Y"
+    assert calibration.likelier([("Z", seeds[:1], seeds[:1] - 0.1)]) == "Open on Z"
+
+
 def test_the_answer_begins_with_what_contradicts_the_paper_and_names_the_worst(study):
     """As recorded here smoothing helps; with the arms exchanged it harms."""
     helped = calibration.in_short(study).markdown
@@ -348,7 +352,7 @@ def test_the_answer_begins_with_what_contradicts_the_paper_and_names_the_worst(s
         for sweep in study.sweeps
     ]
     harmed = calibration.in_short(dataclasses.replace(study, sweeps=swapped)).markdown
-    assert harmed.startswith("**In short.** Contrary to the paper, smoothing with the factors fixed")
+    assert harmed.startswith("**In short.** Contrary to the paper, smoothing with the α fixed")
     assert "raises the calibration error from 0.001 to 0.099" in harmed
     assert "lowers" not in harmed
     text = calibration.depends_text(study).markdown

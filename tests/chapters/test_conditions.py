@@ -80,17 +80,20 @@ def test_each_claim_is_decided_on_its_own_runs(record):
     assert verdicts(study) == expected
     assert len(study.records) == 20 + (6 + 12) + 6
     said = conditions.in_short(study).markdown
-    assert "With wrong labels smoothing helps on AlexNet, CIFAR-10, 20 % wrong labels (test accuracy" in said
+    assert "Smoothing helps on AlexNet, CIFAR-10, 20 % wrong labels (test accuracy" in said
     assert "decided yet" not in said
     assert "may change" not in said
+
+
+WARM, WIDE = "teachers at a high temperature", "wide beams in translation"
 
 
 @pytest.mark.parametrize(
     ("place", "metrics", "claim", "waiting"),
     [
-        (WITH_LABELS, labelled, "L8", ("warm teachers", "wide beams")),
-        (WITH_TEACHERS, taught, "L4", ("wrong labels", "wide beams")),
-        (TRANSLATING, translating, "L5", ("wrong labels", "warm teachers")),
+        (WITH_LABELS, labelled, "L8", (WARM, WIDE)),
+        (WITH_TEACHERS, taught, "L4", ("wrong labels", WIDE)),
+        (TRANSLATING, translating, "L5", ("wrong labels", WARM)),
     ],
 )
 def test_one_experiment_alone_is_shown_and_the_others_are_said_to_be_waited_for(record, place, metrics, claim, waiting):

@@ -113,8 +113,8 @@ def test_advice_follows_what_was_found(recorded):
 @pytest.mark.parametrize(
     ("change", "seen"),
     [
-        (1, "Try α = 0.1: it gained on all 2 networks"),
-        (0, "Try α = 0.1, and expect little: it gained on 1 of 2 networks, and is open elsewhere"),
+        (1, "Try α = 0.1: accuracy rose on all 2 networks"),
+        (0, "Try α = 0.1, and expect little: accuracy rose clearly on 1 of 2 networks, and fell clearly on none"),
     ],
 )
 def test_the_advice_on_accuracy_says_how_often_it_was_seen_to_gain(recorded, change, seen):

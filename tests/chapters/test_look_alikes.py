@@ -94,14 +94,16 @@ def test_the_sentence_compares_the_look_alike_pair_with_unlike_ones(store):
     numbers = (f"{value:+.3g}".replace("-", "−") for value in (own[0], others.mean(), own[0] - others.mean()))
     first, second, third = numbers
     assert look_alikes.sentences([found]).markdown == (
-        f"On AlexNet, CIFAR-10 the ratio rises for {(found.rises[:, 0] > 0).sum()} of 45 pairs of classes. For cat and "
-        f"dog the change is {first}, for unlike pairs {second}; the former less the latter is {third}."
+        f"On AlexNet, CIFAR-10 the ratio rises for {(found.rises[:, 0] > 0).sum()} of 45 pairs of classes. Averaged "
+        f"over all third classes, the change for cat and dog is {first}, for unlike pairs {second}; the former less the "
+        f"latter is {third}."
     )
 
 
 def test_in_short_says_whether_look_alikes_are_special(pairs, store):
     rising = (pairs.rises[:, 0] > 0).sum()
-    begin = f"The measure of an arc rises for {rising} of 45 pairs of classes on AlexNet, CIFAR-10, "
+    begin = "Similar classes form an arc around a third, says the paper; the measure of an arc rises for "
+    begin += f"{rising} of 45 pairs of classes on AlexNet, CIFAR-10, "
     own, unlike = pairs.own_and_unlike
     excess = welch_interval(own[0] - unlike[0], own[1] - unlike[1])
     clearly = {True: "more than", False: "less than"}[excess.mean > 0]

@@ -195,18 +195,18 @@ def test_published_errors_are_said_as_they_are_printed():
     [
         (claims.REPRODUCED, "Smoothing raises BLEU"),
         (claims.CONTRADICTED, "Contrary to the paper, smoothing lowers BLEU"),
-        (claims.UNDECIDED, "It is open whether smoothing raises BLEU"),
+        (claims.UNDECIDED, "It is open whether and by how much smoothing raises BLEU"),
     ],
 )
 def test_the_sentence_on_bleu(verdict, opening):
     found = chapter.bleu_sentence(verdict, "+1")
-    assert found == f"{opening}: the difference is +1 with each network at its own best temperature T."
+    assert found == f"{opening}: by +1 points, each network at the temperature that was best on validation text."
 
 
 @pytest.mark.parametrize(
     ("low", "high", "end"),
     [
-        (-0.62, 1.0, "the two do not clearly differ, so that calibration pays in the beam is not shown"),
+        (-0.62, 1.0, "these two do not clearly differ, so it is not shown that calibration is what pays in the beam"),
         (0.1, 0.28, "the beam gains more"),
         (-0.3, -0.1, "the beam gains less"),
         (math.nan, math.nan, "so few networks decide nothing"),
@@ -237,8 +237,8 @@ def test_the_sentence_on_the_search(low, high, end):
 )
 def test_the_sentence_on_calibration(verdict, opening):
     assert chapter.calibration_sentence(verdict, 0.1, 0.02, 0.05) == (
-        f"{opening} (at most 0.02 apart): their calibration error is 0.100 with hard targets, 0.020 once these are "
-        "scaled, and 0.050 with smoothed ones."
+        f"{opening} (at most 0.02 apart): their calibration error is 0.100 with hard targets, 0.020 with these and a "
+        "fitted temperature, and 0.050 with smoothed targets."
     )
 
 
@@ -253,8 +253,8 @@ def test_the_sentence_on_calibration(verdict, opening):
 )
 def test_the_sentence_on_the_likelihood(verdict, opening):
     assert chapter.likelihood_sentence(verdict, "−0.1", "+0.1") == (
-        f"{opening}: their negative log-likelihood changes by −0.1 nats a token at T = 1, and by +0.1 at each "
-        "network’s best T."
+        f"{opening}: their negative log-likelihood, lower for likelier ones, changes by −0.1 nats a token at T = 1, "
+        "and by +0.1 at each network’s best T."
     )
 
 
@@ -262,7 +262,7 @@ def test_the_answer_begins_with_what_contradicts_the_paper(comparison, words):
     """As recorded here all claims hold; with the arms exchanged those on the likelihood and on BLEU do not."""
     text = chapter.in_short(comparison, words).markdown
     assert text.startswith("**In short.** Smoothing raises BLEU: ")
-    assert "0.101 with hard targets, 0.051 once these are scaled, and 0.011 with smoothed ones" in text
+    assert "0.101 with hard targets, 0.051 with these and a fitted temperature, and 0.011 with smoothed" in text
     hard, smoothed = comparison.arms
     swapped = (
         dataclasses.replace(hard, records=smoothed.records),
@@ -292,7 +292,7 @@ def test_a_claim_that_fails_comes_first_and_one_that_holds_in_part_does_not(comp
     ]
     changed = dataclasses.replace(comparison, arms=(hard, dataclasses.replace(smoothed, records=records)))
     text = chapter.in_short(changed, words).markdown
-    assert f"{opening}: their negative log-likelihood changes by −0.200 nats" in text
+    assert f"{opening}: their negative log-likelihood, lower for likelier ones, changes by −0.200 nats" in text
     assert text.startswith(f"**In short.** {opening}") is ("Contrary" in opening)
 
 

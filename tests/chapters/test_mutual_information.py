@@ -239,13 +239,14 @@ def test_the_sentence_on_the_end(change, sentence):
 
 def test_sentences_on_falls_and_held_out_images_and_rows():
     assert mutual_information.fall_sentence([("X", 0.04, 0.19), ("Y", 0.0, 0.08)]) == (
-        "From a run’s highest point to its end it falls by 0.19 (X) and 0.08 (Y) nats with smoothed targets, and by "
-        "0.04 (X) and 0.00 (Y) with hard ones, for which the paper reports a late fall as well."
+        "From a run’s highest point to its end the information falls by 0.19 (X) and 0.08 (Y) nats with smoothed "
+        "targets, and by 0.04 (X) and 0.00 (Y) with hard ones; the paper reports a late fall of both."
     )
     train, heldout = (1 + SEEDS, 0.6 + SEEDS), (1 + SEEDS, 0.8 + SEEDS)
     lost = mutual_information.heldout_sentence([("X", train, heldout), ("Y", heldout, heldout)])
     assert lost == (
-        "Held-out images, of which a network has no memory, lose 50 % (X) and 100 % (Y) of what training images lose."
+        "On held-out images, of which a network has no memory, smoothed ones end lower as well: the difference is "
+        "50 % (X) and 100 % (Y) of that on training images."
     )
     single = (1 + SEEDS[:1], 0.8 + SEEDS[:1])
     assert mutual_information.heldout_sentence([("X", train, heldout), ("Y", single, single)]) == (
@@ -262,7 +263,7 @@ def test_the_answer_is_of_what_was_measured(rows):
         "**In short.** As in the paper, smoothed networks end with less information about which image"
     )
     assert "and by 0.00 (ResNet-56) with hard ones" in text
-    assert "Held-out images, of which a network has no memory, lose " in text
+    assert "On held-out images, of which a network has no memory, smoothed ones end lower" in text
 
 
 @pytest.mark.parametrize("place", [0, 1])

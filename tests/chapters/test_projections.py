@@ -210,7 +210,7 @@ def test_in_short_says_what_holds_on_how_many_networks(rows):
     assert shown(projections.in_short(rows)) == (
         "**In short.** In the small-scale setting, smoothing tightens the training clusters on 2 of 2 networks "
         f"(scatter within over between: {change(rows[0], 'C2')} on AlexNet, CIFAR-10) and shrinks the projections on "
-        f"2 of 2 networks. Accuracy does not fall by half a point on 2 networks. {LINK}"
+        f"2 of 2 networks. On 2 networks accuracy does not fall by half a point. {LINK}"
     )
 
 
@@ -224,8 +224,8 @@ def test_in_short_begins_with_what_contradicts_the_paper(rows, unfitted):
     assert shown(projections.in_short([turned, unfitted], "More.")) == (
         "**In short.**\n\n- Contrary to the paper’s claims, on AlexNet, CIFAR-10 smoothing costs more than half a "
         f"point of accuracy ({change(turned, 'C1')} points), {first}, {gaps} and {last}.\n- In the small-scale "
-        "setting, smoothing is not shown to do what Figure 1 is about.\n- Accuracy falls by more than half a point on "
-        "2 networks.\n- More.\n- Contrary to the paper’s claims, on ResNet-56, CIFAR-10, which has not fitted its "
+        "setting, smoothing is not shown to do what Figure 1 is about.\n- On 2 networks accuracy falls by more than "
+        "half a point.\n- More.\n- Contrary to the paper’s claims, on ResNet-56, CIFAR-10, which has not fitted its "
         f"training images, smoothing costs more than half a point of accuracy ({change(unfitted, 'C1')} points), "
         f"{first}, {gaps} and {last}.\n\n{LINK}"
     )
@@ -237,8 +237,8 @@ def test_in_short_leaves_open_what_is_undecided(rows, put, tmp_path):
     metrics = [{"test_accuracy": 0.6 + 0.15 * seed, "train_accuracy": 0.9} for seed in range(3)]
     smoothed = [put(Store(tmp_path), r.run, metrics=m, arrays=r.arrays) for r, m in zip(hard, metrics, strict=True)]
     assert shown(projections.in_short([with_records(rows[0], hard, smoothed)])) == (
-        "**In short.** In the small-scale setting, smoothing is not shown to do what Figure 1 is about. Accuracy is "
-        f"open on 1 network. {LINK}"
+        "**In short.** In the small-scale setting, smoothing is not shown to do what Figure 1 is about. On AlexNet, "
+        f"CIFAR-10 it is open whether accuracy falls by half a point. {LINK}"
     )
 
 

@@ -100,11 +100,11 @@ def test_too_few_seeds_decide_nothing_and_the_page_says_so(recorded):
 def test_the_answer_has_a_sentence_on_each_finding(recorded):
     text = trust.in_short([recorded(3)]).markdown.replace("\N{NO-BREAK SPACE}", " ")
     assert text.startswith(
-        "**In short.**\n\n- Smoothed networks rank their own errors worse by AUGRC, the mean share that is accepted "
-        "and wrong, on AlexNet, CIFAR-10 (0.0806 → 0.101)"
+        "**In short.**\n\n- Smoothed networks know less well when they are wrong, by the measure chosen beforehand, on "
+        "AlexNet, CIFAR-10 (AUGRC 0.0806 → 0.101)"
     )
-    assert "The ranking alone (AUROC of right against wrong, fixed to decide nothing) is worse on AlexNet" in text
-    assert "Dividing the largest logit by the norm of all repairs their ranking on AlexNet, CIFAR-10 (AUGRC 0.1" in text
+    assert "By AUROC, which accuracy does not enter but no rule was fixed for, they know it worse on AlexNet" in text
+    assert "in place of the largest probability repairs that on AlexNet, CIFAR-10 (AUGRC 0.101 → 0.0" in text
     assert (
         "After temperature scaling smoothed networks are calibrated worse on AlexNet, CIFAR-10 (ECE 0.0106 → " in text
     )

@@ -58,7 +58,7 @@ def test_accuracy_calibration_and_ranking_are_told_with_intervals(recorded):
     shown = recorded(test_accuracy=0.1, test_ece=-0.1, test_msp_augrc=0.01)
     text = said(your_data.in_short(shown))
     assert "With hard targets 20.1 % of the 40 test images are classified correctly" in text
-    assert "more with α = 0.05 (+5.00 [" in text
+    assert "the share is higher with α = 0.05 (+5.00 [" in text
     assert "and α = 0.1 (+10.00 [" in text
     assert "lower with α = 0.05 (−0.0500 [" in text
     assert "worse with α = 0.05 (+0.0050 [" in text

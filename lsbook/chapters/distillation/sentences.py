@@ -29,14 +29,14 @@ _TEACHER = {
     CONTRADICTED: "the smoothed teacher on {data} itself makes more errors, {errors}",
     NOT_TESTED: "the teachers themselves on {errors}",
 }
+_EQUALLY_SOFT = "where both teachers’ answers are made equally soft (γ)"
 _AT_EQUAL_SMOOTHNESS = {
-    REPRODUCED: "On {data}, at equal smoothness index γ, the hard teacher’s students are ahead of smoothed ones’",
-    UNDECIDED: "On {data}, at equal smoothness index γ, it is open whether the hard teacher’s students are ahead of "
-    "smoothed ones’",
-    CONTRADICTED: f"{CONTRARY}, the hard teacher’s students on {{data}} are behind smoothed ones’ at equal smoothness "
-    "index γ",
-    NOT_TESTED: "There are too few seeds for a verdict on {data}, where the hard teacher’s students are compared with "
-    "smoothed ones’ at equal smoothness index γ",
+    REPRODUCED: f"On {{data}}, {_EQUALLY_SOFT}, the hard teacher’s students are ahead of the smoothed teachers’",
+    UNDECIDED: f"On {{data}}, {_EQUALLY_SOFT}, it is open whether the hard teacher’s students are ahead of the "
+    "smoothed teachers’",
+    CONTRADICTED: f"{CONTRARY}, the hard teacher’s students on {{data}}, {_EQUALLY_SOFT}, are behind the smoothed "
+    "teachers’",
+    NOT_TESTED: f"There are too few seeds for a verdict on {{data}}, {_EQUALLY_SOFT}",
 }
 _OTHERS = {
     "C13": f"{CONTRARY}, smoothing makes the teacher on {{data}} less accurate: {{change}} points.",
@@ -49,7 +49,7 @@ _OTHERS = {
 def errors(study: mnist.Study) -> list[str]:
     """The verdicts on student and teacher in one sentence, or in two where one is a contradiction."""
     teacher, student = mnist.measure(study)
-    found = f"{_means(student.first, student.second)} at T = {study.plan.temperature:g}"
+    found = f"{_means(student.first, student.second)} at a temperature of T = {study.plan.temperature:g}"
     of_student = _STUDENT[student.verdict.verdict].format(data=_data(study), errors=found)
     means = _means(teacher.first, teacher.second)
     of_teacher = _TEACHER[teacher.verdict.verdict].format(data=_data(study), errors=means)
@@ -79,8 +79,8 @@ def by_temperature(study: mnist.Study) -> list[str]:
         for arm in ("hard", "smoothed")
     )
     return [
-        f"The smoothed teacher’s student {listed(where)}: from T = {low:g} to {high:g} the hard teacher’s "
-        f"student {hard}, the smoothed teacher’s {smoothed}."
+        f"On the seeds recorded at every T its student {listed(where)}: from T = {low:g} to {high:g} the hard "
+        f"teacher’s student {hard}, the smoothed teacher’s {smoothed}."
     ]
 
 
@@ -102,9 +102,9 @@ def at_equal_smoothness(study: equal_smoothness.Study) -> str:
     means = [captions.mean_difference(*pair) for pair in pairs]
     each = [f"{mean} at α = {alpha:g}" for alpha, mean in zip(study.grid, means, strict=True)]
     if len(each) == 1:
-        differences = f"{captions.difference(found.first, found.second)} points, α = {study.grid[0]:g}"
+        differences = f"{captions.difference(found.first, found.second)} points of accuracy, α = {study.grid[0]:g}"
     else:
-        differences = f"{captions.difference(found.first, found.second)} points in the mean, {listed(each)}"
+        differences = f"{captions.difference(found.first, found.second)} points of accuracy in the mean, {listed(each)}"
     begun = _AT_EQUAL_SMOOTHNESS[found.verdict.verdict].format(data=_data(study))
     return f"{begun}: the difference is {differences}."
 

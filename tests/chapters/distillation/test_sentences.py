@@ -67,30 +67,30 @@ def on_cifar10(leads=(1.0, 2.0), seeds=3, **changes: float) -> equal_smoothness.
         (
             {},
             "On MNIST a smoothed teacher’s student makes more errors than a hard teacher’s: 1.10 % against 1.00 % at "
-            "T = 8; the smoothed teacher itself makes fewer errors, 0.90 % against 1.00 %.",
+            "a temperature of T = 8; the smoothed teacher itself makes fewer errors, 0.90 % against 1.00 %.",
         ),
         (
             {"student": 0.0, "teacher": 0.0},
             "On MNIST it is open whether a smoothed teacher’s student makes more errors than a hard teacher’s: 1.00 % "
-            "against 1.00 % at T = 8; whether the smoothed teacher itself makes fewer "
+            "against 1.00 % at a temperature of T = 8; whether the smoothed teacher itself makes fewer "
             "errors is open, 1.00 % against 1.00 %.",
         ),
         (
             {"student": -0.1},
             "Contrary to the paper, a smoothed teacher’s student on MNIST makes fewer errors than a hard teacher’s: "
-            "0.90 % against 1.00 % at T = 8.|On MNIST, the smoothed teacher itself "
+            "0.90 % against 1.00 % at a temperature of T = 8.|On MNIST, the smoothed teacher itself "
             "makes fewer errors, 0.90 % against 1.00 %.",
         ),
         (
             {"teacher": 0.1},
             "On MNIST a smoothed teacher’s student makes more errors than a hard teacher’s: 1.10 % against 1.00 % at "
-            "T = 8.|Contrary to the paper, the smoothed teacher on MNIST itself makes "
+            "a temperature of T = 8.|Contrary to the paper, the smoothed teacher on MNIST itself makes "
             "more errors, 1.10 % against 1.00 %.",
         ),
         (
             {"seeds": 1},
             "There are too few seeds for a verdict on MNIST; a smoothed teacher’s student and a hard teacher’s err on "
-            "1.10 % against 1.00 % at T = 8; the teachers themselves on 0.90 % against 1.00 %.",
+            "1.10 % against 1.00 % at a temperature of T = 8; the teachers themselves on 0.90 % against 1.00 %.",
         ),
     ],
     ids=["as the paper", "open", "student contradicts", "teacher contradicts", "too few seeds"],
@@ -126,7 +126,7 @@ def test_errors_on_mnist_are_said_with_their_temperature(measured, expected):
 )
 def test_what_the_temperature_changes(measured, expected):
     found = [sentence.translate(NO_BREAK) for sentence in sentences.by_temperature(on_mnist(**measured))]
-    assert found == ([f"The smoothed teacher’s student {expected}"] if expected else [])
+    assert found == ([f"On the seeds recorded at every T its student {expected}"] if expected else [])
 
 
 @pytest.mark.parametrize(
@@ -134,31 +134,31 @@ def test_what_the_temperature_changes(measured, expected):
     [
         (
             {},
-            "On CIFAR-10, at equal smoothness index γ, the hard teacher’s students are ahead of smoothed ones’: the "
-            "difference is +1.500 [+1.477, +1.523] points in the mean, +1.000 at α = 0.1 and +2.000 at α = 0.3.",
+            "On CIFAR-10, where both teachers’ answers are made equally soft (γ), the hard teacher’s students are "
+            "ahead of the smoothed teachers’: the difference is +1.500 [+1.477, +1.523] points of accuracy in the "
+            "mean, +1.000 at α = 0.1 and +2.000 at α = 0.3.",
         ),
         (
             {"leads": (0.0, 0.0)},
-            "On CIFAR-10, at equal smoothness index γ, it is open whether the hard teacher’s students are ahead of "
-            "smoothed ones’: the difference is +0.000 [−0.023, +0.023] points in the mean, +0.000 at α = 0.1 "
-            "and +0.000 at α = 0.3.",
+            "On CIFAR-10, where both teachers’ answers are made equally soft (γ), it is open whether the hard "
+            "teacher’s students are ahead of the smoothed teachers’: the difference is +0.000 [−0.023, +0.023] points "
+            "of accuracy in the mean, +0.000 at α = 0.1 and +0.000 at α = 0.3.",
         ),
         (
             {"leads": (2.0, -3.0)},
-            "Contrary to the paper, the hard teacher’s students on CIFAR-10 are behind smoothed ones’ at equal "
-            "smoothness index γ: the difference is −0.500 [−0.523, −0.477] points in the mean, +2.000 at α = 0.1 "
-            "and −3.000 at α = 0.3.",
+            "Contrary to the paper, the hard teacher’s students on CIFAR-10, where both teachers’ answers are made "
+            "equally soft (γ), are behind the smoothed teachers’: the difference is −0.500 [−0.523, −0.477] points of "
+            "accuracy in the mean, +2.000 at α = 0.1 and −3.000 at α = 0.3.",
         ),
         (
             {"leads": (1.0,)},
-            "On CIFAR-10, at equal smoothness index γ, the hard teacher’s students are ahead of smoothed ones’: the "
-            "difference is +1.000 [+0.977, +1.023] points, α = 0.1.",
+            "On CIFAR-10, where both teachers’ answers are made equally soft (γ), the hard teacher’s students are "
+            "ahead of the smoothed teachers’: the difference is +1.000 [+0.977, +1.023] points of accuracy, α = 0.1.",
         ),
         (
             {"seeds": 1},
-            "There are too few seeds for a verdict on CIFAR-10, where the hard teacher’s students are compared with "
-            "smoothed ones’ at equal smoothness index γ: the difference is +1.5 points in the mean, +1 at α = 0.1 "
-            "and +2 at α = 0.3.",
+            "There are too few seeds for a verdict on CIFAR-10, where both teachers’ answers are made equally soft "
+            "(γ): the difference is +1.5 points of accuracy in the mean, +1 at α = 0.1 and +2 at α = 0.3.",
         ),
     ],
     ids=["as the paper", "open", "contradicts", "one teacher", "too few seeds"],
@@ -224,8 +224,8 @@ def test_teachers_are_compared_in_calibration_and_with_none():
 def test_contradictions_come_first():
     study = distillation.Study(on_mnist(), on_cifar10(leads=(-1.0, -1.0), alone=29.0))
     text = distillation.in_short(study).markdown
-    assert text.startswith("**In short.** Contrary to the paper, the hard teacher’s students on CIFAR-10 are behind")
-    assert text.index("On MNIST") < text.index("The smoothed teacher’s student") < text.index("[Compare")
+    assert text.startswith("**In short.** Contrary to the paper, the hard teacher’s students on CIFAR-10")
+    assert text.index("On MNIST") < text.index("On the seeds recorded") < text.index("[Compare")
 
 
 def test_the_chapter_asks_for_both_parts_and_decides_those_that_are_recorded(put, results):
