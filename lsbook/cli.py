@@ -47,7 +47,9 @@ def app() -> None:
 
 def main(commands: click.Command = app) -> NoReturn:
     """Read the arguments and run the command; the process ends with its exit code."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # it may be closed
+    # Who started us may have closed them.
+    sys.stdout, sys.stderr = sys.stdout or io.StringIO(), sys.stderr or io.StringIO()
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error's: not every terminal knows every letter
     try:
         options = (argument.partition("=")[0] for argument in sys.argv[1:] if argument.startswith("--"))
@@ -340,8 +342,11 @@ def data(names: tuple[str, ...]) -> None:
 
     def show(name: str) -> None:
         parts: Sequence[images.Images | images.ImageFiles | texts.Pairs]
-        is_text = registry.is_own(name) and isinstance(registry.source(name), registry.Corpus)
-        if is_text or not (registry.is_own(name) or name in registry.DATASETS):
+        if registry.is_own(name):
+            is_text = isinstance(registry.source(name), registry.Corpus)
+        else:
+            is_text = name not in registry.DATASETS
+        if is_text:
             parts, what = [texts.load(name, split) for split in SPLITS], "pairs"
         else:
             parts, what = images.all_splits(name, decode=True), "images"

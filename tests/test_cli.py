@@ -320,6 +320,13 @@ def test_what_is_not_installed_is_named_with_the_command_that_installs_it(
     assert not results.exists()
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_output_that_is_closed_is_no_error(closed):
+    command = [sys.executable, "-m", "lsbook", "data", "digits"]
+    answer = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *command], capture_output=True, text=True, cwd=PROJECT)
+    assert (answer.returncode, answer.stderr) == (0, "")
+
+
 def test_data_sets_after_a_missing_one_are_shown_too(lsbook, data_folder, monkeypatch):
     monkeypatch.setattr(registry, "DATASETS", {name: DATASETS[name] for name in ("tiny-imagenet-32", "digits")})
     monkeypatch.setattr(registry, "CORPORA", {"wmt14-en-de": registry.CORPORA["wmt14-en-de"]})

@@ -83,10 +83,11 @@ class Reliability:
     def debiased_squared_error(self) -> float:
         """Bias-corrected squared calibration error of Kumar, Liang and Ma (2019), a fraction of 1.
 
-        Σ_b n_b/N · [(acc_b − conf_b)² − acc_b (1 − acc_b) / (n_b − 1)] estimates Σ_b P(b) · E[correct − confidence |
-        b]², without the chance that inflates `ece`; the root of that is an l2 error, at least as large as the l1 error
-        of the same bins. It says nothing of errors that cancel within
-        a bin. For calibrated models it is about as often below 0 as not, so average it before taking a root.
+        Σ_b n_b/N · [(acc_b − conf_b)² − acc_b (1 − acc_b) / (n_b − 1)] estimates
+        Σ_b P(b) · E[correct − confidence | b]², without the chance that inflates `ece`; the root of that is an l2
+        error, at least as large as the l1 error of the same bins. It says nothing of errors that cancel within a bin.
+        For calibrated models it is about as often below 0 as not, so average it before taking a root.
+
         Unbiased where the confidences of a bin are equal; otherwise its mean is off by Σ_b (var_b − 2 cov_b) / N, var_b
         of the confidence and cov_b of it with correctness: for a calibrated model and bins of equal width by −1/(4
         n_bins N) at most. A bin of one example, whose error cannot be told from chance, adds 0.

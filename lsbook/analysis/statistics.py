@@ -63,6 +63,22 @@ def welch_interval(hard: ArrayLike, smoothed: ArrayLike, level: float = 0.95) ->
     return _student(*_difference(hard, smoothed), level)
 
 
+def difference_interval(first: ArrayLike, second: ArrayLike) -> Interval:
+    """Return `welch_interval` of mean(second) − mean(first); one of no width where an arm is a single run.
+
+    Args:
+        first: (S,), one a seed.
+        second: (S',), one a seed.
+
+    Raises:
+        ValueError: if there is no value, or one is not finite.
+    """
+    first, second = seed_values("first", first), seed_values("second", second)
+    if min(len(first), len(second)) > 1:
+        return welch_interval(first, second)
+    return Interval(*[float(second.mean() - first.mean())] * 3)
+
+
 def paired_p_value(differences: ArrayLike, threshold: float = 0.0) -> float:
     """Return the two-sided p-value of Student's t-test that the mean difference within pairs is at a threshold.
 

@@ -25,14 +25,9 @@ ROW_NAMES = ("id", "index", "row", "example")  # of columns that number or name 
 SPLIT = ("split", "subset", "partition")
 VALIDATION = ("validation", "valid", "val", "heldout", "dev")
 TEST, TRAINING = ("test", "testing", "evaluation", "eval"), ("train", "training")
-COLUMN_PREFIXES = {
-    "logit": "logits",
-    "logits": "logits",
-    "probability": "probabilities",
-    "probabilities": "probabilities",
-}
+COLUMN_PREFIXES = dict.fromkeys(("logit", "logits"), "logits")
+COLUMN_PREFIXES |= dict.fromkeys(("probability", "probabilities", "prob", "probs", "p"), "probabilities")
 MISSING = ["", "NA", "NaN", "nan", "None", "null", "#N/A"]  # how tables write a number that is not there
-COLUMN_PREFIXES |= {"prob": "probabilities", "probs": "probabilities", "p": "probabilities"}
 
 
 @dataclass(frozen=True)
@@ -84,9 +79,8 @@ def read(path: Path | str) -> Predictions:
         return readers[path.suffix.lower()](path)
     except UserError:
         raise
-    except (
-        Exception
-    ) as error:  # whatever the libraries make of a damaged file, as NotImplementedError of a zip's version
+    except Exception as error:
+        # Whatever the libraries make of a damaged file, as NotImplementedError of a zip's version.
         raise UserError(f"{named}: {brief(str(error) or type(error).__name__)}") from None
 
 
@@ -240,9 +234,9 @@ def _from_csv(path: Path) -> Predictions:
         header = file.readline() if for_excel else first
         beginning = file.read(2_000)
     separator = max(",;\t|", key=header.count)
-    _refuse_doubles(path.name, next(csv.reader([header], delimiter=separator), []))
-    decimal = "," if separator == ";" and "," in beginning else "."
     columns = next(csv.reader([header.strip()], delimiter=separator, skipinitialspace=True), [])
+    _refuse_doubles(path.name, columns)
+    decimal = "," if separator == ";" and "," in beginning else "."
     labels = [column for column in columns if column.strip().lower() in LABELS]
     frame = pd.read_csv(
         path,

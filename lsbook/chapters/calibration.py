@@ -119,12 +119,6 @@ class Sweep:
         return self.run.recipe.steps * self.run.recipe.batch / self.run.examples
 
     @property
-    def first_seed(self) -> "Sweep":
-        """The runs of the first seed alone."""
-        records = {alpha: found[:1] for alpha, found in self.records.items()}
-        return replace(self, comparison=self.comparison.first_seed, records=records)
-
-    @property
     def readings(self) -> list[Arm]:
         """What Figure 2 shows: the reference, the same scaled, and the other arms as they are."""
         reference = self.comparison.reference
@@ -635,7 +629,7 @@ def likelier(likelihoods: Sequence[tuple[str, np.ndarray, np.ndarray]]) -> str:
 def numbers(study: Study) -> dict[str, float | str]:
     """What the chapter's text quotes by name: of its first network, and likelihoods of all."""
     sweep = study.sweeps[0]
-    hard, smoothed = sweep.comparison.reference, sweep.comparison.main
+    hard = sweep.comparison.reference
     diagrams = reliability(scaled(hard), study.n_bins)
     likelihoods = _scaled_likelihoods(study)
     left = [
@@ -645,10 +639,7 @@ def numbers(study: Study) -> dict[str, float | str]:
     by_chance = np.mean([diagram.ece_if_calibrated for diagram in diagrams])
     return {
         "network": sweep.title,
-        "alpha": f"{smoothed.alpha:g}",
         "chance_ece": float(by_chance),
-        "hard_temperature": float(hard.metric("temperature").mean()),
-        "smoothed_temperature": float(smoothed.metric("temperature").mean()),
         "likelihoods": "; ".join(left),
         "likelier": likelier(likelihoods),
         "n_test": f"{len(hard.records[0].arrays['test_hit']):,}",

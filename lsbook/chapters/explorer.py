@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lsbook.analysis.statistics import mean_interval, welch_interval
+from lsbook.analysis.statistics import difference_interval, mean_interval
 from lsbook.chapters import distillation, machine_translation
 from lsbook.chapters.calibration import FACTORS, Study, Sweep
 from lsbook.chapters.distillation import equal_smoothness, mnist
@@ -61,7 +61,7 @@ def projection(comparison: Comparison, classes: tuple[int, int, int], store: Sto
         "from the origin through each class's template. "
     )
     records = list(recorded.values())
-    return Widget("projection", caption.strip(), data, records)
+    return Widget("projection", caption, data, records)
 
 
 def information(comparison: Comparison) -> Widget:
@@ -96,7 +96,7 @@ def temperature(study: Study) -> Widget:
         f"The first test images ({shown}). Bars: accuracy of the predictions in a bin of confidence; circles: their "
         "mean confidence; faint: fewer than 10 images. On the dashed line confidence is as high as accuracy. "
     )
-    return Widget("temperature", caption.strip(), {"networks": networks}, records)
+    return Widget("temperature", caption, {"networks": networks}, records)
 
 
 def _network(sweep: Sweep) -> dict:
@@ -194,8 +194,7 @@ def _point(label: str, teachers: Mapping[str, Sequence[Record]], taught: Mapping
         }
         for name, records in taught.items()
     }
-    difference = welch_interval(hard, smoothed) if several else [smoothed.mean() - hard.mean()] * 3
-    return {"label": label, "arms": arms, "difference": difference}
+    return {"label": label, "arms": arms, "difference": difference_interval(hard, smoothed)}
 
 
 def _experiment(title: str, points: Sequence[dict], baseline: Sequence[Record]) -> dict:
@@ -241,4 +240,4 @@ def _translations(alpha: float, hard: Record, smoothed: Record) -> Widget:
         "Under each token its probability after those before it; the last is the end of the sentence. The sentences "
         "are this book's own. "
     )
-    return Widget("translation", caption.strip(), data, (hard, smoothed))
+    return Widget("translation", caption, data, (hard, smoothed))

@@ -126,7 +126,7 @@ def feature_table(shown: Sequence[Comparison]) -> Table:
 
 def _mean(records: Sequence, name: str, factor: float) -> str:
     values = [factor * record.metrics[name] for record in records if name in record.metrics]
-    return f"{np.mean(values):#.3g}".rstrip(".") if values else "—"
+    return captions.three_digits(float(np.mean(values))) if values else "—"
 
 
 CHAPTER = Chapter("features", network_groups, DecidedClaims(DECIDED, settings))

@@ -18,7 +18,6 @@ from lsbook.chapters.topics import (
     Answer,
     Topic,
     answer,
-    data_name,
     network_name,
     verdict_on,
 )
@@ -137,7 +136,7 @@ def _all_claims(topic: Topic, findings: Sequence[Finding]) -> Markup:
 def _brief(network: tuple[str, str], before: Sequence[tuple[str, str]]) -> str:
     """A network by its model, or where one before it is the same model by its data."""
     known = {short_title(model) for _, model in before}
-    return data_name(network[0]) if short_title(network[1]) in known else short_title(network[1])
+    return short_title(network[0]) if short_title(network[1]) in known else short_title(network[1])
 
 
 def moving_records(store: Store) -> list[Record]:

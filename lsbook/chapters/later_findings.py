@@ -186,7 +186,7 @@ def compared(
     return found
 
 
-def students(seed: int, profile: str = "laptop", alpha: float = 0.1) -> dict[tuple[float, float], Run]:
+def students(seed: int, profile: str, alpha: float) -> dict[tuple[float, float], Run]:
     """(α of the teacher, T) -> Figure 5's student of that teacher at that temperature, with β = 1 (L4).
 
     alpha: of the smoothed teachers, above 0 and below 1.
@@ -199,12 +199,6 @@ def students(seed: int, profile: str = "laptop", alpha: float = 0.1) -> dict[tup
         for of_teacher in (0.0, alpha)
         for temperature in TEMPERATURES
     }
-
-
-def groups() -> list[Group]:
-    """All runs on CIFAR-10: hard, smoothed and MaxSup networks, networks with wrong labels, students."""
-    noisy = group_of(arms()[:2], partial(run, NOISY, noise=NOISE), SEEDS[NOISY[0]])
-    return [*network_groups("laptop"), noisy, Group(TAUGHT_SEEDS, students)]
 
 
 class Statement(NamedTuple):
@@ -245,9 +239,7 @@ def answer(findings: Sequence[Finding], statement: Statement) -> str:
 def _where(findings: Sequence[Finding], numbers: str) -> str:
     """In which settings something came out, one or two by name, with the numbers of the first."""
     first, *others = findings
-    before, after = (
-        f"{values.mean():#.3g}".rstrip(".").replace("-", "−") for values in (first.measure.first, first.measure.second)
-    )
+    before, after = (captions.three_digits(arm.mean()) for arm in (first.measure.first, first.measure.second))
     change = captions.mean_difference(first.measure.first, first.measure.second)
     shown = numbers.format(first=before, second=after, change=change)
     elsewhere = [f"on {finding.setting}" for finding in others] if len(others) < 2 else [f"in {len(others)} others"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lsbook.analysis.statistics import welch_interval
+from lsbook.analysis.statistics import difference_interval, welch_interval
 from lsbook.chapters.projections import FigureRow, Panel, pair_arc_ratio, panels
 from lsbook.chapters.shared import captions
 from lsbook.core.store import Record
@@ -51,9 +51,7 @@ class ClassPairs:
     @property
     def rises(self) -> np.ndarray:
         """(P, 3): of each pair smoothed − hard with its 95 % Welch interval, of no width where an arm is one run."""
-        if min(len(self.hard), len(self.smoothed)) < 2:
-            return np.repeat((self.smoothed.mean(axis=0) - self.hard.mean(axis=0))[:, None], 3, axis=1)
-        return np.array([welch_interval(*ratios) for ratios in zip(self.hard.T, self.smoothed.T, strict=True)])
+        return np.array([difference_interval(*ratios) for ratios in zip(self.hard.T, self.smoothed.T, strict=True)])
 
     @property
     def own_and_unlike(self) -> tuple[list[np.ndarray], list[np.ndarray]]:

@@ -308,7 +308,7 @@ def calibration_sentence(verdict: str, hard: float, scaled: float, smoothed: flo
     """A sentence on claim C7 for next tokens.
 
     Args:
-        verdict: one of `claims.IN_ORDER`.
+        verdict: such as `claims.REPRODUCED`.
         hard: mean ECE with hard targets.
         scaled: the same, at the fitted temperatures.
         smoothed: mean ECE with smoothed targets.

@@ -1,8 +1,5 @@
 """The chapters that ask for runs, and the runs that each plans in a profile."""
 
-from importlib import import_module
-from pkgutil import iter_modules
-
 from lsbook import chapters
 from lsbook.chapters.shared.chapter import Chapter
 from lsbook.chapters.shared.selection import parse_seeds
@@ -17,7 +14,7 @@ def registered() -> dict[str, Chapter]:
 
     They are in the order of their claims; those without claims come last.
     """
-    modules = [import_module(f"{chapters.__name__}.{module.name}") for module in iter_modules(chapters.__path__)]
+    modules = [getattr(chapters, name) for name in chapters.__all__]
     found = [module.CHAPTER for module in modules if hasattr(module, "CHAPTER")]
     return {chapter.name: chapter for chapter in sorted(found, key=_place)}
 

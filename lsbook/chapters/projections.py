@@ -371,7 +371,6 @@ def numbers(rows: Sequence[FigureRow]) -> dict[str, float | str]:
         "class_names": listed(first.names(first.classes)),
         "network": first.title,
         "similar_names": listed(first.names(first.similar[:2])),
-        "other_name": first.names(first.similar)[2],
     }
     for name, arm in zip(("hard", "smoothed"), first.comparison.arms, strict=False):
         train, test = (_mean_distance(arm, split, first.classes) for split in SPLIT_TITLES)

@@ -12,7 +12,7 @@ import scipy  # whose parts load when first used
 from lsbook.analysis.statistics import holm, paired_p_value, welch_p_value
 from lsbook.chapters.shared import captions, claim_tables
 from lsbook.chapters.shared.claim_tables import PAPER_PROFILE, Finding
-from lsbook.chapters.topics import LATER_TOPICS, TOPICS, Outcome, Topic, by_network, data_name, network_name, topic
+from lsbook.chapters.topics import LATER_TOPICS, TOPICS, Outcome, Topic, by_network, network_name, topic
 from lsbook.core import registry
 from lsbook.core.registry import short_title
 from lsbook.core.wording import counted, listed, sentence_case
@@ -32,7 +32,7 @@ def grid(findings: Sequence[Finding], page: str | None = "", topics: Sequence[To
     networks = list(dict.fromkeys(finding.network for finding in shown))
     columns = Markup("").join(
         Markup('<th scope="col"><span class="upright">{} <small>{}</small></span></th>').format(
-            short_title(model), data_name(dataset)
+            short_title(model), short_title(dataset)
         )
         for dataset, model in networks
     )

@@ -95,12 +95,7 @@ def network_name(network: tuple[str, str]) -> str:
 
     network: data set and model.
     """
-    return f"{short_title(network[1])} ({data_name(network[0])})"
-
-
-def data_name(dataset: str) -> str:
-    """A data set or text in few words."""
-    return short_title(dataset)
+    return f"{short_title(network[1])} ({short_title(network[0])})"
 
 
 def overall(verdicts: Iterable[str]) -> str:

@@ -152,7 +152,7 @@ def _has(comparison: Comparison, metric: str) -> bool:
 def ranking_table(shown: Sequence[Comparison]) -> Table:
     """How hard and smoothed networks rank their own errors, by every recorded measure, those of no claim among them."""
     rows = [
-        (comparison.title, title, *(f"{values.mean():#.3g}" for values in both), captions.difference(*both))
+        (comparison.title, title, *(captions.three_digits(arm.mean()) for arm in both), captions.difference(*both))
         for comparison in shown
         for metric, title in RANKING.items()
         if _has(comparison, metric)

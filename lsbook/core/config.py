@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from lsbook.core import registry
-from lsbook.core.errors import UserError, brief, one_line
+from lsbook.core.errors import UserError, brief, one_line, require
 from lsbook.core.literals import read_literal
 from lsbook.core.registry import Corpus, Dataset, Model
 from lsbook.core.strict import in_one_line, strict
@@ -137,18 +137,18 @@ class Recipe:
         if known := registry.LOSSES.get(self.loss):
             for name, _ in self.loss_arguments:
                 allowed = ", ".join(known.arguments) or "it has none besides alpha"
-                _require(name in known.arguments, f"loss_arguments: {self.loss} takes no {brief(name)}: {allowed}")
+                require(name in known.arguments, f"loss_arguments: {self.loss} takes no {brief(name)}: {allowed}")
         rising = list(self.milestones) == sorted(set(self.milestones)) and all(0 < m < 1 for m in self.milestones)
-        _require(
+        require(
             rising and (self.schedule == "steps") == bool(self.milestones),
             'milestones: rising fractions of the run in (0, 1), with schedule "steps" and only with it',
         )
-        _require(
+        require(
             (self.schedule == "inverse-root") == (self.warm_up > 0),
             'warm_up: steps, at least 1, with schedule "inverse-root" and only with it',
         )
-        _require(self.augmentation != "inception" or self.size, "the crops of inception need a size")
-        _require(
+        require(self.augmentation != "inception" or self.size, "the crops of inception need a size")
+        require(
             self.batch * (self.size or 1) ** 2 <= PIXELS_OF_A_BATCH,
             f"size: a batch of {self.batch} views of {self.size} × {self.size} has more than {PIXELS_OF_A_BATCH:,} "
             "pixels",
@@ -235,7 +235,7 @@ class Run:
     ) -> None:
         """UserError unless the fields fit each other, as far as is known what they name: None where it is not."""
         loss = registry.LOSSES.get(self.recipe.loss)
-        _require(
+        require(
             self.alpha > 0 or not (loss and loss.positive),
             f"alpha must be above 0 with the loss {self.recipe.loss}, which without it is cross-entropy",
         )
@@ -248,25 +248,25 @@ class Run:
     ) -> None:
         """UserError unless targets that come from other networks are completely described."""
         if self.teachers:
-            _require(self.label_noise == 0, "label_noise is not for students: they learn from clean labels")
+            require(self.label_noise == 0, "label_noise is not for students: they learn from clean labels")
             own = self.recipe.loss == Recipe.loss
-            _require(own, f"the loss {self.recipe.loss} is not for students")
+            require(own, f"the loss {self.recipe.loss} is not for students")
         for teacher in self.teachers:
             theirs = source_of(teacher.dataset)
             same = teacher.dataset == self.dataset
             if isinstance(source, Dataset) and isinstance(theirs, Dataset):
                 same = theirs.classes == source.classes
-            _require(
+            require(
                 not teacher.is_text and (same or source is None or theirs is None),
                 f"the teacher knows the classes of {teacher.dataset}, not of {self.dataset}",
             )
         if self.teacher is None:
             alone = self.temperature is None and self.beta is None and not self.squared_temperature
-            _require(alone, "temperature, beta and squared_temperature are for students only: name a teacher")
-            _require(self.as_soft_as is None or self.alpha == 0, "alpha must be 0 where as_soft_as decides it")
+            require(alone, "temperature, beta and squared_temperature are for students only: name a teacher")
+            require(self.as_soft_as is None or self.alpha == 0, "alpha must be 0 where as_soft_as decides it")
             return
         complete = (self.temperature is None) != (self.as_soft_as is None) and self.beta is not None
-        _require(complete, "a student needs a teacher, beta, and one of temperature and as_soft_as")
+        require(complete, "a student needs a teacher, beta, and one of temperature and as_soft_as")
 
     def _check_kind(self, source: Dataset | Corpus | None, network: Model | None) -> None:
         """UserError unless network and recipe are for what the data are: images or text."""
@@ -280,38 +280,38 @@ class Run:
                 f"{self.model} reads {network.reads}, but {self.dataset} is {kind}: choose from {', '.join(fitting)}"
             )
         if not is_text:
-            _require(self.vocabulary is None, "vocabulary is for texts only")
-            _require(self.recipe.averaged == 1, "averaged is for texts only")
-            _require(
+            require(self.vocabulary is None, "vocabulary is for texts only")
+            require(self.recipe.averaged == 1, "averaged is for texts only")
+            require(
                 self.recipe.batch <= self.examples,
                 f"batch: at most the {self.examples} training images, not {self.recipe.batch}",
             )
             if isinstance(source, Dataset):
                 self._check_views(source.shape)
             return
-        _require(self.vocabulary is not None, "vocabulary is missing: how many tokens both languages have together")
+        require(self.vocabulary is not None, "vocabulary is missing: how many tokens both languages have together")
         for name in ("augmentation", "initial", "loss", "probe", "size"):
             value = getattr(self.recipe, name)
-            _require(value == getattr(Recipe, name), f"{name} {value} is for images only")
-        _require(self.probe == "none", f"probe {self.probe} is for images only")
-        _require(self.label_noise == 0, "label_noise is for images only")
-        _require(not self.teachers, "a student learns from images only")
+            require(value == getattr(Recipe, name), f"{name} {value} is for images only")
+        require(self.probe == "none", f"probe {self.probe} is for images only")
+        require(self.label_noise == 0, "label_noise is for images only")
+        require(not self.teachers, "a student learns from images only")
 
     def _check_views(self, shape: tuple[int, int, int] | None) -> None:
         """UserError unless the recipe has views of images (C, H, W), of those in files (None) Inception's crops."""
         in_files = shape is None
-        _require(
+        require(
             in_files == (self.recipe.augmentation == "inception"),
             f"{self.dataset} needs {'the augmentation inception' if in_files else 'another augmentation'}, "
             f"not {self.recipe.augmentation}",
         )
-        _require(
+        require(
             shape is None or self.recipe.augmentation != "crop24-flip" or min(shape[1:]) >= CROP,
             f"the augmentation crop24-flip needs images of {CROP} × {CROP} pixels or more; {self.dataset} has {shape}",
         )
         if in_files:
-            _require(self.measured == "none", f"the probe is not for {self.dataset}: its images stay in files")
-            _require(not self.teachers, f"a student cannot learn from {self.dataset}: its images stay in files")
+            require(self.measured == "none", f"the probe is not for {self.dataset}: its images stay in files")
+            require(not self.teachers, f"a student cannot learn from {self.dataset}: its images stay in files")
 
     @property
     def is_text(self) -> bool:
@@ -406,12 +406,7 @@ def with_settings(recipe: Recipe, settings: Mapping[str, SettingText]) -> Recipe
     Raises:
         UserError: for an unknown name or a value that is not allowed.
     """
-    return Recipe(**values_of(recipe) | from_text(settings))
-
-
-def values_of(value: Run | Recipe) -> dict[str, Any]:
-    """Return the fields of a run or recipe by name, as they are."""
-    return {field.name: getattr(value, field.name) for field in fields(value)}
+    return replace(recipe, **from_text(settings))
 
 
 def from_text(settings: Mapping[str, SettingText]) -> dict[str, Any]:
@@ -438,8 +433,3 @@ def _canonical(value: Argument) -> Argument:
     if isinstance(value, bool | str) or not float(value).is_integer():
         return value
     return int(value) if abs(value) < WHOLE else float(value)
-
-
-def _require(condition: object, message: str) -> None:
-    if not condition:
-        raise UserError(message)

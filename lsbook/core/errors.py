@@ -20,6 +20,12 @@ class UserError(ValueError):
         return [f"lsbook: {self}"]
 
 
+def require(condition: object, message: str) -> None:
+    """UserError with this message unless the condition holds."""
+    if not condition:
+        raise UserError(message)
+
+
 def one_line(text: str) -> str:
     """Return the text as one printable line.
 

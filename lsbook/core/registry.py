@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from lsbook.core.errors import UserError, brief, one_line, one_of, shortened
+from lsbook.core.errors import UserError, brief, one_line, one_of, require, shortened
 from lsbook.core.strict import strict
 
 SPLITS = ("train", "heldout", "test")
@@ -41,11 +41,6 @@ def _check_not_main(name: str, module: object) -> None:
             f"{name} is defined in __main__, a notebook or a script, which no process of the pool, Ray worker or "
             "torchrun rank can import: put it into a module"
         )
-
-
-def _require(condition: object, message: str) -> None:
-    if not condition:
-        raise UserError(message)
 
 
 def _require_lines(name: str, texts: Iterable[str]) -> None:
@@ -105,12 +100,12 @@ class Dataset:
     @model_validator(mode="after")
     def _check_consistency(self) -> "Dataset":
         different = len(set(self.classes)) == len(self.classes) > 1
-        _require(different, "classes: at least two, each with a name of its own")
-        _require(len(json.dumps(self.classes)) <= CLASSES_BYTES, "classes: too many, or names too long")
+        require(different, "classes: at least two, each with a name of its own")
+        require(len(json.dumps(self.classes)) <= CLASSES_BYTES, "classes: too many, or names too long")
         _require_lines("classes", self.classes)
         _require_lines("title, variant", (self.title, self.variant))
-        _require(self.heldout < self.examples[0], f"heldout: below the {self.examples[0]} training examples")
-        _require(set(self.shown) <= set(self.classes), "shown: some of the classes")
+        require(self.heldout < self.examples[0], f"heldout: below the {self.examples[0]} training examples")
+        require(set(self.shown) <= set(self.classes), "shown: some of the classes")
         object.__setattr__(self, "shown", self.shown or self.classes)
         if self.load is not None:
             check_importable(self.load)

@@ -14,12 +14,13 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+from filelock import FileLock
 
 from lsbook.core import registry
 from lsbook.core.errors import UserError, brief, needing, shortened
@@ -392,11 +393,12 @@ def read_torchvision(root: Path, name: str, part: str) -> tuple[np.ndarray, np.n
     kind = getattr(_torchvision_datasets(name), dataset.torchvision)
     _check_sizes(root / kind.__name__ / "raw", dataset)
     try:
-        try:
-            data = kind(root, train=part == "train", download=False)
-        except RuntimeError:  # torchvision's "not found or corrupted"
-            download(root, name, dataset)
-            data = kind(root, train=part == "train", download=True)  # its own checks, then unpacks
+        with one_at_a_time():
+            try:
+                data = kind(root, train=part == "train", download=False)
+            except RuntimeError:  # torchvision's "not found or corrupted"
+                download(root, name, dataset)
+                data = kind(root, train=part == "train", download=True)  # its own checks, then unpacks
         return np.asarray(data.data), np.asarray(data.targets)
     except UserError:
         raise
@@ -412,6 +414,20 @@ def _check_sizes(folder: Path, dataset: Dataset) -> None:
         check_regular(path)
         if path.stat().st_size > most:
             raise UserError(f"{path} has {path.stat().st_size:,} bytes, more than {most:,}; get it anew")
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Let no two processes of a user look for files and download them at once: one would find what is half there.
+
+    Where nothing can be kept in the cache, they do not wait for each other.
+    """
+    lock: AbstractContextManager = nullcontext()
+    with suppress(OSError):
+        cache_path().mkdir(parents=True, exist_ok=True)
+        lock = FileLock(cache_path() / ".download.lock").acquire()
+    with lock:
+        yield
 
 
 def download(root: Path, name: str, dataset: Dataset | Corpus) -> None:

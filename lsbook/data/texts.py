@@ -143,10 +143,11 @@ def locate(name: str, split: str) -> TextSource:
 def _find_lines(name: str, corpus: Corpus, part: str, lenient: bool, expected: int | None) -> TextSource:
     """One file a language."""
     root, folder = data_path(), data_path() / registry.data_folder(name)
-    files = _language_files(folder, part, corpus.languages)
-    if not files and corpus.archives:
-        sources.download(root, name, corpus)
+    with sources.one_at_a_time():
         files = _language_files(folder, part, corpus.languages)
+        if not files and corpus.archives:
+            sources.download(root, name, corpus)
+            files = _language_files(folder, part, corpus.languages)
     if not files:
         wanted = " and ".join(f"{part}.{language}[.gz]" for language in corpus.languages)
         raise UserError(
@@ -216,9 +217,8 @@ def _lines(path: Path, checksum: str | None) -> Iterator[str]:
     try:
         packed = path.stat().st_size
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(
-                iter(partial(file.readline, MAX_BYTES + 3), b""), 1
-            ):  # CR, LF and one too many
+            lines = iter(partial(file.readline, MAX_BYTES + 3), b"")  # CR, LF and one too many
+            for number, line in enumerate(lines, 1):
                 if len(line.rstrip(b"\r\n")) > MAX_BYTES:
                     raise UserError(f"{path} line {number} is longer than {MAX_BYTES:,} bytes; split or remove it")
                 yield _sentence(path, number, offset, line)

@@ -16,7 +16,6 @@ from lsbook.analysis.statistics import Interval, paired_interval, seed_values, w
 
 REPRODUCED, CONTRADICTED, UNDECIDED, NOT_TESTED = "reproduced", "contradicted", "undecided", "not tested"
 MIXED = "mixed"  # of a claim one of whose parts is reproduced and another contradicted
-IN_ORDER = (CONTRADICTED, MIXED, REPRODUCED, UNDECIDED, NOT_TESTED)  # in which verdicts are listed
 LEAST_SEEDS = 3
 _UNKNOWN = Interval(math.nan, math.nan, math.nan)
 
@@ -76,7 +75,7 @@ class Verdict(NamedTuple):
 
     Attributes:
         claim: the claim's id.
-        verdict: one of IN_ORDER.
+        verdict: REPRODUCED, CONTRADICTED, UNDECIDED, NOT_TESTED, or MIXED.
         mean: of d times the claimed sign, in the part's units; NaN when not tested or when parts are combined.
         low: the lower end of its 95 % interval.
         high: the upper end.

@@ -31,10 +31,6 @@ _NAMES = {
         "projection_figure",
     ),
     "reliability": ("reliability_figure",),
-    "style": (
-        "CLASSES",
-        "COLOURS",
-    ),
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 __all__ = list(_MODULES)

@@ -10,7 +10,19 @@ from lsbook.analysis.calibration import Reliability
 from lsbook.core.errors import shortened
 from lsbook.figures.projection import draw_projection
 from lsbook.figures.reliability import reliability_figure
-from lsbook.figures.style import BLACK, CLASSES, CORRECTED, FURTHER, HARD, NEUTRAL, SCALED, SMOOTHED, WIDE, grid_for
+from lsbook.figures.style import (
+    BLACK,
+    CLASSES,
+    CORRECTED,
+    FURTHER,
+    HARD,
+    NEUTRAL,
+    SCALED,
+    SMOOTHED,
+    WIDE,
+    grid_for,
+    panel_grid,
+)
 
 COLOURS = (HARD, SMOOTHED, NEUTRAL, SCALED, *FURTHER, CORRECTED, *CLASSES, BLACK)  # a model each
 MOST_POINTS = 500  # of a drawn curve
@@ -39,12 +51,10 @@ def projections_figure(panels: Sequence[ClassesPanel], width: float = WIDE) -> F
     """Draw each model's three classes in the plane of their templates, on axes of its own."""
     lines, columns = grid_for(len(panels), width, 2.4)
     figure = Figure(figsize=(width, lines * width / columns), layout="tight")
-    grid = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axes, panel in zip(grid, panels, strict=False):
+    grid = panel_grid(figure, len(panels), width, 2.4)
+    for axes, panel in zip(grid.flat, panels, strict=False):
         draw_projection(panel, axes, 1.05 * float(np.abs(panel.points).max()))
         axes.legend()
-    for axes in grid[len(panels) :]:
-        axes.remove()
     return figure
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lsbook.analysis.targets import cross_entropy, optimal_logit_gap, smallest_loss, smooth_targets
 from lsbook.figures.intervals import draw_lengths
-from lsbook.figures.style import COLOURS, CORRECTED, FACTOR_COLOURS, NEUTRAL, SMOOTHED, WIDE, grid_for
+from lsbook.figures.style import COLOURS, CORRECTED, FACTOR_COLOURS, NEUTRAL, SMOOTHED, WIDE, grid_for, panel_grid
 
 
 def draw_loss_against_gap(axes: Axes, n_classes: int, alphas: Sequence[float]) -> Axes:
@@ -108,9 +108,7 @@ def likelihood_figure(networks: Sequence[tuple[str, Sequence]], width: float = W
     """Draw a panel of `draw_likelihood` for each (title, curves)."""
     rows, columns = grid_for(len(networks), width, 2.4)
     figure = Figure(figsize=(width, 2.9 * rows), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat[len(networks) :]:
-        axes.remove()
+    grid = panel_grid(figure, len(networks), width, 2.4)
     for axes, (title, curves) in zip(grid.flat, networks, strict=False):
         draw_likelihood(axes, curves)
         axes.set_title(title.replace(", ", ",\n", 1))
@@ -175,8 +173,8 @@ def information_figure(rows: Sequence[Sequence], width: float = WIDE) -> Figure:
     panels = [panel for row in rows for panel in row]
     lines, columns = grid_for(len(panels), width, 3)
     figure = Figure(figsize=(min(width, 3.8 * columns), 3.2 * lines), layout="constrained")
-    grid = figure.subplots(lines, columns, squeeze=False)
-    for axes, panel in zip(grid.flat, panels, strict=True):
+    grid = panel_grid(figure, len(panels), width, 3)
+    for axes, panel in zip(grid.flat, panels, strict=False):
         draw_information(axes, panel)
     for axes in grid[:, 0]:
         axes.set_ylabel("mutual information (nats)")
@@ -233,10 +231,10 @@ def temperature_figure(quantities: Sequence[tuple[str, Sequence]], width: float 
     """Draw a panel of `draw_against_temperature` for each (title, curves)."""
     rows, columns = grid_for(len(quantities), width, 2.4)
     figure = Figure(figsize=(width, 2.8 * rows), layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, (title, curves) in zip(panels, quantities, strict=True):
+    grid = panel_grid(figure, len(quantities), width, 2.4)
+    for axes, (title, curves) in zip(grid.flat, quantities, strict=False):
         draw_against_temperature(axes, curves, title)
-    panels[0].legend()
+    grid[0, 0].legend()
     return figure
 
 
@@ -249,7 +247,7 @@ def risk_figure(
     """
     rows, columns = grid_for(len(networks), width, 3)
     figure = Figure(figsize=(min(width, 4.6 * columns), 3.4 * rows + 0.7), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
+    grid = panel_grid(figure, len(networks), width, 3)
     coverage = np.arange(1, 101)
     for axes, (title, curves) in zip(grid.flat, networks, strict=False):
         for label, colour, style, risk in curves:

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lsbook.analysis.statistics import Interval, mean_interval, welch_interval
-from lsbook.figures.style import BLACK, COLOURS, NEUTRAL, WIDE, grid_for
+from lsbook.analysis.statistics import Interval, difference_interval, mean_interval
+from lsbook.figures.style import BLACK, COLOURS, NEUTRAL, WIDE, grid_for, panel_grid
 
 
 def draw_means(axes: Axes, x: np.ndarray, values: Sequence[np.ndarray] | np.ndarray, colour: str, **style) -> None:
@@ -80,11 +80,7 @@ def draw_differences(axes: Axes, x: np.ndarray, first: np.ndarray, second: np.nd
 
     first, second: (P, S) and (P, S'). A line is at 0.
     """
-    found = [
-        welch_interval(*both) if min(map(len, both)) > 1 else [both[1].mean() - both[0].mean()] * 3
-        for both in zip(first, second, strict=True)
-    ]
-    mean, low, high = np.transpose(found)
+    mean, low, high = np.transpose([difference_interval(*both) for both in zip(first, second, strict=True)])
     axes.errorbar(x, mean, yerr=[mean - low, high - mean], color=colour, capsize=3, markersize=5, **style)
     axes.axhline(0, color=NEUTRAL, linestyle=":", linewidth=1)
 
@@ -168,8 +164,8 @@ def conditions_figure(panels: Sequence, width: float = WIDE) -> Figure:
     """
     rows, columns = grid_for(len(panels), width, 2.4)
     figure = Figure(figsize=(min(width, 3.6 * columns), 3 * rows + 0.4), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes, panel in zip(grid.flat, panels, strict=True):
+    grid = panel_grid(figure, len(panels), width, 2.4)
+    for axes, panel in zip(grid.flat, panels, strict=False):
         places = np.arange(len(panel.names))
         for i, (arm, mark) in enumerate(zip(panel.arms, itertools.cycle("oD^sv"), strict=False)):
             draw_means(axes, places + 0.06 * i, arm.values, COLOURS[arm.colour], fmt=f"{mark}-", label=arm.name)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 
-from lsbook.figures.style import CLASSES, COLOURS, MARKERS, NEUTRAL, SMOOTHED, WIDE, grid_for
+from lsbook.figures.style import CLASSES, COLOURS, MARKERS, NEUTRAL, SMOOTHED, WIDE, grid_for, panel_grid
 
 PANEL_WIDTH = 1.8  # of a panel at least, in inches
 DRAWING_ORDER_CHUNKS = 10  # in which the points of several classes are drawn
@@ -52,8 +52,8 @@ def projection_figure(panels: Sequence, width: float = WIDE) -> Figure:
     rows, columns = grid_for(len(panels), width, PANEL_WIDTH)
     figure = Figure(figsize=(width, 2 * rows * (width / columns + 0.25) + 0.5), layout="constrained")
     for part, (name, limits) in zip(figure.subfigures(2, squeeze=False)[:, 0], scales, strict=True):
-        grid = part.subplots(rows, columns, squeeze=False)
-        for axes, panel, limit in zip(grid.flat, panels, limits, strict=True):
+        grid = panel_grid(part, len(panels), width, PANEL_WIDTH)
+        for axes, panel, limit in zip(grid.flat, panels, limits, strict=False):
             draw_projection(panel, axes, limit)
         part.supylabel(name)
     _class_legend(figure, grid[0, 0])
@@ -73,11 +73,9 @@ def groups_figure(groups: Sequence[tuple[str, Sequence]], width: float = WIDE) -
     parts = figure.subfigures(rows, columns, squeeze=False).flat
     for part, (title, panels) in zip(parts, groups, strict=False):
         part.suptitle(title)
-        grid = part.subplots(*grid_for(len(panels), width / columns, PANEL_WIDTH), squeeze=False)
+        grid = panel_grid(part, len(panels), width / columns, PANEL_WIDTH)
         for axes, panel, limit in zip(grid.flat, panels, _own_limits(panels), strict=False):
             draw_projection(panel, axes, limit)
-        for axes in grid.flat[len(panels) :]:
-            axes.remove()
         _class_legend(part, grid[0, 0])
     return figure
 

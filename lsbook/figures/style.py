@@ -4,8 +4,12 @@ What matplotlib is set to (`lsbook.outputs.STYLE`) a chapter's first cell does.
 """
 
 import math
+from typing import Any
 
-from lsbook.outputs import NARROW, WIDE
+import numpy as np
+from matplotlib.figure import FigureBase
+
+from lsbook.outputs import WIDE
 from lsbook.outputs.palette import BLACK, CLASSES, CORRECTED, DEEP, FURTHER, HARD, NEUTRAL, PALE, SCALED, SMOOTHED
 
 __all__ = [
@@ -17,12 +21,12 @@ __all__ = [
     "FURTHER",
     "HARD",
     "MARKERS",
-    "NARROW",
     "NEUTRAL",
     "SCALED",
     "SMOOTHED",
     "WIDE",
     "grid_for",
+    "panel_grid",
 ]
 
 # By what is shown in them. Arms beside hard and smoothed targets have the third and further colours.
@@ -30,6 +34,17 @@ COLOURS = {"hard": HARD, "scaled": SCALED, "smoothed": SMOOTHED, "teacher": BLAC
 COLOURS |= dict(zip(("third", "fourth", "fifth"), FURTHER, strict=True))
 MARKERS = ("o", "^", "s")
 FACTOR_COLOURS = (HARD, PALE, SMOOTHED, DEEP)  # four smoothing factors, from hard targets up
+
+
+def panel_grid(part: FigureBase, panels: int, width: float, least: float, **options: Any) -> np.ndarray:
+    """Make the axes (rows, columns) of so many panels; those left over in the last row are removed.
+
+    part: of the figure; width, least: as for `grid_for`; options: of matplotlib's `subplots`.
+    """
+    grid = part.subplots(*grid_for(panels, width, least), squeeze=False, **options)
+    for axes in grid.flat[panels:]:
+        axes.remove()
+    return grid
 
 
 def grid_for(panels: int, width: float, least: float) -> tuple[int, int]:

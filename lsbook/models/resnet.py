@@ -30,15 +30,12 @@ class ResNet(Classifier):
             raise ValueError(f"depth: expected 6 n + 2, not {depth}")
         widths = [width, 2 * width, 4 * width]
         self.first = nn.Conv2d(shape[0], width, first_kernel, padding=first_kernel // 2, bias=False)
-        self.blocks = nn.Sequential(
-            *(
-                Block(
-                    widths[max(stage - 1, 0)] if block == 0 else widths[stage], widths[stage], halve=block == 0 < stage
-                )
-                for stage in range(3)
-                for block in range(blocks)
-            )
-        )
+        layers, n_in = [], width
+        for stage, n_out in enumerate(widths):
+            for block in range(blocks):
+                layers.append(Block(n_in, n_out, halve=stage > 0 and block == 0))
+                n_in = n_out
+        self.blocks = nn.Sequential(*layers)
         self.norm = nn.BatchNorm2d(widths[-1])
         self.output = OutputLayer(widths[-1], n_classes)
         initialise(self)

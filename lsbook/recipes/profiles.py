@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from lsbook.core import registry
-from lsbook.core.config import Recipe, Run, SettingText, from_text, values_of, with_settings
+from lsbook.core.config import Recipe, Run, SettingText, from_text, with_settings
 from lsbook.core.errors import UserError, one_of, shortened
 
 PROFILES = ("smoke", "laptop", "paper")  # from the cheapest to the best evidence
@@ -162,8 +162,6 @@ def run(
     seed: int,
     length: tuple[int, int] | None = None,
     settings: dict[str, str] | None = None,
-    examples: int | None = None,
-    label_noise: float = 0.0,
 ) -> Run:
     """Return the run of a profile.
 
@@ -175,8 +173,6 @@ def run(
         seed: of initial weights, batches and augmentation.
         length: of images, the number of training ones and of epochs, if not the recipe's own.
         settings: fields of the recipe that are to be others, as text.
-        examples: the number of training images or sentence pairs alone, if not the recipe's own.
-        label_noise: share of training and held-out labels that are replaced by wrong ones, in [0, 1).
 
     Raises:
         UserError: if the profile has no recipe for the pair, listing those it has, or a setting is not allowed.
@@ -196,9 +192,8 @@ def run(
         alpha=alpha,
         seed=seed,
         recipe=recipe,
-        examples=examples or of_recipe,
+        examples=of_recipe,
         vocabulary=vocabulary,
-        label_noise=label_noise,
         probe="logit-differences" if (profile, dataset, model) in PROBED else "none",
     )
 
@@ -252,7 +247,7 @@ def run_from_text(profile: str, settings: Mapping[str, SettingText]) -> Run:
     of_recipe = {name: text for name, text in settings.items() if name not in names}
     if (profile, dataset, model) in RECIPES:
         base = run(profile, dataset, model, alpha=0.0, seed=0)
-        return Run(**values_of(base) | of_run | {"recipe": with_settings(base.recipe, of_recipe)})
+        return dataclasses.replace(base, **of_run | {"recipe": with_settings(base.recipe, of_recipe)})
     if not {"steps", "examples"} <= settings.keys():
         raise UserError(f"{_no_recipe(profile, dataset, model)}; for another pair say --steps and --examples at least")
     recipe = Recipe(**from_text(of_recipe))

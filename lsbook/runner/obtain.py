@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,15 +41,13 @@ def obtain(
     return [records[run] for run in runs]
 
 
-@contextmanager
-def torchrun_session() -> Iterator[bool]:
+def torchrun_session() -> AbstractContextManager[bool]:
     """Let the processes of a `torchrun` train together what rank 0 obtains within the block.
 
-    Yields True on rank 0, and in a process that torchrun has not started; False on the other ranks, whose block runs
+    It gives True on rank 0, and in a process that torchrun has not started; False on the other ranks, whose block runs
     after they have followed rank 0 to its end.
     """
-    with import_training().torchrun_session() if "TORCHELASTIC_RUN_ID" in os.environ else nullcontext(True) as first:
-        yield first
+    return import_training().torchrun_session() if "TORCHELASTIC_RUN_ID" in os.environ else nullcontext(True)
 
 
 def _train(runs: list[Run], store: Store, tensorboard: Path | None, progress: bool | Callable) -> dict[Run, Record]:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from lsbook.analysis.statistics import (
+    difference_interval,
     holm,
     mean_interval,
     paired_interval,
@@ -91,6 +92,11 @@ def test_a_p_value_is_below_5_percent_exactly_where_the_interval_leaves_the_thre
         nearest = min(abs(interval.low - threshold), abs(interval.high - threshold))
         if nearest > 1e-9:  # at an end rounding decides
             assert (p < 0.05) == (not interval.low <= threshold <= interval.high)
+
+
+def test_a_difference_of_single_runs_is_a_point():
+    assert difference_interval([1.0], [1.5, 2.5]) == (1.0, 1.0, 1.0)
+    assert difference_interval([1.0, 2.0], [3.0, 5.0]) == welch_interval([1.0, 2.0], [3.0, 5.0])
 
 
 def test_p_values_are_those_of_scipy():

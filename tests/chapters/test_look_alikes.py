@@ -95,8 +95,8 @@ def test_the_sentence_compares_the_look_alike_pair_with_unlike_ones(store):
     first, second, third = numbers
     assert look_alikes.sentences([found]).markdown == (
         f"On AlexNet, CIFAR-10 the ratio rises for {(found.rises[:, 0] > 0).sum()} of 45 pairs of classes. Averaged "
-        f"over all third classes, the change for cat and dog is {first}, for unlike pairs {second}; the former less the "
-        f"latter is {third}."
+        f"over all third classes, the change for cat and dog is {first}, for unlike pairs {second}; the former less "
+        f"the latter is {third}."
     )
 
 

@@ -1,5 +1,7 @@
 """The list of recorded runs."""
 
+import dataclasses
+
 import pytest
 
 from lsbook.chapters import mutual_information, overview
@@ -52,7 +54,7 @@ def test_what_differs_in_anything_that_decides_a_run_is_listed_apart_and_by_name
     usual = [profiles.run("laptop", "cifar10", "alexnet", 0.1, seed) for seed in (0, 1)]
     others = [
         profiles.run("laptop", "cifar10", "alexnet", 0.1, 0, settings={"loss": "maxsup"}),
-        profiles.run("laptop", "cifar10", "alexnet", 0.1, 0, label_noise=0.2),
+        dataclasses.replace(usual[0], label_noise=0.2),
         profiles.run("laptop", "cifar10", "alexnet", 0.3, 0, settings={"loss": "maxsup"}),
     ]
     for accuracy, run in zip((0.5, 0.6, 0.7, 0.8, 0.9), [*usual, *others], strict=True):

@@ -4,6 +4,8 @@ import dataclasses
 import errno
 import gzip
 import hashlib
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pyarrow as pa
@@ -269,6 +271,30 @@ def test_a_download_is_checked_and_read(data_folder, tmp_path, served, monkeypat
     assert (pairs.source, pairs.target, pairs.variant) == (ENGLISH, GERMAN, "original files")
     write_lines(data_folder / "multi30k" / "train.de.gz", GERMAN[::-1])
     assert texts.load("multi30k", "train").variant == "own files"
+
+
+def test_who_comes_while_another_downloads_waits(data_folder, tmp_path, monkeypatch):
+    """One language is there and the other is not, when a second process looks."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    offer(monkeypatch, "http://127.0.0.1:9", {})
+    monkeypatch.setitem(CORPORA, "multi30k", dataclasses.replace(CORPORA["multi30k"], archives=(("", "x", "y"),)))
+    half, may_go_on = threading.Event(), threading.Event()
+
+    def download(root, name, corpus):
+        (root / name).mkdir()
+        write_lines(root / name / "train.en.gz", ENGLISH)
+        half.set()
+        may_go_on.wait()
+        write_lines(root / name / "train.de.gz", GERMAN)
+
+    monkeypatch.setattr(sources, "download", download)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(texts.load, "multi30k", "train")
+        half.wait()
+        second = pool.submit(texts.load, "multi30k", "train")
+        wait([second], timeout=0.2)  # a bit longer than it takes to find the one file
+        may_go_on.set()
+        assert first.result().target == second.result().target == GERMAN
 
 
 def test_a_text_is_read_no_further_than_asked_for(mine):

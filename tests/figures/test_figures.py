@@ -48,6 +48,11 @@ def test_a_panel_shows_every_point_and_template_on_centred_axes(axes):
     assert axes.get_title() == PANEL.title
 
 
+def test_panels_that_fill_no_last_row_leave_its_end_empty():
+    """Ten in rows of four, as five arms have, and again on axes of their own."""
+    assert len(figures.projection_figure([PANEL, SMALL] * 5, 7.6).axes) == 20
+
+
 def test_the_upper_row_shares_its_axes_and_the_lower_has_each_networks_own():
     grid = figures.projection_figure([PANEL, SMALL]).axes
     limits = [axes.get_xlim()[1] for axes in grid[:4]]

@@ -36,6 +36,11 @@ def with_interval(values: np.ndarray) -> str:
     return f"{interval.mean:.{decimals}f} ±\N{NO-BREAK SPACE}{half:.{decimals}f}"
 
 
+def three_digits(value: float) -> str:
+    """Three significant digits, zeros at the end among them."""
+    return f"{value:#.3g}".rstrip(".").replace("-", "−")
+
+
 def signed(mean: float, low: float, high: float) -> str:
     """A difference with its interval, every number with its sign, two digits of half the interval."""
     decimals = _decimals((high - low) / 2)

@@ -180,11 +180,6 @@ def _groups(found: Sequence[Finding], label: Callable[[Finding], str]) -> list[R
     ]
 
 
-def _three_digits(value: float) -> str:
-    """Three significant digits, zeros at the end among them."""
-    return f"{value:#.3g}".rstrip(".").replace("-", "−")
-
-
 def _row(finding: Finding, label: str) -> Row:
     part, verdict, measured = finding.part, finding.verdict, finding.measure
     tested = verdict.verdict != NOT_TESTED
@@ -193,7 +188,7 @@ def _row(finding: Finding, label: str) -> Row:
         id=finding.id,
         label=label,
         detail=f"{finding.conditions}; {counted(verdict.seeds, 'seed')}",
-        means=f"{_three_digits(measured.first.mean())} → {_three_digits(measured.second.mean())}",
+        means=f"{captions.three_digits(measured.first.mean())} → {captions.three_digits(measured.second.mean())}",
         interval=finding.change if tested else None,
         threshold=threshold,
         upward=part.sign > 0,

@@ -25,9 +25,8 @@ EXAMPLES_PER_CLASS = 300  # of each class: N = 600 of a pair, as in the paper
 N_VIEWS = 10  # of each example: the paper's L
 VIEW_COUNTS = (2, N_VIEWS)  # how many views an estimate uses, the first ones of each example
 REACHES = (0, 1, 2)  # pixels from the central window, of weaker views of the trained network
-MAX_POINTS = (
-    24  # steps, evenly spaced in their logarithm; rounding makes some of the first ones coincide. Of short runs:
-)
+# Steps, evenly spaced in their logarithm; rounding makes some of the first ones coincide. Of short runs:
+MAX_POINTS = 24
 MIN_STEPS_PER_POINT = 4  # at least as many times as many steps
 
 

@@ -79,9 +79,8 @@ class FileBatches:
         """Bring the views of a step to the device's memory. UserError names a broken image."""
         if step != self._step:
             items = map(partial(_shard_items, self._order, self.seed), count(step))
-            self._decoded = decode_batches(
-                self.images, items, self.view
-            )  # without a way back here: its workers end with it
+            # Without a way back here: its workers end with it.
+            self._decoded = decode_batches(self.images, items, self.view)
         self._step = step + 1
         index = distributed.shard(self._order(step))
         views = _on_device(next(self._decoded), self.view, self.device)

@@ -275,9 +275,8 @@ def _activations_before(translator: Translator, text: EncodedPairs, ids: np.ndar
         activations.append(found.float().cpu().numpy()[chosen])
         labels.append(np.argmax(tokens[chosen, None] == ids, axis=1))
     order = np.argsort(distributed.all_gather_concatenate(sentences), kind="stable")
-    return append_one(distributed.all_gather_concatenate(activations)[order]), distributed.all_gather_concatenate(
-        labels
-    )[order]
+    of_tokens, words = (distributed.all_gather_concatenate(values)[order] for values in (activations, labels))
+    return append_one(of_tokens), words
 
 
 def example_translations(translator: Translator) -> dict[str, np.ndarray]:

@@ -1,5 +1,6 @@
 """Translation as a task of the training loop. Which pairs a step sees is a function of the seed and the step alone."""
 
+import sys
 import time
 from typing import NamedTuple, cast
 
@@ -11,7 +12,8 @@ from typing_extensions import override
 from lsbook.analysis import translation
 from lsbook.core import registry
 from lsbook.core.config import Run
-from lsbook.core.errors import UserError
+from lsbook.core.errors import UserError, print_lines
+from lsbook.core.wording import counted
 from lsbook.data import encoded, texts, vocabulary
 from lsbook.data.batches import Batches
 from lsbook.data.encoded import EncodedPairs
@@ -58,6 +60,10 @@ class TextTrainer(Trainer[Transformer]):
         super().__init__(model, run.recipe)
         self.alpha = run.alpha
         self.batches = Batches(pairs, run.recipe.batch, run.seed, shard=(distributed.rank(), distributed.world_size()))
+        if self.batches.n_truncated and not distributed.rank():
+            cut = counted(self.batches.n_truncated, "sentence")
+            most = self.batches.max_length
+            print_lines(f"{run}: {cut} of more than {most} tokens lose what is beyond", file=sys.stderr)
 
     @override
     def load_batch(self, i: int) -> None:

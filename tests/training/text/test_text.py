@@ -1,6 +1,7 @@
 """Training on text: the loss is the paper's without padding, nothing depends on batches, and what a record keeps."""
 
 import dataclasses
+import functools
 import json
 import signal
 
@@ -17,13 +18,14 @@ from lsbook.core.errors import UserError
 from lsbook.core.registry import MODELS
 from lsbook.core.store import Store
 from lsbook.data import encoded, texts
+from lsbook.data.batches import Batches
 from lsbook.data.examples import SENTENCES
 from lsbook.data.vocabulary import learn
 from lsbook.recipes import profiles
 from lsbook.runner.obtain import obtain
 from lsbook.training import load_splits, train
 from lsbook.training.engine import checkpoints, loop, optimisation
-from lsbook.training.text import summary, translations
+from lsbook.training.text import summary, task, translations
 from lsbook.training.text.task import TextSplits, TextTrainer
 
 PAIRS, SIZE = 60, 330
@@ -100,6 +102,13 @@ def test_the_loss_is_the_papers_without_padding(data, network, alpha):
         losses.append(targets.cross_entropy(logits, targets.smooth_targets(labels, data.vocabulary.size, alpha)))
     trainer.load_batch(0)
     assert float(trainer.loss().detach()) == pytest.approx(np.concatenate(losses).mean(), rel=1e-5)
+
+
+def test_sentences_that_are_cut_are_counted_on_standard_error(data, network, monkeypatch, capsys):
+    monkeypatch.setattr(task, "Batches", functools.partial(Batches, max_length=8))
+    n = TextTrainer(run(), network, data.train).batches.n_truncated
+    assert n > 1
+    assert f"{n} sentences of more than 8 tokens lose what is beyond" in capsys.readouterr().err
 
 
 def test_next_tokens_are_those_of_each_sentence_alone(data, network):
