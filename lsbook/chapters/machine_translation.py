@@ -97,14 +97,7 @@ def diagrams(comparison: Comparison, n_bins: int = 15) -> list[tuple[str, list[A
 
 
 def _reliability(record: Record, n_bins: int) -> Reliability:
-    confidence = _of_tokens(record, "confidence")
-    return confidence_reliability(confidence, record.arrays["test_hit"], n_bins)
-
-
-def _of_tokens(record: Record, name: str) -> np.ndarray:
-    """What is kept of each test token (N,), at temperature 1."""
-    [place] = np.flatnonzero(record.arrays["token_temperatures"] == 1)
-    return record.arrays[f"test_{name}"][place].astype(np.float64)
+    return confidence_reliability(record.arrays["test_confidence"].astype(float), record.arrays["test_hit"], n_bins)
 
 
 class Curve(NamedTuple):

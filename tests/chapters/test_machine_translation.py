@@ -39,7 +39,7 @@ def content(alpha: float, seed: int) -> tuple[dict, dict]:
     generator = np.random.default_rng(seed)
     labels = np.repeat([0, 1, 2, 3], 30)
     templates = np.eye(4)
-    confidence, log_probability = (0.8, -0.9) if alpha else (0.9, -0.6)
+    confidence = 0.8 if alpha else 0.9
     right = (8, 8, 8) if alpha else (5, 6, 7)
     nll = np.array([1.5, 0.9, 0.8, 1.0]) if alpha else np.array([1.0, 0.6, 0.5, 0.7])
     n = SENTENCES * TOKENS
@@ -50,11 +50,8 @@ def content(alpha: float, seed: int) -> tuple[dict, dict]:
         "temperatures": TEMPERATURES,
         "test_nll": nll + seed / 100,
         "test_ece": np.array([0.2, 0.01 if alpha else 0.1, 0.05, 0.1]) + seed / 1000,
-        "token_temperatures": np.array([1.0]),
-        "test_confidence": np.full((1, n), confidence, np.float16),
-        "test_log_probability": np.full((1, n), log_probability, np.float16),
+        "test_confidence": np.full(n, confidence, np.float16),
         "test_hit": np.arange(n) % 10 < 8,
-        "test_lengths": np.full(SENTENCES, TOKENS, np.uint16),
         "bleu_temperatures": BLEU_TEMPERATURES,
         "test_statistics": by_temperature,
         "beams": np.array([1, 4], np.uint8),

@@ -48,9 +48,7 @@ class LogitDifferences:
         self.classes = range(min(len(train.classes), MAX_CLASSES))
         with_images = [k for k in self.classes if all((images.labels == k).any() for images in self.splits.values())]
         self.pairs = list(combinations(with_images, 2))
-        self.found: dict[str, list[np.ndarray]] = {
-            f"{split}_{name}": [] for split in self.splits for name in ("differences", "information")
-        }
+        self.found: dict[str, list[np.ndarray]] = {f"{split}_information": [] for split in self.splits}
         self.seconds = 0.0
 
     def measure(self, model: Classifier, step: int) -> bool:
@@ -60,9 +58,7 @@ class LogitDifferences:
         """
         began, place = time.perf_counter(), self.points.index(step)
         for name, images in self.splits.items():
-            logits = self._view_logits(model, images)
-            self.found[f"{name}_differences"][place:] = [_differences(logits, PAIR)]
-            self.found[f"{name}_information"][place:] = [self._information(logits)]
+            self.found[f"{name}_information"][place:] = [self._information(self._view_logits(model, images))]
         self.seconds += time.perf_counter() - began
         return all(np.isfinite(of_points[-1]).all() for of_points in self.found.values())
 
@@ -79,8 +75,8 @@ class LogitDifferences:
 
         {split}_examples (K,), how many of each class; {split}_information (P, M, V, 2), plug-in and leave-one-out
         estimate in nats; {split}_weaker_information (R, M, V, 2), of the trained network, views at most so far from the
-        central one; {split}_differences (P, N, N_VIEWS) of PAIR, those of its first class before those of the second,
-        where both have images.
+        central one. Of training images also train_differences (1, N, N_VIEWS), the trained network's logit differences
+        of PAIR, those of its first class before those of the second, where both have images.
         """
         result: dict[str, np.ndarray] = {
             "probe_steps": np.array(self.points, np.uint32),
@@ -92,13 +88,10 @@ class LogitDifferences:
             weaker = [self._information(self._view_logits(model, images, reach)) for reach in REACHES]
             result[f"{name}_weaker_information"] = np.stack(weaker)
             result[f"{name}_examples"] = np.array([len(rows) for rows in self._rows(images)], np.uint16)
-        for name, of_points in self.found.items():
-            values = np.stack(of_points)
-            if not values.size:
-                continue
-            if name.endswith("differences"):
-                values = quantise(values, np.sqrt(values.var(axis=2, ddof=1).mean(axis=1))[:, None, None])
-            result[name] = values
+        result |= {name: np.stack(of_points) for name, of_points in self.found.items() if self.pairs}
+        differences = _differences(self._view_logits(model, self.splits["train"]), PAIR)
+        if len(differences):
+            result["train_differences"] = quantise(differences, np.sqrt(differences.var(axis=1, ddof=1).mean()))[None]
         return result
 
     def state(self) -> dict[str, torch.Tensor]:

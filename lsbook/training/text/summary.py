@@ -58,7 +58,7 @@ class Translator(NamedTuple):
 
 
 def summarise(
-    translator: Translator, train: EncodedPairs, heldout: Pairs, test: Pairs, alpha: float, full: bool
+    translator: Translator, train: EncodedPairs, heldout: Pairs, test: Pairs, alpha: float
 ) -> tuple[dict[str, float], dict[str, np.ndarray], dict[str, str]]:
     """Evaluate a trained translator: what a record keeps of it.
 
@@ -68,29 +68,26 @@ def summarise(
         heldout: validation text, on which temperatures are chosen.
         test: test text.
         alpha: the smoothing factor of the network's targets.
-        full: keep every token's prediction at every temperature of BLEU, otherwise at 1 alone.
 
     Returns:
         Metrics, the arrays of the functions below, and sacreBLEU's signatures.
     """
-    metrics, arrays = next_token_results(translator, train, heldout, test, full)
+    metrics, arrays = next_token_results(translator, train, heldout, test)
     of_scores, arrays_of_scores, signatures = translation_results(translator, heldout, test)
     arrays |= arrays_of_scores
-    of_wide_beams, arrays_of_wide_beams = wide_beam_results(translator, test, alpha)
-    metrics |= of_wide_beams
-    arrays |= arrays_of_wide_beams
+    metrics |= wide_beam_results(translator, test, alpha)
+    arrays["wide_beams"] = np.array(WIDE_BEAMS, np.uint8)
     arrays |= word_activations(translator, {"train": train, "test": translations.encode(test, translator.vocabulary)})
     return metrics | of_scores, arrays | example_translations(translator), signatures
 
 
 def next_token_results(
-    translator: Translator, train: EncodedPairs, heldout: Pairs, test: Pairs, full: bool
+    translator: Translator, train: EncodedPairs, heldout: Pairs, test: Pairs
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Evaluate next-token predictions: metrics, `temperature` being that of the smallest validation NLL, and arrays.
 
-    The arrays are temperatures (T,), {heldout,test}_{nll,ece} (T,) in nats a token and as fractions; of the first
-    KEPT_SENTENCES test sentences test_lengths (n,), and of their N tokens test_hit (N,), and at token_temperatures (t,)
-    test_confidence and test_log_probability (t, N).
+    The arrays are temperatures (T,), test_nll and test_ece (T,) in nats a token and as fractions; and of the N tokens
+    of the first KEPT_SENTENCES test sentences test_hit (N,) and, at temperature 1, test_confidence (N,).
     """
     texts = {
         name: translations.encode(pairs, translator.vocabulary)
@@ -102,18 +99,18 @@ def next_token_results(
     metrics = {"temperature": best}
     shown = train.first(min(TRAIN_EVALUATED, len(train)))
     metrics |= _at("train", translation.temperature_curves(translator.predict(shown, (1.0,))), 0)
+    plain = NLL_TEMPERATURES.index(1)
     for name, curves in found.items():
-        metrics |= _at(name, curves, NLL_TEMPERATURES.index(1))
+        metrics |= _at(name, curves, plain)
     metrics |= _at("test_scaled", found["test"], NLL_TEMPERATURES.index(best))
-    arrays = {f"{name}_{curve}": getattr(found[name], curve) for name in found for curve in ("nll", "ece")}
-    kept = BLEU_TEMPERATURES if full else (1.0,)
-    arrays |= {"temperatures": np.array(NLL_TEMPERATURES), "token_temperatures": np.array(kept)}
-    rows = [NLL_TEMPERATURES.index(t) for t in kept]
-    lengths = tokens["test"].lengths[:KEPT_SENTENCES]
-    arrays["test_lengths"] = lengths.astype(np.uint16)
-    arrays["test_hit"] = tokens["test"].hit[: lengths.sum()]
-    for name in ("confidence", "log_probability"):
-        arrays[f"test_{name}"] = to_float16(getattr(tokens["test"], name)[rows, : lengths.sum()])
+    kept = tokens["test"].lengths[:KEPT_SENTENCES].sum()
+    arrays = {
+        "temperatures": np.array(NLL_TEMPERATURES),
+        "test_nll": found["test"].nll,
+        "test_ece": found["test"].ece,
+        "test_hit": tokens["test"].hit[:kept],
+        "test_confidence": to_float16(tokens["test"].confidence[plain, :kept]),
+    }
     return metrics, arrays
 
 
@@ -132,7 +129,7 @@ def translation_results(
     """Evaluate translations: BLEU and chrF in percent, arrays, and sacreBLEU's signatures.
 
     `bleu_temperature` is that of the largest validation BLEU. The arrays are
-    bleu_temperatures (b,), heldout_bleu (b,), test_chrf (b,), test_statistics (b, N, 10), found with BEAM hypotheses;
+    bleu_temperatures (b,) and test_statistics (b, N, 10), found with BEAM hypotheses;
     beams (k,), beam_statistics (k, N, 10), at temperature 1.
     """
     validation = [translator.score(heldout, temperature=t, beam=BEAM).statistics for t in BLEU_TEMPERATURES]
@@ -150,8 +147,6 @@ def translation_results(
         metrics[f"{name}_chrf"] = scores.chrf
     arrays = {
         "bleu_temperatures": np.array(BLEU_TEMPERATURES),
-        "heldout_bleu": heldout_bleu,
-        "test_chrf": np.array([scores.chrf for scores in by_temperature]),
         "test_statistics": np.stack([scores.statistics for scores in by_temperature]),
         "beams": np.array(BEAMS, np.uint8),
         "beam_statistics": np.stack([scores.statistics for scores in by_beam]),
@@ -159,13 +154,11 @@ def translation_results(
     return metrics, arrays, plain.signatures
 
 
-def wide_beam_results(
-    translator: Translator, test: Pairs, alpha: float
-) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Measure whether wide beams without length penalty prefer short outputs, as metrics and arrays of the test text.
+def wide_beam_results(translator: Translator, test: Pairs, alpha: float) -> dict[str, float]:
+    """Measure whether wide beams without length penalty prefer short outputs, as metrics of the test text.
 
     Searched by the network's own probabilities, `unpenalised`, and by those of a rectified search, `rectified`. With
-    alpha = 0 these are the same: then one search gives the metrics of both names, and the arrays of the first only.
+    alpha = 0 these are the same: then one search gives the metrics of both names.
 
     Metrics test_{unpenalised,rectified}{beam}_{…}, the beams being WIDE_BEAMS: `bleu` in percent; `log_length`, the log
     of the outputs' over the references' number of tokens; `empty` and `unfound`, the shares of sentences whose output
@@ -173,15 +166,10 @@ def wide_beam_results(
     test_unpenalised{beam}_empty_margin, the mean of log P(empty output) − log P(output), above 0 where the search has
     missed the former; and test_rectified_empty_possible, the share of sentences whose empty output has q > 0: where it
     has not, that difference is −∞.
-
-    Arrays: wide_beams (k,) and, of each search, {search}_statistics (k, N, 10), see `analysis.translation.corpus_bleu`,
-    {search}_log_probability (k, N) of the outputs and {search}_log_empty (N,), in nats, both 0 where the probability
-    is 0, which {search}_found (k, N) and {search}_empty_possible (N,) tell.
     """
     plain = _WideSearch.run(translator, test, 0.0)
     searches = {"unpenalised": plain, "rectified": _WideSearch.run(translator, test, alpha) if alpha else plain}
     metrics: dict[str, float] = {}
-    arrays: dict[str, np.ndarray] = {"wide_beams": np.array(WIDE_BEAMS, np.uint8)}
     for name, search in searches.items():
         sums = search.statistics.sum(axis=1)
         values = {
@@ -192,12 +180,10 @@ def wide_beam_results(
         }
         for quantity, each in values.items():
             metrics |= {f"test_{name}{k}_{quantity}": float(v) for k, v in zip(WIDE_BEAMS, each, strict=True)}
-        if name == "unpenalised" or alpha:
-            arrays |= search.arrays(name)
     margins = (plain.log_empty - plain.log_probability).mean(axis=1)
     metrics |= {f"test_unpenalised{k}_empty_margin": float(v) for k, v in zip(WIDE_BEAMS, margins, strict=True)}
     metrics["test_rectified_empty_possible"] = float(np.isfinite(searches["rectified"].log_empty[0]).mean())
-    return metrics, arrays
+    return metrics
 
 
 class _WideSearch(NamedTuple):
@@ -223,17 +209,6 @@ class _WideSearch(NamedTuple):
             np.array([[t.log_probability for t in found] for found, _ in searches]),
             np.array([[t.log_empty for t in found] for found, _ in searches]),
         )
-
-    def arrays(self, name: str) -> dict[str, np.ndarray]:
-        """Return what a record keeps of it."""
-        found, possible = np.isfinite(self.log_probability), np.isfinite(self.log_empty[0])
-        return {
-            f"{name}_statistics": self.statistics,
-            f"{name}_found": found,
-            f"{name}_log_probability": to_float16(np.where(found, self.log_probability, 0)),
-            f"{name}_empty_possible": possible,
-            f"{name}_log_empty": to_float16(np.where(possible, self.log_empty[0], 0)),
-        }
 
 
 def word_activations(translator: Translator, texts: dict[str, EncodedPairs]) -> dict[str, np.ndarray]:

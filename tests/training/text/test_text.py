@@ -134,20 +134,12 @@ def test_training_learns_and_its_record_agrees_with_itself(outcome, data):
     assert outcome.history["loss"][-1] < np.log(SIZE) - 0.5  # a uniform guess costs log SIZE
     assert metrics["test_nll"] < np.log(SIZE)
     assert np.mean(arrays["test_hit"]) == pytest.approx(metrics["test_accuracy"])
-    assert arrays["test_lengths"].sum() == len(arrays["test_hit"])
-    place = list(arrays["token_temperatures"]).index(1)
-    assert -arrays["test_log_probability"][place].mean(dtype=float) == pytest.approx(metrics["test_nll"], rel=1e-3)
     best = list(arrays["temperatures"]).index(metrics["temperature"])
-    assert arrays["heldout_nll"].argmin() == best
     assert arrays["test_nll"][best] == metrics["test_scaled_nll"]
     statistics = arrays["test_statistics"].sum(axis=1)
     assert translation.corpus_bleu(statistics[1]) == pytest.approx(metrics["test_bleu"])
     assert (statistics[:, -1] == statistics[0, -1]).all()  # the references are the same
     np.testing.assert_array_equal(arrays["beam_statistics"][1], arrays["test_statistics"][1])
-    for search in ("unpenalised", "rectified"):  # the run is smoothed
-        [counts] = arrays[f"{search}_statistics"].sum(axis=1)
-        assert counts[-1] == statistics[0, -1]
-        assert metrics[f"test_{search}3_log_length"] == pytest.approx(translation.log_length_ratio(counts))
 
 
 def test_the_same_run_gives_the_same_training_bit_for_bit(data, outcome, monkeypatch):
@@ -180,10 +172,10 @@ def test_wide_beams_are_recorded(data, network, monkeypatch, alpha):
 
     monkeypatch.setattr(translations, "translate_sentences", search)
     translator = summary.Translator(network, words, "float32", 1_000)
-    metrics, arrays = summary.wide_beam_results(translator, test, alpha)
+    metrics = summary.wide_beam_results(translator, test, alpha)
     assert searched.keys() == {(k, smoothing) for k in (2, 5) for smoothing in (0.0, alpha)}
     for name, smoothing in (("unpenalised", 0.0), ("rectified", alpha)):
-        for place, beam in enumerate((2, 5)):
+        for beam in (2, 5):
             found = searched[beam, smoothing]
             bleu = BLEU().corpus_score(words.decode([t.tokens for t in found]), [test.target])
             own, log_p = f"test_{name}{beam}", np.array([t.log_probability for t in found])
@@ -193,16 +185,7 @@ def test_wide_beams_are_recorded(data, network, monkeypatch, alpha):
             assert metrics[f"{own}_unfound"] == np.mean(log_p == -np.inf)
             if name == "unpenalised":
                 assert metrics[f"{own}_empty_margin"] == pytest.approx(np.mean(log_empty - log_p), abs=1e-4)
-            if name == "unpenalised" or alpha:
-                assert arrays[f"{name}_statistics"][place, :, -2].sum() == bleu.sys_len
-                np.testing.assert_array_equal(arrays[f"{name}_found"][place], np.isfinite(log_p))
-                log_p[np.isneginf(log_p)] = 0
-                np.testing.assert_allclose(arrays[f"{name}_log_probability"][place], log_p, rtol=1e-3)
-    np.testing.assert_allclose(arrays["unpenalised_log_empty"], log_empty, rtol=1e-3)
     assert metrics["test_rectified_empty_possible"] == np.mean(log_empty > np.log(alpha / SIZE) if alpha else 1)
-    assert arrays["wide_beams"].tolist() == [2, 5]
-    assert all(np.isfinite(values).all() for values in arrays.values())
-    assert len(arrays) == (11 if alpha else 6)
 
 
 @pytest.mark.parametrize("bias", [40.0, -40.0])
@@ -212,15 +195,14 @@ def test_outputs_that_are_empty_or_never_end_can_be_recorded(data, network, monk
     with torch.no_grad():
         network.output.bias[data.vocabulary.eos] = bias
     translator = summary.Translator(network, data.vocabulary, "float32", 3)
-    metrics, arrays = summary.wide_beam_results(translator, data.test, 0.1)
+    metrics = summary.wide_beam_results(translator, data.test, 0.1)
     json.dumps(metrics, allow_nan=False)
     never = float(bias < 0)
     assert metrics["test_unpenalised2_empty"] == 1 - never
     assert metrics["test_rectified2_empty"] == 1
     assert metrics["test_rectified2_unfound"] == never
     assert metrics["test_rectified_empty_possible"] == 1 - never
-    assert arrays["rectified_found"].all() == arrays["rectified_empty_possible"].all() == 1 - never
-    words = arrays["rectified_statistics"][0, :, -1].sum()
+    words = BLEU().corpus_score([""] * 3, [data.test.target[:3]]).ref_len
     assert metrics["test_rectified2_log_length"] == pytest.approx(-np.log(words))
 
 
@@ -259,13 +241,6 @@ def test_a_record_keeps_no_sentence_of_the_data_and_is_small(data, outcome):
     assert outcome.environment["signatures"]["BLEU"].startswith("nrefs:1|case:mixed")
 
 
-def test_further_seeds_keep_tokens_at_temperature_1_only(data, network):
-    translator = summary.Translator(network, data.vocabulary, "float32", 5)
-    _, arrays = summary.next_token_results(translator, data.train, data.heldout, data.test, full=False)
-    assert arrays["token_temperatures"].tolist() == [1.0]
-    assert arrays["test_confidence"].shape == (1, len(arrays["test_hit"]))
-
-
 def test_temperatures_are_chosen_on_validation_text_alone(data, network):
     """Predictions that are best at 0.5 on validation text and at 2 on the test text."""
 
@@ -276,7 +251,7 @@ def test_temperatures_are_chosen_on_validation_text_alone(data, network):
             return translation.NextTokens(np.full((len(temperatures), n), 0.5), -nll, np.ones(n, bool), np.ones(n, int))
 
     known = Known(network, data.vocabulary, "float32", 5)
-    metrics, arrays = summary.next_token_results(known, data.train, data.heldout, data.test, full=True)
+    metrics, arrays = summary.next_token_results(known, data.train, data.heldout, data.test)
     assert metrics["temperature"] == 0.5
     assert metrics["test_nll"] == pytest.approx(1 + np.log(2))
     assert metrics["test_scaled_nll"] == pytest.approx(1 + np.log(4))
