@@ -317,7 +317,10 @@ def _rejecting(j: Judgement) -> str:
 def _smoothing(j: Judgement) -> str:
     if np.isnan(j.evenness):
         return "With two classes smoothing leaves no trace in what is left to the others."
-    shared = f"its most confident quarter spreads the rest {100 * j.evenness:.0f} % as evenly as possible"
+    shared = (
+        "in the most confident quarter of its predictions what is left to the other classes is "
+        f"{100 * j.evenness:.0f} % as even as it can be (with smoothed labels {100 * EVEN:.0f} % or more)"
+    )
     if j.evenness >= EVEN and j.smoothing_factor >= LEAST_ALPHA:
         return f"It was probably trained with smoothed labels, by about α = {j.smoothing_factor:.2g}: {shared}."
     return f"It shows no sign of smoothed labels: {shared}."
@@ -325,14 +328,14 @@ def _smoothing(j: Judgement) -> str:
 
 def _teaching(j: Judgement) -> str:
     at_one = (
-        "As a teacher at T = 1 its targets for these examples have the smoothness index "
-        f"γ = {j.smoothness:.3f} (less on images that it has fitted)"
+        "As a teacher at T = 1 it gives these examples targets as soft as labels smoothed by "
+        f"γ = {j.smoothness:.3f} (less soft where it has fitted the images)"
     )
     try:
         logits, labels = j.predictions.logits[: 10**4], j.predictions.labels[: 10**4]
         temperature = distillation.temperature_for(TEACHER_SMOOTHNESS, logits, labels)
     except ValueError:
-        return f"{at_one}; its errors keep γ above {TEACHER_SMOOTHNESS:g} at any temperature."
+        return f"{at_one}; by its errors γ is above {TEACHER_SMOOTHNESS:g} at any temperature."
     return f"{at_one}; T = {temperature:.2f} gives γ = {TEACHER_SMOOTHNESS:g}."
 
 
