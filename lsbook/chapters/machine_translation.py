@@ -267,10 +267,11 @@ TRY = Markup("You can [read the probability of every token](explorer.ipynb) of a
 def bleu_sentence(verdict: str, change: str) -> str:
     """A sentence on claim C10. change: smoothed − hard, as text."""
     opening = {
-        claims.REPRODUCED: "Smoothing raises BLEU",
-        claims.CONTRADICTED: "Contrary to the paper, smoothing lowers BLEU",
-    }.get(verdict, "It is open whether and by how much smoothing raises BLEU")
-    return f"{opening}: by {change} points, each network at the temperature that was best on validation text."
+        claims.REPRODUCED: "Smoothing raises BLEU by",
+        claims.CONTRADICTED: "Contrary to the paper, smoothing lowers BLEU by",
+    }.get(verdict)
+    said = f"{opening} {change.lstrip('+−')}" if opening else f"It is open whether smoothing raises BLEU: {change}"
+    return f"{said} points, each network at the temperature that was best on validation text."
 
 
 def search_sentence(found: Search) -> str:

@@ -190,14 +190,14 @@ def test_published_errors_are_said_as_they_are_printed():
 @pytest.mark.parametrize(
     ("verdict", "opening"),
     [
-        (claims.REPRODUCED, "Smoothing raises BLEU"),
-        (claims.CONTRADICTED, "Contrary to the paper, smoothing lowers BLEU"),
-        (claims.UNDECIDED, "It is open whether and by how much smoothing raises BLEU"),
+        (claims.REPRODUCED, "Smoothing raises BLEU by 1.0"),
+        (claims.CONTRADICTED, "Contrary to the paper, smoothing lowers BLEU by 1.0"),
+        (claims.UNDECIDED, "It is open whether smoothing raises BLEU: +1.0"),
     ],
 )
 def test_the_sentence_on_bleu(verdict, opening):
-    found = chapter.bleu_sentence(verdict, "+1")
-    assert found == f"{opening}: by +1 points, each network at the temperature that was best on validation text."
+    found = chapter.bleu_sentence(verdict, "−1.0" if verdict == claims.CONTRADICTED else "+1.0")
+    assert found == f"{opening} points, each network at the temperature that was best on validation text."
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_the_sentence_on_the_likelihood(verdict, opening):
 def test_the_answer_begins_with_what_contradicts_the_paper(comparison, words):
     """As recorded here all claims hold; with the arms exchanged those on the likelihood and on BLEU do not."""
     text = chapter.in_short(comparison, words).markdown
-    assert text.startswith("**In short.** Smoothing raises BLEU: ")
+    assert text.startswith("**In short.** Smoothing raises BLEU by ")
     assert "0.101 with hard targets, 0.051 with these and a fitted temperature, and 0.011 with smoothed" in text
     hard, smoothed = comparison.arms
     swapped = (
@@ -266,7 +266,7 @@ def test_the_answer_begins_with_what_contradicts_the_paper(comparison, words):
         dataclasses.replace(smoothed, records=hard.records),
     )
     text = chapter.in_short(dataclasses.replace(comparison, arms=swapped), words).markdown
-    assert text.startswith("**In short.** Contrary to the paper, smoothing lowers BLEU: ")
+    assert text.startswith("**In short.** Contrary to the paper, smoothing lowers BLEU by ")
     assert "Contrary to the paper, smoothing does not calibrate next tokens as well" in text
 
 
