@@ -12,6 +12,7 @@ from lsbook.chapters.shared import captions
 from lsbook.chapters.topics import TOPICS, answer, overall
 from lsbook.core.store import Store
 from lsbook.evidence.claims import CLAIMS, LATER
+from lsbook.outputs import Markup
 from tests.chapters.invented import ALEXNET, MLP, finding
 
 RESNET, TRANSFORMER = ("cifar10", "resnet56"), ("multi30k", "transformer-256")
@@ -82,6 +83,18 @@ def test_several_networks_have_one_verdict_by_a_rule(verdicts, expected):
 def test_a_change_whose_sign_is_decided_is_said_by_the_verb():
     assert captions.magnitude(-0.2, -0.3, -0.1).replace("\N{NO-BREAK SPACE}", " ") == "0.20 [0.10, 0.30]"
     assert captions.magnitude(-0.2, -0.5, 0.1).replace("\N{NO-BREAK SPACE}", " ") == "−0.20 [−0.50, +0.10]"
+
+
+@pytest.mark.parametrize(
+    ("parts", "text"),
+    [
+        (["One.", "Two."], "**In short.** One. Two. You can <try>."),
+        (["x" * 200, "y" * 201], f"**In short.**\n\n- {'x' * 200}\n- {'y' * 201}\n\nYou can <try>."),
+    ],
+    ids=["paragraph", "list"],
+)
+def test_a_long_answer_is_a_list(parts, text):
+    assert captions.short_answer(parts, Markup("You can <try>.")).markdown == text
 
 
 def test_advice_follows_what_was_found(recorded):

@@ -258,7 +258,7 @@ def test_the_sentence_on_the_likelihood(verdict, opening):
 def test_the_answer_begins_with_what_contradicts_the_paper(comparison, words):
     """As recorded here all claims hold; with the arms exchanged those on the likelihood and on BLEU do not."""
     text = chapter.in_short(comparison, words).markdown
-    assert text.startswith("**In short.** Smoothing raises BLEU by ")
+    assert text.startswith("**In short.**\n\n- Smoothing raises BLEU by ")
     assert "0.101 with hard targets, 0.051 with these and a fitted temperature, and 0.011 with smoothed" in text
     hard, smoothed = comparison.arms
     swapped = (
@@ -266,7 +266,7 @@ def test_the_answer_begins_with_what_contradicts_the_paper(comparison, words):
         dataclasses.replace(smoothed, records=hard.records),
     )
     text = chapter.in_short(dataclasses.replace(comparison, arms=swapped), words).markdown
-    assert text.startswith("**In short.** Contrary to the paper, smoothing lowers BLEU by ")
+    assert text.startswith("**In short.**\n\n- Contrary to the paper, smoothing lowers BLEU by ")
     assert "Contrary to the paper, smoothing does not calibrate next tokens as well" in text
 
 
@@ -290,7 +290,7 @@ def test_a_claim_that_fails_comes_first_and_one_that_holds_in_part_does_not(comp
     changed = dataclasses.replace(comparison, arms=(hard, dataclasses.replace(smoothed, records=records)))
     text = chapter.in_short(changed, words).markdown
     assert f"{opening}: their negative log-likelihood, lower for likelier ones, changes by −0.200 nats" in text
-    assert text.startswith(f"**In short.** {opening}") is ("Contrary" in opening)
+    assert text.startswith(f"**In short.**\n\n- {opening}") is ("Contrary" in opening)
 
 
 def translated(comparison: Comparison, words: list[str]) -> Comparison:

@@ -260,7 +260,7 @@ def test_sentences_on_falls_and_held_out_images_and_rows():
 def test_the_answer_is_of_what_was_measured(rows):
     text = mutual_information.in_short(rows).markdown
     assert text.startswith(
-        "**In short.** As in the paper, smoothed networks end with less information about which image"
+        "**In short.**\n\n- As in the paper, smoothed networks end with less information about which image"
     )
     assert "and by 0.00 (ResNet-56) with hard ones" in text
     assert "On held-out images, of which a network has no memory, smoothed ones end lower" in text

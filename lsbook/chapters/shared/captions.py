@@ -11,7 +11,7 @@ from lsbook.evidence import literature
 from lsbook.outputs import Markup, Text
 
 LEAST_HALF = 1e-9  # of an interval; a smaller one is rounding
-MOST_IN_A_PARAGRAPH = 3  # parts of an answer; more are a list
+LONGEST_PARAGRAPH = 400  # characters of an answer; a longer one is a list
 
 STANDING = {
     "paper": "by the paper's protocol",
@@ -73,7 +73,7 @@ def mean_difference(first: np.ndarray, second: np.ndarray) -> str:
 def short_answer(parts: Sequence[str], link: Markup | str = "") -> Text:
     """A chapter's answer before everything else: what came out, and where a reader can try it."""
     begun = Markup("**In short.**")
-    if len(parts) <= MOST_IN_A_PARAGRAPH:
+    if sum(map(len, parts)) <= LONGEST_PARAGRAPH:
         return Text(Markup(" ").join(filter(None, [begun, *parts, link])))
     as_list = Markup("\n").join(map(Markup("- {}").format, parts))
     return Text(Markup("\n\n").join(filter(None, [begun, as_list, link])))

@@ -224,7 +224,7 @@ def test_teachers_are_compared_in_calibration_and_with_none():
 def test_contradictions_come_first():
     study = distillation.Study(on_mnist(), on_cifar10(leads=(-1.0, -1.0), alone=29.0))
     text = distillation.in_short(study).markdown
-    assert text.startswith("**In short.** Contrary to the paper, the hard teacher’s students on CIFAR-10")
+    assert text.startswith("**In short.**\n\n- Contrary to the paper, the hard teacher’s students on CIFAR-10")
     assert text.index("On MNIST") < text.index("On the seeds recorded") < text.index("[Compare")
 
 
