@@ -27,6 +27,7 @@ from lsbook.evidence.claims import LATER
 from lsbook.outputs import Figure, Table, Text, cell_frame
 
 DECIDED = ("L6", "L7", "L9")
+_OF_MAXSUP = "features of MaxSup, which holds down the largest logit in place of the true one,"
 # (claim, part) -> what may have come of it, in the order in which it is said.
 STATEMENTS = {
     ("L6", "transfer"): Statement(
@@ -50,10 +51,8 @@ STATEMENTS = {
         "distance NC2 {first} → {second}",
     ),
     ("L7", "transfer"): Statement(
-        "features of MaxSup, which holds down the largest logit in place of the true one, serve other images better "
-        "than smoothed ones",
-        "features of MaxSup, which holds down the largest logit in place of the true one, serve other images less well "
-        "than smoothed ones",
+        f"{_OF_MAXSUP} serve other images better than smoothed ones",
+        f"{_OF_MAXSUP} serve other images less well than smoothed ones",
         "accuracy of a linear classifier {first} → {second} %",
     ),
 }
