@@ -162,7 +162,7 @@ def _unlocked_first(runs: Sequence[Run]) -> Iterator[Run]:
 def _distillation_target(run: Run, store: Store, splits_of: Callable, progress: bool | Callable):
     """What a student learns from its teachers' logits: `training.distillation_target`."""
     smoothness = _recorded_smoothness(run, store) if run.as_soft_as else None
-    needed = run.teachers if smoothness is None else [run.teacher] if run.teacher else []
+    needed = [teacher for teacher in run.teachers if smoothness is None or teacher == run.teacher]
     logits = {teacher: _teacher_logits(teacher, run, store, splits_of, progress) for teacher in needed}
     return import_training().distillation_target(run, logits, smoothness)
 
