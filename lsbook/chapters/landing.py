@@ -26,7 +26,7 @@ from lsbook.core.registry import short_title
 from lsbook.core.store import Record, Store
 from lsbook.core.wording import counted, listed, sentence_case
 from lsbook.evidence import literature
-from lsbook.evidence.claims import CONTRADICTED, MIXED, NOT_TESTED, REPRODUCED
+from lsbook.evidence.claims import CONTRADICTED, MIXED, NOT_TESTED, REPRODUCED, UNDECIDED
 from lsbook.evidence.literature import TABLE_2, TABLE_3
 from lsbook.figures.marks import WORDS, hidden, mark
 from lsbook.outputs import Html, Markup, Text, embedded_json
@@ -37,16 +37,16 @@ PROFILE = "laptop"
 POINTS = 60  # of a class
 WIDTH, HEIGHT = 760, 560  # of the picture, in its own units, of which about two are a pixel
 
-# Topic -> what smoothing does by the verdict on it, to be read after "Here smoothing".
+# Topic -> what smoothing does by the verdict on it, to be read after "Here smoothing". where: see `_where`.
 _IN_SHORT = {
     "geometry": {
         REPRODUCED: "tightens clusters",
-        MIXED: "tightens clusters on some networks",
+        MIXED: "tightens clusters {where}",
         CONTRADICTED: "loosens clusters",
     },
     "accuracy": {
         REPRODUCED: "costs no accuracy to speak of",
-        MIXED: "is shown to cost no accuracy on some networks",
+        MIXED: "costs no accuracy {where}",
         CONTRADICTED: "costs accuracy",
     },
     "calibration": {
@@ -65,9 +65,8 @@ _IN_SHORT = {
 
 def lede(findings: Sequence[Finding]) -> Text:
     """What smoothing is, what this book is, and what came out: three sentences."""
-    said = [
-        _IN_SHORT[name].get(answer(topic, findings).verdict) for topic in TOPICS if (name := topic.name) in _IN_SHORT
-    ]
+    answers = [answer(topic, findings) for topic in TOPICS if topic.name in _IN_SHORT]
+    said = [_IN_SHORT[found.topic.name].get(found.verdict, "").format(where=_where(found)) for found in answers]
     outcome = f"Here smoothing {listed([text for text in said if text])}." if any(said) else "Nothing is recorded yet."
     return Text(
         Markup(
@@ -76,6 +75,14 @@ def lede(findings: Sequence[Finding]) -> Text:
             "computes every number from recorded trainings. {}"
         ).format(outcome)
     )
+
+
+def _where(found: Answer) -> str:
+    """On how many networks it holds, such as "on 2 of 4 networks (open on the rest)"."""
+    verdicts = [finding.verdict.verdict for finding in found.tested]
+    others = {verdict for verdict in verdicts if verdict != REPRODUCED}
+    where = f"on {verdicts.count(REPRODUCED)} of {counted(len(verdicts), 'network')}"
+    return where + " (open on the rest)" * (others == {UNDECIDED})
 
 
 def first_screen(findings: Sequence[Finding], store: Store | None = None) -> Html:
@@ -94,7 +101,7 @@ def first_screen(findings: Sequence[Finding], store: Store | None = None) -> Htm
 
 def _card(found: Answer, findings: Sequence[Finding]) -> Markup:
     """An answer: mark, topic, tally, sentences, a small mark for each network, and what came of all of its claims."""
-    tested = [finding for finding in found.findings if finding.verdict.verdict != NOT_TESTED]
+    tested = found.tested
     holding = sum(finding.verdict.verdict == REPRODUCED for finding in tested)
     tally = f": {holding} of {counted(len(tested), 'network')}" if found.verdict == MIXED else ""
     marks = Markup("").join(

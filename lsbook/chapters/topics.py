@@ -121,9 +121,14 @@ class Answer:
     findings: Sequence[Finding]
 
     @property
+    def tested(self) -> list[Finding]:
+        """The findings that have a verdict."""
+        return [finding for finding in self.findings if finding.verdict.verdict != NOT_TESTED]
+
+    @property
     def sentence(self) -> str:
         """One sentence on the strongest evidence, and one on the first finding that contradicts it, if one does."""
-        tested = [finding for finding in self.findings if finding.verdict.verdict != NOT_TESTED]
+        tested = self.tested
         if not tested:
             return "Not tested: too few runs are recorded."
         opposite = {REPRODUCED: CONTRADICTED, CONTRADICTED: REPRODUCED}.get(tested[0].verdict.verdict)

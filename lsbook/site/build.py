@@ -97,7 +97,6 @@ def build(
         timings = {name: _normalise(source / "book" / f"{name}.ipynb") for name in given}
         for name in given:
             _move_narrow_figures(source / "book" / f"{name}.ipynb")
-        (out / "timings.json").write_text(json.dumps(timings, indent=1) + "\n")
         notebooks = {name: nbformat.read(source / "book" / f"{name}.ipynb", as_version=4) for name in given}
         made = source / "book"
         if not notebook:
@@ -315,7 +314,7 @@ def _move_narrow_figures(path: Path) -> None:
 
 
 def _normalise(path: Path) -> dict:
-    """Remove from an executed notebook what differs between two runs; return its timings in seconds.
+    """Remove from an executed notebook what differs between two runs; return its seconds, and the day.
 
     Progress bars (standard error) go, what a cell prints is one output, and an object's address in one is refused.
     """
@@ -324,16 +323,15 @@ def _normalise(path: Path) -> dict:
         if " at 0x" in json.dumps(cell.get("outputs", [])):
             raise UserError(f"chapter {path.stem}, cell {number} shows an object's address; end its last line with ;")
     whole = notebook.metadata.pop("papermill")
-    timings = {"seconds": whole["duration"], "executed": whole["start_time"][:10], "cells": []}
     for cell in notebook.cells:
-        timings["cells"].append(cell.metadata.pop("papermill", {}).get("duration"))
+        cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
         if "outputs" in cell:
             cell.outputs = _joined([output for output in cell.outputs if output.get("name") != "stderr"])
         if INJECTED in cell.metadata.get("tags", []):
             cell.id = INJECTED
     nbformat.write(notebook, path)
-    return timings
+    return {"seconds": whole["duration"], "executed": whole["start_time"][:10]}
 
 
 def _joined(outputs: list) -> list:

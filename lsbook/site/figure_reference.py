@@ -40,8 +40,7 @@ def find_changes(notebooks: dict) -> list[str]:
 def renew(notebooks: dict, timings: dict, chapters: Collection[str]) -> None:
     """Make the figures and run times of these notebooks their reference; chapters: all that the book has."""
     figures = {chapter: thumbnails(notebook) for chapter, notebook in notebooks.items()}
-    short = {chapter: {name: timings[chapter][name] for name in ("seconds", "executed")} for chapter in notebooks}
-    for name, new in (("figures.json", figures), ("timings.json", short)):
+    for name, new in (("figures.json", figures), ("timings.json", timings)):
         path = reference_path() / name
         path.parent.mkdir(exist_ok=True)
         kept = {chapter: found for chapter, found in (_load(name) | new).items() if chapter in chapters}

@@ -80,6 +80,18 @@ def test_several_networks_have_one_verdict_by_a_rule(verdicts, expected):
     assert overall(verdicts) == expected
 
 
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [
+        (-1, "Here smoothing tightens clusters."),
+        (0, "Here smoothing tightens clusters on 1 of 2 networks (open on the rest)."),
+        (1, "Here smoothing tightens clusters on 1 of 2 networks."),
+    ],
+)
+def test_the_opening_says_on_how_many_networks_a_claim_holds(change, outcome):
+    assert landing.lede([finding("C2", -1), finding("C2", change, MLP)]).markdown.endswith(outcome)
+
+
 def test_a_change_whose_sign_is_decided_is_said_by_the_verb():
     assert captions.magnitude(-0.2, -0.3, -0.1).replace("\N{NO-BREAK SPACE}", " ") == "0.20 [0.10, 0.30]"
     assert captions.magnitude(-0.2, -0.5, 0.1).replace("\N{NO-BREAK SPACE}", " ") == "−0.20 [−0.50, +0.10]"

@@ -470,7 +470,7 @@ def test_pages_come_to_where_the_folder_is(quick, tmp_path, mount, place):
         assert found(html) == expected | ({".git": "mine"} if kept and pages["index.html"] == "2" else {})
         (html / ".git").write_text("mine")
     assert html.is_symlink() == ("link" in place)
-    assert sorted(path.name for path in out.iterdir()) == [".lock", "html", "source", "timings.json"]
+    assert sorted(path.name for path in out.iterdir()) == [".lock", "html", "source"]
 
 
 def test_the_sources_copy_may_be_a_link_or_full_of_what_a_build_left(quick, tmp_path):

@@ -60,7 +60,7 @@ def test_a_dot_of_a_seed_that_moves_is_seen():
 
 
 def test_changed_new_and_lost_figures_are_named_until_the_reference_is_renewed(project):
-    timings = {"a": {"seconds": 2.5, "executed": "2026-01-01", "cells": []}}
+    timings = {"a": {"seconds": 2.5, "executed": "2026-01-01"}}
     figure_reference.renew({"a": notebook(one=svg(), two=svg())}, timings, ["a"])
     now = {"a": notebook(one=svg(colour="#d55e00"), three=svg())}
     assert figure_reference.find_changes(now) == [
@@ -74,7 +74,7 @@ def test_changed_new_and_lost_figures_are_named_until_the_reference_is_renewed(p
 
 def test_renewing_one_chapter_leaves_the_others(project):
     for chapter in "ab":
-        timings = {chapter: {"seconds": 1.0, "executed": "2026-01-01", "cells": [0.5]}}
+        timings = {chapter: {"seconds": 1.0, "executed": "2026-01-01"}}
         figure_reference.renew({chapter: notebook(one=svg())}, timings, ["a", "b"])
     folder = project / "book" / "_reference"
     assert sorted(json.loads((folder / "figures.json").read_text())) == ["a", "b"]
