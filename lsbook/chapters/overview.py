@@ -1,5 +1,6 @@
 """The recorded runs as a table, which the status page shows: a row for each setting."""
 
+import math
 from collections.abc import Iterable
 
 import pandas as pd
@@ -44,8 +45,9 @@ def described(datasets: str, store: Store | None) -> pd.DataFrame:
         store: the project's own when None.
 
     Returns:
-        their `Store.frame` with two further columns: `setting`, a number that only runs have in common which agree in
-        all that decides them but seed and α, and in what was measured along them; and `network`, its name in words.
+        their `Store.frame` with further columns: `setting`, a number that only runs have in common which agree in all
+        that decides them but seed and α, and in what was measured along them; `network`, its name in words; and
+        `smoothness`, the γ of the network that it is to be as soft as.
 
     Raises:
         UserError: for an unknown data set, and when a record is damaged.
@@ -55,6 +57,7 @@ def described(datasets: str, store: Store | None) -> pd.DataFrame:
     runs["measured"] = runs["probe"].where(runs["probe"] != "none", runs["recipe.probe"])
     deciding = [name for name in setting_columns(runs) if name != "alpha"]
     runs["setting"] = runs.groupby([*deciding, "measured"], dropna=False, sort=False).ngroup()
+    runs["smoothness"] = runs.get("teacher_smoothness", math.nan)
     runs["network"] = pd.Series({key: network_words(run) for key, run in runs.iterrows()}, dtype=str)
     runs["network"] += differences(runs, SHOWN, apart_from=["alpha"]).map(lambda words: words and f", {words}")
     return runs
@@ -90,11 +93,10 @@ def named(datasets: str, recorded: Iterable[str]) -> list[str]:
     return names
 
 
-def smoothing(runs: pd.DataFrame) -> str:
-    """α of the labels of runs alike; the mean γ where labels are smoothed by that of another network's answers."""
-    run = runs.iloc[0]
+def smoothing(run: pd.Series, smoothness: float) -> str:
+    """α of a run's labels, or `smoothness` where they are smoothed by the γ of another network's answers."""
     if pd.notna(run["as_soft_as"]) and pd.isna(run["teacher"]):
-        return f"γ = {runs['teacher_smoothness'].mean():.2f}"
+        return f"γ = {smoothness:.2f}"
     return f"{run['alpha']:g}"
 
 
@@ -105,7 +107,7 @@ def _row(runs: pd.DataFrame) -> tuple[str, ...]:
         f"{title(run['dataset'])}, {run['network']}",
         f"{run['examples']:,}",
         f"{run['recipe.steps']:,}",
-        smoothing(runs),
+        smoothing(run, runs["smoothness"].mean()),
         f"{len(runs)}",
         f"{100 * runs['test_accuracy'].mean():.1f}",
         f"{runs['environment.training_seconds'].median():,.0f}",

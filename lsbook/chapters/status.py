@@ -1,6 +1,7 @@
 """What the status page shows: when each chapter was executed, how long that took, and every recorded run."""
 
 import json
+from collections.abc import Hashable
 
 import pandas as pd
 
@@ -39,7 +40,7 @@ def runs(datasets: str = "all", store: Store | None = None) -> Table:
     for (data, name, examples, steps), alike in recorded.groupby(["data", "network", "examples", "recipe.steps"]):
         setting = f"{data}, {name}, {examples:,} examples, {steps:,} steps"
         rows.append((Markup("**{}**").format(setting), *[""] * (len(header) - 1)))
-        rows += [_row(alike.loc[[key]]) for key in alike.sort_values(["alpha", "seed"]).index]
+        rows += [_row(key, run) for key, run in alike.sort_values(["alpha", "seed"]).iterrows()]
     return Table(
         "table-runs",
         "Every recorded run. Its name leads to what its record says: the recipe, all numbers, the data, the machine. "
@@ -49,12 +50,11 @@ def runs(datasets: str = "all", store: Store | None = None) -> Table:
     )
 
 
-def _row(one: pd.DataFrame) -> tuple[str, ...]:
-    """The cells of the run in a frame of one row."""
-    [(key, run)] = one.iterrows()
+def _row(key: Hashable, run: pd.Series) -> tuple[str, ...]:
+    """The cells of a run."""
     return (
         Markup('<a id="run-{0}" href="../records/{0}.json">{0}</a>').format(key),
-        smoothing(one),
+        smoothing(run, run["smoothness"]),
         f"{run['seed']}",
         run["environment.recorded"][:10],
         f"{run['environment.device']}, {run['environment.precision']}",
