@@ -78,11 +78,11 @@ def lede(findings: Sequence[Finding]) -> Text:
 
 
 def _where(found: Answer) -> str:
-    """On how many networks it holds, such as "on 2 of 4 networks (open on the rest)"."""
+    """On how many networks it holds, such as "on 2 of 4 networks (1 open)"."""
     verdicts = [finding.verdict.verdict for finding in found.tested]
-    others = {verdict for verdict in verdicts if verdict != REPRODUCED}
     where = f"on {verdicts.count(REPRODUCED)} of {counted(len(verdicts), 'network')}"
-    return where + " (open on the rest)" * (others == {UNDECIDED})
+    n_open = verdicts.count(UNDECIDED)
+    return f"{where} ({n_open} open)" if n_open else where
 
 
 def first_screen(findings: Sequence[Finding], store: Store | None = None) -> Html:

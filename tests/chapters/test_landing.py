@@ -84,7 +84,7 @@ def test_several_networks_have_one_verdict_by_a_rule(verdicts, expected):
     ("change", "outcome"),
     [
         (-1, "Here smoothing tightens clusters."),
-        (0, "Here smoothing tightens clusters on 1 of 2 networks (open on the rest)."),
+        (0, "Here smoothing tightens clusters on 1 of 2 networks (1 open)."),
         (1, "Here smoothing tightens clusters on 1 of 2 networks."),
     ],
 )
