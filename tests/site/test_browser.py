@@ -34,9 +34,10 @@ FOUND = """() => {
     return found;
 }"""
 CONTRAST = ["color-contrast", "link-in-text-block"]  # rules of axe-core
-# Marks the first text of each contrast: of a colour and a size, before the backgrounds of all that it lies in.
-MARK_FIRST_TEXTS = """() => {
-    const contrasts = new Set();
+# Marks the first text of each contrast: of a colour and a size, before the backgrounds of all that it lies in. Given the
+# contrasts of other pages, it returns these and the page's own.
+MARK_FIRST_TEXTS = """(known) => {
+    const contrasts = new Set(known);
     for (const element of document.querySelectorAll("body *")) {
         if ([...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim())) {
             const { color, fontSize, fontWeight } = getComputedStyle(element);
@@ -49,6 +50,7 @@ MARK_FIRST_TEXTS = """() => {
             contrasts.add(contrast.join());
         }
     }
+    return [...contrasts];
 }"""
 
 
@@ -99,10 +101,12 @@ def visits(browser, built, address) -> dict[str, Visit]:
     pages = [path for path in pages if path.parts[0] != "_static" and path.name != built.joinpath("index.html").name]
     pages.append(Path("book/index.html"))
     with browser.new_context(viewport=WIDE, color_scheme="light", reduced_motion="reduce") as context:
-        return {f"{address}/{path}": visit(context, f"{address}/{path}") for path in pages}
+        contrasts: list[str] = []
+        return {f"{address}/{path}": visit(context, f"{address}/{path}", contrasts) for path in pages}
 
 
-def visit(context, address: str) -> Visit:
+def visit(context, address: str, contrasts: list[str]) -> Visit:
+    """Visit a page. Contrasts that were seen before, which are listed, are not looked at again."""
     page = context.new_page()
     errors, requests, refused = [], [], []
     page.on("console", lambda message: message.type == "error" and errors.append(message.text))
@@ -116,8 +120,9 @@ def visit(context, address: str) -> Visit:
     findings = axe(page, {"exclude": ["tbody tr:nth-child(n + 41)"]}, but_contrast)
     for theme in ("light", "dark"):
         page.evaluate("(theme) => { document.documentElement.dataset.theme = theme; }", theme)
-        page.evaluate(MARK_FIRST_TEXTS)
-        findings += axe(page, {"include": ["[data-first]"]}, {"runOnly": CONTRAST})
+        before, contrasts[:] = len(contrasts), page.evaluate(MARK_FIRST_TEXTS, contrasts)
+        if len(contrasts) > before:
+            findings += axe(page, {"include": ["[data-first]"]}, {"runOnly": CONTRAST})
     page.set_viewport_size(NARROW)
     narrow = page.evaluate(FOUND)
     page.close()
