@@ -37,6 +37,12 @@ def data() -> Splits:
 
 
 @pytest.fixture(scope="module")
+def few(data) -> Splits:
+    """The same images to train on, and a few to measure on."""
+    return data._replace(heldout=data.heldout.first(50), test=data.test.first(50))
+
+
+@pytest.fixture(scope="module")
 def outcome(data):
     return train(run(0.1), data, progress=False)
 
@@ -203,13 +209,13 @@ def test_a_constant_gradient_moves_weights_by_nesterovs_momentum_and_the_first_l
 
 
 @pytest.mark.parametrize("model", ["alexnet-16", "resnet8", "mlp-800"])
-def test_bfloat16_follows_float32(data, monkeypatch, model):
+def test_bfloat16_follows_float32(few, monkeypatch, model):
     """Ten steps in bfloat16, emulated where the hardware has none: the same path, to the three digits it keeps."""
     recipe = Recipe(steps=10, batch=32, learning_rate=0.002, augmentation="crop24-flip")
     histories = []
     for available in (False, True):
         monkeypatch.setattr(devices, "computes_in_bfloat16", lambda _, available=available: available)
-        histories.append(train(run(0.1, recipe=recipe, model=model), data, progress=False).history["loss"])
+        histories.append(train(run(0.1, recipe=recipe, model=model), few, progress=False).history["loss"])
     np.testing.assert_allclose(histories[1], histories[0], rtol=0.03)
     assert histories[0] != histories[1]
 
@@ -226,25 +232,25 @@ def test_gradients_are_clipped_to_their_norm(data, norm, moved):
     assert distance == pytest.approx(moved, rel=1e-4) if norm == 0.5 else distance > moved
 
 
-def test_cifar100_trains_by_the_papers_recipe(data):
+def test_cifar100_trains_by_the_papers_recipe(few):
     """A few steps on digits in the role of CIFAR-100 images; the full recipe needs a GPU."""
     full = profiles.run("paper", "cifar100", "resnet56-first7", 0.05, 0)
     assert (full.recipe.batch, full.recipe.milestones, full.recipe.clip_norm) == (128, (0.5, 0.75), 1.0)
     recipe = dataclasses.replace(full.recipe, steps=2, batch=4)
     short = dataclasses.replace(full, dataset="digits", recipe=recipe, examples=400)
-    outcome = train(short, data, progress=False)
+    outcome = train(short, few, progress=False)
     assert np.isfinite(outcome.history["loss"]).all()
     assert outcome.arrays["templates"].shape == (10, 10)
 
 
 @pytest.mark.parametrize(("initial", "diverges"), [("small", False), ("scaled", True)])
-def test_the_papers_alexnet_needs_small_initial_weights(data, initial, diverges):
+def test_the_papers_alexnet_needs_small_initial_weights(few, initial, diverges):
     """Its learning rate of 0.1 with three times the loss is too much for scaled ones."""
     full = profiles.run("paper", "cifar10", "alexnet", 0.0, 0)
     assert full.recipe.initial == "small"
     recipe = dataclasses.replace(full.recipe, steps=4, initial=initial)
     short = dataclasses.replace(full, dataset="digits", recipe=recipe, examples=400, probe="none")
-    outcome = train(short, data._replace(test=data.test.first(50)), progress=False)
+    outcome = train(short, few, progress=False)
     assert (max(outcome.history["loss"]) > 2 * 3 * np.log(10)) == diverges
 
 

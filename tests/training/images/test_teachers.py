@@ -18,7 +18,6 @@ from lsbook.core.errors import UserError
 from lsbook.core.store import Store
 from lsbook.data.images import load
 from lsbook.models.mlp import MLP
-from lsbook.models.resnet import ResNet
 from lsbook.runner import obtain as obtain_module
 from lsbook.runner.obtain import obtain
 from lsbook.training import Splits, train
@@ -31,7 +30,7 @@ IMAGES = 20
 
 
 def run(**fields) -> Run:
-    values = {"model": "resnet8", "alpha": 0.0, "seed": 0, "recipe": RECIPE}
+    values = {"model": "mlp-800", "alpha": 0.0, "seed": 0, "recipe": RECIPE}
     return Run(dataset="digits", examples=IMAGES, **(values | fields))
 
 
@@ -42,7 +41,8 @@ def student(**fields) -> Run:
 
 @pytest.fixture(scope="module")
 def data() -> Splits:
-    return Splits(load("digits", "train").first(IMAGES), load("digits", "heldout").first(30), load("digits", "test"))
+    train, heldout, test = (load("digits", split) for split in ("train", "heldout", "test"))
+    return Splits(train.first(IMAGES), heldout.first(30), test.first(30))
 
 
 @pytest.fixture
@@ -79,12 +79,13 @@ def test_every_view_has_its_number(name, shape, n):
 
 @pytest.mark.parametrize("pixels", get_args(Pixels))
 def test_a_teachers_logits_are_of_each_view(data, here, pixels):
-    """Whatever the student makes of the pixels."""
-    train(run(), data, progress=False)
-    stored = teachers.teacher_logits(run(), data.train, student(recipe=dataclasses.replace(RECIPE, pixels=pixels)))
+    """Whatever the student makes of the pixels; the teacher normalises by what it has seen, not by the batch."""
+    teacher = run(model="resnet8")
+    train(teacher, data, progress=False)
+    stored = teachers.teacher_logits(teacher, data.train, student(recipe=dataclasses.replace(RECIPE, pixels=pixels)))
     assert stored.logits.shape == (IMAGES, 162, 10)
     assert stored.logits.dtype == torch.float16
-    model = teachers.load_weights(run(), (1, 32, 32), 10)
+    model = teachers.load_weights(teacher, (1, 32, 32), 10)
     index = torch.tensor([7, 19, 0])
     views = Views(torch.tensor([0, 8, 3]), torch.tensor([5, 1, 8]), torch.tensor([True, False, True]))
     pixels = torch.from_numpy(data.train.pixels)
@@ -125,11 +126,11 @@ def test_a_distillation_target_has_the_runs_temperature_weight_and_factor(data, 
 
 def test_all_students_share_one_pass_through_the_views(data, here, results, monkeypatch):
     seen = []
-    whole = ResNet.forward
+    whole = MLP.forward
     monkeypatch.setattr("lsbook.training.engine.loop.load_splits", lambda _: data)
     monkeypatch.setattr("lsbook.training.load_splits", lambda _: data)
     obtain([run()], Store())
-    monkeypatch.setattr(ResNet, "forward", lambda self, x: seen.append(len(x)) or whole(self, x))
+    monkeypatch.setattr(MLP, "forward", lambda self, x: seen.append(len(x)) or whole(self, x))
     grid = [student(temperature=t, seed=s, beta=b) for t in (1.0, 2.0) for s in (0, 1) for b in (0.5, 1.0)]
     obtain(grid, Store())
     assert sum(seen) == IMAGES * 162
@@ -273,7 +274,7 @@ def test_an_interrupted_computation_of_logits_goes_on(data, here, monkeypatch):
     whole = teachers.teacher_logits(run(), data.train, student()).logits.clone()
     [path] = here.rglob("bank-*")
     path.unlink()
-    seen, forward = [], ResNet.forward
+    seen, forward = [], MLP.forward
 
     def interrupted(self, x):
         seen.append(len(x))
@@ -281,7 +282,7 @@ def test_an_interrupted_computation_of_logits_goes_on(data, here, monkeypatch):
             raise KeyboardInterrupt
         return forward(self, x)
 
-    monkeypatch.setattr(ResNet, "forward", interrupted)
+    monkeypatch.setattr(MLP, "forward", interrupted)
     with pytest.raises(KeyboardInterrupt):
         teachers.teacher_logits(run(), data.train, student())
     [part] = here.rglob("bank-*")
