@@ -73,6 +73,7 @@ def same(first, second) -> None:
     ids=["200 steps", "dropout", "batch statistics and a probe"],
 )
 def test_interrupted_three_times_it_ends_where_it_would_have(data, monkeypatch, tmp_path, model, recipe, probe):
+    monkeypatch.setattr(probes, "MAX_CLASSES", 2)
     asked = dataclasses.replace(run(model, recipe), probe=probe)
     whole = train(asked, data, progress=False)
     monkeypatch.setenv("LSBOOK_RUNS", str(tmp_path / "again"))
@@ -85,6 +86,7 @@ def test_interrupted_three_times_it_ends_where_it_would_have(data, monkeypatch, 
 
 
 def test_what_was_not_measured_along_the_way_is_measured_from_the_start(data, monkeypatch, tmp_path):
+    monkeypatch.setattr(probes, "MAX_CLASSES", 2)
     plain = run("resnet8", SHORT)
     probed = dataclasses.replace(plain, probe="logit-differences")
     whole = train(probed, data, progress=False)

@@ -25,7 +25,7 @@ RECIPE = Recipe(steps=12, batch=32, learning_rate=0.02, augmentation="crop24-fli
 
 def run(seed=0, probe="logit-differences", **changes) -> Run:
     recipe = dataclasses.replace(RECIPE, **changes)
-    return Run(dataset="digits", model="resnet8", alpha=0.1, seed=seed, recipe=recipe, examples=100, probe=probe)
+    return Run(dataset="digits", model="alexnet-16", alpha=0.1, seed=seed, recipe=recipe, examples=100, probe=probe)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def outcome(data):
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    return MODELS["resnet8"].build((1, 24, 24), 10)
+    return MODELS["alexnet-16"].build((1, 24, 24), 10)
 
 
 def test_a_probe_changes_nothing_else(data, outcome):
@@ -95,7 +95,7 @@ def test_every_pair_is_measured_from_its_own_logits(data, model):
 def test_without_augmentation_every_view_is_the_image(data):
     still = run(augmentation="none", precision="float32")
     torch.manual_seed(0)
-    model = MODELS["resnet8"].build((1, 32, 32), 10)
+    model = MODELS["alexnet-16"].build((1, 32, 32), 10)
     probe = LogitDifferences(still, data.train, data.heldout)
     probe.measure(model, still.recipe.steps)
     logits = summary.evaluate(model, data.train, AUGMENTATIONS["none"], "float32").logits
