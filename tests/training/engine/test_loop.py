@@ -404,7 +404,7 @@ def test_memory_is_flat_over_1000_steps(data, monkeypatch):
 @pytest.mark.real_data("cifar10")
 def test_a_short_training_on_real_images(monkeypatch):
     """Two passes over 2 000 real images: well above chance. A few of another data set are enough for a linear probe."""
-    monkeypatch.setattr(transfer, "PROBE_IMAGES", 500)
+    monkeypatch.setattr(transfer, "PROBE_IMAGES", 200)
     sizes = {"train": 2_000, "heldout": 500, "test": 500}
     data = Splits(*(load("cifar10", split).first(n) for split, n in sizes.items()))
     recipe = dataclasses.replace(RECIPE, steps=60)
@@ -422,8 +422,8 @@ def test_inception_v4_trains_on_five_classes_by_the_laptops_recipe():
     assert abs(np.bincount(data.train.labels) - 450).max() < 10
     assert full.recipe.steps == 80 * (full.examples // full.recipe.batch)
     recipe = dataclasses.replace(full.recipe, steps=2, batch=8, learning_rate=1e-4)  # two steps have no warm-up
-    short = dataclasses.replace(full, recipe=recipe, examples=20)
-    outcome = train(short, Splits(*(part.first(20) for part in data)), progress=False)
+    short = dataclasses.replace(full, recipe=recipe, examples=10)
+    outcome = train(short, Splits(*(part.first(10) for part in data)), progress=False)
     assert np.isfinite(outcome.history["loss"]).all()
     assert outcome.arrays["templates"].shape == (5, 5)
     assert "temperature" in outcome.metrics
