@@ -34,8 +34,8 @@ FOUND = """() => {
     return found;
 }"""
 CONTRAST = ["color-contrast", "link-in-text-block"]  # rules of axe-core
-# Marks the first text of each contrast: of a colour and a size, before the backgrounds of all that it lies in. Given the
-# contrasts of other pages, it returns these and the page's own.
+# Marks the first text of each contrast: of a colour and a size, before the backgrounds of all that it lies in. It takes
+# the contrasts of other pages, and returns these and the page's own.
 MARK_FIRST_TEXTS = """(known) => {
     const contrasts = new Set(known);
     for (const element of document.querySelectorAll("body *")) {
