@@ -79,10 +79,14 @@ def lede(findings: Sequence[Finding]) -> Text:
 
 def _where(found: Answer) -> str:
     """On how many networks it holds, such as "on 2 of 4 networks (1 open)"."""
-    verdicts = [finding.verdict.verdict for finding in found.tested]
-    where = f"on {verdicts.count(REPRODUCED)} of {counted(len(verdicts), 'network')}"
-    n_open = verdicts.count(UNDECIDED)
-    return f"{where} ({n_open} open)" if n_open else where
+    n_open = sum(finding.verdict.verdict == UNDECIDED for finding in found.tested)
+    return f"on {_tally(found)}" + (f" ({n_open} open)" if n_open else "")
+
+
+def _tally(found: Answer) -> str:
+    """On how many of the tested networks it holds, such as "2 of 4 networks"."""
+    holding = sum(finding.verdict.verdict == REPRODUCED for finding in found.tested)
+    return f"{holding} of {counted(len(found.tested), 'network')}"
 
 
 def first_screen(findings: Sequence[Finding], store: Store | None = None) -> Html:
@@ -102,8 +106,7 @@ def first_screen(findings: Sequence[Finding], store: Store | None = None) -> Htm
 def _card(found: Answer, findings: Sequence[Finding]) -> Markup:
     """An answer: mark, topic, tally, sentences, a small mark for each network, and what came of all of its claims."""
     tested = found.tested
-    holding = sum(finding.verdict.verdict == REPRODUCED for finding in tested)
-    tally = f": {holding} of {counted(len(tested), 'network')}" if found.verdict == MIXED else ""
+    tally = f": {_tally(found)}" if found.verdict == MIXED else ""
     marks = Markup("").join(
         Markup("<li>{}{}{}</li>").format(
             mark(finding.verdict.verdict, finding.profile == PAPER_PROFILE),
